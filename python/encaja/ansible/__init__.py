@@ -1,0 +1,1 @@
+"""What the kit adds to Ansible: own modules, their shared parts and action plugins."""
