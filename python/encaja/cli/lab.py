@@ -1,0 +1,105 @@
+"""``encaja lab``: the whole estate on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from encaja.errors import ConfigurationError
+from encaja.lab import engine, estate
+
+app = typer.Typer(help="The whole estate on this machine: Debian hosts in containers.", no_args_is_help=True)
+host_app = typer.Typer(help="Single hosts for role tests.", no_args_is_help=True)
+app.add_typer(host_app, name="host", hidden=True)
+console = Console(stderr=True)
+
+EstateName = Annotated[str, typer.Option("--estate", help="lab: a host per environment; split: a host per function.")]
+
+
+def project_root() -> Path:
+    """The project folder: the nearest one upwards that holds ``site.yml`` and ``inventories``.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "ansible.cfg").is_file() and (folder / "inventories").is_dir():
+            return folder
+    raise ConfigurationError("not inside the kit's folder", str(here), "change to the folder that holds site.yml")
+
+
+def _workspace() -> estate.Workspace:
+    return estate.Workspace(project_root())
+
+
+def _known(name: str) -> str:
+    if name not in estate.ESTATES:
+        raise ConfigurationError(f"no estate {name!r}", "--estate", f"use one of {', '.join(estate.ESTATES)}")
+    return name
+
+
+@app.command()
+def up(name: EstateName = "lab") -> None:
+    """Bring the hosts up (images are built the first time) and write their inventory."""
+    with console.status("bringing the lab up"):
+        estate.up(_workspace(), _known(name), lambda text: console.print(f"[dim]{text}[/dim]"))
+    status(name)
+
+
+@app.command()
+def down(images: Annotated[bool, typer.Option("--images", help="Also images, keys and secrets.")] = False) -> None:
+    """Remove the lab's containers and networks, also leftovers of an earlier run."""
+    for name in estate.down(_workspace(), with_images=images):
+        console.print(f"removed {name}")
+
+
+@app.command()
+def status(name: EstateName = "lab") -> None:
+    """Which hosts there are and whether they run."""
+    table = Table("host", "address", "Debian", "state", title=f"estate {_known(name)}", title_justify="left")
+    for host, state in estate.status(name):
+        colour = {"running": "green", "stopped": "red"}.get(state, "dim")
+        table.add_row(host.name, host.address, host.release, f"[{colour}]{state}[/{colour}]")
+    console.print(table)
+
+
+@app.command()
+def shell(host: str, name: EstateName = "lab") -> None:
+    """Open a root shell on a host."""
+    chosen = estate.ESTATES[_known(name)]
+    command = engine.command("exec", "-it", chosen.container(chosen.host(host)), "bash", "-l")
+    os.execvp(command[0], command)  # noqa: S606 - the shell takes this process's place
+
+
+@app.command()
+def url(name: EstateName = "lab") -> None:
+    """The addresses to open, with the line for this machine's hosts file."""
+    portals = [host for host in estate.ESTATES[_known(name)].hosts if host.name != "telephony"]
+    for host in portals:
+        console.print(f"https://{host.domain}/")
+    names = "\n".join(f"{host.address} {host.domain}" for host in portals)
+    console.print(f"\n[dim]for /etc/hosts:[/dim]\n{names}")
+    console.print(f"[dim]their certificates are signed by[/dim] {_workspace().folder / 'ca' / 'ca.crt'}")
+
+
+@host_app.command("up")
+def host_up(host: str, release: Annotated[str, typer.Option(help="Debian release.")] = "trixie") -> None:
+    """Bring one host up; prints how to reach it as JSON."""
+    workspace = _workspace()
+    address = estate.start_molecule(workspace, host, release)
+    typer.echo(
+        json.dumps({"address": address, "identity_file": str(workspace.key), "known_hosts": str(workspace.known_hosts)})
+    )
+
+
+@host_app.command("down")
+def host_down(host: str) -> None:
+    """Remove one host."""
+    estate.remove_molecule(host)

@@ -1,0 +1,1 @@
+"""The lab: the whole estate on one machine, real Debian hosts with systemd in containers, real SSH."""

@@ -1,0 +1,177 @@
+"""Podman with a cgroup tree that systemd accepts, whatever tree this machine has.
+
+A machine with plain cgroup v2 needs nothing. On a hybrid tree crun refuses to start systemd; there every podman call
+enters one persistent private mount namespace in which ``/sys/fs/cgroup`` is a fresh cgroup2 mount. The machine's own
+tree is never touched.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from encaja.errors import EncajaError
+
+PACKAGES = (
+    "aardvark-dns",
+    "crun",
+    "iptables",
+    "mmdebstrap",
+    "netavark",
+    "nftables",
+    "openssh-client",
+    "podman",
+    "uidmap",
+)
+NAMESPACE = Path("/run/encaja/mount/namespace")
+
+
+class LabError(EncajaError):
+    """The lab could not be brought to the wanted state."""
+
+
+def run(*command: str, stdin: bytes | None = None, timeout: float = 600) -> str:
+    """Run ``command`` and return its standard output.
+
+    Raises:
+        LabError: the command is missing, failed or took longer than ``timeout`` seconds.
+    """
+    try:
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, check=False)
+    except FileNotFoundError as fault:
+        raise LabError("a program is missing", command[0], "run 'make setup' as root") from fault
+    except subprocess.TimeoutExpired as fault:
+        raise LabError(f"no answer in {timeout:.0f} s", " ".join(command[:4]), "look at the machine's load") from fault
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise LabError(said[-1] if said else f"exit code {done.returncode}", " ".join(command[:6]))
+    return done.stdout.decode(errors="replace")
+
+
+def require_root() -> None:
+    """Refuse to go on without root.
+
+    Raises:
+        LabError: this process is not root's.
+    """
+    if os.geteuid() != 0:
+        raise LabError("the lab needs root", "this user", "run the command as root")
+
+
+def ensure_packages() -> list[str]:
+    """Install the Debian packages that the lab needs and this machine lacks; return their names."""
+    require_root()
+    known = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev}\n", *PACKAGES],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    present = {line.split()[0] for line in known.splitlines() if line.split()[1:2] == ["ii"]}
+    missing = [name for name in PACKAGES if name not in present]
+    if missing:
+        environment = ("env", "DEBIAN_FRONTEND=noninteractive")
+        run(*environment, "apt-get", "update", "-q")
+        run(*environment, "apt-get", "install", "-q", "-y", "--no-install-recommends", *missing, timeout=900)
+    return missing
+
+
+def _is_plain_cgroup2() -> bool:
+    return Path("/sys/fs/cgroup/cgroup.controllers").exists()
+
+
+def _is_mounted(path: Path) -> bool:
+    return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+def _ensure_namespace() -> None:
+    folder = NAMESPACE.parent
+    if _is_mounted(NAMESPACE):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with folder.parent.joinpath("lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_mounted(NAMESPACE):
+            return
+        if not _is_mounted(folder):
+            run("mount", "--bind", str(folder), str(folder))
+            run("mount", "--make-private", str(folder))
+        # Made under another name first: a namespace that is there under its own is whole.
+        making = folder / "making"
+        if _is_mounted(making):
+            run("umount", str(making))
+        making.touch()
+        NAMESPACE.touch()
+        run("unshare", f"--mount={making}", "--propagation=private", "true")
+        script = "umount -R /sys/fs/cgroup && mkdir -p /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+        run("nsenter", f"--mount={making}", "sh", "-c", script)
+        run("mount", "--bind", str(making), str(NAMESPACE))
+        run("umount", str(making))
+
+
+def remove_namespace() -> None:
+    """Unmount the private mount namespace, if there is one."""
+    for path in (NAMESPACE, NAMESPACE.parent):
+        if _is_mounted(path):
+            run("umount", str(path))
+    shutil.rmtree(NAMESPACE.parent.parent, ignore_errors=True)
+
+
+def command(*arguments: str) -> list[str]:
+    """The full command line for ``podman ARGUMENTS`` on this machine."""
+    require_root()
+    if _is_plain_cgroup2():
+        return ["podman", *arguments]
+    _ensure_namespace()
+    return ["nsenter", f"--mount={NAMESPACE}", "podman", "--log-level=error", *arguments]
+
+
+def podman(*arguments: str, stdin: bytes | None = None, timeout: float = 600) -> str:
+    """Run podman and return what it printed.
+
+    Raises:
+        LabError: podman failed.
+    """
+    return run(*command(*arguments), stdin=stdin, timeout=timeout)
+
+
+def podman_json(*arguments: str) -> Any:
+    """Run podman and parse the JSON that it printed."""
+    return json.loads(podman(*arguments) or "null")
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container as podman knows it."""
+
+    name: str
+    image: str
+    running: bool
+    labels: dict[str, str]
+
+
+def containers(label: str) -> dict[str, Container]:
+    """All containers that carry ``label`` (``name`` or ``name=value``), by name."""
+    listed = podman_json("ps", "--all", "--filter", f"label={label}", "--format", "json") or []
+    found = (
+        Container(
+            name=entry["Names"][0],
+            image=entry["Image"],
+            running=entry["State"] == "running",
+            labels=entry.get("Labels") or {},
+        )
+        for entry in listed
+    )
+    return {container.name: container for container in found}
+
+
+def remove(names: list[str]) -> None:
+    """Stop and remove containers by name; absent ones are no error."""
+    if names:
+        podman("rm", "--force", "--ignore", "--volumes", "--time", "2", *names)

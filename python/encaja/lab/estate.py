@@ -1,0 +1,346 @@
+"""The lab's estates: which hosts there are, how they come up, and the inventory that Ansible gets of them.
+
+Everything an estate needs between two commands (SSH keys, host keys, the lab's CA, secrets) lies in ``.encaja/lab`` of
+the project; containers carry a label with the key's fingerprint, so leftovers of another checkout are told from ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import secrets
+import shutil
+import socket
+import tarfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from encaja.lab import authority, engine, images
+from encaja.lab.engine import LabError, podman
+
+DOMAIN = "encaja.test"
+LABEL = "encaja.lab"
+ADDRESS = "encaja.address"
+BOOT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Host:
+    """One lab host: a container with systemd and an address of its own."""
+
+    name: str
+    address: str
+    release: str = "trixie"
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def domain(self) -> str:
+        """The host's name in the lab's domain."""
+        return f"{self.name}.{DOMAIN}"
+
+
+@dataclass(frozen=True)
+class Estate:
+    """A set of hosts on one network, and the inventory folder that describes them."""
+
+    name: str
+    subnet: str
+    inventory: str
+    hosts: tuple[Host, ...]
+
+    @property
+    def network(self) -> str:
+        """The name of the estate's podman network."""
+        return f"encaja-{self.name}"
+
+    def container(self, host: Host) -> str:
+        """The name of the container that is ``host``."""
+        return f"encaja-{self.name}-{host.name}"
+
+    def host(self, name: str) -> Host:
+        """The host called ``name``.
+
+        Raises:
+            LabError: the estate has no such host.
+        """
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        known = ", ".join(host.name for host in self.hosts)
+        raise LabError(f"no host {name!r}", f"estate {self.name}", f"use one of {known}")
+
+
+ESTATES = {
+    "lab": Estate(
+        name="lab",
+        subnet="10.89.80.0/24",
+        inventory="inventories/lab",
+        hosts=(
+            Host("cloud", "10.89.80.10", aliases=(f"smtp.{DOMAIN}", f"sip.{DOMAIN}")),
+            Host("production", "10.89.80.11"),
+            Host("preproduction", "10.89.80.12"),
+            Host("test", "10.89.80.13"),
+            Host("telephony", "10.89.80.14", release="forky"),
+        ),
+    ),
+    "split": Estate(
+        name="split",
+        subnet="10.89.81.0/24",
+        inventory="inventories/lab-split",
+        hosts=(
+            Host("portal", "10.89.81.11"),
+            Host("database", "10.89.81.12"),
+            Host("cache", "10.89.81.13"),
+            Host("push", "10.89.81.14"),
+        ),
+    ),
+}
+MOLECULE = Estate(name="molecule", subnet="10.89.82.0/24", inventory="", hosts=())
+Say = Callable[[str], None]
+
+
+@dataclass
+class Workspace:
+    """The project folder seen from the lab: where its keys, CA and generated inventories lie."""
+
+    root: Path
+    folder: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder = self.root / ".encaja" / "lab"
+
+    @property
+    def key(self) -> Path:
+        """The private SSH key by which Ansible reaches the hosts."""
+        return self.folder / "ssh" / "id_ed25519"
+
+    @property
+    def known_hosts(self) -> Path:
+        """The host keys of the hosts that are up."""
+        return self.folder / "ssh" / "known_hosts"
+
+    @property
+    def fingerprint(self) -> str:
+        """What marks containers as made by this workspace."""
+        return hashlib.sha256(self.key.with_suffix(".pub").read_bytes()).hexdigest()[:16]
+
+    def prepare(self) -> None:
+        """Make keys, CA and secrets unless they are there."""
+        (self.folder / "ssh").mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder.chmod(0o700)
+        if not self.key.exists():
+            _write_key(self.key)
+        self.known_hosts.touch(mode=0o600)
+        authority.ensure(self.folder / "ca", "encaja lab CA")
+        vault = self.folder / "secrets.yml"
+        if not vault.exists():
+            _write_private(vault, yaml.safe_dump(new_secrets()))
+
+    def secrets(self) -> dict[str, str]:
+        """The lab's own passwords and keys, made once by ``prepare``."""
+        loaded: dict[str, str] = yaml.safe_load((self.folder / "secrets.yml").read_text())
+        return loaded
+
+    def host_key(self, container: str) -> tuple[bytes, str]:
+        """The SSH host key of a container: private key (PEM) and public key line, made once."""
+        path = self.folder / "ssh" / f"host-{container}"
+        if not path.exists():
+            _write_key(path)
+        return path.read_bytes(), path.with_suffix(".pub").read_text().strip()
+
+    def remember(self, address: str, public: str) -> None:
+        """Write the host key of ``address`` into ``known_hosts`` in place of an older one."""
+        lines = self.known_hosts.read_text().splitlines()
+        kept = [line for line in lines if line.split(" ", 1)[0] != address]
+        kept.append(f"{address} {' '.join(public.split()[:2])}")
+        _write_private(self.known_hosts, "\n".join(kept) + "\n")
+
+
+def new_secrets() -> dict[str, str]:
+    """Fresh values for every secret that the inventories name."""
+    names = ("database_password", "cache_password", "ami_password", "backup_password", "connector_token", "crypto_key")
+    made = {f"encaja_{name}": secrets.token_urlsafe(24) for name in names}
+    made["encaja_push_key"] = secrets.token_hex(64)
+    made["encaja_licence_key"] = "LAB-" + secrets.token_hex(8).upper()
+    return made
+
+
+def _write_private(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}.new")
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        stream.write(text)
+    beside.replace(path)
+
+
+def _write_key(path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    path.with_suffix(".pub").write_text(f"{public} encaja-lab\n")
+    _write_private(path, private)
+
+
+def _ensure_network(estate: Estate) -> None:
+    known = podman("network", "ls", "--format", "{{.Name}}").split()
+    if estate.network not in known:
+        podman("network", "create", "--subnet", estate.subnet, estate.network)
+
+
+def _first_files(workspace: Workspace, container: str) -> bytes:
+    private, public = workspace.host_key(container)
+    files = {
+        "root/.ssh/authorized_keys": (workspace.key.with_suffix(".pub").read_bytes(), 0o600),
+        "etc/ssh/ssh_host_ed25519_key": (private, 0o600),
+        "etc/ssh/ssh_host_ed25519_key.pub": (f"{public}\n".encode(), 0o644),
+        "usr/local/share/ca-certificates/encaja-lab.crt": ((workspace.folder / "ca" / "ca.crt").read_bytes(), 0o644),
+    }
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, (data, mode) in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode, member.mtime = len(data), mode, int(time.time())
+            archive.addfile(member, io.BytesIO(data))
+    return packed.getvalue()
+
+
+def start(workspace: Workspace, estate: Estate, host: Host) -> None:
+    """Bring one host up, with SSH answering; a host that runs already is left as it is."""
+    container = estate.container(host)
+    image = images.image_name(host.release)
+    found = engine.containers(LABEL).get(container)
+    ours = found and found.labels.get(LABEL) == workspace.fingerprint and found.image == image
+    if found and not ours:
+        engine.remove([container])
+        found = None
+    if not found:
+        names = [f"--network-alias={alias}" for alias in (host.domain, *host.aliases)]
+        options = [
+            f"--name={container}",
+            f"--hostname={host.domain}",
+            f"--label={LABEL}={workspace.fingerprint}",
+            f"--label={ADDRESS}={host.address}",
+            f"--network={estate.network}",
+            f"--ip={host.address}",
+            *names,
+            "--privileged",
+            "--pids-limit=-1",
+            "--ulimit=nofile=10000:20000",
+            "--ulimit=nproc=10000:10000",
+            "--systemd=always",
+            "--stop-signal=SIGRTMIN+3",
+        ]
+        podman("create", *options, image, "/lib/systemd/systemd")
+        podman("cp", "-", f"{container}:/", stdin=_first_files(workspace, container))
+    if not (found and found.running):
+        podman("start", container)
+    workspace.remember(host.address, workspace.host_key(container)[1])
+    _await_boot(container, host.address)
+
+
+def _await_boot(container: str, address: str) -> None:
+    deadline = time.monotonic() + BOOT_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection((address, 22), timeout=1) as connection:
+                connection.settimeout(2)
+                if connection.recv(4) == b"SSH-":
+                    podman("exec", container, "systemctl", "is-system-running", "--wait", "--quiet")
+                    podman("exec", container, "update-ca-certificates")
+                    return
+        except OSError:
+            time.sleep(0.1)
+    raise LabError(f"not up after {BOOT_SECONDS} s", container, f"see 'podman logs {container}'")
+
+
+def up(workspace: Workspace, name: str = "lab", say: Say = lambda _: None) -> None:
+    """Bring a whole estate up and write its inventory."""
+    estate = ESTATES[name]
+    installed = engine.ensure_packages()
+    if installed:
+        say(f"installed {', '.join(installed)}")
+    workspace.prepare()
+    releases = sorted({host.release for host in estate.hosts})
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(lambda release: images.ensure(release, say), releases))
+    _ensure_network(estate)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(lambda host: start(workspace, estate, host), estate.hosts))
+    write_inventory(workspace, estate)
+
+
+def write_inventory(workspace: Workspace, estate: Estate) -> Path:
+    """Write ``generated.yml`` beside the estate's own inventory: addresses, keys, CA and secrets."""
+    access = {
+        "ansible_user": "root",
+        "ansible_ssh_private_key_file": str(workspace.key),
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={workspace.known_hosts} -o StrictHostKeyChecking=yes",
+        "encaja_lab_folder": str(workspace.folder),
+        "encaja_lab_ca": str(workspace.folder / "ca"),
+    }
+    content: dict[str, Any] = {
+        "all": {
+            "vars": {**access, **workspace.secrets()},
+            "hosts": {host.name: {"ansible_host": host.address} for host in estate.hosts},
+        }
+    }
+    path = workspace.root / estate.inventory / "generated.yml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_private(path, "---\n# Written by 'encaja lab up'; goes with 'encaja lab down'.\n" + yaml.safe_dump(content))
+    return path
+
+
+def status(name: str = "lab") -> list[tuple[Host, str]]:
+    """Every host of an estate with its state: running, stopped or absent."""
+    estate = ESTATES[name]
+    found = engine.containers(LABEL)
+    rows = []
+    for host in estate.hosts:
+        container = found.get(estate.container(host))
+        rows.append((host, "absent" if not container else "running" if container.running else "stopped"))
+    return rows
+
+
+def down(workspace: Workspace, with_images: bool = False) -> list[str]:
+    """Remove every lab container and network of this machine, ours and leftovers; return the containers' names."""
+    names = sorted(engine.containers(LABEL))
+    engine.remove(names)
+    networks = {estate.network for estate in (*ESTATES.values(), MOLECULE)}
+    for network in networks & set(podman("network", "ls", "--format", "{{.Name}}").split()):
+        podman("network", "rm", network)
+    for estate in ESTATES.values():
+        (workspace.root / estate.inventory / "generated.yml").unlink(missing_ok=True)
+    if with_images:
+        images.remove_all()
+        shutil.rmtree(workspace.folder, ignore_errors=True)
+        engine.remove_namespace()
+    return names
+
+
+def start_molecule(workspace: Workspace, name: str, release: str) -> str:
+    """Bring one molecule host up, on a free address of molecule's own network; return the address."""
+    engine.ensure_packages()
+    workspace.prepare()
+    images.ensure(release)
+    _ensure_network(MOLECULE)
+    base = MOLECULE.subnet.rsplit(".", 1)[0]
+    taken = {container.labels.get(ADDRESS) for container in engine.containers(LABEL).values()}
+    number = 11 + int(hashlib.sha256(name.encode()).hexdigest(), 16) % 200
+    while f"{base}.{number}" in taken:
+        number = 11 + (number - 10) % 200
+    host = Host(name, f"{base}.{number}", release)
+    start(workspace, MOLECULE, host)
+    return host.address
+
+
+def remove_molecule(name: str) -> None:
+    """Remove one molecule host."""
+    engine.remove([MOLECULE.container(Host(name, ""))])
