@@ -90,16 +90,18 @@ def url(name: EstateName = "lab") -> None:
 
 
 @host_app.command("up")
-def host_up(host: str, release: Annotated[str, typer.Option(help="Debian release.")] = "trixie") -> None:
-    """Bring one host up; prints how to reach it as JSON."""
+def host_up(hosts: list[str]) -> None:
+    """Bring hosts up, each given as NAME=RELEASE; prints molecule's instance configuration (JSON)."""
     workspace = _workspace()
-    address = estate.start_molecule(workspace, host, release)
-    typer.echo(
-        json.dumps({"address": address, "identity_file": str(workspace.key), "known_hosts": str(workspace.known_hosts)})
-    )
+    instances = []
+    for name, _, release in (host.partition("=") for host in hosts):
+        address = estate.start_molecule(workspace, name, release or "trixie")
+        access = {"address": address, "user": "root", "port": 22, "identity_file": str(workspace.key)}
+        instances.append({"instance": name, **access})
+    typer.echo(json.dumps(instances))
 
 
 @host_app.command("down")
-def host_down(host: str) -> None:
-    """Remove one host."""
-    estate.remove_molecule(host)
+def host_down(hosts: list[str]) -> None:
+    """Remove hosts."""
+    estate.remove_molecule(hosts)

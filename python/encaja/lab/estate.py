@@ -341,6 +341,6 @@ def start_molecule(workspace: Workspace, name: str, release: str) -> str:
     return host.address
 
 
-def remove_molecule(name: str) -> None:
-    """Remove one molecule host."""
-    engine.remove([MOLECULE.container(Host(name, ""))])
+def remove_molecule(names: list[str]) -> None:
+    """Remove molecule hosts; absent ones are no error."""
+    engine.remove([MOLECULE.container(Host(name, "")) for name in names])
