@@ -1,0 +1,77 @@
+"""What the ``portal_*`` modules share; it also names every module of the portal package.
+
+The package's modules import each other relatively. Ansible itself follows that when it packs a module; Mitogen does not
+and sends only what is imported by an absolute name, so all of them are named here (a test keeps the list whole).
+"""
+
+from __future__ import annotations
+
+import grp
+import pwd
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.encaja.errors import EncajaError
+from ansible.module_utils.encaja.portal import (
+    files,
+    hosts,
+    php,
+    serialized,
+    settings,
+)
+
+__all__ = ["FILE_ARGUMENTS", "attributes", "files", "hosts", "php", "run", "serialized", "settings", "write_changed"]
+
+FILE_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "owner": {"type": "str"},
+    "group": {"type": "str"},
+    "mode": {"type": "str"},
+    "backup": {"type": "bool", "default": True},
+}
+
+
+def run(arguments: dict[str, dict[str, Any]], converge: Callable[[AnsibleModule], dict[str, Any]]) -> None:
+    """Run one ``portal_*`` module: its function returns the result, its errors become one line."""
+    module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
+    try:
+        result = converge(module)
+    except EncajaError as fault:
+        module.fail_json(msg=str(fault))
+    except OSError as fault:
+        module.fail_json(msg=f"{fault.filename}: {fault.strerror}" if fault.filename else str(fault))
+    module.exit_json(**result)
+
+
+def attributes(module: AnsibleModule, path: Path) -> files.Attributes:
+    """Owner, group and mode as the task wants them; in check mode an owner that does not exist yet is passed over."""
+    wanted = module.params
+    try:
+        return files.Attributes(
+            pwd.getpwnam(wanted["owner"]).pw_uid if wanted["owner"] else None,
+            grp.getgrnam(wanted["group"]).gr_gid if wanted["group"] else None,
+            int(wanted["mode"], 8) if wanted["mode"] else None,
+        )
+    except KeyError as fault:
+        if module.check_mode:
+            return files.Attributes()
+        raise EncajaError(f"no such owner or group: {fault}", str(path), "make it first") from fault
+
+
+def write_changed(
+    module: AnsibleModule, path: Path, data: bytes | None, difference: dict[str, str] | None
+) -> dict[str, Any]:
+    """Bring a file to its content (None: it is right already) and attributes; returns the module's result."""
+    wanted = attributes(module, path)
+    if data is not None:
+        result: dict[str, Any] = {"changed": True, "diff": difference}
+        if not module.check_mode:
+            if path.exists() and module.params["backup"]:
+                result["backup_file"] = str(files.keep_copy(path))
+            files.write(path, data, wanted)
+        return result
+    changed = path.exists() and files.attributes_differ(path, wanted)
+    if changed and not module.check_mode:
+        files.set_attributes(path, wanted)
+    return {"changed": changed}

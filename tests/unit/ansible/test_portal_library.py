@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+PYTHON = Path(__file__).parents[3] / "python" / "encaja"
+
+
+def test_every_module_of_the_portal_package_is_named_for_mitogen() -> None:
+    tree = ast.parse((PYTHON / "ansible/module_utils/portal_library.py").read_text())
+    named = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "ansible.module_utils.encaja.portal"
+        for alias in node.names
+    }
+    assert named == {path.stem for path in (PYTHON / "portal").glob("*.py")} - {"__init__"}
+
+
+def test_the_package_runs_from_module_utils() -> None:
+    for path in (PYTHON / "portal").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert not (node.level == 0 and (node.module or "").split(".")[0] == "encaja"), path
+                assert node.level < 3, f"{path} reaches above the package"
+            if isinstance(node, ast.Import):
+                assert all(alias.name.split(".")[0] != "encaja" for alias in node.names), path
