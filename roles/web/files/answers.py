@@ -1,0 +1,47 @@
+"""Ask nginx on this host what everybody may ask, and say what it answers wrongly. Arguments: name, then "tls" or "plain"."""
+
+import http.client
+import socket
+import ssl
+import sys
+
+NAME, KIND = sys.argv[1:3]
+
+
+class Local(http.client.HTTPSConnection):
+    """TLS to this host under the portal's name; whether the certificate is good is checked by the role tls."""
+
+    def connect(self) -> None:
+        """Connect to the loopback address whatever the name resolves to."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self.sock = context.wrap_socket(socket.create_connection(("127.0.0.1", 443), 10), server_hostname=NAME)
+
+
+def status(path: str, tls: bool, name: str = NAME) -> int:
+    """HTTP status of a path; 0 when the connection is closed without an answer."""
+    connection = Local(NAME) if tls else http.client.HTTPConnection("127.0.0.1", 80, timeout=10)
+    try:
+        connection.request("GET", path, headers={"Host": name, "User-Agent": "encaja"})
+        return connection.getresponse().status
+    except (http.client.RemoteDisconnected, ConnectionResetError):
+        return 0
+    finally:
+        connection.close()
+
+
+tls = KIND == "tls"
+faults = []
+for path in ("/bitrix/.settings.php", "/bitrix/modules/main/include.php", "/bitrix/backup/x.tar.gz", "/upload/x.php", "/x.sql"):
+    if (got := status(path, tls)) != 403:
+        faults.append(f"{path} must be refused (403), nginx answers {got}")
+for path in ("/bx_tmp_download/x", "/upload/x.jpg"):
+    if (got := status(path, tls)) != 404:
+        faults.append(f"{path} must be unknown from outside (404), nginx answers {got}")
+if tls and (got := status("/", tls=False)) != 301:
+    faults.append(f"http://{NAME}/ must lead to https (301), nginx answers {got}")
+if got := status("/", tls=False, name="unknown.invalid"):
+    faults.append(f"a request for another name must be dropped, nginx answers {got}")
+print("\n".join(faults), file=sys.stderr)
+sys.exit(bool(faults))
