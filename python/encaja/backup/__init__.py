@@ -1,0 +1,1 @@
+"""The vendor's backup archive: reading it, proving it, fetching it and restoring it."""
