@@ -289,7 +289,7 @@ def write_inventory(workspace: Workspace, estate: Estate) -> Path:
     content: dict[str, Any] = {
         "all": {
             "vars": {**access, **workspace.secrets()},
-            "hosts": {host.name: {"ansible_host": host.address} for host in estate.hosts},
+            "hosts": {host.domain: {"ansible_host": host.address} for host in estate.hosts},
         }
     }
     path = workspace.root / estate.inventory / "generated.yml"

@@ -1,0 +1,62 @@
+# The whole manual: 'make demo' shows the move, 'make test' proves it, 'make clean' leaves nothing.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+RELEASE ?= debian13
+
+.PHONY: help setup demo test test-all check lint unit integration molecule e2e bench bench-restore lock clean
+
+help:  ## show these lines
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(VENV)/.ready  ## the virtual environment with everything pinned
+
+$(VENV)/.ready: requirements.txt pyproject.toml tools/setup
+	tools/setup
+
+demo: setup  ## build the hosts and move a portal on this machine, end to end
+	tools/demo
+
+check: setup lint unit  ## the fast tier: style, types, unit tests
+
+lint: setup  ## ruff, mypy, yamllint, ansible-lint with the production profile
+	ruff check python tests molecule
+	ruff format --check python tests molecule
+	mypy
+	yamllint --strict .
+	ansible-lint --offline --profile production
+
+unit: setup  ## tests that need nothing but Python
+	pytest -q -n 2 tests/unit
+
+integration: setup  ## tests against services of this machine, started by the tests themselves
+	pytest -q tests/integration
+
+molecule: setup  ## every role on $(RELEASE): check, converge, idempotence, check, verify
+	tools/molecule $(RELEASE)
+
+e2e: setup  ## the whole estate in the lab
+	pytest -q tests/e2e
+
+test: setup lint unit integration molecule e2e  ## every test, roles on Debian 13
+
+test-all: setup lint unit integration  ## every test, roles on Debian 13 and 12
+	tools/molecule debian13
+	tools/molecule debian12
+	pytest -q tests/e2e
+
+bench: setup  ## ratios against named baselines
+	pytest -q -s tests/bench
+
+bench-restore: setup  ## the restore engine against 'tar' and 'mariadb'
+	pytest -q -s tests/bench/test_restore.py
+
+lock: setup  ## pin the dependencies of pyproject.toml again
+	uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --upgrade --extra fast --extra dev --python-version 3.11 -o requirements.txt pyproject.toml
+
+clean:  ## remove the lab, its images and everything that was built
+	@if [ -x $(VENV)/bin/encaja ] && command -v podman >/dev/null; then encaja lab down --images; fi
+	rm -rf $(VENV) .encaja .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
