@@ -141,6 +141,10 @@ class Server:
             unix_socket=module.params["socket"], user="root", charset="utf8mb4", autocommit=True, connect_timeout=10
         )
 
+    def close(self) -> None:
+        """End the connection as a good client does."""
+        self._link.close()
+
     def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Return the rows of a query that changes nothing."""
         with self._link.cursor() as cursor:
@@ -249,6 +253,7 @@ def main() -> None:
         server.database(asked["database"], asked["character_set"], asked["collation"])
         server.user(asked["user"], asked["password"], asked["client_hosts"], asked["require_tls"])
         server.rights(asked["user"], asked["client_hosts"], asked["databases"])
+        server.close()
     except pymysql.Error as fault:
         if module.check_mode:
             module.exit_json(changed=True, statements=[not_yet])
