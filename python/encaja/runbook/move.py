@@ -1,0 +1,157 @@
+"""Where a move lives: its project, state directory, run-book and inventories."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from encaja.errors import ConfigurationError
+from encaja.runbook.load import load_runbook
+from encaja.runbook.model import Action, Runbook, Step
+
+STATE_VARIABLE = "ENCAJA_STATE"
+INVENTORY_VARIABLE = "ENCAJA_INVENTORY"
+RUNBOOK_VARIABLE = "ENCAJA_RUNBOOK"
+RUNBOOK_NAME = "runbook.yml"
+DEFAULT_PASS = "cutover"  # noqa: S105 - a pass through the run-book
+
+
+@dataclass(frozen=True)
+class Move:
+    """One move: everything that the conductor needs to know besides the journal."""
+
+    project: Path
+    state: Path
+    runbook: Runbook
+    inventories: tuple[Path, ...]
+
+    @property
+    def journal(self) -> Path:
+        """The journal's file."""
+        return self.state / "journal.sqlite3"
+
+    @property
+    def lock(self) -> Path:
+        """The lock's file."""
+        return self.state / "lock"
+
+    @property
+    def title(self) -> str:
+        """The move's name for people."""
+        return self.runbook.settings.name or self.project.name
+
+    def fill(self, value: Any) -> Any:
+        """`value` with `$target` and the like replaced in all its strings."""
+        variables = self.runbook.settings.variables
+        if isinstance(value, str):
+            return Template(value).safe_substitute(variables)
+        if isinstance(value, dict):
+            return {key: self.fill(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(self.fill(item) for item in value)
+        return value
+
+    def filled(self, action: Action) -> Action:
+        """`action` with the move's variables put in."""
+        return replace(
+            action,
+            command=self.fill(action.command),
+            limit=self.fill(action.limit),
+            tags=self.fill(action.tags),
+            skip_tags=self.fill(action.skip_tags),
+            variables=self.fill(dict(action.variables)),
+        )
+
+    def step(self, step_id: str) -> Step:
+        """The step of this id.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        step = self.runbook.get(step_id)
+        if step is None:
+            raise ConfigurationError(f"there is no step '{step_id}'", "run-book", "see 'encaja plan' for the ids")
+        return step
+
+
+def find_project(start: Path | None = None) -> Path:
+    """The nearest directory upwards of `start` (the current one by default) that holds `playbooks/`.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    here = (start or Path.cwd()).resolve()
+    for directory in (here, *here.parents):
+        if (directory / "playbooks").is_dir():
+            return directory
+    raise ConfigurationError("no project here: no 'playbooks' directory", str(here), "change into the kit's directory")
+
+
+def open_move(
+    *,
+    project: Path | None = None,
+    state: Path | None = None,
+    inventories: Sequence[Path] = (),
+    runbooks: Sequence[Path] = (),
+    variables: Sequence[tuple[str, str]] = (),
+) -> Move:
+    """The move as options, environment and files describe it.
+
+    Run-book files are laid over the shipped one in this order: `runbook.yml` of the project, `runbook.yml` beside
+    each inventory, those given. Inventories are those given, or of the environment, or of the run-book, or all there
+    is only one of.
+
+    Raises:
+        ConfigurationError: something is missing or wrong, each fault on a line of its own.
+    """
+    root = project.resolve() if project else find_project()
+    given = tuple(inventories) or _from_environment(INVENTORY_VARIABLE)
+    files = tuple(runbooks) or _from_environment(RUNBOOK_VARIABLE)
+    runbook = load_runbook(root, _overrides(root, given, files))
+    if not given and runbook.settings.inventory:
+        given = tuple(root / name for name in runbook.settings.inventory)
+        runbook = load_runbook(root, _overrides(root, given, files))
+    paths = tuple(path if path.is_absolute() else _located(path, root) for path in given)
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise ConfigurationError("no such inventory", ", ".join(missing), "give an existing file or directory with -i")
+    if variables:
+        merged = {**runbook.settings.variables, **dict(variables)}
+        runbook = replace(runbook, settings=replace(runbook.settings, variables=merged))
+    directory = state or _state_directory(root)
+    return Move(root, directory.resolve(), runbook, paths)
+
+
+def _state_directory(root: Path) -> Path:
+    named = os.environ.get(STATE_VARIABLE)
+    return Path(named) if named else root / ".encaja"
+
+
+def _from_environment(name: str) -> tuple[Path, ...]:
+    return tuple(Path(item) for item in os.environ.get(name, "").split(":") if item)
+
+
+def _located(path: Path, root: Path) -> Path:
+    return path.resolve() if path.exists() else (root / path).resolve()
+
+
+def _overrides(root: Path, inventories: Sequence[Path], files: Sequence[Path]) -> list[Path]:
+    found: list[Path] = []
+    for directory in (root, *(_located(path, root) for path in inventories)):
+        beside = (directory if directory.is_dir() else directory.parent) / RUNBOOK_NAME
+        if beside.is_file() and beside not in found:
+            found.append(beside)
+    return found + [path for path in files if path not in found]
+
+
+def whoami() -> str:
+    """The name that stands in the journal for the one at the keyboard."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
