@@ -1,0 +1,25 @@
+#!/usr/bin/python
+"""Documentation of the action ``preflight_inventory``, which runs on the controller."""
+
+DOCUMENTATION = r"""
+module: preflight_inventory
+short_description: Names everything wrong with the inventory
+description:
+  - Groups that contradict each other, unknown and renamed variables, missing secrets, values of the wrong type.
+  - Runs on the controller and changes nothing.
+author: encaja
+"""
+
+EXAMPLES = r"""
+- name: Look at the inventory
+  preflight_inventory:
+  register: looked
+"""
+
+RETURN = r"""
+faults:
+  description: What is wrong, where, and how to mend it.
+  returned: always
+  type: list
+  elements: dict
+"""

@@ -1,0 +1,35 @@
+#!/usr/bin/python
+"""Documentation of the action ``preflight_verdict``, which runs on the controller."""
+
+DOCUMENTATION = r"""
+module: preflight_verdict
+short_description: Fails with everything that the preflight found
+description: Joins the faults of the inventory with those of the hosts, one line each. Runs on the controller.
+options:
+  inventory:
+    description: Faults that M(preflight_inventory) found.
+    type: list
+    elements: dict
+    required: true
+  hosts:
+    description: Hosts whose variable C(preflight_host_result) is looked at.
+    type: list
+    elements: str
+    required: true
+author: encaja
+"""
+
+EXAMPLES = r"""
+- name: Say what is wrong
+  preflight_verdict:
+    inventory: "{{ looked.faults }}"
+    hosts: "{{ groups['all'] }}"
+"""
+
+RETURN = r"""
+faults:
+  description: What is wrong, where, and how to mend it.
+  returned: always
+  type: list
+  elements: dict
+"""
