@@ -137,7 +137,7 @@ def _variable_faults(
             continue
         wanted = TYPES.get(spec.get("type", "str"), (object,))
         is_template = isinstance(value, str) and "{{" in value
-        if is_template or value is None or type(value).__name__ not in {"str", "int", "float", "bool", "list", "dict"}:
+        if is_template or not isinstance(value, (str, int, float, list, dict)):  # a vaulted value is none of these
             continue
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
             given = f"{value!r}" if not spec.get("secret") and not spec.get("no_log") else type(value).__name__
