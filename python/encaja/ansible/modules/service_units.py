@@ -15,9 +15,10 @@ options:
   units:
     description:
       - The units, with their suffix. A plain name stands for C({name, enabled, state=started}).
-      - As a dictionary each takes C(name), C(state) (started, stopped, restarted, reloaded), C(enabled), C(masked).
-        What is left out is left alone; a dictionary without any of them is enabled and started.
-      - C(reloaded) starts a unit that does not run, and restarts one that cannot reload.
+      - As a dictionary each takes C(name), C(state) (started, stopped, restarted, reloaded, refreshed), C(enabled) and
+        C(masked). What is left out is left alone; a dictionary without any of them is enabled and started.
+      - C(reloaded) starts a unit that does not run, and restarts one that cannot reload. C(refreshed) does the same
+        with a unit that runs, and passes over one that does not run or does not exist.
     type: list
     elements: raw
     required: true
@@ -59,7 +60,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-STATES = ("started", "stopped", "restarted", "reloaded")
+STATES = ("started", "stopped", "restarted", "reloaded", "refreshed")
 PROPERTIES = ("Id", "Names", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload")
 RUNS = {"active", "activating", "reloading"}
 
@@ -112,9 +113,16 @@ def plan(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
         verbs.append("restart")
     if unit["state"] == "reloaded":
         verbs.append("reload-or-restart" if runs else "start")
+    if unit["state"] == "refreshed" and runs:
+        verbs.append("reload-or-restart")
     if unit["masked"] is True and not is_masked:
         verbs.append("mask")
     return verbs
+
+
+def needs_unit(unit: dict[str, Any]) -> bool:
+    """Tell whether what is wanted can be had only of a unit that exists."""
+    return bool(unit["enabled"]) or unit["state"] not in (None, "stopped", "refreshed")
 
 
 def parse_address(text: str) -> tuple[str, str, int]:
@@ -188,7 +196,7 @@ class Units:
         missing = [
             unit["name"]
             for unit, shown in zip(self.units, now, strict=True)
-            if shown["LoadState"] == "not-found" and (unit["enabled"] or unit["state"] not in (None, "stopped"))
+            if shown["LoadState"] == "not-found" and needs_unit(unit)
         ]
         if (stale or missing) and not self.module.check_mode:
             self.systemctl("daemon-reload")

@@ -1,0 +1,328 @@
+"""Certificates: what is wrong with a set of files before anybody installs it, and signing by a private authority.
+
+The checks are those that a browser, a mobile application or a telephone would fail on: the key fits, the names cover
+the host, the dates hold, and the chain leads to an authority that clients know. All faults are told at once.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import ssl
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from encaja.errors import ConfigurationError
+
+SIGNERS = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
+Signer: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+
+MINIMUM_RSA_BITS = 2048
+WEAK_HASHES = ("md5", "sha1")
+CLOCK_SLACK = datetime.timedelta(minutes=5)
+
+
+class CertificateError(ConfigurationError):
+    """Certificate files that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was looked at: the chain to install, its faults, and what is worth knowing.
+
+    Attributes:
+        full_chain: PEM of the certificate and its intermediates in order, without the root; empty if there is none.
+        faults: what has to be mended before it can be installed, a clause each.
+        warnings: what will become a fault.
+        names: host names and addresses that the certificate covers.
+        issuer: who signed it.
+        expires: last moment of its validity, UTC.
+    """
+
+    full_chain: str = ""
+    faults: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    issuer: str = ""
+    expires: datetime.datetime | None = None
+
+
+def read_pem(given: str) -> bytes:
+    """Return PEM data that is given either as itself or as the path of a file.
+
+    Raises:
+        CertificateError: the file cannot be read.
+    """
+    if "-----BEGIN" in given:
+        return given.encode()
+    path = Path(given).expanduser()
+    try:
+        return path.read_bytes()
+    except OSError as fault:
+        raise CertificateError(f"cannot be read: {fault.strerror}", str(path), "give the path of a PEM file") from fault
+
+
+def common_name(name: x509.Name) -> str:
+    """Return the common name, or the whole distinguished name where there is none."""
+    values = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(values[0].value) if values else name.rfc4514_string()
+
+
+def covered_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Return the host names and addresses of a certificate (subjectAltName only, as clients do)."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+    return (*names.get_values_for_type(x509.DNSName), *addresses)
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Tell whether a certificate's name is the host's, with ``*`` standing for one whole first label (RFC 6125)."""
+    pattern, name = pattern.lower().rstrip("."), name.lower().rstrip(".")
+    if pattern.startswith("*."):
+        return "." in name and name.split(".", 1)[1] == pattern[2:]
+    return pattern == name
+
+
+def system_roots() -> list[x509.Certificate]:
+    """Return the authorities that this machine trusts."""
+    found = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
+    path = Path(found)
+    return x509.load_pem_x509_certificates(path.read_bytes()) if path.is_file() else []
+
+
+def examine(
+    certificate_pem: bytes,
+    key_pem: bytes | None,
+    chain_pem: bytes,
+    *,
+    names: Sequence[str],
+    roots: Iterable[x509.Certificate],
+    renew_days: int = 30,
+    now: datetime.datetime | None = None,
+) -> Found:
+    """Look at a certificate with its key and chain as a client would, and tell everything that is wrong.
+
+    Args:
+        certificate_pem: the certificate, with or without its chain behind it.
+        key_pem: its private key; None leaves the key out of the checks.
+        chain_pem: intermediate certificates, in any order; may be empty.
+        names: host names that have to be covered.
+        roots: authorities that clients trust.
+        renew_days: a certificate that ends within as many days is warned about.
+        now: the moment to check for, in place of the present one.
+    """
+    now = now or datetime.datetime.now(datetime.UTC)
+    try:
+        leaf, *rest = x509.load_pem_x509_certificates(certificate_pem)
+        rest += x509.load_pem_x509_certificates(chain_pem) if chain_pem.strip() else []
+    except ValueError as fault:
+        return Found(faults=(f"not a PEM certificate ({str(fault).split('.')[0]})",))
+    covered = covered_names(leaf)
+    faults = [
+        *_key_faults(leaf, key_pem),
+        *_name_faults(covered, names),
+        *_use_faults(leaf),
+    ]
+    chain, chain_faults = _chain(leaf, rest, list(roots), now)
+    date_faults, warnings = _dates(leaf, renew_days, now)
+    full_chain = b"".join(item.public_bytes(Encoding.PEM) for item in chain).decode()
+    return Found(
+        full_chain=full_chain,
+        faults=(*faults, *date_faults, *chain_faults),
+        warnings=tuple(warnings),
+        names=covered,
+        issuer=common_name(leaf.issuer),
+        expires=leaf.not_valid_after_utc,
+    )
+
+
+def _key_faults(leaf: x509.Certificate, key_pem: bytes | None) -> list[str]:
+    if key_pem is None:
+        return []
+    try:
+        key = serialization.load_pem_private_key(key_pem, password=None)
+    except TypeError:
+        return ["the key has a passphrase, a service could not start with it: write it without one"]
+    except (ValueError, UnsupportedAlgorithm):
+        return ["the key is not a PEM private key"]
+    if _spki(key.public_key()) != _spki(leaf.public_key()):
+        return ["the key belongs to another certificate"]
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < MINIMUM_RSA_BITS:
+        return [f"the key has {key.key_size} bits, clients ask for {MINIMUM_RSA_BITS}"]
+    return []
+
+
+def _spki(key: object) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined,no-any-return]
+
+
+def _name_faults(covered: Sequence[str], names: Sequence[str]) -> list[str]:
+    missing = [name for name in names if not any(covers(pattern, name) for pattern in covered)]
+    if not missing:
+        return []
+    return [f"does not cover {', '.join(missing)} (it covers {', '.join(covered) or 'no name at all'})"]
+
+
+def _use_faults(leaf: x509.Certificate) -> list[str]:
+    faults = []
+    try:
+        uses = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        if ExtendedKeyUsageOID.SERVER_AUTH not in uses:
+            faults.append("is not for servers (extended key usage)")
+    except x509.ExtensionNotFound:
+        pass
+    algorithm = leaf.signature_hash_algorithm
+    if algorithm is not None and algorithm.name in WEAK_HASHES:
+        faults.append(f"is signed with {algorithm.name}, which clients refuse")
+    return faults
+
+
+def _dates(leaf: x509.Certificate, renew_days: int, now: datetime.datetime) -> tuple[list[str], list[str]]:
+    end = leaf.not_valid_after_utc
+    if end <= now:
+        return [f"expired on {end:%Y-%m-%d}"], []
+    if leaf.not_valid_before_utc > now + CLOCK_SLACK:
+        return [f"is valid from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC only"], []
+    left = (end - now).days
+    return [], [f"expires in {left} days, on {end:%Y-%m-%d}"] if left < renew_days else []
+
+
+def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Tell whether ``issuer`` signed ``certificate``."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _chain(
+    leaf: x509.Certificate, given: list[x509.Certificate], roots: list[x509.Certificate], now: datetime.datetime
+) -> tuple[list[x509.Certificate], list[str]]:
+    """Order the given certificates from the leaf upwards; the chain has to end below a known root."""
+    by_subject: dict[x509.Name, list[x509.Certificate]] = {}
+    for root in roots:
+        by_subject.setdefault(root.subject, []).append(root)
+    chain = [leaf]
+    faults: list[str] = []
+    while True:
+        top = chain[-1]
+        if any(signed_by(top, root) for root in by_subject.get(top.issuer, [])):
+            return chain, faults
+        above = next((item for item in given if item not in chain and signed_by(top, item)), None)
+        if above is None:
+            break
+        if above.not_valid_after_utc <= now:
+            faults.append(
+                f"the intermediate '{common_name(above.subject)}' expired on {above.not_valid_after_utc:%Y-%m-%d}"
+            )
+        chain.append(above)
+    top = chain[-1]
+    if top.issuer == top.subject:
+        who = (
+            "it is signed by itself" if len(chain) == 1 else f"the root '{common_name(top.subject)}' is known to nobody"
+        )
+        faults.append(f"{who}: name its authority in tls_trusted, or use a certificate of a public authority")
+    else:
+        faults.append(
+            f"the chain is broken: the certificate of '{common_name(top.issuer)}' is missing, add it to the chain"
+        )
+    return chain, faults
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A private authority that signs certificates for the estate's hosts."""
+
+    certificate: x509.Certificate
+    key: Signer
+
+    @classmethod
+    def load(cls, certificate: str, key: str) -> Authority:
+        """Read an authority from two PEM files (or PEM texts).
+
+        Raises:
+            CertificateError: a file cannot be read, is not PEM, or the two do not belong together.
+        """
+        try:
+            read = x509.load_pem_x509_certificate(read_pem(certificate))
+            signer = serialization.load_pem_private_key(read_pem(key), password=None)
+        except (ValueError, TypeError) as fault:
+            raise CertificateError(
+                "the authority's certificate or key is not PEM without a passphrase",
+                certificate,
+                "see tls_ca_certificate",
+            ) from fault
+        if not isinstance(signer, SIGNERS) or _spki(signer.public_key()) != _spki(read.public_key()):
+            raise CertificateError("the authority's key does not fit its certificate", certificate, "see tls_ca_key")
+        return cls(read, signer)
+
+    def issue(self, public_key_pem: bytes, names: Sequence[str], days: int) -> str:
+        """Sign a certificate for a public key, and return its PEM.
+
+        Args:
+            public_key_pem: the host's public key; its private key never leaves the host.
+            names: host names and addresses to cover; the first is the subject.
+            days: days of validity, never beyond the authority's own.
+        """
+        public_key = serialization.load_pem_public_key(public_key_pem)
+        if not isinstance(public_key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
+            raise CertificateError("the host's key is of a kind that servers do not use", names[0])
+        now = datetime.datetime.now(datetime.UTC)
+        end = min(now + datetime.timedelta(days=days), self.certificate.not_valid_after_utc)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])]))
+            .issuer_name(self.certificate.subject)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - CLOCK_SLACK)
+            .not_valid_after(end)
+            .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
+        )
+        is_edwards = isinstance(self.key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+        signed = builder.sign(self.key, None if is_edwards else hashes.SHA256())
+        return signed.public_bytes(Encoding.PEM).decode()
+
+    def reason_to_renew(self, certificate_pem: str, public_key_pem: str, names: Sequence[str], renew_days: int) -> str:
+        """Tell why a host's present certificate has to be signed anew; empty where it is good."""
+        if not certificate_pem.strip():
+            return "there is none yet"
+        try:
+            present = x509.load_pem_x509_certificate(certificate_pem.encode())
+        except ValueError:
+            return "the present one cannot be read"
+        if not signed_by(present, self.certificate):
+            return f"the present one is of '{common_name(present.issuer)}'"
+        if _spki(present.public_key()) != _spki(serialization.load_pem_public_key(public_key_pem.encode())):
+            return "the host's key is another one"
+        if set(covered_names(present)) != {str(name) for name in names}:
+            return f"the present one is for {', '.join(covered_names(present))}"
+        left = (present.not_valid_after_utc - datetime.datetime.now(datetime.UTC)).days
+        return f"the present one ends in {left} days" if left < renew_days else ""
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
