@@ -6,7 +6,15 @@ from pathlib import Path
 PYTHON = Path(__file__).parents[3] / "python" / "encaja"
 
 
-def test_every_module_of_the_portal_package_is_named_for_mitogen() -> None:
+def _relative_imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+    return found
+
+
+def test_whatever_a_named_module_imports_is_named_too_for_mitogen() -> None:
     tree = ast.parse((PYTHON / "ansible/module_utils/portal_library.py").read_text())
     named = {
         alias.name
@@ -14,7 +22,9 @@ def test_every_module_of_the_portal_package_is_named_for_mitogen() -> None:
         if isinstance(node, ast.ImportFrom) and node.module == "ansible.module_utils.encaja.portal"
         for alias in node.names
     }
-    assert named == {path.stem for path in (PYTHON / "portal").glob("*.py")} - {"__init__"}
+    assert {"php", "settings", "site", "users"} <= named
+    for name in named:
+        assert _relative_imports(PYTHON / "portal" / f"{name}.py") <= named, name
 
 
 def test_the_package_runs_from_module_utils() -> None:

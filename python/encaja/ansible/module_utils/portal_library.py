@@ -15,20 +15,63 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.encaja.errors import EncajaError
 from ansible.module_utils.encaja.portal import (
+    cache,
+    cloud,
+    database,
+    domain,
+    fastcgi,
     files,
     hosts,
+    kernel,
     php,
+    plan,
+    pull,
+    search,
     serialized,
     settings,
+    site,
+    users,
+    work,
 )
 
-__all__ = ["FILE_ARGUMENTS", "attributes", "files", "hosts", "php", "run", "serialized", "settings", "write_changed"]
+__all__ = [
+    "FILE_ARGUMENTS",
+    "PORTAL_ARGUMENTS",
+    "attributes",
+    "cache",
+    "cloud",
+    "database",
+    "domain",
+    "fastcgi",
+    "files",
+    "hosts",
+    "kernel",
+    "open_portal",
+    "php",
+    "plan",
+    "pull",
+    "run",
+    "search",
+    "serialized",
+    "settings",
+    "settle",
+    "site",
+    "users",
+    "work",
+    "write_changed",
+]
 
 FILE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "owner": {"type": "str"},
     "group": {"type": "str"},
     "mode": {"type": "str"},
     "backup": {"type": "bool", "default": True},
+}
+
+PORTAL_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "root": {"type": "path", "default": str(site.ROOT)},
+    "state": {"type": "path", "default": str(site.STATE)},
+    "fpm_socket": {"type": "path", "default": "/run/php/portal.sock"},
 }
 
 
@@ -75,3 +118,33 @@ def write_changed(
     if changed and not module.check_mode:
         files.set_attributes(path, wanted)
     return {"changed": changed}
+
+
+def open_portal(module: AnsibleModule) -> site.Portal:
+    """The portal that the task names."""
+    return site.Portal(Path(module.params["root"]), Path(module.params["state"]))
+
+
+def settle(
+    module: AnsibleModule,
+    portal: site.Portal,
+    wanted: plan.Plan,
+    notes: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Apply a plan (or show it, in check mode) and purge the portal's caches when it changed anything."""
+    result: dict[str, Any] = {
+        "changed": wanted.changed,
+        "report": wanted.report,
+        "diff": wanted.diff(),
+        "portal_warnings": wanted.warnings,
+    }
+    if module.check_mode:
+        return result
+    if wanted.changed:
+        result["kept"] = wanted.apply(portal.database)
+        fresh = site.Portal(portal.root, portal.state_directory)
+        result["purged"] = cache.purge(portal.root, fresh.effective, Path(module.params["fpm_socket"]))
+    stale = {name: value for name, value in (notes or {}).items() if portal.state().get(name) != value}
+    if stale:
+        portal.note(**stale)
+    return result

@@ -1,0 +1,122 @@
+"""Work that only the portal's own kernel can do, run as its user on the command line.
+
+Reindexing and recovery links go through the kernel's interfaces (``CSearch::ReIndexAll``, ``CUser::SendPassword``):
+their tables and check words are the kernel's own business and differ between versions. Source: portal.md 3, 5 (6).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import EncajaError
+
+USER: Final = "www-data"
+_MARK: Final = "encaja:"
+_PROLOG: Final = """
+error_reporting(E_ERROR | E_PARSE);
+$_SERVER['DOCUMENT_ROOT'] = $argv[1]; $DOCUMENT_ROOT = $argv[1];
+$_SERVER['SERVER_NAME'] = $argv[2]; $_SERVER['HTTP_HOST'] = $argv[2]; $_SERVER['REQUEST_URI'] = '/';
+foreach (['NO_KEEP_STATISTIC', 'NO_AGENT_STATISTIC', 'NOT_CHECK_PERMISSIONS', 'STOP_STATISTICS',
+    'BX_NO_ACCELERATOR_RESET', 'NO_AGENT_CHECK', 'DisableEventsCheck'] as $name) {
+    if (!defined($name)) { define($name, true); }
+}
+function told($value) { fwrite(STDOUT, "\\nencaja:" . json_encode($value, JSON_UNESCAPED_UNICODE) . "\\n"); }
+require $argv[1] . '/bitrix/modules/main/include/prolog_before.php';
+"""
+
+
+def call(root: Path, host: str, code: str, *arguments: str, user: str = USER) -> Iterator[Any]:
+    """Run PHP code with the kernel loaded; yields every value that it tells (``told($value)``) as it comes.
+
+    Args:
+        root: document root.
+        host: the portal's host name, for addresses that the kernel builds.
+        code: PHP without an opening tag; ``$argv[3]`` and following are the arguments.
+        arguments: must hold no secrets, they are visible in the process list.
+        user: who runs it; the portal's files belong to them.
+
+    Raises:
+        EncajaError: PHP ended with an error; the message is its last line.
+    """
+    if (php := shutil.which("php")) is None:
+        raise EncajaError("no PHP command line", "this host", "install php-cli (role php)")
+    command = [php, "-d", "max_execution_time=0", "-d", "display_errors=stderr", "-r", _PROLOG + code, "--"]
+    if os.geteuid() == 0:
+        command = ["runuser", "--user", user, "--", *command]
+    process = subprocess.Popen(
+        [*command, str(root.resolve()), host, *arguments], cwd=root, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None  # noqa: S101  asked for above
+    for line in process.stdout:
+        if line.startswith(_MARK):
+            yield json.loads(line.removeprefix(_MARK))
+    _, errors = process.communicate()
+    if process.returncode != 0:
+        last = [text for text in errors.splitlines() if text.strip()]
+        raise EncajaError(
+            f"the portal's kernel failed: {last[-1][:300] if last else f'exit code {process.returncode}'}",
+            str(root),
+            "see PHP's error log",
+        )
+
+
+_REINDEX: Final = """
+\\CModule::IncludeModule('search');
+$state = [];
+do {
+    $state = \\CSearch::ReIndexAll(true, 10, $state, false);
+    told(['done' => is_array($state) ? (int)($state['CNT'] ?? 0) : (int)$state, 'more' => is_array($state),
+        'module' => is_array($state) ? (string)($state['MODULE'] ?? '') : '']);
+} while (is_array($state));
+"""
+
+
+def reindex(root: Path, host: str, progress: Callable[[int, str], None]) -> int:
+    """Rebuild the whole search index in steps of ten seconds; returns the number of indexed records."""
+    done = 0
+    for told in call(root, host, _REINDEX):
+        done = int(told["done"])
+        progress(done, str(told["module"]))
+    return done
+
+
+_RECOVER: Final = """
+foreach (json_decode(stream_get_contents(fopen($argv[3], 'r')), true) as $row) {
+    $site = \\SITE_ID ?: 's1';
+    $answer = \\CUser::SendPassword($row['login'], $row['email'], $site);
+    told(['id' => $row['id'], 'sent' => is_array($answer) && $answer['TYPE'] === 'OK',
+        'message' => is_array($answer) ? strip_tags((string)$answer['MESSAGE']) : '']);
+}
+"""
+
+
+def send_recovery(root: Path, host: str, people: list[dict[str, Any]], listing: Path) -> dict[int, str]:
+    """Queue a recovery mail for each person (``id``, ``login``, ``email``), in their language, through the kernel.
+
+    Args:
+        root: document root.
+        host: the portal's host name.
+        people: who gets one.
+        listing: a file below a directory that the portal's user can read; it lives as long as the call.
+
+    Returns:
+        For each id an empty text, or why no mail was queued.
+    """
+    listing.write_text(json.dumps(people))
+    listing.chmod(0o600)
+    if os.geteuid() == 0:
+        shutil.chown(listing, USER, USER)
+    try:
+        return {
+            int(told["id"]): "" if told["sent"] else str(told["message"]) or "refused"
+            for told in call(root, host, _RECOVER, str(listing))
+        }
+    finally:
+        listing.unlink(missing_ok=True)

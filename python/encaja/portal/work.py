@@ -1,0 +1,212 @@
+"""What the portal does by itself: agents, waiting mail, sessions, task comments. And the frost until it is released.
+
+Between restore and release two constants in ``dbconn.php`` keep the portal still: ``NO_AGENT_CHECK`` (agents) and
+``DisableEventsCheck`` (mail). Mail that was waiting when the backup was made would go out at the first run, so it is
+held by a status that the kernel does not send. Source: portal.md chapters 3 (agents, freeze switches) and 5 (9, 14).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from . import php
+from .plan import Plan
+from .serialized import SerializedError, serialize, unserialize
+from .site import Portal
+
+FROST: Final = ("NO_AGENT_CHECK", "DisableEventsCheck")
+WAITING, HELD = "N", "H"
+"""``b_event.SUCCESS_EXEC``: the kernel sends ``N``; ``H`` is the kit's own mark and means nothing to the kernel."""
+MAIL_DECISIONS: Final = ("hold", "purge", "release")
+_ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104  an address mask of the portal's security policy: bound to no address
+
+
+@dataclass(frozen=True)
+class WorkPolicy:
+    """How the portal is to work.
+
+    Attributes:
+        frozen: whether the freeze switches stand.
+        mail: what becomes of mail that was waiting in the backup: ``hold``, ``purge`` or ``release``.
+        session_minutes: the shortest time without activity after which any group's policy may end a session.
+        all_agents_on_cron: whether no agent runs on pages.
+    """
+
+    frozen: bool = True
+    mail: str = "hold"
+    session_minutes: int = 1440
+    all_agents_on_cron: bool = True
+
+
+def plan_work(portal: Portal, policy: WorkPolicy) -> tuple[Plan, dict[str, Any]]:
+    """Agents on cron, mail held or decided, log-outs rare, comments complete, and the frost as wanted.
+
+    Returns:
+        The plan, and what has to be noted about this database once it is applied.
+    """
+    plan = Plan()
+    plan_frost(portal, plan, frozen=policy.frozen)
+    _plan_agents(portal, plan, policy)
+    notes = _plan_mail(portal, plan, policy.mail)
+    _plan_sessions(portal, plan, policy.session_minutes)
+    _plan_comments(portal, plan)
+    plan.report = {
+        "agents": agent_counts(portal), "mail": mail_counts(portal), "comments": comment_counts(portal),
+    }  # fmt: skip
+    return plan, notes
+
+
+def plan_frost(portal: Portal, plan: Plan, *, frozen: bool) -> None:
+    """Set or remove the freeze switches; the file's other constants stay."""
+    after = portal.dbconn
+    for name in FROST:
+        after = php.edit_define(after, name, True) if frozen else php.edit_define(after, name)
+    plan.file(portal.dbconn_path, portal.dbconn, after)
+
+
+def is_frozen(portal: Portal) -> bool:
+    """Whether any freeze switch stands."""
+    return any(php.read_define(portal.dbconn, name) is True for name in FROST)
+
+
+def _plan_agents(portal: Portal, plan: Plan, policy: WorkPolicy) -> None:
+    # BX_CRONTAB_SUPPORT (role portal) sends the other agents to cron; these two stop the rest from running on pages.
+    portal.set_option(plan, "main", "agents_use_crontab", "N")
+    portal.set_option(plan, "main", "check_agents", "N" if policy.all_agents_on_cron else "Y")
+    if portal.option("main", "dump_auto_enable_auto", "0") not in {"", "0"}:
+        portal.set_option(plan, "main", "dump_auto_enable_auto", "0")
+    if policy.frozen:  # agents that were running when the backup was made; in a frozen portal none can be
+        stuck = portal.database.count("SELECT COUNT(*) FROM b_agent WHERE RUNNING = 'Y' OR DATE_CHECK IS NOT NULL")
+        if stuck:
+            plan.statement(
+                "b_agent",
+                "UPDATE b_agent SET RUNNING = 'N', DATE_CHECK = NULL WHERE RUNNING = 'Y' OR DATE_CHECK IS NOT NULL",
+                (),
+                f"{stuck} agents marked as running",
+                "none marked as running",
+            )
+
+
+def agent_counts(portal: Portal) -> dict[str, int]:
+    """How many agents are active, due, and of modules that are not installed."""
+    active = portal.database.rows("SELECT MODULE_ID, NEXT_EXEC <= NOW() AS due FROM b_agent WHERE ACTIVE = 'Y'")
+    orphans = sum(1 for row in active if row["MODULE_ID"] and row["MODULE_ID"] not in portal.modules)
+    return {"active": len(active), "due": sum(int(row["due"] or 0) for row in active), "orphans": orphans}
+
+
+def _plan_mail(portal: Portal, plan: Plan, decision: str) -> dict[str, Any]:
+    noted = portal.state().get("mail_queue_last_id")
+    last = int(noted if noted is not None else portal.database.count("SELECT MAX(ID) FROM b_event"))
+    status = {"hold": WAITING, "purge": None, "release": HELD}[decision]
+    if status is None:
+        count = portal.database.count(
+            "SELECT COUNT(*) FROM b_event WHERE ID <= %s AND SUCCESS_EXEC IN (%s, %s)", last, WAITING, HELD
+        )
+        if count:
+            plan.statement(
+                "b_event", "DELETE FROM b_event WHERE ID <= %s AND SUCCESS_EXEC IN (%s, %s)", (last, WAITING, HELD),
+                f"{count} mails of the backup waiting",
+            )  # fmt: skip
+        return {"mail_queue_last_id": last}
+    count = portal.database.count("SELECT COUNT(*) FROM b_event WHERE ID <= %s AND SUCCESS_EXEC = %s", last, status)
+    if count:
+        other = HELD if status == WAITING else WAITING
+        words = {WAITING: "to be sent", HELD: "held"}
+        plan.statement(
+            "b_event", "UPDATE b_event SET SUCCESS_EXEC = %s WHERE ID <= %s AND SUCCESS_EXEC = %s",
+            (other, last, status),
+            f"{count} mails of the backup {words[status]}", f"{count} mails of the backup {words[other]}",
+        )  # fmt: skip
+    return {"mail_queue_last_id": last}
+
+
+def mail_counts(portal: Portal) -> dict[str, int]:
+    """Mail waiting and held, and active mailboxes that the portal would read."""
+    rows = portal.database.rows("SELECT SUCCESS_EXEC AS s, COUNT(*) AS n FROM b_event GROUP BY SUCCESS_EXEC")
+    by_status = {row["s"]: row["n"] for row in rows}
+    mailboxes = (
+        portal.database.count("SELECT COUNT(*) FROM b_mail_mailbox WHERE ACTIVE = 'Y'")
+        if portal.has("b_mail_mailbox")
+        else 0
+    )
+    return {"waiting": by_status.get(WAITING, 0), "held": by_status.get(HELD, 0), "mailboxes": mailboxes}
+
+
+def strict_groups(portal: Portal, minutes: int) -> list[tuple[dict[str, Any], dict[Any, Any]]]:
+    """Groups whose policy ends sessions early or binds them to an address, with the policy that they should have."""
+    found = []
+    for row in portal.database.rows("SELECT ID, NAME, SECURITY_POLICY FROM b_group WHERE SECURITY_POLICY IS NOT NULL"):
+        try:
+            policy = unserialize(row["SECURITY_POLICY"]) if row["SECURITY_POLICY"] else {}
+        except SerializedError:
+            continue
+        if not isinstance(policy, dict):
+            continue
+        mended = dict(policy)
+        if str(policy.get("SESSION_IP_MASK", _ANY_ADDRESS)) not in {"", _ANY_ADDRESS}:
+            mended["SESSION_IP_MASK"] = _ANY_ADDRESS
+        timeout = str(policy.get("SESSION_TIMEOUT", ""))
+        if timeout.isdigit() and 0 < int(timeout) < minutes:
+            mended["SESSION_TIMEOUT"] = minutes if isinstance(policy["SESSION_TIMEOUT"], int) else str(minutes)
+        if mended != policy:
+            found.append((row, mended))
+    return found
+
+
+def _plan_sessions(portal: Portal, plan: Plan, minutes: int) -> None:
+    for row, mended in strict_groups(portal, minutes):
+        before = {"SECURITY_POLICY": row["SECURITY_POLICY"]}
+        plan.update("b_group", {"ID": row["ID"]}, before, {"SECURITY_POLICY": serialize(mended).decode()})
+    for name in ("session_expand", "use_session_id_ttl"):
+        if portal.option("main", name, "N") != "N":
+            portal.set_option(plan, "main", name, "N")
+
+
+def comment_counts(portal: Portal) -> dict[str, Any]:
+    """Task comments: how many there are, and topics whose own count says something else."""
+    if not (portal.has("b_tasks", "FORUM_TOPIC_ID") and portal.has("b_forum_message")):
+        return {"tasks": 0, "comments": 0, "lost_topics": 0, "wrong_counts": 0, "hidden": 0, "forum": ""}
+    one = portal.database.count
+    linked = "FROM b_tasks t JOIN b_forum_topic f ON f.ID = t.FORUM_TOPIC_ID"
+    return {
+        "tasks": one("SELECT COUNT(*) FROM b_tasks"),
+        "comments": one(f"SELECT COUNT(*) {linked} JOIN b_forum_message m ON m.TOPIC_ID = f.ID"),
+        "lost_topics": one(
+            "SELECT COUNT(*) FROM b_tasks t LEFT JOIN b_forum_topic f ON f.ID = t.FORUM_TOPIC_ID"
+            " WHERE t.FORUM_TOPIC_ID IS NOT NULL AND t.FORUM_TOPIC_ID > 0 AND f.ID IS NULL"
+        ),
+        "wrong_counts": len(_wrong_topics(portal)),
+        "hidden": one(f"SELECT COUNT(*) {linked} JOIN b_forum_message m ON m.TOPIC_ID = f.ID WHERE m.APPROVED <> 'Y'"),
+        "forum": task_forum(portal),
+    }
+
+
+def task_forum(portal: Portal) -> str:
+    """The forum in which the tasks' topics are, empty when there are none."""
+    rows = portal.database.rows(
+        "SELECT f.FORUM_ID AS id, COUNT(*) AS n FROM b_tasks t JOIN b_forum_topic f ON f.ID = t.FORUM_TOPIC_ID"
+        " GROUP BY f.FORUM_ID ORDER BY n DESC LIMIT 1"
+    )
+    return str(rows[0]["id"]) if rows else ""
+
+
+def _wrong_topics(portal: Portal) -> list[dict[str, Any]]:
+    # The first message of a topic is its opening and not counted as an answer.
+    return portal.database.rows(
+        "SELECT f.ID, f.POSTS, COUNT(m.ID) AS messages, SUM(m.NEW_TOPIC = 'Y') AS openings FROM b_forum_topic f"
+        " JOIN b_tasks t ON t.FORUM_TOPIC_ID = f.ID"
+        " LEFT JOIN b_forum_message m ON m.TOPIC_ID = f.ID AND m.APPROVED = 'Y'"
+        " GROUP BY f.ID, f.POSTS HAVING f.POSTS <> messages - COALESCE(openings, 0)"
+    )
+
+
+def _plan_comments(portal: Portal, plan: Plan) -> None:
+    if not (portal.has("b_tasks", "FORUM_TOPIC_ID") and portal.has("b_forum_message")):
+        return
+    forum = task_forum(portal)
+    if forum and portal.option("tasks", "task_forum_id") != forum:
+        portal.set_option(plan, "tasks", "task_forum_id", forum)
+    for row in _wrong_topics(portal):
+        posts = int(row["messages"]) - int(row["openings"] or 0)
+        plan.update("b_forum_topic", {"ID": row["ID"]}, {"POSTS": row["POSTS"]}, {"POSTS": posts})
