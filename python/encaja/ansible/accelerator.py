@@ -31,7 +31,12 @@ def accelerator_environment(environment: Mapping[str, str] | None = None) -> dic
     if not (plugins / f"{STRATEGY}.py").is_file():
         return {}
     paths = [str(plugins), *filter(None, [current.get("ANSIBLE_STRATEGY_PLUGINS")])]
-    return {"ANSIBLE_STRATEGY": STRATEGY, "ANSIBLE_STRATEGY_PLUGINS": ":".join(paths)}
+    return {
+        "ANSIBLE_STRATEGY": STRATEGY,
+        "ANSIBLE_STRATEGY_PLUGINS": ":".join(paths),
+        # ansible-core says at every start that it will drop third-party strategies one day.
+        "ANSIBLE_DEPRECATION_WARNINGS": "False",
+    }
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ RESULT_KEY = "encaja_result"
 PROGRESS_KEY = "encaja_progress"
 TEXT_LIMIT = 600
 LAST_LINES = 15
+_NO_TRACEBACK = "(traceback unavailable)"
 
 
 @dataclass
@@ -215,7 +216,7 @@ def describe_failure(result: Mapping[str, Any]) -> tuple[str, str]:
     lines: list[str] = []
     for key in ("module_stdout", "module_stderr", "stdout", "stderr", "exception"):
         value = result.get(key)
-        if isinstance(value, str) and value.strip():
+        if isinstance(value, str) and value.strip() and value != _NO_TRACEBACK:
             lines += value.strip().splitlines()
     failed = [
         item

@@ -139,6 +139,8 @@ def _draws_in(path: Path) -> tuple[set[str], set[str], bool]:
                     roles.add(name)
         elif key in _ROLE_ACTIONS and isinstance(value, dict) and isinstance(value.get("name"), str):
             roles.add(value["name"])
+        elif key == "vars_files" and isinstance(value, list):
+            files |= {name for name in value if isinstance(name, str) and "{{" not in name}
         elif key in _FILE_ACTIONS:
             name = value.get("file") if isinstance(value, dict) else value
             if isinstance(name, str) and "{{" not in name:

@@ -37,10 +37,10 @@ from encaja.runbook.spans import parse_span
 RUNBOOK_VERSION = 1
 _LINE = "__line__"
 _ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
-_TOP_KEYS = {"version", "move", "phases", "steps"}
+_TOP_KEYS = {"version", "base", "move", "phases", "steps"}
 _STEP_KEYS = {
     "id", "phase", "title", "owner", "run", "needs", "verify", "undo", "help", "estimate", "urgency", "destructive",
-    "never_on", "only_on", "retry", "expires", "notice", "scale", "gap", "after", "remove",
+    "targets", "never_on", "only_on", "retry", "expires", "notice", "scale", "gap", "after", "remove",
 }  # fmt: skip
 _RUN_KEYS = {"playbook", "command", "check", "human", "limit", "tags", "skip_tags", "vars"}
 _MOVE_KEYS = {
@@ -121,7 +121,8 @@ def load_runbook(project: Path, overrides: Iterable[Path] = ()) -> Runbook:
     """The shipped run-book with the files of `overrides` laid over it, in their order.
 
     A file's step with a known id changes the keys that it gives; `remove: true` takes the step out and hands its needs
-    to those who needed it; an unknown id adds a step at the end of its phase, or behind `after`.
+    to those who needed it; an unknown id adds a step at the end of its phase, or behind `after`. A file with `base: none`
+    stands for itself: nothing is under it.
 
     Args:
         project: the directory that holds `playbooks/`.
@@ -139,23 +140,15 @@ def load_runbook(project: Path, overrides: Iterable[Path] = ()) -> Runbook:
             sources.append(_read(str(path), path.read_text(encoding="utf-8"), faults))
         except (OSError, UnicodeDecodeError) as error:
             faults.add(str(path), f"cannot be read: {error}", "give a readable YAML file")
+    alone = 0
+    for position, source in enumerate(sources):
+        base = source.data.get("base", "default")
+        if base == "none":
+            alone = position
+        elif base != "default":
+            faults.add(f"{source.name}:1", f"base is '{base}'", "known are default, none")
     faults.raise_if_any()
-    return _build(sources, project, tuple(paths), faults)
-
-
-def load_alone(project: Path, path: Path) -> Runbook:
-    """A run-book that stands for itself, without the shipped one under it.
-
-    Raises:
-        RunbookError: with one line for every fault.
-    """
-    faults = _Faults()
-    try:
-        source = _read(str(path), path.read_text(encoding="utf-8"), faults)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunbookError([f"{path}: cannot be read: {error} (give a readable YAML file)"]) from error
-    faults.raise_if_any()
-    return _build([source], project, (path,), faults)
+    return _build(sources[alone:], project, tuple(paths), faults)
 
 
 def _read(name: str, text: str, faults: _Faults) -> _Source:
@@ -360,6 +353,7 @@ def _step(step_id: str, draft: _Draft, phases: Mapping[int, Phase], project: Pat
         undo=_text(data.get("undo"), draft.at("undo"), f"step '{step_id}': undo", faults, optional=True),
         help=_text(data.get("help"), draft.at("help"), f"step '{step_id}': help", faults, optional=True),
         destructive=destructive,
+        targets=_strings(data.get("targets"), draft.at("targets"), f"step '{step_id}': targets", faults),
         never_on=_strings(data.get("never_on"), draft.at("never_on"), f"step '{step_id}': never_on", faults),
         only_on=_strings(data.get("only_on"), draft.at("only_on"), f"step '{step_id}': only_on", faults),
         retry=_retry(step_id, data.get("retry"), draft.at("retry"), faults),
@@ -453,8 +447,8 @@ def _plain(value: Any) -> Any:
 def _retry(step_id: str, value: Any, where: str, faults: _Faults) -> Retry:
     if value is None:
         return Retry()
-    if not isinstance(value, dict) or _unknown(value, {"times", "delay", "on"}):
-        faults.add(where, f"step '{step_id}': retry is not made of times, delay and on")
+    if not isinstance(value, dict) or _unknown(value, {"times", "delay", "when"}):
+        faults.add(where, f"step '{step_id}': retry is not made of times, delay and when")
         return Retry()
     times = value.get("times", 1)
     if not isinstance(times, int) or isinstance(times, bool) or not 0 <= times <= 100:
@@ -462,8 +456,8 @@ def _retry(step_id: str, value: Any, where: str, faults: _Faults) -> Retry:
         times = 0
     delay = _span(value.get("delay", "10s"), where, f"step '{step_id}': retry delay", faults) or timedelta(0)
     kinds = [
-        _choice(RetryOn, item, where, f"step '{step_id}': retry on", faults)
-        for item in _strings(value.get("on", ["unreachable"]), where, f"step '{step_id}': retry on", faults)
+        _choice(RetryOn, item, where, f"step '{step_id}': retry when", faults)
+        for item in _strings(value.get("when", ["unreachable"]), where, f"step '{step_id}': retry when", faults)
     ]
     return Retry(times, delay, frozenset(kind for kind in kinds if kind))
 

@@ -94,7 +94,7 @@ class Retry:
 
     times: int = 0
     delay: timedelta = timedelta(seconds=10)
-    on: frozenset[RetryOn] = frozenset({RetryOn.UNREACHABLE})
+    when: frozenset[RetryOn] = frozenset({RetryOn.UNREACHABLE})
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ class Step:
     undo: Text = field(default_factory=lambda: Text("", ""))
     help: Text = field(default_factory=lambda: Text("", ""))
     destructive: bool = False
+    targets: tuple[str, ...] = ()
     never_on: tuple[str, ...] = ()
     only_on: tuple[str, ...] = ()
     retry: Retry = field(default_factory=Retry)

@@ -1,0 +1,48 @@
+"""Announces gates to those concerned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from encaja.notices import Notice, compose, send
+from encaja.runbook.journal import GateState, Pass
+from encaja.runbook.model import Step
+from encaja.runbook.move import Move
+
+Sender = Callable[[Notice, Sequence[str]], list[str]]
+
+
+class TeamAnnouncer:
+    """Sends a gate's notice to the team's addresses of the run-book (`move: {announce: {team: […]}}`)."""
+
+    def __init__(self, sender: Sender = send) -> None:
+        self._send = sender
+
+    def announce(
+        self, move: Move, pass_: Pass, step: Step, state: GateState, expires: datetime | None
+    ) -> Sequence[str]:
+        """Sends the notice; returns what the journal should say about it."""
+        addresses = move.runbook.settings.announce.team
+        if not addresses or state is not GateState.WAITING:
+            return []
+        notice = compose_for(move, pass_, step, expires)
+        failed = self._send(notice, addresses)
+        delivered = len(addresses) - len(failed)
+        lines = [f'told {delivered} of {len(addresses)} addresses: "{notice.subject}"'] if delivered else []
+        return lines + [f"not delivered: {line}" for line in failed]
+
+
+def compose_for(move: Move, pass_: Pass, step: Step, expires: datetime | None) -> Notice:
+    """The notice of a step's gate in the move's language: the step's own, or the general one."""
+    settings = move.runbook.settings
+    values = {
+        "move": move.title,
+        "step": step.id,
+        "title": step.title.get(settings.language),
+        "owner": str(step.owner),
+        "pass_name": pass_.name,
+    }
+    if settings.addresses:
+        values["portal"] = settings.addresses[0].url
+    return compose(step.notice or "gate", settings.language, values, until=expires)

@@ -1,0 +1,119 @@
+"""The run-book and a pass as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from encaja.runbook.model import Kind, Runbook, Step
+from encaja.runbook.screen import OWNER_STYLE, SYMBOLS
+from encaja.runbook.spans import format_span
+from encaja.runbook.states import State, StepState
+
+WORDS = {
+    "en": {
+        "step": "step", "title": "what", "owner": "whose", "runs": "runs", "needs": "needs", "estimate": "estimate",
+        "took": "took", "result": "result", "phase": "Phase", "urgency": "urgency", "contractor": "contractor",
+        "client": "client", "human": "person", "low": "low", "medium": "medium", "high": "high", "by": "by",
+        "destructive": "replaces data", "total": "whole",
+    },
+    "es": {
+        "step": "paso", "title": "qué", "owner": "de quién", "runs": "ejecuta", "needs": "necesita",
+        "estimate": "estimado", "took": "tardó", "result": "resultado", "phase": "Fase", "urgency": "urgencia",
+        "contractor": "contratista", "client": "cliente", "human": "persona", "low": "baja", "medium": "media",
+        "high": "alta", "by": "por", "destructive": "sustituye datos", "total": "total",
+    },
+}  # fmt: skip
+STATE_WORDS = {
+    "en": {state: str(state) for state in State},
+    "es": {
+        State.DONE: "hecho", State.PENDING: "pendiente", State.RUNNING: "en marcha", State.INTERRUPTED: "interrumpido",
+        State.FAILED: "falló", State.DIFFERENCES: "diferencias", State.STALE: "por repetir", State.WAITING: "espera",
+        State.REJECTED: "rechazado", State.EXPIRED: "caducado",
+    },
+}  # fmt: skip
+
+
+def runs_text(step: Step, words: Mapping[str, str]) -> Text:
+    """What a step runs, in a few letters."""
+    if step.kind is Kind.HUMAN or step.action is None:
+        return Text(f"◆ {words['human']}", "magenta")
+    text = Text(step.action.label)
+    if step.kind is Kind.CHECK:
+        text.stylize("cyan")
+    if step.destructive:
+        text.append(f"  ! {words['destructive']}", "red")
+    return text
+
+
+def plan_table(runbook: Runbook, language: str) -> RenderableType:
+    """The run-book, a table for each phase."""
+    words = WORDS[language]
+    parts: list[RenderableType] = []
+    for number, phase in runbook.phases.items():
+        steps = [step for step in runbook if step.phase == number]
+        if not steps:
+            continue
+        title = f"{words['phase']} {number}: {phase.title.get(language)}  ({words['urgency']}: {words[phase.urgency]})"
+        table = Table(title=title, title_justify="left", title_style="bold", expand=False, border_style="dim")
+        table.add_column(words["step"], style="bold", no_wrap=True)
+        table.add_column(words["title"], min_width=30)
+        table.add_column(words["owner"])
+        table.add_column(words["runs"])
+        table.add_column(words["needs"], style="dim", max_width=34)
+        table.add_column(words["estimate"], justify="right", no_wrap=True)
+        for step in steps:
+            table.add_row(
+                step.id,
+                step.title.get(language),
+                Text(words[step.owner], OWNER_STYLE[step.owner]),
+                runs_text(step, words),
+                ", ".join(step.needs),
+                format_span(step.estimate),
+            )
+        parts.append(table)
+    return Group(*parts)
+
+
+def status_table(
+    runbook: Runbook, states: Mapping[str, StepState], language: str, steps: Sequence[Step] | None = None
+) -> Table:
+    """What, how long, result: a pass as it stands."""
+    words, names = WORDS[language], STATE_WORDS[language]
+    table = Table(border_style="dim", expand=False)
+    table.add_column("", width=1)
+    table.add_column(words["step"], style="bold", no_wrap=True)
+    table.add_column(words["title"], min_width=30)
+    table.add_column(words["owner"])
+    table.add_column(words["took"], justify="right", no_wrap=True)
+    table.add_column(words["result"])
+    phase = None
+    total = timedelta(0)
+    for step in steps or runbook.steps:
+        if phase is not None and step.phase != phase:
+            table.add_section()
+        phase = step.phase
+        state = states[step.id]
+        symbol, style = SYMBOLS[state.state]
+        total += timedelta(seconds=state.seconds or 0)
+        detail = Text(names[state.state], style)
+        if state.state is State.DONE and step.kind is Kind.HUMAN and state.by:
+            detail.append(f" {words['by']} {state.by}" + (f": {state.reason}" if state.reason else ""), "dim")
+        elif state.reason and state.state is not State.WAITING:
+            detail.append(f": {state.reason}", "dim")
+        took = format_span(state.seconds) if state.seconds is not None else ""
+        table.add_row(
+            Text(symbol, style),
+            step.id,
+            step.title.get(language),
+            Text(words[step.owner], OWNER_STYLE[step.owner]),
+            took,
+            detail,
+        )
+    table.add_section()
+    table.add_row("", words["total"], "", "", format_span(total), "")
+    return table
