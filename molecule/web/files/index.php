@@ -1,0 +1,19 @@
+<?php
+// Stands where a portal would be, and says what it was asked.
+if (isset($_GET['give'])) {
+    header('X-Accel-Redirect: ' . $_GET['give']);
+    exit;
+}
+header('Content-Type: application/json');
+echo json_encode([
+    'script' => $_SERVER['SCRIPT_NAME'],
+    'root' => $_SERVER['DOCUMENT_ROOT'],
+    'uri' => $_SERVER['REQUEST_URI'],
+    'name' => $_SERVER['SERVER_NAME'],
+    'port' => $_SERVER['SERVER_PORT'],
+    'https' => $_SERVER['HTTPS'] ?? '',
+    'from' => $_SERVER['REMOTE_ADDR'],
+    'path_info' => $_SERVER['PATH_INFO'] ?? '',
+    'body' => (int) ($_SERVER['CONTENT_LENGTH'] ?? 0),
+    'file' => array_sum(array_column($_FILES, 'size')),
+]);
