@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(
         not (shutil.which("node") and shutil.which("redis-server") and (MODULES / "ws").exists()),
-        reason="needs the packages nodejs, node-redis, node-ws and redis-server",
+        reason="needs the packages nodejs, node-ws and redis-server",
     ),
 ]
 
@@ -203,6 +203,31 @@ def test_a_signed_publish_is_checked_and_a_long_one_refused(servers: Servers) ->
     assert servers.publish(signed("s", key="x"), "x").status_code == 403
     assert servers.publish("s", "x" * 1_048_577).status_code == 413
     assert servers.publish("/".join(f"c{n}" for n in range(101)), "x").status_code == 400
+
+
+def test_the_server_goes_on_when_redis_comes_back(servers: Servers) -> None:
+    redis = ["redis-cli", "-s", str(servers.home / "redis.sock")]
+
+    async def scenario() -> str:
+        async with servers.subscribe(signed("back"), 1) as client:
+            while (await asyncio.to_thread(state, servers, "back"))["subscribers"] < 1:
+                await asyncio.sleep(0.05)
+            subprocess.run(
+                [*redis, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"], check=True, capture_output=True
+            )
+            subprocess.run([*redis, "CLIENT", "KILL", "TYPE", "pubsub"], check=True, capture_output=True)
+            for _ in range(100):
+                await asyncio.sleep(0.1)
+                count = subprocess.run(
+                    [*redis, "PUBSUB", "NUMSUB", "push-server:bus:back"], check=True, capture_output=True, text=True
+                )
+                if count.stdout.split()[-1] == "1":
+                    break
+            answer = await asyncio.to_thread(servers.publish, "back", '"again"')
+            assert answer.status_code == 200
+            return str(await asyncio.wait_for(client.recv(), 10))
+
+    assert [message["text"] for message in texts(asyncio.run(scenario()))] == ["again"]
 
 
 def test_statistics_tell_which_process_answers(servers: Servers) -> None:

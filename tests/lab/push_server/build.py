@@ -1,6 +1,6 @@
 """Packs the stand-in of the vendor's push server as an npm tarball: the same bytes, so the same SHA-256, each time.
 
-Like the vendor's, the tarball needs no npm on the host. Its two libraries come as Debian packages (`PACKAGES`), which
+Like the vendor's, the tarball needs no npm on the host. Its one library comes as a Debian package (`PACKAGES`), which
 Debian's Node finds by itself. Usage: `python3 build.py DIRECTORY` writes `push-server-<version>.tgz` there and prints
 its path, SHA-256 and packages as JSON.
 """
@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 SOURCE = Path(__file__).parent / "package"
-PACKAGES = ("node-redis", "node-ws")
-"""Debian packages that hold the libraries named in package.json."""
+PACKAGES = ("node-ws",)
+"""Debian packages that hold the library named in package.json."""
 
 _STORED_BLOCK = 65_535
 

@@ -27,7 +27,7 @@ function statistics(config, started, role) {
   };
 }
 
-async function main() {
+function main() {
   const config = load(configPath(process.argv.slice(2)));
   const storage = new Storage(config.storage);
   const role = (config.publishMode ? publisher : subscriber)(config, storage);
@@ -58,10 +58,11 @@ async function main() {
       setTimeout(() => process.exit(0), 200);
     });
   }
-  await storage.connect();
 }
 
-main().catch((error) => {
+try {
+  main();
+} catch (error) {
   console.error(error.message);
   process.exit(1);
-});
+}
