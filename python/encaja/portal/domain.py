@@ -211,6 +211,8 @@ def _plan_columns(
             continue
         key = portal.database.primary_key(table)
         values = [column for column in found if column not in key]
+        if not values:
+            continue
         if not key:
             plan.warnings.append(f"{table} has no primary key: its values are not changed")
             continue

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from encaja.errors import ConfigurationError, EncajaError
+from encaja.portal import cache, cloud, domain, php, pull, search, users, work
+from encaja.portal.serialized import unserialize
+from encaja.portal.site import Portal
+from integration.portal.cloud_portal import HASH, NEW, OLD, again
+
+pytestmark = pytest.mark.integration
+POLICY = domain.DomainPolicy(NEW, mail_from="crm@acme.es")
+
+
+def settled_domain(portal: Portal, kept: Path) -> Portal:
+    plan, change = domain.plan_domain(portal, POLICY)
+    plan.apply(portal.database, kept)
+    portal.note(old_hosts=list(change.old))
+    return again(portal)
+
+
+def test_domain_reaches_every_setting_and_a_second_run_finds_nothing(portal: Portal, tmp_path: Path) -> None:
+    after = settled_domain(portal, tmp_path / "kept")
+    assert after.option("main", "server_name") == NEW
+    assert after.option("main", "mail_link_protocol") == "https"
+    assert after.option("main", "email_from") == "crm@acme.es"
+    for module, name in domain.ADDRESS_OPTIONS:
+        assert after.option(module, name) == f"https://{NEW}"
+    assert unserialize(after.option("crm", "form_links")) == {"form": f"https://{NEW}/pub/form/ñ/", "n": 2}
+    assert json.loads(after.option("intranet", "settings")) == {"url": f"https://{NEW}/company/"}
+    assert (after.sites[0]["SERVER_NAME"], after.sites[0]["DOC_ROOT"]) == (NEW, "")
+    assert [row["DOMAIN"] for row in after.database.rows("SELECT DOMAIN FROM b_lang_domain")] == [NEW]
+    fields = unserialize(after.database.value("SELECT C_FIELDS FROM b_event LIMIT 1"))
+    assert fields == {"URL": f"https://{NEW}/crm/"}
+    assert after.settings["custom"]["value"]["callback"] == f"https://{NEW}/x"
+    assert after.settings["cookies"]["value"] == {"secure": True, "http_only": True}
+    assert php.read_define(after.dbconn, "BX24_HOST_NAME") is None
+    assert OLD not in after.text(after.root / "robots.txt")
+    second, change = domain.plan_domain(after, POLICY)
+    assert not second.changed, second.diff()
+    assert change.old == (OLD,)
+
+
+def test_damaged_value_is_left_alone_and_told(portal: Portal) -> None:
+    plan, _ = domain.plan_domain(portal, POLICY)
+    assert any("landing" in warning and "damaged" in warning for warning in plan.warnings)
+    assert not any("landing/broken" in row.label for row in plan.rows)
+
+
+def test_scan_names_table_and_column_of_what_people_wrote(portal: Portal, tmp_path: Path) -> None:
+    after = settled_domain(portal, tmp_path / "kept")
+    remains = domain.scan(after, [OLD])
+    assert remains.tables == {"b_im_message.MESSAGE": 1, "b_option.VALUE": 1}
+    assert remains.files == ["page.php"]
+    assert domain.acting(remains) == {"b_option.VALUE": 1}
+    policy = domain.DomainPolicy(NEW, content=("b_im_message.MESSAGE",))
+    plan, _ = domain.plan_domain(after, policy)
+    plan.apply(after.database, tmp_path / "kept")
+    assert after.database.value("SELECT MESSAGE FROM b_im_message") == f"look at https://{NEW}/docs/1"
+
+
+def test_everything_everywhere_leaves_only_what_cannot_be_read(portal: Portal, tmp_path: Path) -> None:
+    plan, _ = domain.plan_domain(portal, domain.DomainPolicy(NEW, content=("*",)))
+    plan.apply(portal.database, tmp_path / "kept")
+    assert domain.scan(again(portal), [OLD]).tables == {"b_option.VALUE": 1}
+
+
+@pytest.mark.parametrize(
+    ("sql", "policy", "what"),
+    [
+        ("UPDATE b_lang SET ACTIVE='N'", POLICY, "no active site"),
+        ("SELECT 1", domain.DomainPolicy(NEW, site="zz"), "no active site 'zz'"),
+        ("INSERT INTO b_lang (LID, NAME, DIR, LANGUAGE_ID, SERVER_NAME) VALUES ('s2', 'B', '/b/', 'es', 'b.example')",
+         POLICY, "different hosts"),
+        ("SELECT 1", domain.DomainPolicy(NEW, content=("b_nothing.X",)), "no such column"),
+        ("SELECT 1", domain.DomainPolicy("https://crm.acme.es"), "no valid host"),
+    ],
+)  # fmt: skip
+def test_bad_sites_and_policies_change_nothing(
+    portal: Portal, sql: str, policy: domain.DomainPolicy, what: str
+) -> None:
+    portal.database.execute(sql)
+    with pytest.raises(ConfigurationError, match=what):
+        domain.plan_domain(portal, policy)
+
+
+def test_second_site_of_the_same_host_gets_the_domain_too_and_a_sub_path_is_told(portal: Portal) -> None:
+    portal.database.execute(
+        "INSERT INTO b_lang (LID,NAME,DIR,LANGUAGE_ID,SERVER_NAME) VALUES ('ex','Extranet','/extranet/','es',%s)", OLD
+    )
+    portal.database.execute("UPDATE b_lang SET DIR='/portal/' WHERE LID='s1'")
+    plan, _ = domain.plan_domain(portal, POLICY)
+    assert plan.report["sites"] == ["s1", "ex"]
+    assert any("/portal/" in warning for warning in plan.warnings)
+
+
+def test_settings_that_are_no_data_are_named_and_nothing_is_touched(portal: Portal) -> None:
+    path = portal.settings_path
+    text = path.read_text().replace("'readonly' => true", "'readonly' => true, 'x' => function () {}", 1)
+    path.write_text(text)
+    with pytest.raises(EncajaError, match=r"\.settings\.php:\d+: a closure"):
+        domain.plan_domain(again(portal), POLICY)
+    assert path.read_text() == text
+
+
+def test_failure_half_way_puts_rows_and_files_back(
+    portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, _ = domain.plan_domain(portal, POLICY)
+    from encaja.portal import plan as plans
+
+    real, calls = plans.write, []
+
+    def failing(path: Path, data: bytes) -> None:
+        calls.append(path)
+        if len(calls) == 2:
+            raise EncajaError("cannot be written", str(path))
+        real(path, data)
+
+    monkeypatch.setattr(plans, "write", failing)
+    before = {path: path.read_bytes() for path in portal.root.rglob("*") if path.is_file()}
+    with pytest.raises(EncajaError):
+        plan.apply(portal.database, tmp_path / "kept")
+    assert {path: path.read_bytes() for path in portal.root.rglob("*") if path.is_file()} == before
+    assert again(portal).option("main", "server_name") == ""
+
+
+def test_differences_show_no_secrets(portal: Portal) -> None:
+    plan = cloud.plan_cloud(portal, cloud.CloudPolicy("BOX-LICENCE-1"))
+    plan.extend(pull.plan_pull(portal, pull.PullPolicy("push-key-1")))
+    shown = json.dumps(plan.diff())
+    for secret in ("BOX-LICENCE-1", "push-key-1", "cloud-secret", "source-crypto-key", "cloud-key"):
+        assert secret not in shown
+
+
+def test_pull_rows_go_and_the_file_gets_the_box_server(portal: Portal, tmp_path: Path) -> None:
+    policy = pull.PullPolicy("k" * 32)
+    plan = pull.plan_pull(portal, policy)
+    plan.apply(portal.database, tmp_path / "kept")
+    after = again(portal)
+    assert {name: value for (module, name), value in after.options.items() if module == "pull"} == {
+        "server_mode": "personal",
+        "config_timestamp": "1700000000",
+    }
+    assert after.section("pull") == pull.section(policy)
+    assert after.settings["crypto"] == portal.settings["crypto"]
+    assert after.database.count("SELECT COUNT(*) FROM b_pull_channel") == 0
+    assert not pull.plan_pull(after, policy).changed
+
+
+def test_extra_settings_cannot_bring_the_cloud_back(portal: Portal, tmp_path: Path) -> None:
+    portal.extra_path.write_text("<?php return ['pull' => ['value' => ['nginx' => 'N']]];")
+    portal = again(portal)
+    pull.plan_pull(portal, pull.PullPolicy("k")).apply(portal.database, tmp_path / "kept")
+    assert not portal.extra_path.exists()
+    assert again(portal).section("pull")["nginx"] == "Y"
+
+
+def test_users_are_sorted_by_what_keeps_them_out(portal: Portal) -> None:
+    reasons = {user.id: user.reason for user in users.read_users(portal)}
+    assert reasons == {
+        1: "ok",
+        2: "network",
+        3: "network",
+        4: "ok",
+        5: "inactive",
+        7: "network",
+        8: "no_password",
+        10: "external",
+    }
+
+
+def test_marks_of_employees_are_cleared_with_free_logins(portal: Portal, tmp_path: Path) -> None:
+    plan, cured = users.plan_users(portal, clear_marks=True)
+    assert set(cured) == {"2", "3"}
+    plan.apply(portal.database, tmp_path / "kept")
+    portal.note(recovery=cured)
+    after = again(portal)
+    rows = {row["ID"]: row for row in after.database.rows("SELECT ID, LOGIN, EXTERNAL_AUTH_ID FROM b_user")}
+    assert (rows[2]["LOGIN"], rows[2]["EXTERNAL_AUTH_ID"]) == ("ana@acme.es", None)
+    assert (rows[3]["LOGIN"], rows[3]["EXTERNAL_AUTH_ID"]) == ("luis@acme.es", None)
+    assert rows[6]["EXTERNAL_AUTH_ID"] == "bot"
+    assert rows[7]["EXTERNAL_AUTH_ID"] == "socservices"
+    assert users.pending_recovery(after) == [2, 3]
+    assert {user.id for user in users.read_users(after, [2, 3]) if user.reason == "recovery"} == {2, 3}
+    second, cured = users.plan_users(after, clear_marks=True)
+    assert not second.changed
+    assert not cured
+    after.database.execute("UPDATE b_user SET PASSWORD = %s WHERE ID = 2", HASH[:-6] + "abcdef")
+    assert users.pending_recovery(again(portal)) == [3]
+
+
+def test_list_for_the_administrator_is_no_formula(portal: Portal) -> None:
+    text = users.as_csv(users.read_users(portal), "es")
+    assert "'=cmd|calc" in text
+    assert "solo entra por Bitrix24.Network" in text
+    assert HASH not in text
+
+
+def test_cloud_is_left_behind(portal: Portal, tmp_path: Path) -> None:
+    policy = cloud.CloudPolicy("BOX")
+    cloud.plan_cloud(portal, policy).apply(portal.database, tmp_path / "kept")
+    after = again(portal)
+    assert "bitrix24" not in after.modules
+    assert after.database.count("SELECT COUNT(*) FROM b_module_to_module WHERE TO_MODULE_ID='bitrix24'") == 0
+    assert "BX24_" not in after.dbconn
+    assert "BX_CACHE_TYPE" not in after.dbconn
+    assert 'define("CACHED_b_option", 3600);' in after.dbconn
+    assert php.read_variable(after.text(after.root / "bitrix/license_key.php"), "LICENSE_KEY") == "BOX"
+    assert after.option("rest", "service_client_secret") == ""
+    applications = {row["code"]: row for row in cloud.inventory_applications(after)}
+    assert (applications["vendor.app"]["active"], applications["local.1"]["active"]) == (False, True)
+    assert "buy" in applications["vendor.app"]["cure"]
+    bots = {row["code"]: row["active"] for row in cloud.inventory_bots(after)}
+    assert bots == {"marta": False, "own": True}
+    assert after.database.value("SELECT HANDLER_ID FROM b_file WHERE ID = 1") is None
+    assert after.database.value("SELECT ACTIVE FROM b_clouds_file_bucket") == "N"
+    assert cloud.cloud_files(after)["missing_samples"] == ["im/2/nowhere.txt"]
+    assert not cloud.plan_cloud(after, policy).changed
+
+
+def test_waiting_mail_is_held_and_new_mail_is_not(portal: Portal, tmp_path: Path) -> None:
+    policy = work.WorkPolicy()
+    plan, notes = work.plan_work(portal, policy)
+    plan.apply(portal.database, tmp_path / "kept")
+    portal.note(**notes)
+    after = again(portal)
+    assert work.mail_counts(after) == {"waiting": 0, "held": 3, "mailboxes": 0}
+    assert work.is_frozen(after)
+    assert not work.strict_groups(after, 1440)
+    assert unserialize(after.database.value("SELECT SECURITY_POLICY FROM b_group WHERE ID=1")) == {
+        "SESSION_TIMEOUT": 1440, "SESSION_IP_MASK": "0.0.0.0", "MAX_STORE_NUM": 10,
+    }  # fmt: skip
+    assert after.option("main", "session_expand") == "N"
+    assert after.option("tasks", "task_forum_id") == "8"
+    assert work.comment_counts(after)["wrong_counts"] == 0
+    after.database.execute("INSERT INTO b_event (EVENT_NAME, LID) VALUES ('USER_PASS_REQUEST', 's1')")
+    second, _ = work.plan_work(again(portal), policy)
+    assert not second.changed, second.diff()
+    released, _ = work.plan_work(again(portal), work.WorkPolicy(frozen=False, mail="release"))
+    released.apply(portal.database, tmp_path / "kept")
+    assert work.mail_counts(again(portal))["waiting"] == 4
+    assert not work.is_frozen(again(portal))
+
+
+def test_purged_mail_is_gone_but_new_mail_is_not(portal: Portal, tmp_path: Path) -> None:
+    _, notes = work.plan_work(portal, work.WorkPolicy())
+    portal.note(**notes)
+    portal.database.execute("INSERT INTO b_event (EVENT_NAME, LID) VALUES ('NEW', 's1')")
+    plan, _ = work.plan_work(again(portal), work.WorkPolicy(mail="purge"))
+    plan.apply(portal.database, tmp_path / "kept")
+    assert portal.database.count("SELECT COUNT(*) FROM b_event") == 1
+
+
+def test_search_that_is_empty_or_does_not_find_has_to_be_rebuilt(portal: Portal, tmp_path: Path) -> None:
+    plan = search.plan_search(portal, "mysql")
+    assert search.needs_reindex(plan.report)
+    plan.apply(portal.database, tmp_path / "kept")
+    after = again(portal)
+    assert ("main", "~ft_b_user_index") not in after.options
+    for task in (1, 2):
+        after.database.execute(
+            "INSERT INTO b_search_content (ID, DATE_CHANGE, MODULE_ID, ITEM_ID, TITLE)"
+            " VALUES (%s, NOW(), 'tasks', %s, %s)",
+            task, str(task), f"Presupuesto número {task}",
+        )  # fmt: skip
+        after.database.execute("INSERT INTO b_search_content_text VALUES (%s, '', 'PRESUPUESTO')", task)
+    assert not search.needs_reindex(search.index_state(after))
+
+
+def test_caches_are_emptied(portal: Portal) -> None:
+    assert cache.purge(portal.root, portal.effective) == ["managed_cache: 1 entries"]
+    assert list((portal.root / "bitrix/managed_cache").iterdir()) == []
+    assert cache.purge(portal.root, portal.effective) == []
