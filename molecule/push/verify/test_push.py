@@ -9,7 +9,7 @@ SUB = (8010, 8011, 8012)
 PUB = (9010, 9011)
 PROCESSES = [f"sub-{port}" for port in SUB] + [f"pub-{port}" for port in PUB]
 
-# Run on the host: subscribe on every port with the key of the configuration, publish on the port given, print what came.
+# Run on the host: subscribes on every port with the key of the configuration, publishes, and prints what came.
 EXCHANGE = textwrap.dedent(
     """
     import base64, hashlib, hmac, json, os, socket, sys, urllib.request
@@ -18,7 +18,8 @@ EXCHANGE = textwrap.dedent(
         stream = socket.create_connection(("127.0.0.1", port), timeout=10)
         key = base64.b64encode(os.urandom(16)).decode()
         stream.sendall((f"GET /bitrix/subws/?CHANNEL_ID={channel} HTTP/1.1\\r\\nHost: x\\r\\nUpgrade: websocket\\r\\n"
-                        f"Connection: Upgrade\\r\\nSec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: {key}\\r\\n\\r\\n").encode())
+                        f"Connection: Upgrade\\r\\nSec-WebSocket-Version: 13\\r\\n"
+                        f"Sec-WebSocket-Key: {key}\\r\\n\\r\\n").encode())
         head = b""
         while not head.endswith(b"\\r\\n\\r\\n"):
             head += stream.recv(1)
@@ -137,7 +138,7 @@ def test_the_release_is_a_link_to_a_directory_named_by_its_hash(host):
     link = host.file("/opt/push-server")
     assert link.is_symlink
     assert link.linked_to.startswith("/opt/push-server-releases/")
-    assert not host.run("ls /var/cache/push-server-*.tgz").rc == 0
+    assert host.run("ls /var/cache/push-server-*.tgz").rc != 0
 
 
 def test_log_rotation_and_directories_are_there(host):

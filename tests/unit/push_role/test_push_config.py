@@ -54,7 +54,7 @@ def test_a_process_is_configured_as_by_the_packages_own_script(tmp_path: Path, p
 
 def test_files_of_processes_that_are_no_more_go() -> None:
     files = plugin.push_files(PORTS, settings())
-    assert [item["dest"].rpartition("-")[2] for item in files if "dest" in item] == [
+    assert [item["dest"][-9:] for item in files if "dest" in item] == [
         "8010.json",
         "8011.json",
         "9010.json",

@@ -12,7 +12,7 @@ import pytest
 
 from unit.push_role.test_push_config import load
 
-release = load("roles/push/library/push_release.py")
+release = load("python/encaja/ansible/modules/push_release.py")
 GOOD = {
     "package.json": json.dumps({"name": "push-server", "version": "0.4.0", "dependencies": {"ws": "8"}}),
     "server.js": "//",
@@ -60,8 +60,8 @@ def test_a_whole_tarball_becomes_a_release(tmp_path: Path) -> None:
     target = tmp_path / "releases" / "one"
     assert install(path, target) == {"version": "0.4.0", "npm": False}
     assert (target / "node_modules/ws/package.json").read_text() == "{}"
-    assert os.stat(target / "etc/init.d/run").st_mode & 0o777 == 0o755
-    assert os.stat(target / "server.js").st_mode & 0o777 == 0o644
+    assert (target / "etc/init.d/run").stat().st_mode & 0o777 == 0o755
+    assert (target / "server.js").stat().st_mode & 0o777 == 0o644
     assert not path.exists()
 
 

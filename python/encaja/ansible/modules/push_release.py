@@ -87,7 +87,7 @@ def unpack(tarball: Path, to: Path) -> dict[str, Any]:
     """Unpack what lies under ``package/`` and return the package's description.
 
     Raises:
-        ReleaseError: it is not an npm tarball of the push server, or an entry is neither file nor directory, or leads outside.
+        ReleaseError: it is not the push server's npm tarball, or has entries other than files inside it.
     """
     try:
         with tarfile.open(tarball, "r:gz") as archive:
@@ -100,16 +100,14 @@ def unpack(tarball: Path, to: Path) -> dict[str, Any]:
     except (OSError, ValueError) as fault:
         raise ReleaseError(f"{tarball}: has no readable package/package.json, so it is not an npm tarball") from fault
     if described.get("name") != "push-server" or not (to / "server.js").is_file():
-        raise ReleaseError(
-            f"{tarball}: is package {described.get('name')!r}, not the vendor's push-server with a server.js"
-        )
+        raise ReleaseError(f"{tarball}: is package {described.get('name')!r}, not push-server with a server.js")
     return described
 
 
 def _unpack_entry(archive: tarfile.TarFile, entry: tarfile.TarInfo, to: Path) -> None:
     parts = PurePosixPath(entry.name).parts
     if not parts or parts[0] != PREFIX or ".." in parts or not (entry.isfile() or entry.isdir()):
-        raise ReleaseError(f"{archive.name}: has an entry {entry.name!r} that no npm tarball has")
+        raise ReleaseError(f"{archive.name!s}: has an entry {entry.name!r} that no npm tarball has")
     target = to.joinpath(*parts[1:])
     if entry.isdir():
         target.mkdir(parents=True, exist_ok=True)
