@@ -1,0 +1,235 @@
+<?php
+/** Hashes of b_user.PASSWORD and CHECKWORD: crypt SHA-512, or the old `<salt>md5(salt+word)`. */
+final class PasswordHash
+{
+    public static function make(string $word): string
+    {
+        return crypt($word, '$6$' . substr(strtr(base64_encode(random_bytes(16)), '+', '.'), 0, 16) . '$');
+    }
+
+    public static function equals(string $hash, string $word): bool
+    {
+        if (str_starts_with($hash, '$6$')) {
+            return strlen($hash) > 100 && hash_equals($hash, crypt($word, $hash));
+        }
+        $salt = substr($hash, 0, -32);
+        return strlen($hash) >= 32 && hash_equals(substr($hash, -32), md5($salt . $word));
+    }
+}
+
+/** What b_group.SECURITY_POLICY of a user's groups comes to: the strictest of each. */
+final class SecurityPolicy
+{
+    public static function ofUser(int $user): array
+    {
+        $policy = [
+            'SESSION_TIMEOUT' => (int)ceil((int)ini_get('session.gc_maxlifetime') / 60), 'SESSION_IP_MASK' => '0.0.0.0',
+            'STORE_IP_MASK' => '0.0.0.0', 'STORE_TIMEOUT' => 93000, 'CHECKWORD_TIMEOUT' => 1440, 'LOGIN_ATTEMPTS' => 0, 'PASSWORD_LENGTH' => 6,
+        ];
+        $groups = DB::col("SELECT SECURITY_POLICY FROM b_group WHERE ACTIVE='Y' AND SECURITY_POLICY<>'' AND (ANONYMOUS='Y' OR ID IN (SELECT GROUP_ID FROM b_user_group WHERE USER_ID=?))", $user);
+        foreach ($groups as $text) {
+            foreach ((array)@unserialize($text, ['allowed_classes' => false]) as $key => $value) {
+                $policy[$key] = match (true) {
+                    !isset($policy[$key]), $policy[$key] === 0 => $value,
+                    str_ends_with($key, '_MASK') => long2ip(ip2long($policy[$key]) | (ip2long((string)$value) ?: 0)),
+                    $key === 'PASSWORD_LENGTH' => max($policy[$key], (int)$value),
+                    default => min((int)$policy[$key], (int)$value),
+                };
+            }
+        }
+        return $policy;
+    }
+}
+
+/** The visitor, and what can be done to users. */
+final class CUser
+{
+    public string $LAST_ERROR = '';
+    private ?array $user = null;
+
+    public function IsAuthorized(): bool
+    {
+        return $this->user !== null;
+    }
+
+    public function GetID(): int
+    {
+        return (int)($this->user['ID'] ?? 0);
+    }
+
+    public function IsAdmin(): bool
+    {
+        return $this->user !== null && self::isAdministrator($this->GetID());
+    }
+
+    public static function isAdministrator(int $user): bool
+    {
+        return (bool)DB::val('SELECT 1 FROM b_user_group WHERE USER_ID=? AND GROUP_ID=1', $user);
+    }
+
+    public function GetParam(string $name): ?string
+    {
+        return $this->user[$name] ?? null;
+    }
+
+    public static function name(array $user): string
+    {
+        return trim(($user['NAME'] ?? '') . ' ' . ($user['LAST_NAME'] ?? '')) ?: (string)($user['LOGIN'] ?? $user['ID'] ?? '');
+    }
+
+    /** Password log-in sees only users without an external mark; those of the vendor's network are not among them. */
+    public function Login(string $login, string $password, string $remember = 'N'): true|string
+    {
+        $user = DB::row("SELECT * FROM b_user WHERE LOGIN=? AND (EXTERNAL_AUTH_ID IS NULL OR EXTERNAL_AUTH_ID='')", $login);
+        if ($user === null || !PasswordHash::equals((string)$user['PASSWORD'], $password)) {
+            if ($user !== null) {
+                DB::q('UPDATE b_user SET LOGIN_ATTEMPTS=IFNULL(LOGIN_ATTEMPTS,0)+1 WHERE ID=?', $user['ID']);
+            }
+            return 'Wrong login or password.';
+        }
+        if ($user['ACTIVE'] !== 'Y' || $user['BLOCKED'] === 'Y') {
+            return 'Your account is inactive.';
+        }
+        if ($user['PASSWORD_EXPIRED'] === 'Y') {
+            return 'Your password has expired. Ask for a new one.';
+        }
+        $this->Authorize((int)$user['ID'], $remember === 'Y');
+        return true;
+    }
+
+    public function Authorize(int $id, bool $remember = false): bool
+    {
+        $this->user = DB::row("SELECT * FROM b_user WHERE ID=? AND ACTIVE='Y' AND BLOCKED<>'Y'", $id);
+        if ($this->user === null) {
+            return false;
+        }
+        DB::q('UPDATE b_user SET LAST_LOGIN=?, LOGIN_ATTEMPTS=0, TIMESTAMP_X=TIMESTAMP_X WHERE ID=?', now(), $id);
+        if (session_status() === PHP_SESSION_ACTIVE) {
+            session_regenerate_id(true);
+            $_SESSION['SESS_AUTH'] = ['USER_ID' => $id];
+            unset($_SESSION['SESS_DROPPED']);
+        }
+        if ($remember && COption::GetOptionString('main', 'store_password', 'Y') === 'Y') {
+            $hash = bin2hex(random_bytes(16));
+            DB::insert('b_user_stored_auth', [
+                'USER_ID' => $id, 'DATE_REG' => now(), 'LAST_AUTH' => now(), 'STORED_HASH' => $hash, 'TEMP_HASH' => 'N',
+                'IP_ADDR' => ip2long(CPortalSession::address()) ?: 0,
+            ]);
+            self::cookie('UIDL', (string)$this->user['LOGIN']);
+            self::cookie('UIDH', $hash);
+        }
+        return true;
+    }
+
+    public function Logout(): void
+    {
+        $this->user = null;
+        $_SESSION = [];
+        session_regenerate_id(true);
+        if ($hash = $_COOKIE[self::cookieName('UIDH')] ?? '') {
+            DB::q('DELETE FROM b_user_stored_auth WHERE STORED_HASH=?', $hash);
+            self::cookie('UIDH', '');
+        }
+    }
+
+    public function restore(int $id): void
+    {
+        $this->user = DB::row("SELECT * FROM b_user WHERE ID=? AND ACTIVE='Y' AND BLOCKED<>'Y'", $id);
+        if ($this->user !== null && strtotime((string)$this->user['LAST_ACTIVITY_DATE']) < time() - 60) {
+            DB::q('UPDATE b_user SET LAST_ACTIVITY_DATE=?, TIMESTAMP_X=TIMESTAMP_X WHERE ID=?', now(), $id);
+        }
+    }
+
+    /** Remembered log-in, unless the group's policy ties it to an address. */
+    public function loginByCookie(): void
+    {
+        $hash = (string)($_COOKIE[self::cookieName('UIDH')] ?? '');
+        $stored = $hash === '' ? null : DB::row(
+            'SELECT a.* FROM b_user_stored_auth a JOIN b_user u ON u.ID=a.USER_ID WHERE a.STORED_HASH=? AND u.LOGIN=?', $hash, $_COOKIE[self::cookieName('UIDL')] ?? '');
+        if ($stored === null) {
+            return;
+        }
+        $policy = SecurityPolicy::ofUser((int)$stored['USER_ID']);
+        $mask = ip2long($policy['STORE_IP_MASK']) ?: 0;
+        $fresh = strtotime($stored['LAST_AUTH']) + (int)$policy['STORE_TIMEOUT'] * 60 > time();
+        if ($fresh && ((int)$stored['IP_ADDR'] & $mask) === ((ip2long(CPortalSession::address()) ?: 0) & $mask)) {
+            DB::q('UPDATE b_user_stored_auth SET LAST_AUTH=? WHERE ID=?', now(), $stored['ID']);
+            $this->Authorize((int)$stored['USER_ID']);
+        }
+    }
+
+    public function Add(array $fields): int
+    {
+        $fields += ['DATE_REGISTER' => now(), 'LID' => 's1', 'ACTIVE' => 'Y'];
+        $groups = $fields['GROUP_ID'] ?? [2];
+        unset($fields['GROUP_ID']);
+        $fields['PASSWORD'] = PasswordHash::make($fields['PASSWORD'] ?? bin2hex(random_bytes(8)));
+        $id = DB::insert('b_user', $fields);
+        DB::bulk('b_user_group', 'USER_ID, GROUP_ID', array_map(static fn($g) => [$id, $g], $groups), 'REPLACE');
+        return $id;
+    }
+
+    public function Update(int $id, array $fields): bool
+    {
+        if (isset($fields['PASSWORD'])) {
+            $fields['PASSWORD'] = PasswordHash::make($fields['PASSWORD']);
+            $fields += ['PASSWORD_EXPIRED' => 'N', 'LOGIN_ATTEMPTS' => 0];
+            DB::insert('b_user_password', ['USER_ID' => $id, 'PASSWORD' => $fields['PASSWORD'], 'DATE_CHANGE' => now()]);
+            DB::q('DELETE FROM b_user_stored_auth WHERE USER_ID=?', $id);
+        }
+        try {
+            DB::update('b_user', $fields, 'ID=?', $id);
+        } catch (mysqli_sql_exception $e) {
+            $this->LAST_ERROR = $e->getMessage();
+            return false;
+        }
+        return true;
+    }
+
+    /** "Forgot your password": a checkword in the user's row, and a mail with it in the queue. Returns how many were asked. */
+    public static function SendPassword(string $login, string $email = ''): int
+    {
+        $users = DB::rows(
+            "SELECT * FROM b_user WHERE ACTIVE='Y' AND (EXTERNAL_AUTH_ID IS NULL OR EXTERNAL_AUTH_ID='') AND " . ($login !== '' ? 'LOGIN=?' : 'EMAIL=?'), $login !== '' ? $login : $email);
+        foreach ($users as $user) {
+            $word = bin2hex(random_bytes(16));
+            DB::q('UPDATE b_user SET CHECKWORD=?, CHECKWORD_TIME=?, TIMESTAMP_X=TIMESTAMP_X WHERE ID=?', PasswordHash::make($word), now(), $user['ID']);
+            CEvent::Send('USER_PASS_REQUEST', $user['LID'] ?: 's1', [
+                'USER_ID' => $user['ID'], 'LOGIN' => $user['LOGIN'], 'URL_LOGIN' => rawurlencode($user['LOGIN']), 'EMAIL' => $user['EMAIL'],
+                'NAME' => $user['NAME'], 'LAST_NAME' => $user['LAST_NAME'], 'CHECKWORD' => $word,
+            ], 'Y', '', [], (string)$user['LANGUAGE_ID']);
+        }
+        return count($users);
+    }
+
+    public function ChangePassword(string $login, string $checkword, string $password): true|string
+    {
+        $user = DB::row("SELECT * FROM b_user WHERE LOGIN=? AND (EXTERNAL_AUTH_ID IS NULL OR EXTERNAL_AUTH_ID='')", $login);
+        if ($user === null || !PasswordHash::equals((string)$user['CHECKWORD'], $checkword)) {
+            return 'Invalid check string for this login.';
+        }
+        $policy = SecurityPolicy::ofUser((int)$user['ID']);
+        if (strtotime((string)$user['CHECKWORD_TIME']) + (int)$policy['CHECKWORD_TIMEOUT'] * 60 < time()) {
+            return 'The check string has expired.';
+        }
+        if (strlen($password) < (int)$policy['PASSWORD_LENGTH']) {
+            return "The password must have at least {$policy['PASSWORD_LENGTH']} characters.";
+        }
+        $this->Update((int)$user['ID'], ['PASSWORD' => $password, 'CHECKWORD' => PasswordHash::make(bin2hex(random_bytes(16))), 'BLOCKED' => 'N']);
+        return true;
+    }
+
+    private static function cookieName(string $name): string
+    {
+        return COption::GetOptionString('main', 'cookie_name', 'BITRIX_SM') . '_' . $name;
+    }
+
+    private static function cookie(string $name, string $value): void
+    {
+        $settings = \Bitrix\Main\Config\Configuration::getValue('cookies') ?? [];
+        setcookie(self::cookieName($name), $value, [
+            'expires' => $value === '' ? 1 : time() + 31536000, 'path' => '/', 'httponly' => (bool)($settings['http_only'] ?? true),
+            'secure' => !empty($settings['secure']), 'samesite' => 'Lax',
+        ]);
+    }
+}
