@@ -1,0 +1,88 @@
+"""A host after role base: marked, closed, on time, and still reachable."""
+
+from testinfra.host import Host
+
+
+def test_host_says_which_environment_it_belongs_to(host: Host) -> None:
+    assert host.file("/etc/encaja/environment").content_string == "test\n"
+
+
+def test_time_zone_holds_for_every_program(host: Host) -> None:
+    assert host.check_output("date +%Z%z") == "-05-0500"
+
+
+def test_time_daemon_runs_and_leaves_the_clock_of_the_machine_alone(host: Host) -> None:
+    assert host.service("chrony").is_running
+    assert " -x" in host.check_output("ps -o args= -C chronyd")
+
+
+def test_firewall_refuses_what_nobody_opened(host: Host) -> None:
+    rules = host.check_output("nft list chain inet encaja input")
+    assert "policy drop" in rules
+    assert "tcp dport 22 accept" in rules
+    assert "tcp dport 8080 accept" in rules
+    assert "ip saddr 192.0.2.0/24 udp dport 9000-9010 accept" in rules
+    assert "ip6 saddr 2001:db8::/32 udp dport 9000-9010 accept" in rules
+
+
+def test_egress_chain_waits_for_rules_of_a_clone(host: Host) -> None:
+    assert "jump encaja_egress" in host.check_output("nft list chain inet encaja output")
+    assert host.file("/etc/nftables.d").is_directory
+
+
+def test_rules_of_other_roles_survive_a_reload(host: Host) -> None:
+    rule = "add rule inet encaja encaja_egress ip daddr 198.51.100.1 reject"
+    host.check_output(f"echo '{rule}' > /etc/nftables.d/verify.nft && systemctl reload nftables")
+    try:
+        assert "198.51.100.1" in host.check_output("nft list chain inet encaja encaja_egress")
+    finally:
+        host.check_output("rm /etc/nftables.d/verify.nft && systemctl reload nftables")
+    assert "198.51.100.1" not in host.check_output("nft list chain inet encaja encaja_egress")
+
+
+def test_ssh_takes_keys_only(host: Host) -> None:
+    settings = host.check_output("sshd -T").splitlines()
+    assert "passwordauthentication no" in settings
+    assert "kbdinteractiveauthentication no" in settings
+    assert "permitrootlogin without-password" in settings
+
+
+def test_only_security_updates_come_by_themselves(host: Host) -> None:
+    settings = host.check_output("apt-config dump")
+    origins = [line for line in settings.splitlines() if line.startswith("Unattended-Upgrade::Origins-Pattern:: ")]
+    assert len(origins) == 1
+    assert "Debian-Security" in origins[0]
+    assert 'Unattended-Upgrade::Package-Blacklist:: "mariadb-server";' in settings
+    assert 'APT::Periodic::Unattended-Upgrade "1";' in settings
+    assert host.service("apt-daily-upgrade.timer").is_running
+
+
+def test_network_settings_are_live_and_kept(host: Host) -> None:
+    assert host.check_output("cat /proc/sys/net/ipv4/tcp_keepalive_time") == "600"
+    assert "net.ipv4.tcp_keepalive_time = 600" in host.file("/etc/sysctl.d/60-encaja.conf").content_string
+
+
+def test_settings_of_the_machine_below_are_not_touched_from_a_container(host: Host) -> None:
+    assert "vm." not in host.file("/etc/sysctl.d/60-encaja.conf").content_string
+
+
+def test_names_resolve_without_dns(host: Host) -> None:
+    assert host.check_output("getent hosts database").split()[0] == "192.0.2.7"
+    assert "localhost" in host.file("/etc/hosts").content_string
+
+
+def test_limits_hold_for_new_services(host: Host) -> None:
+    assert "DefaultLimitNOFILE=1024:65535" in host.file("/etc/systemd/system.conf.d/60-encaja.conf").content_string
+
+
+def test_journal_survives_a_restart_and_has_its_bounds(host: Host) -> None:
+    assert host.file("/var/log/journal").is_directory
+    assert "SystemMaxUse=1G" in host.check_output("systemd-analyze cat-config systemd/journald.conf")
+
+
+def test_packages_of_other_roles_came_in_the_same_transaction(host: Host) -> None:
+    assert host.package("less").is_installed
+
+
+def test_no_unit_failed(host: Host) -> None:
+    assert host.check_output("systemctl list-units --failed --no-legend --plain") == ""

@@ -1,0 +1,61 @@
+"""Mail goes through the relay, or is refused with a line that says why."""
+
+import base64
+from pathlib import Path
+
+import pytest
+from testinfra.host import Host
+
+SEND = "printf 'To: someone@example.org\\nSubject: verify\\n\\nfirst line\\n' | su -s /bin/sh www-data -c '{command}'"
+
+
+@pytest.fixture
+def can_send(host: Host) -> bool:
+    return host.system_info.release.startswith("12")
+
+
+def test_message_reaches_the_relay_encrypted_and_authenticated(host: Host, can_send: bool) -> None:
+    if not can_send:
+        pytest.skip("this host is a clone")
+    program = base64.b64encode((Path(__file__).parent / "relay.py").read_bytes()).decode()
+    host.check_output(f"echo {program} | base64 -d > /root/relay.py")
+    host.check_output("rm -f /root/relay.log; systemd-run --quiet python3 /root/relay.py /root/relay.log")
+    host.check_output("timeout 10 sh -c 'until grep -qs ready /root/relay.log; do sleep 0.1; done'")
+    host.check_output(SEND.format(command="/usr/sbin/sendmail -t -i"))
+    said = host.file("/root/relay.log").content_string.splitlines()
+    secret = base64.b64encode(b'\0relay-user\0pass"word with # and \\').decode()
+    assert said.index("STARTTLS") < said.index(f"AUTH PLAIN {secret}")
+    assert "MAIL FROM:<portal@example.org>" in [line.split(" SIZE")[0] for line in said]
+    assert "RCPT TO:<someone@example.org>" in said
+    assert "first line" in said
+
+
+def test_password_is_for_the_portal_only(host: Host, can_send: bool) -> None:
+    if not can_send:
+        pytest.skip("this host is a clone and has no password")
+    secret = host.file("/etc/msmtprc")
+    assert (secret.user, secret.group, secret.mode) == ("root", "www-data", 0o640)
+
+
+@pytest.mark.parametrize("command", ["/usr/sbin/sendmail -t -i", "msmtp -t -i"])
+def test_clone_refuses_and_says_so(host: Host, can_send: bool, command: str) -> None:
+    if can_send:
+        pytest.skip("this host may send")
+    done = host.run(SEND.format(command=command))
+    assert done.rc != 0
+    assert "outgoing-mail-is-disabled-on-this-host" in done.stderr
+    log = host.check_output("journalctl -q --no-pager -o cat -n 5 SYSLOG_FACILITY=2")
+    assert "recipients=someone@example.org" in log
+    assert "outgoing-mail-is-disabled-on-this-host" in log
+
+
+def test_clone_knows_no_password(host: Host, can_send: bool) -> None:
+    if can_send:
+        pytest.skip("this host may send")
+    assert "password" not in host.file("/etc/msmtprc").content_string
+
+
+def test_local_users_have_an_address(host: Host) -> None:
+    aliases = host.file("/etc/aliases").content_string
+    assert "www-data: webmaster@example.org" in aliases
+    assert "default: portal@example.org" in aliases
