@@ -37,7 +37,7 @@ ASK = textwrap.dedent(
 )
 LOOK = """<?php
 $names = ['max_input_vars', 'upload_max_filesize', 'post_max_size', 'memory_limit', 'date.timezone', 'user_agent',
-    'opcache.revalidate_freq', 'opcache.max_accelerated_files', 'session.save_path', 'session.cookie_samesite', 'sendmail_path'];
+    'opcache.revalidate_freq', 'opcache.max_accelerated_files', 'session.save_path', 'session.cookie_samesite'];
 session_start();
 $_SESSION['x'] = 1;
 session_write_close();

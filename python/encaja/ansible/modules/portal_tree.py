@@ -135,7 +135,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.encaja.errors import EncajaError
-from ansible.module_utils.portal_library import files, php, run, settings
+from ansible.module_utils.encaja.portal import files, php, settings
 
 SETTINGS = "bitrix/.settings.php"
 DBCONN = "bitrix/php_interface/dbconn.php"
@@ -372,5 +372,18 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "licence": {"type": "str", "default": "", "no_log": True},
 }
 
+
+def main() -> None:
+    """Run the module. It needs no database, so it does without the library of the other portal modules."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        result = converge(module)
+    except EncajaError as fault:
+        module.fail_json(msg=str(fault))
+    except OSError as fault:
+        module.fail_json(msg=f"{fault.filename}: {fault.strerror}" if fault.filename else str(fault))
+    module.exit_json(**result)
+
+
 if __name__ == "__main__":
-    run(ARGUMENTS, converge)
+    main()
