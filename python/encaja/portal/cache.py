@@ -18,6 +18,8 @@ from ..errors import EncajaError
 from . import fastcgi
 
 DIRECTORIES: Final = ("managed_cache", "cache", "stack_cache", "html_pages")
+NOT_CACHE: Final = (b"PHPREDIS_SESSION", b"push", b"bitrix:push")
+"""Prefixes of keys that others keep in the same Redis: PHP's sessions and the push server."""
 _TIMEOUT: Final = 10.0
 _CLEAR: Final = (
     "<?php echo function_exists('apcu_clear_cache') && apcu_clear_cache() ? 'apcu ' : '';"
@@ -64,11 +66,12 @@ class Redis:
             return rest
         raise EncajaError("no answer in Redis' protocol", "cache", "check the address of the cache")
 
-    def delete(self, pattern: str) -> int:
-        """Delete all keys of a glob pattern, without stopping the server; returns their number."""
+    def delete(self, pattern: str, spared: tuple[bytes, ...] = ()) -> int:
+        """Delete the keys of a glob pattern but for spared prefixes, a part at a time; returns their number."""
         cursor, deleted = b"0", 0
         while True:
-            cursor, keys = self.command("SCAN", cursor, "MATCH", pattern, "COUNT", "1000")
+            cursor, found = self.command("SCAN", cursor, "MATCH", pattern, "COUNT", "1000")
+            keys = [key for key in found if not key.startswith(spared)]
             if keys:
                 deleted += int(self.command("UNLINK", *keys))
             if cursor == b"0":
@@ -87,6 +90,15 @@ def redis_target(section: Mapping[Any, Any]) -> tuple[str | tuple[str, int], str
     host, port = str(server["host"]), int(server.get("port") or 0)
     target: str | tuple[str, int] = host.removeprefix("unix://") if "/" in host else (host, port or 6379)
     return target, str(server.get("password") or section.get("password") or "")
+
+
+def _spared(settings: Mapping[Any, Any]) -> tuple[bytes, ...]:
+    section = settings.get("session", {})
+    value = section.get("value", {}) if isinstance(section, Mapping) else {}
+    handlers = value.get("handlers", {}) if isinstance(value, Mapping) else {}
+    general = handlers.get("general", {}) if isinstance(handlers, Mapping) else {}
+    prefix = str(general.get("keyPrefix") or "BX") if isinstance(general, Mapping) else "BX"
+    return (prefix.encode(), *NOT_CACHE)
 
 
 def purge(root: Path, settings: Mapping[Any, Any], fpm_socket: Path | None = None) -> list[str]:
@@ -111,7 +123,8 @@ def purge(root: Path, settings: Mapping[Any, Any], fpm_socket: Path | None = Non
         server = Redis(*target)
         try:
             sid = str(value.get("sid") or "").replace("#01", "")
-            done.append(f"redis: {server.delete(f'*{sid}*' if sid else '*b_*')} keys")
+            if count := server.delete(f"*{sid}*" if sid else "*", _spared(settings)):
+                done.append(f"redis: {count} keys")
         finally:
             server.close()
     if fpm_socket and fpm_socket.exists():

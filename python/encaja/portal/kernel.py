@@ -89,9 +89,9 @@ def reindex(root: Path, host: str, progress: Callable[[int, str], None]) -> int:
 
 _RECOVER: Final = """
 foreach (json_decode(stream_get_contents(fopen($argv[3], 'r')), true) as $row) {
-    $site = \\SITE_ID ?: 's1';
+    $site = defined('SITE_ID') ? SITE_ID : 's1';
     $answer = \\CUser::SendPassword($row['login'], $row['email'], $site);
-    told(['id' => $row['id'], 'sent' => is_array($answer) && $answer['TYPE'] === 'OK',
+    told(['id' => $row['id'], 'sent' => is_array($answer) ? $answer['TYPE'] === 'OK' : (bool)$answer,
         'message' => is_array($answer) ? strip_tags((string)$answer['MESSAGE']) : '']);
 }
 """

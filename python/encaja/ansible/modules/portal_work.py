@@ -12,9 +12,10 @@ description:
   - O(frozen) keeps agents and mail still until the release step clears it.
 options:
   frozen:
-    description: Whether the freeze switches stand in C(dbconn.php).
-    type: bool
-    required: true
+    description: Whether the freeze switches stand in C(dbconn.php). C(keep) sets them until the first release.
+    type: str
+    choices: [keep, "yes", "no"]
+    default: keep
   mail:
     description: What becomes of mail that was waiting in the backup.
     type: str
@@ -46,7 +47,7 @@ author: encaja
 EXAMPLES = r"""
 - name: Keep the portal still until it is released
   portal_work:
-    frozen: true
+    frozen: keep
 """
 
 RETURN = r"""
@@ -81,13 +82,16 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
     """Bring the portal's own work to its state (or say what would change); returns the module's result."""
     wanted = module.params
     portal = open_portal(module)
-    policy = work.WorkPolicy(wanted["frozen"], wanted["mail"], wanted["session_minutes"], wanted["all_agents_on_cron"])
+    frozen = not portal.state().get("released", False) if wanted["frozen"] == "keep" else wanted["frozen"] == "yes"
+    policy = work.WorkPolicy(frozen, wanted["mail"], wanted["session_minutes"], wanted["all_agents_on_cron"])
     planned, notes = work.plan_work(portal, policy)
+    if wanted["frozen"] != "keep":
+        notes["released"] = not frozen
     return settle(module, portal, planned, notes)
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "frozen": {"type": "bool", "required": True},
+    "frozen": {"type": "str", "choices": ["keep", "yes", "no"], "default": "keep"},
     "mail": {"type": "str", "choices": ["hold", "purge", "release"], "default": "hold"},
     "session_minutes": {"type": "int", "default": 1440},
     "all_agents_on_cron": {"type": "bool", "default": True},
