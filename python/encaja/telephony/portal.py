@@ -8,6 +8,7 @@ token, which replaces the old one).
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import os
@@ -145,6 +146,12 @@ def write_private(path: Path, text: str, mode: int = 0o600) -> None:
     beside.replace(path)
 
 
+@functools.cache
+def trusted(ca_file: str) -> ssl.SSLContext:
+    """Return the certificates that vouch for a server: those of a file, or those of the system."""
+    return ssl.create_default_context(cafile=ca_file or None)
+
+
 class Portal:
     """The portal's REST interface.
 
@@ -154,9 +161,8 @@ class Portal:
     """
 
     def __init__(self, settings: PortalSettings, state: Path) -> None:
-        verify: Any = ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True
         self.url = settings.url
-        self._client = httpx.AsyncClient(verify=verify, timeout=httpx.Timeout(70.0, connect=10.0))
+        self._client = httpx.AsyncClient(verify=trusted(settings.ca_file), timeout=httpx.Timeout(70.0, connect=10.0))
         self._bucket = Bucket(settings.rate, settings.burst)
         self._tokens = Tokens(settings.token, settings.oauth, state / "tokens.json")
 

@@ -172,8 +172,10 @@ class Reporter:
             self._adopt(entry, row)
             return
         portal = self._settings.portal
+        # The user is part of what the portal knows a call by: a repetition must name the same one.
+        report.registered_for = report.registered_for or turn.action.users[0]
         parameters = {
-            "USER_ID": turn.action.users[0],
+            "USER_ID": report.registered_for,
             "PHONE_NUMBER": summary.number,
             "TYPE": TYPES[summary.direction],
             "CALL_START_DATE": datetime.fromtimestamp(summary.started, UTC).isoformat(timespec="seconds"),

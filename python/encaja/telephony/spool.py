@@ -32,6 +32,7 @@ class Report:
 
     Args:
         call_id: its ID in the portal, once registered.
+        registered_for: the user for whom it was registered, or was tried to be.
         registered: when it was registered, in seconds since 1970.
         entity: the record that the portal found or made for the number, such as ``LEAD 12``.
         created: whether the portal made that record.
@@ -49,6 +50,7 @@ class Report:
     """
 
     call_id: str = ""
+    registered_for: int = 0
     registered: float | None = None
     entity: str = ""
     created: bool = False

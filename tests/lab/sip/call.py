@@ -1,8 +1,9 @@
-"""Stand-in for a telephone provider and for the agents' telephones: places one call to the estate's telephone exchange.
+"""Stand-in for a telephone provider and for the agents' telephones: one call through the estate's telephone exchange.
 
 It runs on the host that plays the outside world, with Debian's ``sip-tester`` and nothing else. Each telephone
 registers with its password (as a real one does), rings and is answered or ignored; then the provider hands over the
-customer's call with audible sound in both directions. Everything that goes wrong ends in one line and exit code 1.
+customer's call with audible sound in both directions. Or, with ``dials``, the first telephone calls a customer, and the
+provider takes the call. Everything that goes wrong ends in one line and exit code 1.
 
     python3 call.py call.json        (see ``Call`` for the fields; the file holds passwords: mode 0600)
 """
@@ -39,22 +40,34 @@ class Telephone:
         password: its SIP password.
         answers: whether it is answered; else it rings until the exchange takes the call back.
         ring_seconds: how long it rings before it is answered.
+        hands_over_to: extension to which it hands the caller over after ``talk_seconds``; empty for none.
+        talk_seconds: how long it talks before handing over.
     """
 
     extension: str
     password: str
     answers: bool = True
     ring_seconds: float = 1.0
+    hands_over_to: str = ""
+    talk_seconds: float = 1.0
+
+    @property
+    def scenario(self) -> str:
+        """The scenario that it plays when it is called."""
+        if not self.answers:
+            return "ignore"
+        return "hand_over" if self.hands_over_to else "answer"
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call from outside.
+    """One call between the outside and the exchange.
 
     Args:
         exchange: name or address of the telephone exchange.
         line: the number that the customer dials.
         caller: the customer's number.
+        dials: whether the first telephone calls the customer instead.
         telephones: the agents' telephones that are switched on.
         talk_seconds: how long the customer talks, or lets it ring when he gives up.
         gives_up: whether the customer hangs up while it still rings.
@@ -69,11 +82,19 @@ class Call:
     caller: str
     telephones: tuple[Telephone, ...] = ()
     talk_seconds: float = 4.0
+    dials: bool = False
     gives_up: bool = False
     address: str = ""
     port: int = 5060
     provider_port: int = 5060
     patience_seconds: float = 30.0
+
+    @property
+    def scenario(self) -> str:
+        """The scenario that the provider plays."""
+        if self.gives_up:
+            return "give_up"
+        return "call" if any(telephone.answers for telephone in self.telephones) else "unanswered"
 
 
 def read_call(path: Path) -> Call:
@@ -100,6 +121,11 @@ def tone(hertz: int) -> bytes:
     )
 
 
+def milliseconds(seconds: float) -> str:
+    """Return a time as SIPp takes it."""
+    return f"{seconds * 1000:.0f}"
+
+
 class Sipp:
     """Starts SIPp with scenarios whose ``@NAME@`` places are filled in."""
 
@@ -107,8 +133,9 @@ class Sipp:
         self.call = call
         self.folder = folder
 
-    def start(self, scenario: str, port: int, media_port: int, places: dict[str, str]) -> subprocess.Popen[bytes]:
-        """Start one scenario, once, on an own SIP port and media port."""
+    def start(self, scenario: str, port: int, places: dict[str, str]) -> subprocess.Popen[bytes]:
+        """Start one scenario, once, on an own SIP port and with media ports of its own."""
+        media_port = 20000 + 20 * (port - self.call.provider_port)
         text = (HERE / f"{scenario}.xml").read_text()
         for name, value in places.items():
             text = text.replace(f"@{name}@", value)
@@ -149,17 +176,23 @@ def place(call: Call) -> dict[str, Any]:
             for number, telephone in enumerate(call.telephones, start=1):
                 port = call.provider_port + number
                 places = {"EXTENSION": telephone.extension, "PASSWORD": telephone.password}
-                sipp.finish(sipp.start("register", port, 20000 + 20 * number, places), "register", port)
-                scenario = "answer" if telephone.answers else "ignore"
-                places = {"EXTENSION": telephone.extension, "RING": f"{telephone.ring_seconds * 1000:.0f}"}
-                places["AUDIO"] = str(folder / "agent.al")
-                running.append((sipp.start(scenario, port, 20000 + 20 * number, places), scenario, port))
+                sipp.finish(sipp.start("register", port, places), "register", port)
+                if call.dials and number == 1:
+                    continue
+                places |= {"RING": milliseconds(telephone.ring_seconds), "TALK": milliseconds(telephone.talk_seconds)}
+                places |= {"AUDIO": str(folder / "agent.al"), "TARGET": telephone.hands_over_to}
+                running.append((sipp.start(telephone.scenario, port, places), telephone.scenario, port))
             started = time.time()
-            scenario = "give_up" if call.gives_up else "call"
+            port, scenario = call.provider_port, call.scenario
             places = {"LINE": call.line, "CALLER": call.caller, "AUDIO": str(folder / "customer.al")}
-            places |= {"TALK": f"{call.talk_seconds * 1000:.0f}", "PATIENCE": f"{call.patience_seconds * 1000:.0f}"}
-            customer = sipp.start(scenario, call.provider_port, 20000, places)
-            sipp.finish(customer, scenario, call.provider_port)
+            if call.dials:
+                places |= {"EXTENSION": call.caller, "RING": milliseconds(1.0)}
+                running.append((sipp.start("answer", port, places), "answer", port))
+                port, scenario = port + 1, "dial"
+                places |= {"EXTENSION": call.telephones[0].extension, "PASSWORD": call.telephones[0].password}
+                places |= {"NUMBER": call.caller}
+            places |= {"TALK": milliseconds(call.talk_seconds), "PATIENCE": milliseconds(call.patience_seconds)}
+            sipp.finish(sipp.start(scenario, port, places), scenario, port)
             seconds = time.time() - started
             for process, scenario, port in running:
                 sipp.finish(process, scenario, port)
