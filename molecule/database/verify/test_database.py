@@ -5,7 +5,7 @@ import shlex
 import pytest
 from testinfra.host import Host
 
-PASSWORD = "it's \"quoted\" \\ and long"
+PASSWORD = 'it\'s "quoted" \\ and long'  # noqa: S105  made up for this test
 OPTIONS = "/root/verify.cnf"
 
 

@@ -1,0 +1,57 @@
+"""Makes the files of a company's own authority: root, intermediate, and certificates with and without faults."""
+
+import datetime
+import sys
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+def certificate(
+    subject: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    *,
+    names: tuple[str, ...] = (),
+    last_day: int = 3000,
+) -> x509.Certificate:
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - datetime.timedelta(days=200))
+        .not_valid_after(NOW + datetime.timedelta(days=last_day))
+        .add_extension(x509.BasicConstraints(ca=not names, path_length=None), critical=True)
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False)
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    root, middle, portal, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(4))
+    names = ("portal.example.org", "www.example.org")
+    made = {
+        "root": certificate("Example Root", root, "Example Root", root),
+        "intermediate": certificate("Example Intermediate", middle, "Example Root", root),
+        "expired": certificate(names[0], portal, "Example Intermediate", middle, names=names, last_day=-1),
+        "portal": certificate(names[0], portal, "Example Intermediate", middle, names=names),
+    }
+    for name, key in (("portal", portal), ("other", other)):
+        data = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (folder / f"{name}.key").write_bytes(data)
+    for name, one in made.items():
+        (folder / f"{name}.crt").write_bytes(one.public_bytes(Encoding.PEM))
+
+
+main(Path(sys.argv[1]))

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from encaja.ansible.modules.service_units import answers, needs_unit, normalise, parse_address, parse_show, plan
+
+RUNNING = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}
+STOPPED = {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "disabled"}
+FAILED = {"LoadState": "loaded", "ActiveState": "failed", "UnitFileState": "enabled"}
+MASKED = {"LoadState": "masked", "ActiveState": "inactive", "UnitFileState": "masked"}
+STATIC = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "static"}
+
+
+def test_a_plain_name_is_enabled_and_started() -> None:
+    assert normalise("nginx.service") == {"name": "nginx.service", "state": "started", "enabled": True, "masked": None}
+
+
+def test_what_is_left_out_is_left_alone() -> None:
+    assert plan(normalise({"name": "a.timer", "enabled": False}), RUNNING) == ["disable"]
+    assert plan(normalise({"name": "a.timer", "state": "stopped"}), RUNNING) == ["stop"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "fault"),
+    [
+        ("nginx", "suffix"),
+        ({"state": "started"}, "name"),
+        ({"name": "a.service", "state": "running"}, "unknown state"),
+        ({"name": "a.service", "enable": True}, "unknown key enable"),
+        (17, "a unit is a name"),
+    ],
+)
+def test_a_unit_that_is_written_wrongly_is_refused(unit: object, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        normalise(unit)
+
+
+@pytest.mark.parametrize(
+    ("unit", "now", "verbs"),
+    [
+        ("a.service", RUNNING, []),
+        ("a.service", STATIC, []),
+        ("a.service", STOPPED, ["enable", "start"]),
+        ("a.service", FAILED, ["start"]),
+        ({"name": "a.service", "state": "restarted"}, RUNNING, ["restart"]),
+        ({"name": "a.service", "state": "reloaded"}, RUNNING, ["reload-or-restart"]),
+        ({"name": "a.service", "state": "reloaded"}, STOPPED, ["start"]),
+        ({"name": "a.service", "state": "refreshed"}, RUNNING, ["reload-or-restart"]),
+        ({"name": "a.service", "state": "refreshed"}, STOPPED, []),
+        (
+            {"name": "a.service", "state": "stopped", "enabled": False, "masked": True},
+            RUNNING,
+            ["disable", "stop", "mask"],
+        ),
+        ({"name": "a.service", "masked": True}, MASKED, []),
+        (
+            {"name": "a.service", "masked": False, "enabled": True, "state": "started"},
+            MASKED,
+            ["unmask", "enable", "start"],
+        ),
+    ],
+)
+def test_only_what_differs_is_done(unit: object, now: dict[str, str], verbs: list[str]) -> None:
+    assert plan(normalise(unit), now) == verbs
+
+
+def test_a_unit_that_is_absent_matters_only_where_it_has_to_do_something() -> None:
+    assert needs_unit(normalise("a.service"))
+    assert not needs_unit(normalise({"name": "a.service", "state": "refreshed"}))
+    assert not needs_unit(normalise({"name": "a.service", "state": "stopped", "enabled": False}))
+
+
+def test_several_units_are_read_from_one_answer() -> None:
+    shown = parse_show("Id=a.service\nActiveState=active\n\nId=b.timer\nActiveState=failed\nNames=b.timer x=y\n")
+    assert [unit["ActiveState"] for unit in shown] == ["active", "failed"]
+    assert shown[1]["Names"] == "b.timer x=y"
+
+
+def test_addresses_are_files_or_ports() -> None:
+    assert parse_address("unix:/run/redis/redis.sock") == ("unix", "/run/redis/redis.sock", 0)
+    assert parse_address("tcp:127.0.0.1:80") == ("tcp", "127.0.0.1", 80)
+    assert parse_address("tcp:[::1]:80") == ("tcp", "::1", 80)
+    for wrong in ("redis.sock", "unix:relative", "tcp:80", "udp:127.0.0.1:53"):
+        with pytest.raises(ValueError, match="write unix:"):
+            parse_address(wrong)
+
+
+def test_a_socket_answers_only_while_somebody_listens(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    assert not answers(("unix", str(path), 0))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        assert answers(("unix", str(path), 0))
+    assert not answers(("unix", str(path), 0))
