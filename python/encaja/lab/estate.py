@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import tarfile
 import time
 from collections.abc import Callable
@@ -275,6 +276,16 @@ def up(workspace: Workspace, name: str = "lab", say: Say = lambda _: None) -> No
     with ThreadPoolExecutor(max_workers=2) as pool:
         list(pool.map(lambda host: start(workspace, estate, host), estate.hosts))
     write_inventory(workspace, estate)
+    pack_distributions(workspace, estate)
+
+
+def pack_distributions(workspace: Workspace, estate: Estate) -> None:
+    """Pack the stand-ins that the lab has in the place of the vendor's distributions (``tests/lab``)."""
+    packer = workspace.root / "tests" / "lab" / "distributions.py"
+    if packer.exists():
+        engine.run(
+            sys.executable, str(packer), str(workspace.folder / "distributions"), str(workspace.root / estate.inventory)
+        )
 
 
 def write_inventory(workspace: Workspace, estate: Estate) -> Path:
@@ -317,7 +328,8 @@ def down(workspace: Workspace, with_images: bool = False) -> list[str]:
     for network in networks & set(podman("network", "ls", "--format", "{{.Name}}").split()):
         podman("network", "rm", network)
     for estate in ESTATES.values():
-        (workspace.root / estate.inventory / "generated.yml").unlink(missing_ok=True)
+        for generated in ("generated.yml", "distributions.yml"):
+            (workspace.root / estate.inventory / generated).unlink(missing_ok=True)
     if with_images:
         images.remove_all()
         shutil.rmtree(workspace.folder, ignore_errors=True)

@@ -1,0 +1,204 @@
+#!/usr/bin/python
+"""Keep a copy dark: services masked and everything outbound refused, until it is proven inert."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: darkness
+short_description: Darkens a copy of the portal, or lets the harmless part of it run
+description:
+  - V(dark) refuses everything outbound first, then stops and masks the services. A restart of the host changes nothing.
+  - V(released) unmasks and starts the services that may run; everything outbound stays refused but to O(allowed).
+  - Answers to connections that others opened are always let out.
+  - Refuses a host whose marker says production.
+options:
+  state:
+    description: Dark, or released after the copy was proven inert.
+    type: str
+    choices: [dark, released]
+    required: true
+  services:
+    description: Units to stop and mask (dark), or to unmask and start (released). Units that do not exist are passed over.
+    type: list
+    elements: str
+    required: true
+  allowed:
+    description: Addresses or networks that the host may reach.
+    type: list
+    elements: str
+    default: []
+  marker:
+    description: The file that names the host's environment.
+    type: path
+    default: /etc/encaja/environment
+author: encaja
+"""
+
+EXAMPLES = r"""
+- name: Darken the copy
+  darkness: {state: dark, services: [php8.4-fpm.service], allowed: [10.0.0.11]}
+"""
+
+RETURN = r"""
+done:
+  description: What was done, in order.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import ipaddress
+import os
+import subprocess
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+RULES = "/etc/nftables.d/encaja-egress.nft"
+FLAG = "/etc/encaja/dark"
+HEADER = "# Written by encaja for a copy of production: nothing reaches out but to the addresses below.\n"
+
+
+class RefusedError(Exception):
+    """The host must not, or could not, be brought to the state."""
+
+
+def run(*command: str) -> str:
+    """Run a command and return what it said.
+
+    Raises:
+        RefusedError: it failed.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RefusedError(f"'{' '.join(command)}' failed: {(done.stderr or done.stdout).strip()[-300:]}")
+    return done.stdout
+
+
+def rules(allowed: list[str]) -> str:
+    """The nftables commands that fill the chain for outbound traffic."""
+    networks = [ipaddress.ip_network(address, strict=False) for address in allowed]
+    lines = ["flush chain inet encaja encaja_egress", *(
+        f"add rule inet encaja encaja_egress {rule}"
+        for rule in (
+            'oif "lo" accept',
+            "ct direction reply accept",
+            "meta l4proto ipv6-icmp accept",
+            *(f"{'ip6' if network.version == 6 else 'ip'} daddr {network} accept" for network in networks),
+            "counter reject with icmpx admin-prohibited",
+        )
+    )]  # fmt: skip
+    return HEADER + "\n".join(lines) + "\n"
+
+
+def write(path: str, text: str) -> bool:
+    """Bring a file to its content; returns whether it changed."""
+    if os.path.exists(path):
+        with open(path) as stream:
+            if stream.read() == text:
+                return False
+    beside = f"{path}.new"
+    with open(beside, "w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.rename(beside, path)
+    return True
+
+
+def states(units: list[str]) -> dict[str, tuple[str, str]]:
+    """Unit to its (file state, active state); unknown units are left out."""
+    found = {}
+    for unit in units:
+        shown = run("systemctl", "show", "-p", "LoadState,UnitFileState,ActiveState", unit)
+        values = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        if values.get("LoadState") != "not-found":
+            found[unit] = (values.get("UnitFileState", "") or values.get("LoadState", ""), values["ActiveState"])
+    return found
+
+
+class Darkness:
+    """Brings a host to one of the two states and notes what it did."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.check: bool = module.check_mode
+        self.services: list[str] = module.params["services"]
+        self.done: list[str] = []
+
+    def act(self, what: str, *command: str) -> None:
+        """Note one step and, unless in check mode, take it."""
+        self.done.append(what)
+        if not self.check:
+            run(*command)
+
+    def close(self, allowed: list[str]) -> None:
+        """Refuse everything outbound but to ``allowed``, now and after a restart."""
+        wanted = rules(allowed)
+        current = open(RULES).read() if os.path.exists(RULES) else ""  # noqa: SIM115
+        if current != wanted:
+            self.done.append(f"outbound refused, but to {', '.join(allowed) or 'nobody'}")
+            if not self.check:
+                write(RULES, wanted)
+        if not self.check:
+            loaded = subprocess.run(
+                ["nft", "list", "chain", "inet", "encaja", "encaja_egress"], capture_output=True, text=True, check=False
+            )
+            if current != wanted or "reject" not in loaded.stdout:
+                run("nft", "-f", RULES)
+
+    def dark(self, allowed: list[str]) -> None:
+        """Close the way out first, then stop what could use it."""
+        self.close(allowed)
+        if not os.path.exists(FLAG):
+            self.done.append("marked dark")
+            if not self.check:
+                write(FLAG, "This copy is dark until it is proven inert.\n")
+        for unit, (file_state, active) in states(self.services).items():
+            if file_state != "masked":
+                self.act(f"masked {unit}", "systemctl", "mask", "--now", unit)
+            elif active in ("active", "activating"):
+                self.act(f"stopped {unit}", "systemctl", "stop", unit)
+
+    def release(self, allowed: list[str]) -> None:
+        """Let the harmless services run; the way out stays closed."""
+        self.close(allowed)
+        for unit, (file_state, active) in states(self.services).items():
+            if file_state == "masked":
+                self.act(f"unmasked {unit}", "systemctl", "unmask", unit)
+            if active != "active":
+                self.act(f"started {unit}", "systemctl", "start", unit)
+        if os.path.exists(FLAG):
+            self.done.append("no longer dark")
+            if not self.check:
+                os.unlink(FLAG)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["dark", "released"], "required": True},
+            "services": {"type": "list", "elements": "str", "required": True},
+            "allowed": {"type": "list", "elements": "str", "default": []},
+            "marker": {"type": "path", "default": "/etc/encaja/environment"},
+        },
+        supports_check_mode=True,
+    )
+    given: dict[str, Any] = module.params
+    try:
+        with open(given["marker"]) as stream:
+            marked = stream.read().strip()
+    except FileNotFoundError:
+        module.fail_json(msg=f"{given['marker']}: the host has no marker (run site.yml first)")
+    if marked == "production":
+        module.fail_json(msg=f"{given['marker']}: this host is production, which is never a copy (aim at another host)")
+    darkness = Darkness(module)
+    try:
+        (darkness.dark if given["state"] == "dark" else darkness.release)(given["allowed"])
+    except (OSError, ValueError, RefusedError) as fault:
+        module.fail_json(msg=str(fault), done=darkness.done)
+    module.exit_json(changed=bool(darkness.done), done=darkness.done)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+#!/usr/bin/python
+"""Make a copied portal inert by a list of rules, and prove that nothing live is left."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: portal_neutralise
+short_description: Makes a copied portal inert
+description:
+  - Runs every rule on the portal's database, purges the option cache when something changed, and counts what is left
+    alive; anything left is an error.
+  - Refuses a host whose marker says production.
+  - Names columns with values that look like credentials or endpoints and that no rule covers, and fails on them unless
+    they are in O(acknowledged).
+options:
+  root:
+    description: Document root of the portal.
+    type: path
+    default: /srv/portal/www
+  rules:
+    description: The rules, each with C(id) and C(why), and C(table), C(live), and C(make) or C(delete), or C(options).
+    type: list
+    elements: dict
+    required: true
+  acknowledged:
+    description: Tables, or columns as C(table.column), that somebody has looked at.
+    type: list
+    elements: str
+    default: []
+  marker:
+    description: The file that names the host's environment.
+    type: path
+    default: /etc/encaja/environment
+author: encaja
+"""
+
+EXAMPLES = r"""
+- name: Make the copy inert
+  portal_neutralise:
+    rules:
+      - {id: mail-queue, why: waiting mail would be sent, table: b_event, live: "SUCCESS_EXEC = 'N'", delete: true}
+"""
+
+RETURN = r"""
+rules:
+  description: Per rule the number of rows that were changed, and its state (changed, neutral or absent).
+  returned: always
+  type: list
+  elements: dict
+unknown:
+  description: Columns that look like credentials or endpoints and that no rule covers.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.encaja.errors import EncajaError
+from ansible.module_utils.encaja.portal import cache, neutral, php
+from ansible.module_utils.encaja.portal.database import Database
+from ansible.module_utils.portal_library import run
+
+
+def converge(module: AnsibleModule) -> dict[str, Any]:
+    """Run the rules; returns the module's result."""
+    given = module.params
+    marker = Path(given["marker"])
+    if not marker.exists() or marker.read_text().strip() == "production":
+        raise EncajaError("production is never neutralised", str(marker), "aim at a copy")
+    settings_file = Path(given["root"]) / "bitrix" / ".settings.php"
+    settings = php.parse_settings(php.decode(settings_file.read_bytes()), str(settings_file))
+    database = Database.connect(settings, str(settings_file))
+    applied = neutral.apply(database, given["rules"], module.check_mode)
+    unknown = neutral.unknown_secrets(database, given["rules"], given["acknowledged"])
+    changed = any(one.rows for one in applied)
+    if changed and not module.check_mode:
+        cache.purge(Path(given["root"]), settings)
+    result: dict[str, Any] = {"rules": [one.as_dict() for one in applied], "unknown": unknown, "changed": changed}
+    if unknown and not module.check_mode:
+        module.fail_json(
+            msg=f"these look like credentials or endpoints, and no rule covers them: {', '.join(unknown)} "
+            "(add a rule to neutralise_rules_extra, or name them in neutralise_acknowledged)",
+            **result,
+        )
+    return result
+
+
+if __name__ == "__main__":
+    run(
+        {
+            "root": {"type": "path", "default": "/srv/portal/www"},
+            "rules": {"type": "list", "elements": "dict", "required": True},
+            "acknowledged": {"type": "list", "elements": "str", "default": []},
+            "marker": {"type": "path", "default": "/etc/encaja/environment"},
+        },
+        converge,
+    )

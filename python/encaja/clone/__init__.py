@@ -1,0 +1,1 @@
+"""Copying production into another environment: direction, files, database."""

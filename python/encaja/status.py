@@ -1,0 +1,72 @@
+"""The progress file of a host tool: one JSON object, replaced in one step, read by whoever waits for the tool."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+INTERVAL = 0.5
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass
+class Status:
+    """What a tool is doing: phase, amount done of a total in a unit, rate, time left, error.
+
+    ``eta_seconds`` is worked out from the rate since the phase began, and is null until something was done.
+    """
+
+    path: Path
+    unit: str = "bytes"
+    phase: str = ""
+    message: str = ""
+    done: int = 0
+    total: int = 0
+    error: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+    started: str = field(default_factory=_now)
+    _began: float = field(default_factory=time.monotonic)
+    _written: float = 0.0
+
+    def begin(self, phase: str, total: int = 0, message: str = "") -> None:
+        """Start a phase; rate and time left start anew."""
+        self.phase, self.total, self.message, self.done = phase, total, message, 0
+        self._began = time.monotonic()
+        self.write()
+
+    def advance(self, done: int) -> None:
+        """Note how much of the phase is done; the file is written at most twice a second."""
+        self.done = done
+        if time.monotonic() - self._written >= INTERVAL:
+            self.write()
+
+    def write(self) -> None:
+        """Replace the file."""
+        seconds = time.monotonic() - self._began
+        rate = self.done / seconds if seconds > 0 else 0.0
+        left = (self.total - self.done) / rate if rate and self.total > self.done else None
+        content = {
+            "phase": self.phase,
+            "message": self.message,
+            "done": self.done,
+            "total": self.total,
+            "unit": self.unit,
+            "rate": round(rate, 1),
+            "eta_seconds": None if left is None else round(left, 1),
+            "started": self.started,
+            "updated": _now(),
+            "error": self.error,
+            **self.extra,
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.path.with_name(f".{self.path.name}.new")
+        beside.write_text(json.dumps(content, indent=1) + "\n")
+        beside.replace(self.path)
+        self._written = time.monotonic()
