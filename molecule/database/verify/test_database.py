@@ -82,7 +82,7 @@ def test_network_needs_tls(host: Host) -> None:
     options = f"--defaults-extra-file={OPTIONS} -h 127.0.0.1 -P 3306"
     refused = host.run(f"mariadb {options} --skip-ssl -BN -e 'SELECT 1'")
     assert refused.rc != 0
-    name = host.check_output("hostname")
+    name = host.backend.get_hostname()
     chain = host.check_output(
         f"echo | openssl s_client -starttls mysql -connect 127.0.0.1:3306 -verify_hostname {name} 2>/dev/null"
     )

@@ -8,7 +8,7 @@ FOLDER = "/etc/encaja/tls"
 
 @pytest.fixture
 def name(host: Host) -> str:
-    return host.check_output("hostname")
+    return host.backend.get_hostname()
 
 
 def test_signed_certificate_is_trusted_on_the_host_and_covers_its_name(host: Host, name: str) -> None:
