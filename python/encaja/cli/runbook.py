@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from encaja.errors import ConfigurationError
-from encaja.runbook import gates, tables
+from encaja.errors import ConfigurationError, EncajaError
+from encaja.notices import compose, send
+from encaja.runbook import gates, story, tables
 from encaja.runbook.announce import TeamAnnouncer
+from encaja.runbook.closing import close, expected_seconds, report_json, write_report
+from encaja.runbook.compare import compare_passes
 from encaja.runbook.conductor import WAITING_CODE, Conductor, Options
-from encaja.runbook.journal import GateState, Journal, Pass
+from encaja.runbook.journal import EntryKind, GateState, Journal, Pass
 from encaja.runbook.lock import is_held
 from encaja.runbook.move import DEFAULT_PASS, Move, open_move, whoami
+from encaja.runbook.preflight import preflight
 from encaja.runbook.screen import TerminalDisplay
-from encaja.runbook.spans import to_text
+from encaja.runbook.spans import from_text, to_text
 from encaja.runbook.states import Inputs, State, read_states
 
 app = typer.Typer(no_args_is_help=True)
@@ -88,10 +94,31 @@ def plan(
     settings: Setting = None,
     state: StateDir = None,
     language: Language = None,
+    drawing: Annotated[
+        Path | None, typer.Option("--drawing", help="Draw it into this .svg or .png file instead.")
+    ] = None,
 ) -> None:
     """The run-book: steps, owners, gates, estimates."""
     move = _move(inventory, runbook, settings, state)
-    _console().print(tables.plan_table(move.runbook, _language(move, language)))
+    chosen = _language(move, language)
+    if drawing is None:
+        _console().print(tables.plan_table(move, chosen))
+        return
+    if drawing.suffix.lower() not in (".svg", ".png"):
+        raise ConfigurationError("is neither .svg nor .png", str(drawing), "give the file one of these endings")
+    from encaja.runbook import charts  # noqa: PLC0415 - a slow import, for pictures only
+
+    charts.write_picture(charts.drawing(move, chosen, tables.WORDS[chosen]), drawing)
+    _console().print(f"drawn into {drawing}")
+
+
+@app.command()
+def check(
+    *, inventory: Inventory = None, runbook: RunbookFile = None, settings: Setting = None, state: StateDir = None
+) -> int:
+    """Preflight: inventory, hosts, disk, link, backup; changes nothing."""
+    move = _move(inventory, runbook, settings, state)
+    return preflight(move, _console())
 
 
 @app.command()
@@ -121,8 +148,12 @@ def run(
         known = journal.passes()
         name = pass_name or (known[-1].name if known else DEFAULT_PASS)
         options = Options(name, by or whoami(), phase, start, until, yes, check, tuple(keep or ()))
-        display = TerminalDisplay(console, interactive=sys.stdin.isatty())
-        return Conductor(move, journal, options, display, TeamAnnouncer()).run()
+        display = TerminalDisplay(console, expected_seconds(move, journal), interactive=sys.stdin.isatty())
+        conductor = Conductor(move, journal, options, display, TeamAnnouncer())
+        code = conductor.run()
+        if not check:
+            close(move, journal, _pass(journal, name), console, conductor.addresses())
+    return code
 
 
 @app.command()
@@ -166,6 +197,7 @@ def status(
         steps = [
             {
                 "id": step.id,
+                "title": step.title.get(_language(move, language)),
                 "state": states[step.id].state,
                 "since": to_text(since) if (since := states[step.id].since) else None,
                 "seconds": states[step.id].seconds,
@@ -182,3 +214,169 @@ def status(
         for step in waiting:
             console.print(f"waits for the {step.owner}: encaja approve {step.id} --by NAME [--note TEXT]")
     return WAITING_CODE if waiting else 0
+
+
+@journal_app.callback()
+def journal_main(
+    context: typer.Context, pass_name: PassName = None, state: StateDir = None, as_json: AsJson = False
+) -> None:
+    """What happened, in order; 'journal add' notes something by hand, 'journal diff' compares two passes."""
+    if context.invoked_subcommand:
+        return
+    move = _move(state=state)
+    with Journal(move.journal, create=False) as journal:
+        chosen = [_pass(journal, pass_name)] if pass_name else journal.passes()
+        lines = [line for item in chosen for line in story.lines(journal, item)]
+    if as_json:
+        print(json.dumps([line.as_json() for line in lines], indent=2))
+        return
+    _console().print(tables.story_table(lines, several=len(chosen) > 1))
+
+
+@journal_app.command("add")
+def journal_add(
+    text: Annotated[str, typer.Argument(help="What happened.")],
+    *,
+    by: Annotated[str | None, typer.Option("--by", help="Who notes it.")] = None,
+    kind: Annotated[str, typer.Option("--kind", help="note, fault or cure.")] = "note",
+    step: Annotated[str, typer.Option("--step", help="The step that it is about.")] = "",
+    at: Annotated[
+        str | None, typer.Option("--at", help="When it happened, as 2026-11-26T21:30 (UTC); now by default.")
+    ] = None,
+    pass_name: PassName = None,
+    state: StateDir = None,
+) -> None:
+    """Note something by hand: an observation, a fault, its cure."""
+    move = _move(state=state)
+    kinds = (EntryKind.NOTE, EntryKind.FAULT, EntryKind.CURE)
+    if kind not in kinds:
+        raise ConfigurationError(f"there is no kind '{kind}'", "--kind", f"known are {', '.join(kinds)}")
+    if not text.strip():
+        raise ConfigurationError("the text is empty", "encaja journal add", "say what happened")
+    if step:
+        move.step(step)
+    with Journal(move.journal, create=False) as journal:
+        entry = journal.add_entry(
+            _pass(journal, pass_name), EntryKind(kind), text.strip(), by=by or whoami(), step=step, at=_moment(at)
+        )
+    _console().print(f"noted: {entry.kind} by {entry.by} at {entry.at:%Y-%m-%d %H:%M} UTC")
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return from_text(text)
+    except ValueError as error:
+        raise ConfigurationError(f"'{text}' is not a moment", "--at", "write it as 2026-11-26T21:30") from error
+
+
+@journal_app.command("diff")
+def journal_diff(before: str, after: str, *, state: StateDir = None, as_json: AsJson = False) -> None:
+    """Compare two passes: slower, faster, new faults."""
+    move = _move(state=state)
+    with Journal(move.journal, create=False) as journal:
+        found = compare_passes(move.runbook, journal, _pass(journal, before), _pass(journal, after))
+    if as_json:
+        print(json.dumps([asdict(item) for item in found], indent=2))
+    else:
+        _console().print(tables.difference_table(found, before, after))
+
+
+@app.command()
+def forecast(
+    *,
+    inventory: Inventory = None,
+    runbook: RunbookFile = None,
+    settings: Setting = None,
+    state: StateDir = None,
+    pass_name: PassName = None,
+    link: Annotated[
+        str | None, typer.Option("--link", help="The link as measured, such as 800kB or 8MB (a second).")
+    ] = None,
+    size: Annotated[str | None, typer.Option("--size", help="The backup's size, such as 30GB.")] = None,
+    leads_per_day: Annotated[float | None, typer.Option("--leads-per-day", help="Leads a day, spread evenly.")] = None,
+    backtested: Annotated[
+        bool, typer.Option("--backtest", help="What it would have said about finished passes.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """When each step and the whole will be over, with a spread, and what the gap costs."""
+    move = _move(inventory, runbook, settings, state)
+    from encaja.runbook import foresee  # noqa: PLC0415 - brings numpy, which the other commands do without
+
+    told = foresee.assumptions(move, link=link, size=size, leads_per_day=leads_per_day)
+    if backtested:
+        with Journal(move.journal, create=False) as journal:
+            results = foresee.backtests(move, journal, told)
+        if as_json:
+            print(json.dumps([foresee.backtest_json(item) for item in results], indent=2))
+        else:
+            _console().print(foresee.backtest_table(results))
+        return
+    made = foresee.forecast(move, pass_name, told)
+    if as_json:
+        print(json.dumps(foresee.forecast_json(made), indent=2))
+    else:
+        _console().print(foresee.forecast_view(move, made))
+
+
+@app.command()
+def report(
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The HTML file; .encaja/reports by default.")
+    ] = None,
+    pass_name: PassName = None,
+    state: StateDir = None,
+    language: Language = None,
+    as_json: AsJson = False,
+) -> None:
+    """One HTML file that opens anywhere, or JSON."""
+    move = _move(state=state)
+    with Journal(move.journal, create=False) as journal:
+        pass_ = _pass(journal, pass_name)
+        chosen = _language(move, language)
+        if as_json:
+            print(json.dumps(report_json(move, journal, pass_), indent=2))
+            return
+        path = write_report(move, journal, pass_, chosen, output)
+    _console().print(f"report of '{pass_.name}': {path}", soft_wrap=True)
+
+
+@app.command()
+def notice(
+    name: Annotated[str, typer.Argument(help="backup-date, request-backup, certificate …")],
+    *,
+    date: Annotated[str, typer.Option("--date", help="The date that it is about, as people write it.")] = "",
+    portal: Annotated[str, typer.Option("--portal", help="The new portal's address.")] = "",
+    send_it: Annotated[bool, typer.Option("--send", help="Send it to all users' addresses of the run-book.")] = False,
+    by: Annotated[str | None, typer.Option("--by", help="Who sends it.")] = None,
+    pass_name: PassName = None,
+    state: StateDir = None,
+    language: Language = None,
+) -> None:
+    """A text for the people concerned: shown, or sent to all users and journalled."""
+    move = _move(state=state)
+    step = next((item for item in move.runbook if item.notice == name), None)
+    values = {"move": move.title, "pass_name": pass_name or DEFAULT_PASS}
+    values |= {key: value for key, value in (("date", date), ("portal", portal)) if value}
+    if step:
+        values |= {"step": step.id, "title": step.title.get(_language(move, language)), "owner": str(step.owner)}
+    composed = compose(name, _language(move, language), values)
+    if not send_it:
+        print(f"{composed.subject}\n\n{composed.body}", end="")
+        return
+    addresses = move.runbook.settings.announce.users
+    if not addresses:
+        raise ConfigurationError(
+            "nobody to send it to", "move: announce: users", "list Apprise addresses in runbook.yml"
+        )
+    failed = send(composed, addresses)
+    with Journal(move.journal) as journal:
+        pass_ = _pass(journal, pass_name) if journal.passes() else journal.start_pass(DEFAULT_PASS, by or whoami(), {})
+        text = f'sent to {len(addresses) - len(failed)} of {len(addresses)} addresses: "{composed.subject}"'
+        journal.add_entry(pass_, EntryKind.ANNOUNCED, text, by=by or whoami(), step=step.id if step else "")
+    if failed:
+        raise EncajaError("; ".join(failed), "notice", "check the addresses under 'announce' in runbook.yml")
+    _console().print(text)

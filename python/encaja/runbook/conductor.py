@@ -122,6 +122,13 @@ class Conductor:
             finally:
                 self.display.finish()
 
+    def addresses(self) -> list[tuple[str, str]]:
+        """Environments' portals by name and address, as the inventory gives them; empty where it could not be read."""
+        try:
+            return self._inventory.result().addresses() if self._inventory else []
+        except EncajaError:
+            return []
+
     def _inputs(self) -> Inputs:
         """The steps' inputs as they are at this moment: an inventory may change halfway."""
         return Inputs(self.move)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -219,14 +219,15 @@ class Document:
 class Journal:
     """An open journal. One writer at a time (the conductor's lock sees to that); any number of readers."""
 
-    def __init__(self, path: Path, *, create: bool = True) -> None:
-        """Opens the journal at `path`.
+    def __init__(self, path: Path, *, create: bool = True, clock: Callable[[], datetime] = now) -> None:
+        """Opens the journal at `path`; `clock` tells the moment that its rows get.
 
         Raises:
             ConfigurationError: it is missing and `create` is false, is no journal, or was written by a newer version.
             EncajaError: the disk refuses.
         """
         self.path = path
+        self._clock = clock
         if not create and not path.exists():
             raise ConfigurationError("there is no journal yet", str(path), "start the move with 'encaja run'")
         try:
@@ -322,7 +323,7 @@ class Journal:
         with self._durable():
             self._db.execute(
                 "INSERT INTO passes (name, at, by, details) VALUES (?, ?, ?, ?)",
-                (name, to_text(now()), by, json.dumps(dict(details))),
+                (name, to_text(self._clock()), by, json.dumps(dict(details))),
             )
         found = self.find_pass(name)
         if found is None:
@@ -360,7 +361,7 @@ class Journal:
                 "SELECT count(*) FROM attempts WHERE pass = ? AND step = ? AND part = ?", (pass_.id, step, part)
             ).fetchone()[0]
         )
-        at = now()
+        at = self._clock()
         with self._durable():
             self._db.execute(
                 "INSERT OR IGNORE INTO inputs VALUES (?, ?)",
@@ -398,7 +399,7 @@ class Journal:
             )
             self._db.execute(
                 "INSERT INTO outcomes VALUES (?,?,?,?,?,?)",
-                (attempt.id, to_text(now()), result, code, summary, json.dumps(dict(stats or {}))),
+                (attempt.id, to_text(self._clock()), result, code, summary, json.dumps(dict(stats or {}))),
             )
 
     def attempts(self, pass_: Pass | None = None, step: str | None = None) -> list[Attempt]:
@@ -506,7 +507,7 @@ class Journal:
         expires: datetime | None = None,
     ) -> Gate:
         """Appends a line to a gate's history."""
-        at = now()
+        at = self._clock()
         with self._durable():
             cursor = self._db.execute(
                 "INSERT INTO gates (pass, step, at, state, by, note, expires) VALUES (?,?,?,?,?,?,?)",
@@ -545,7 +546,7 @@ class Journal:
         at: datetime | None = None,
     ) -> Entry:
         """Appends a note; `at` is when it happened, now if not given."""
-        moment = at or now()
+        moment = at or self._clock()
         with self._durable():
             cursor = self._db.execute(
                 "INSERT INTO entries (pass, at, by, kind, step, text) VALUES (?,?,?,?,?,?)",

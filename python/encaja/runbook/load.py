@@ -121,8 +121,8 @@ def load_runbook(project: Path, overrides: Iterable[Path] = ()) -> Runbook:
     """The shipped run-book with the files of `overrides` laid over it, in their order.
 
     A file's step with a known id changes the keys that it gives; `remove: true` takes the step out and hands its needs
-    to those who needed it; an unknown id adds a step at the end of its phase, or behind `after`. A file with `base: none`
-    stands for itself: nothing is under it.
+    to those who needed it; an unknown id adds a step at the end of its phase, or behind `after`. A file with
+    `base: none` stands for itself: nothing is under it.
 
     Args:
         project: the directory that holds `playbooks/`.

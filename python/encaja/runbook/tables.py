@@ -9,10 +9,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from encaja.runbook.compare import StepDifference, Trend
 from encaja.runbook.model import Kind, Runbook, Step
+from encaja.runbook.move import Move
 from encaja.runbook.screen import OWNER_STYLE, SYMBOLS
 from encaja.runbook.spans import format_span
 from encaja.runbook.states import State, StepState
+from encaja.runbook.story import Line
 
 WORDS = {
     "en": {
@@ -38,11 +41,11 @@ STATE_WORDS = {
 }  # fmt: skip
 
 
-def runs_text(step: Step, words: Mapping[str, str]) -> Text:
+def runs_text(step: Step, move: Move, words: Mapping[str, str]) -> Text:
     """What a step runs, in a few letters."""
     if step.kind is Kind.HUMAN or step.action is None:
         return Text(f"◆ {words['human']}", "magenta")
-    text = Text(step.action.label)
+    text = Text(move.fill(step.action.label))
     if step.kind is Kind.CHECK:
         text.stylize("cyan")
     if step.destructive:
@@ -50,9 +53,9 @@ def runs_text(step: Step, words: Mapping[str, str]) -> Text:
     return text
 
 
-def plan_table(runbook: Runbook, language: str) -> RenderableType:
+def plan_table(move: Move, language: str) -> RenderableType:
     """The run-book, a table for each phase."""
-    words = WORDS[language]
+    words, runbook = WORDS[language], move.runbook
     parts: list[RenderableType] = []
     for number, phase in runbook.phases.items():
         steps = [step for step in runbook if step.phase == number]
@@ -71,7 +74,7 @@ def plan_table(runbook: Runbook, language: str) -> RenderableType:
                 step.id,
                 step.title.get(language),
                 Text(words[step.owner], OWNER_STYLE[step.owner]),
-                runs_text(step, words),
+                runs_text(step, move, words),
                 ", ".join(step.needs),
                 format_span(step.estimate),
             )
@@ -116,4 +119,57 @@ def status_table(
         )
     table.add_section()
     table.add_row("", words["total"], "", "", format_span(total), "")
+    return table
+
+
+_LINE_STYLE = {
+    "done": "green", "approved": "green", "failed": "bold red", "differences": "bold red", "rejected": "bold red",
+    "interrupted": "yellow", "expired": "yellow", "waiting": "magenta", "open": "cyan",
+}  # fmt: skip
+_KIND_STYLE = {"fault": "red", "cure": "green", "note": "cyan", "gate": "magenta"}
+
+
+def story_table(lines: Sequence[Line], *, several: bool) -> Table:
+    """The journal, line by line."""
+    table = Table(border_style="dim", show_lines=False)
+    table.add_column("when (UTC)", no_wrap=True, style="dim")
+    if several:
+        table.add_column("pass")
+    table.add_column("kind")
+    table.add_column("step", style="bold", no_wrap=True)
+    table.add_column("what")
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("by")
+    for line in lines:
+        text = Text()
+        if line.result:
+            text.append(line.result, _LINE_STYLE.get(line.result, ""))
+        if line.text:
+            text.append(f"  {line.text}" if line.result else line.text)
+        cells = [f"{line.at:%Y-%m-%d %H:%M:%S}"] + ([line.pass_name] if several else [])
+        took = format_span(line.seconds) if line.seconds is not None else ""
+        table.add_row(*cells, Text(line.kind, _KIND_STYLE.get(line.kind, "")), line.step, text, took, line.by)
+    return table
+
+
+_TREND_STYLE = {Trend.SLOWER: "red", Trend.FASTER: "green", Trend.SAME: "dim", Trend.NEW: "cyan", Trend.GONE: "yellow"}
+
+
+def difference_table(items: Sequence[StepDifference], before: str, after: str) -> Table:
+    """Two passes side by side."""
+    table = Table(border_style="dim")
+    table.add_column("step", style="bold", no_wrap=True)
+    table.add_column(before, justify="right", no_wrap=True)
+    table.add_column(after, justify="right", no_wrap=True)
+    table.add_column("difference", justify="right", no_wrap=True)
+    table.add_column("")
+    for item in items:
+        change = ""
+        if item.before is not None and item.after is not None:
+            sign = "+" if item.after >= item.before else "-"
+            change = sign + format_span(abs(item.after - item.before))
+        text = Text(item.trend, _TREND_STYLE[item.trend])
+        for fault in item.new_faults:
+            text.append(f"  new fault: {fault}", "red")
+        table.add_row(item.step, format_span(item.before), format_span(item.after), change, text)
     return table

@@ -1,0 +1,69 @@
+"""What a run leaves the reader with: the table, the addresses to open, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from encaja.errors import EncajaError
+from encaja.runbook import tables
+from encaja.runbook.history import read_history
+from encaja.runbook.journal import Journal, Pass
+from encaja.runbook.move import Move
+from encaja.runbook.states import State, read_states
+
+
+def expected_seconds(move: Move, journal: Journal) -> dict[str, float]:
+    """How long each step should take: as in the latest pass that finished it, else as the run-book estimates."""
+    expected = {step.id: step.estimate.total_seconds() for step in move.runbook}
+    for step, past in read_history(move.runbook, journal, journal.passes()).items():
+        expected[step] = past[-1].seconds
+    return expected
+
+
+def close(move: Move, journal: Journal, pass_: Pass, console: Console, addresses: Sequence[tuple[str, str]]) -> None:
+    """Prints how the pass stands; once it is complete, writes the report and says where everything is."""
+    language = move.runbook.settings.language
+    states = read_states(move, journal, pass_)
+    console.print(tables.status_table(move.runbook, states, language))
+    if any(state.state is not State.DONE for state in states.values()):
+        return
+    shown = [(address.title.get(language), address.url) for address in move.runbook.settings.addresses] or list(
+        addresses
+    )
+    for name, url in shown:
+        console.print(f"  [bold]{name:<16}[/bold] [blue]{url}[/blue]", soft_wrap=True)
+    path = write_report(move, journal, pass_, language, None)
+    console.print(f"  [bold]{'report':<16}[/bold] {path}", soft_wrap=True)
+
+
+def write_report(move: Move, journal: Journal, pass_: Pass, language: str, output: Path | None) -> Path:
+    """Writes the report of a pass; returns its path.
+
+    Raises:
+        EncajaError: the file cannot be written.
+    """
+    from encaja.runbook import report  # noqa: PLC0415 - brings matplotlib, which a run does without
+    from encaja.runbook.foresee import assumptions  # noqa: PLC0415
+
+    path = output or move.state / "reports" / f"{pass_.name}.html"
+    page = report.to_html(report.gather(move, journal, pass_, assumptions(move)), language)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise EncajaError(
+            f"the report cannot be written: {error.strerror}", str(path), "choose another --output"
+        ) from error
+    return path
+
+
+def report_json(move: Move, journal: Journal, pass_: Pass) -> dict[str, Any]:
+    """The report's facts for programs."""
+    from encaja.runbook import report  # noqa: PLC0415 - as above
+    from encaja.runbook.foresee import assumptions  # noqa: PLC0415
+
+    return report.to_json(report.gather(move, journal, pass_, assumptions(move)))

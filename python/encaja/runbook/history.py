@@ -1,0 +1,122 @@
+"""What earlier passes teach: how long each step took, what its link gave, and how often it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import pairwise
+
+from encaja.runbook.journal import Attempt, Gate, GateState, Journal, Measure, Pass, Result
+from encaja.runbook.model import Kind, Runbook, Scale, Step
+from encaja.runbook.states import CHECK
+
+
+@dataclass(frozen=True)
+class Link:
+    """A download as it went: `size` in bytes, `seconds` from first to last byte seen, `rates` in bytes a second."""
+
+    size: float
+    seconds: float
+    rates: tuple[float, ...]
+
+    @property
+    def rate(self) -> float:
+        """The mean rate in bytes a second."""
+        return self.size / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class PastStep:
+    """A step as one pass went through it; times in seconds."""
+
+    step: str
+    pass_name: str
+    seconds: float
+    failures: int
+    begun: datetime
+    ended: datetime
+    link: Link | None = None
+
+
+def past_step(step: Step, pass_: Pass, attempts: Sequence[Attempt], measures: Sequence[Measure]) -> PastStep | None:
+    """What a pass says about a step that it finished; None where it did not.
+
+    A step that goes on where it stopped (a download, a carry-over) counts all its attempts; any other only the last
+    one of each part, for that is what the next pass will have to do.
+    """
+    counted = [attempt for attempt in attempts if attempt.part != CHECK and attempt.ended]
+    done = [attempt for attempt in counted if attempt.result is Result.DONE]
+    if not done:
+        return None
+    failures = sum(attempt.result in (Result.FAILED, Result.DIFFERENCES) for attempt in counted)
+    if step.scale in (Scale.LINK, Scale.RECORDS):
+        used = counted
+    else:
+        used = list({attempt.part: attempt for attempt in done}.values())
+    seconds = sum(attempt.seconds or 0.0 for attempt in used)
+    ended = max(attempt.ended for attempt in done if attempt.ended)
+    link = link_of(measures) if step.scale is Scale.LINK else None
+    return PastStep(step.id, pass_.name, seconds, failures, counted[0].at, ended, link)
+
+
+def past_gate(step: Step, pass_: Pass, lines: Sequence[Gate]) -> PastStep | None:
+    """How long a person took in an earlier pass; None where the gate was not approved, or answered by `--yes`."""
+    waiting = next((line for line in lines if line.state is GateState.WAITING), None)
+    approved = next((line for line in reversed(lines) if line.state is GateState.APPROVED), None)
+    if waiting is None or approved is None or approved.note == "answered by --yes":
+        return None
+    return PastStep(step.id, pass_.name, (approved.at - waiting.at).total_seconds(), 0, waiting.at, approved.at)
+
+
+def link_of(measures: Iterable[Measure]) -> Link | None:
+    """The biggest transfer in bytes among a step's progress samples."""
+    by_name: dict[str, list[Measure]] = {}
+    for measure in measures:
+        if measure.unit == "bytes":
+            by_name.setdefault(measure.name, []).append(measure)
+    if not by_name:
+        return None
+    samples = with_rates(max(by_name.values(), key=lambda items: items[-1].total))
+    moved = samples[-1].done - samples[0].done
+    seconds = (samples[-1].at - samples[0].at).total_seconds()
+    rates = tuple(sample.rate for sample in samples if sample.rate > 0)
+    if seconds <= 0 or moved <= 0:
+        mean = sum(rates) / len(rates) if rates else 0.0
+        return Link(samples[-1].total, samples[-1].total / mean, rates) if mean else None
+    # What came before the first sample took as long as its share at the mean rate.
+    return Link(samples[-1].total, seconds * samples[-1].done / moved, rates)
+
+
+def with_rates(samples: Sequence[Measure]) -> list[Measure]:
+    """The samples with the rate between each and the one before; a tool's own rate is a mean since its start."""
+    found = [samples[0]]
+    for before, sample in pairwise(samples):
+        seconds = (sample.at - before.at).total_seconds()
+        if seconds > 0 and sample.done >= before.done:
+            found.append(replace(sample, rate=(sample.done - before.done) / seconds))
+        else:
+            found.append(sample)
+    return found
+
+
+def read_history(runbook: Runbook, journal: Journal, passes: Iterable[Pass]) -> dict[str, list[PastStep]]:
+    """What the given passes say about each step, the oldest pass first."""
+    history: dict[str, list[PastStep]] = {}
+    for pass_ in passes:
+        attempts: dict[str, list[Attempt]] = {}
+        for attempt in journal.attempts(pass_):
+            attempts.setdefault(attempt.step, []).append(attempt)
+        gates: dict[str, list[Gate]] = {}
+        for gate in journal.gates(pass_):
+            gates.setdefault(gate.step, []).append(gate)
+        for step in runbook:
+            if step.kind is Kind.HUMAN:
+                found = past_gate(step, pass_, gates.get(step.id, []))
+            else:
+                own = attempts.get(step.id, [])
+                measures = [item for attempt in own for item in journal.measures(attempt.id)] if own else []
+                found = past_step(step, pass_, own, measures)
+            if found:
+                history.setdefault(step.id, []).append(found)
+    return history

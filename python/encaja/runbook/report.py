@@ -1,0 +1,452 @@
+"""The report of a pass: one HTML file without any outside reference, and the same as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from encaja.runbook import charts
+from encaja.runbook.compare import StepDifference, compare_passes
+from encaja.runbook.forecast import Assumptions, Calendar, Spread, guess
+from encaja.runbook.history import PastStep, link_of, read_history
+from encaja.runbook.journal import (
+    Attempt,
+    Document,
+    Entry,
+    EntryKind,
+    Fault,
+    Gate,
+    GateState,
+    Journal,
+    Measure,
+    Pass,
+    Result,
+)
+from encaja.runbook.model import Kind, Owner, Step
+from encaja.runbook.move import Move
+from encaja.runbook.spans import format_bytes, format_span, now, to_text
+from encaja.runbook.states import CHECK, CONFIRM_SUFFIX, State, StepState, read_states
+
+JSON_VERSION = 1
+_SECTIONS = {
+    "verify": "checks",
+    "verification": "checks",
+    "check": "checks",
+    "preflight": "checks",
+    "compare": "comparison",
+    "comparison": "comparison",
+    "reconcile": "reconciliation",
+    "reconciliation": "reconciliation",
+    "carry-over": "reconciliation",
+    "certificate": "certificates",
+    "certificates": "certificates",
+}
+DOCUMENT_SECTIONS = ("checks", "comparison", "reconciliation", "certificates", "results")
+
+
+@dataclass(frozen=True)
+class FaultRow:
+    """A fault with what was done about it."""
+
+    fault: Fault
+    step: str
+    cures: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A stretch of a step that moved bytes."""
+
+    step: str
+    host: str
+    name: str
+    measures: tuple[Measure, ...]
+    size: float
+    seconds: float
+    rate: float
+    slowest: float
+    fastest: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a report says, gathered from the journal."""
+
+    move: Move
+    pass_: Pass
+    made: datetime
+    states: Mapping[str, StepState]
+    attempts: Sequence[Attempt]
+    gates: Sequence[Gate]
+    entries: Sequence[Entry]
+    faults: Sequence[FaultRow]
+    transfers: Sequence[Transfer]
+    documents: Mapping[str, Sequence[tuple[str, Document]]]
+    bands: Sequence[charts.Band]
+    forecast_from_passes: bool
+    differences: Sequence[StepDifference]
+    previous: Pass | None
+    pass_seconds: Mapping[str, Mapping[str, float]]
+    gap: tuple[datetime, datetime] | None
+    gap_leads: float | None
+
+    @property
+    def begun(self) -> datetime:
+        """When the first thing happened."""
+        return min([item.at for item in self.attempts] + [item.at for item in self.gates] + [self.pass_.at])
+
+    @property
+    def ended(self) -> datetime:
+        """When the last thing happened."""
+        moments = [item.ended or item.at for item in self.attempts] + [item.at for item in self.gates]
+        return max([*moments, self.pass_.at])
+
+    @property
+    def machine_seconds(self) -> float:
+        """How long playbooks and commands ran, all attempts together."""
+        return sum(item.seconds or 0.0 for item in self.attempts)
+
+    @property
+    def verdict(self) -> str:
+        """complete, failed, waiting or open."""
+        shown = {state.state for state in self.states.values()}
+        if shown <= {State.DONE, State.STALE}:
+            return "complete"
+        if shown & {State.FAILED, State.DIFFERENCES, State.REJECTED}:
+            return "failed"
+        return "waiting" if shown & {State.WAITING, State.EXPIRED} else "open"
+
+
+def gather(move: Move, journal: Journal, pass_: Pass, told: Assumptions) -> Facts:
+    """Reads everything about a pass."""
+    runbook = move.runbook
+    attempts = [attempt for attempt in journal.attempts(pass_) if attempt.part != CHECK]
+    gates = journal.gates(pass_)
+    states = read_states(move, journal, pass_)
+    known = journal.passes()
+    earlier = known[: [item.id for item in known].index(pass_.id)]
+    history = read_history(runbook, journal, earlier)
+    actual = read_history(runbook, journal, [pass_])
+    previous = earlier[-1] if earlier else None
+    gap = _gap(move, states, journal, pass_)
+    return Facts(
+        move,
+        pass_,
+        now(),
+        states,
+        attempts,
+        gates,
+        journal.entries(pass_),
+        _fault_rows(journal, pass_, attempts),
+        _transfers(journal, attempts),
+        _documents(journal, pass_, attempts),
+        _bands(runbook.steps, history, actual, told),
+        bool(history),
+        compare_passes(runbook, journal, previous, pass_) if previous else [],
+        previous,
+        _pass_seconds(move, journal, [*earlier[-3:], pass_]) if previous else {},
+        gap,
+        _leads(gap, told) if gap else None,
+    )
+
+
+def _fault_rows(journal: Journal, pass_: Pass, attempts: Sequence[Attempt]) -> list[FaultRow]:
+    by_id = {attempt.id: attempt for attempt in attempts}
+    cures = [entry for entry in journal.entries(pass_) if entry.kind is EntryKind.CURE]
+    faults = [fault for fault in journal.faults(pass_) if fault.attempt in by_id]
+    rows = []
+    for fault in faults:
+        step = by_id[fault.attempt].step
+        following = [other.at for other in faults if other.at > fault.at and by_id[other.attempt].step == step]
+        until = min(following) if following else None
+        own = tuple(
+            cure
+            for cure in cures
+            if cure.step in (step, "") and cure.at >= fault.at and (until is None or cure.at < until)
+        )
+        rows.append(FaultRow(fault, step, own))
+    return rows
+
+
+def _transfers(journal: Journal, attempts: Sequence[Attempt]) -> list[Transfer]:
+    found = []
+    for attempt in attempts:
+        groups: dict[tuple[str, str], list[Measure]] = {}
+        for measure in journal.measures(attempt.id):
+            if measure.unit == "bytes":
+                groups.setdefault((measure.host, measure.name), []).append(measure)
+        for (host, name), items in groups.items():
+            link = link_of(items)
+            if link:
+                rates = link.rates or (link.rate,)
+                found.append(
+                    Transfer(
+                        attempt.step,
+                        host,
+                        name,
+                        tuple(items),
+                        items[-1].done,
+                        link.seconds,
+                        link.rate,
+                        min(rates),
+                        max(rates),
+                    )
+                )
+    return found
+
+
+def _documents(journal: Journal, pass_: Pass, attempts: Sequence[Attempt]) -> dict[str, list[tuple[str, Document]]]:
+    steps = {attempt.id: attempt.step for attempt in attempts}
+    found: dict[str, list[tuple[str, Document]]] = {section: [] for section in DOCUMENT_SECTIONS}
+    for document in journal.documents(pass_):
+        if document.attempt in steps:
+            section = _SECTIONS.get(document.kind, "results")
+            found[section].append((steps[document.attempt], document))
+    return found
+
+
+def _bands(
+    steps: Sequence[Step],
+    history: Mapping[str, Sequence[PastStep]],
+    actual: Mapping[str, Sequence[PastStep]],
+    told: Assumptions,
+) -> list[charts.Band]:
+    random = np.random.default_rng(0)
+    found = []
+    for step in steps:
+        if step.kind is Kind.HUMAN or (history and step.id not in history):
+            continue
+        spread = Spread.of(guess(step, history.get(step.id, ()), told).draw(random, 2000))
+        past = actual.get(step.id)
+        found.append(charts.Band(step.id, spread.low, spread.median, spread.high, past[-1].seconds if past else None))
+    return [band for band in found if band.median > 0]
+
+
+def _pass_seconds(move: Move, journal: Journal, shown: Sequence[Pass]) -> dict[str, dict[str, float]]:
+    return {
+        item.name: {
+            step: past[-1].seconds
+            for step, past in read_history(move.runbook, journal, [item]).items()
+            if (known := move.runbook.get(step)) and known.kind is not Kind.HUMAN
+        }
+        for item in shown
+    }
+
+
+def _gap(
+    move: Move, states: Mapping[str, StepState], journal: Journal, pass_: Pass
+) -> tuple[datetime, datetime] | None:
+    opens = next((step for step in move.runbook if step.gap_opens), None)
+    closes = next((step for step in move.runbook if step.gap_closes), None)
+    if not opens or not closes or not states[opens.id].done:
+        return None
+    lines = journal.gates(pass_, opens.id)
+    start = lines[0].at if lines else states[opens.id].since
+    end = states[closes.id].since if states[closes.id].done else now()
+    return (start, end) if start and end else None
+
+
+def _leads(gap: tuple[datetime, datetime], told: Assumptions) -> float | None:
+    if not told.leads:
+        return None
+    seconds = (gap[1] - gap[0]).total_seconds()
+    return float(Calendar(gap[0], told).arrived(np.array([0.0]), np.array([seconds]))[0])
+
+
+def words(language: str) -> dict[str, str]:
+    """The report's words in a language ("en" or "es")."""
+    data = yaml.safe_load(resources.files("encaja.runbook").joinpath("report.yml").read_text(encoding="utf-8"))
+    return {key: str(value) for key, value in data[language].items()}
+
+
+def to_html(facts: Facts, language: str) -> str:
+    """The report as one HTML page in a language."""
+    spoken = words(language)
+    environment = Environment(
+        loader=PackageLoader("encaja.runbook", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"span": format_span, "bytes": format_bytes, "moment": _moment}
+    environment.tests["mapping_list"] = _is_mapping_list
+    template = environment.get_template("report.html.j2")
+    return template.render(
+        w=spoken,
+        language=language,
+        facts=facts,
+        steps=[(step, facts.states[step.id]) for step in facts.move.runbook],
+        phases=facts.move.runbook.phases,
+        signoffs=[gate for gate in facts.gates if gate.state is not GateState.WAITING],
+        confirm_suffix=CONFIRM_SUFFIX,
+        attempts_of=_attempt_counts(facts.attempts),
+        pictures=_pictures(facts, spoken),
+        columns=_columns,
+        seconds=_total_seconds,
+    )
+
+
+def _moment(value: datetime) -> str:
+    return f"{value:%Y-%m-%d %H:%M}"
+
+
+def _total_seconds(begun: datetime, ended: datetime) -> float:
+    return (ended - begun).total_seconds()
+
+
+def _is_mapping_list(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys of a list of mappings, in order of appearance, ten at most."""
+    return list(dict.fromkeys(key for row in rows for key in row))[:10]
+
+
+def _attempt_counts(attempts: Sequence[Attempt]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for attempt in attempts:
+        if attempt.part == "run":
+            counts[attempt.step] = counts.get(attempt.step, 0) + 1
+    return counts
+
+
+def _pictures(facts: Facts, spoken: Mapping[str, str]) -> dict[str, Markup]:
+    # Markup is right here: the SVG is matplotlib's own, which escapes what it is given.
+    pictures: dict[str, Markup] = {}
+    bars = timeline_bars(facts)
+    if bars:
+        figure = charts.timeline(bars, spoken, facts.gap)
+        pictures["timeline"] = Markup(charts.to_svg(figure, "timeline"))  # noqa: S704
+    for number, transfer in enumerate(facts.transfers):
+        if len(transfer.measures) > 2:
+            figure = charts.rates(transfer.measures, spoken)
+            pictures[f"rates-{number}"] = Markup(charts.to_svg(figure, f"rates-{number}"))  # noqa: S704
+    if facts.bands:
+        figure = charts.bands(facts.bands, spoken)
+        pictures["forecast"] = Markup(charts.to_svg(figure, "forecast"))  # noqa: S704
+    if facts.pass_seconds:
+        steps = [
+            step.id for step in facts.move.runbook if any(step.id in values for values in facts.pass_seconds.values())
+        ]
+        if steps:
+            figure = charts.passes(steps, facts.pass_seconds)
+            pictures["passes"] = Markup(charts.to_svg(figure, "passes"))  # noqa: S704
+    return pictures
+
+
+def timeline_bars(facts: Facts) -> list[charts.Bar]:
+    """The stretches of the timeline, in the run-book's order."""
+    bars = []
+    for step in facts.move.runbook:
+        for attempt in facts.attempts:
+            if attempt.step == step.id:
+                kind = {Result.DONE: "done", Result.INTERRUPTED: "interrupted"}.get(
+                    attempt.result or Result.FAILED, "failed"
+                )
+                if attempt.result is None:
+                    kind = "interrupted"
+                bars.append(charts.Bar(step.id, step.owner, attempt.at, attempt.ended or facts.made, kind))
+        bars += _waits(
+            step, [gate for gate in facts.gates if gate.step in (step.id, step.id + CONFIRM_SUFFIX)], facts.made
+        )
+    return bars
+
+
+def _waits(step: Step, lines: Sequence[Gate], made: datetime) -> list[charts.Bar]:
+    bars = []
+    since: datetime | None = None
+    owner = step.owner if step.kind is Kind.HUMAN else Owner.CONTRACTOR
+    for line in lines:
+        if line.state is GateState.WAITING:
+            since = since or line.at
+        elif since:
+            bars.append(charts.Bar(step.id, owner, since, line.at, "waited"))
+            since = None
+    if since:
+        bars.append(charts.Bar(step.id, owner, since, made, "waited"))
+    return bars
+
+
+def to_json(facts: Facts) -> dict[str, Any]:
+    """The report's facts for programs; times in seconds, moments in ISO 8601 UTC."""
+    return {
+        "version": JSON_VERSION,
+        "move": facts.move.title,
+        "pass": facts.pass_.name,
+        "made": to_text(facts.made),
+        "verdict": facts.verdict,
+        "begun": to_text(facts.begun),
+        "ended": to_text(facts.ended),
+        "machine_seconds": facts.machine_seconds,
+        "gap": {"from": to_text(facts.gap[0]), "to": to_text(facts.gap[1]), "leads": facts.gap_leads}
+        if facts.gap
+        else None,
+        "steps": [
+            {
+                "id": step.id,
+                "phase": step.phase,
+                "owner": step.owner,
+                "state": facts.states[step.id].state,
+                "seconds": facts.states[step.id].seconds,
+                "attempts": facts.states[step.id].attempts,
+                "by": facts.states[step.id].by,
+            }
+            for step in facts.move.runbook
+        ],
+        "transfers": [
+            {
+                "step": item.step,
+                "host": item.host,
+                "name": item.name,
+                "bytes": item.size,
+                "seconds": item.seconds,
+                "rate": item.rate,
+                "slowest": item.slowest,
+                "fastest": item.fastest,
+            }
+            for item in facts.transfers
+        ],
+        "faults": [
+            {
+                "at": to_text(row.fault.at),
+                "step": row.step,
+                "host": row.fault.host,
+                "task": row.fault.task,
+                "what": row.fault.what,
+                "mend": row.fault.mend,
+                "cures": [cure.text for cure in row.cures],
+            }
+            for row in facts.faults
+        ],
+        "documents": {
+            section: [
+                {"step": step, "kind": item.kind, "at": to_text(item.at), "body": item.body} for step, item in items
+            ]
+            for section, items in facts.documents.items()
+        },
+        "forecast": [asdict(band) for band in facts.bands],
+        "differences": [asdict(item) for item in facts.differences],
+        "signoffs": [
+            {"step": gate.step, "state": gate.state, "by": gate.by, "note": gate.note, "at": to_text(gate.at)}
+            for gate in facts.gates
+        ],
+        "entries": [
+            {"at": to_text(entry.at), "by": entry.by, "kind": entry.kind, "step": entry.step, "text": entry.text}
+            for entry in facts.entries
+        ],
+    }
+
+
+def duration(facts: Facts) -> timedelta:
+    """From the first thing that happened to the last."""
+    return facts.ended - facts.begun
