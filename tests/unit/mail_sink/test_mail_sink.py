@@ -11,9 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from email import message_from_string
 from email.message import EmailMessage
-from email.policy import default
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -77,10 +75,6 @@ def send(sink: SimpleNamespace, mail: EmailMessage) -> None:
         client.send_message(mail)
 
 
-def received(raw: str) -> EmailMessage:
-    return message_from_string(raw.replace("\r\n", "\n"), policy=default)  # type: ignore[return-value]
-
-
 def get(sink: SimpleNamespace, path: str, method: str = "GET") -> str:
     request = urllib.request.Request(sink.http + path, method=method)  # noqa: S310
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
@@ -97,7 +91,6 @@ def test_a_mail_is_kept_as_it_was_sent(sink: SimpleNamespace) -> None:
     assert (mail["tls"], mail["user"]) == (False, "")
     raw = get(sink, f"/mails/{mail['id']}")
     assert raw.replace("\r\n", "\n") == sent.as_bytes().decode()
-    assert received(raw).get_content() == ".\n.dots\nseñor 😀\n"
 
 
 def test_mails_are_found_by_parts(sink: SimpleNamespace) -> None:
