@@ -83,7 +83,7 @@ def run(job: Path) -> int:
             asyncio.run(with_portal(calls, settings))
         except EncajaError as fault:
             trouble = str(fault)
-    json.dump({"calls": calls, "trouble": trouble}, sys.stdout)
+    json.dump({"calls": calls, "trouble": trouble, "recordings": settings.recordings is not None}, sys.stdout)
     return 0
 
 

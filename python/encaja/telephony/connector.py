@@ -9,20 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import logging
 import signal
 import sqlite3
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from encaja.errors import ConfigurationError
+from encaja.status import Status
 from encaja.telephony import events
 from encaja.telephony.ami import ManagerClient, ManagerError
-from encaja.telephony.portal import Portal, write_private
+from encaja.telephony.portal import Portal
 from encaja.telephony.report import Reporter
 from encaja.telephony.settings import Settings, read_settings
 from encaja.telephony.spool import Spool
@@ -49,7 +47,7 @@ class Connector:
         self._spool = Spool(settings.state / "calls.db")
         self._portal = Portal(settings.portal, settings.state)
         self._reporter = Reporter(settings, self._spool, self._portal)
-        self._started = datetime.now(UTC)
+        self._status = Status(settings.state / "status.json", unit="calls")
         self._phase = "starting"
         self._message = "connecting to Asterisk"
         self._swept = 0.0
@@ -172,21 +170,11 @@ class Connector:
         trouble = self._reporter.trouble
         waiting = [entry.report for entry in self._spool.open_entries()]
         refused = [report.error for report in waiting if report.error]
-        status: dict[str, Any] = {
-            "phase": self._phase,
-            "message": self._message,
-            "done": done,
-            "total": total,
-            "unit": "calls",
-            "rate": 0.0,
-            "eta_seconds": None,
-            "started": self._started.isoformat(timespec="seconds"),
-            "updated": datetime.now(UTC).isoformat(timespec="seconds"),
-            "error": trouble or (refused[0] if refused else None),
-            "portal": self._settings.portal.url,
-            "refused": len(refused),
-        }
-        write_private(self._settings.state / "status.json", json.dumps(status, indent=1) + "\n", 0o640)
+        status = self._status
+        status.phase, status.message, status.done, status.total = self._phase, self._message, done, total
+        status.error = trouble or (refused[0] if refused else None)
+        status.extra = {"portal": self._settings.portal.url, "refused": len(refused)}
+        status.write()
 
 
 def run(job: Path) -> int:

@@ -287,7 +287,8 @@ class Reporter:
             return await self._write(entry, step, method, parameters)
         except RefusalError as refusal:
             default = self._settings.portal.default_user_id
-            if not refusal.description.lower().startswith("user is not found") or parameters["USER_ID"] == default:
+            said = refusal.description.lower()
+            if not said.startswith(("user is not", "user_id or")) or parameters["USER_ID"] == default:
                 raise
             log.warning("user %s is not active in the portal; using %s", parameters["USER_ID"], default)
         return await self._write(entry, step, method, {**parameters, "USER_ID": default})

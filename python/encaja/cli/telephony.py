@@ -1,0 +1,123 @@
+"""``encaja telephony``: a test call, and what came of it in the portal."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from encaja.errors import EncajaError
+from encaja.runbook.command import ansible_environment, inventory_arguments, program
+from encaja.runbook.move import Move, open_move
+from encaja.telephony.trial import Step, is_settled, judge
+
+app = typer.Typer(help="Test calls.", no_args_is_help=True)
+console = Console(stderr=True)
+
+PLACE = Path("tests/lab/sip/place.yml")
+TOOL = "python3 /usr/local/lib/encaja/encaja.pyz telephony-calls /etc/encaja/telephony.json"
+LOOK_SECONDS = 2.0
+
+
+@app.callback()
+def telephony() -> None:
+    """Test calls."""
+
+
+@app.command()
+def test(
+    inventory: Annotated[
+        list[Path] | None, typer.Option("--inventory", "-i", help="Inventory; may be given several times.")
+    ] = None,
+    number: Annotated[str, typer.Option(help="Customer's number of the call; any, when left out.")] = "",
+    wait: Annotated[float, typer.Option(help="How long to wait for the call, in seconds.")] = 180.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Follow one call from outside into the portal, step by step.
+
+    In the lab the outside world places it; elsewhere call one of the portal's numbers from any telephone and answer.
+    """
+    move = open_move(inventories=inventory or ())
+    before = {call["id"] for call in _calls(move)}
+    if _has_outside(move):
+        number = number or f"+346{secrets.randbelow(10**8):08d}"
+        console.print(f"the outside world calls as {number}")
+        _ansible(move, "ansible-playbook", [str(PLACE), "-e", json.dumps({"call_caller": number})])
+    else:
+        console.print(f"call one of the portal's numbers now{f' from {number}' if number else ''}, answer, hang up")
+    steps = _follow(move, before, number, time.monotonic() + wait)
+    if as_json:
+        print(json.dumps([vars(step) for step in steps]))
+    failed = [step for step in steps if not step.passed]
+    if failed:
+        raise EncajaError(f"{failed[0].name}: no ({failed[0].detail})", "test call", "journalctl -u encaja-telephony")
+
+
+def _follow(move: Move, before: set[str], number: str, deadline: float) -> list[Step]:
+    """Print each step when it is settled, and return all of them."""
+    told = 0
+    steps: list[Step] = []
+    while time.monotonic() < deadline:
+        call = next((one for one in _calls(move) if one["id"] not in before and _is_wanted(one, number)), None)
+        if call:
+            steps = judge(call, recorded=call["recordings"])
+            while told < len(steps) and steps[told].passed is not None:
+                _print(steps[told])
+                told += 1
+            if is_settled(steps):
+                return steps
+        time.sleep(LOOK_SECONDS)
+    for step in steps[told:]:
+        _print(step)
+    return steps or [Step("the exchange heard it", passed=False, detail="no call came in")]
+
+
+def _print(step: Step) -> None:
+    sign = "[green]yes[/green]" if step.passed else "[red]no [/red]"
+    console.print(f"{sign} {step.name}: {step.detail}", highlight=False)
+
+
+def _is_wanted(call: dict[str, Any], number: str) -> bool:
+    digits = "".join(filter(str.isdigit, number))[-9:]
+    return call["direction"] == "in" and "".join(filter(str.isdigit, call["number"])).endswith(digits)
+
+
+def _calls(move: Move) -> list[dict[str, Any]]:
+    """Ask the telephone exchange for its latest calls."""
+    answer = json.loads(_ansible(move, "ansible", ["telephony", "-b", "-m", "ansible.builtin.command", "-a", TOOL]))
+    found: list[dict[str, Any]] = []
+    for play in answer["plays"]:
+        for task in play["tasks"]:
+            for host, result in task["hosts"].items():
+                if "stdout" not in result:
+                    raise EncajaError(result.get("msg", "no answer"), host, "run playbooks/telephony.yml")
+                said = json.loads(result["stdout"])
+                if said["trouble"]:
+                    raise EncajaError(said["trouble"], host)
+                found += [{**call, "recordings": said["recordings"]} for call in said["calls"]]
+    return found
+
+
+def _has_outside(move: Move) -> bool:
+    listed = json.loads(_ansible(move, "ansible-inventory", ["--list"]))
+    return bool(listed.get("cloud", {}).get("hosts")) and (move.project / PLACE).is_file()
+
+
+def _ansible(move: Move, name: str, arguments: list[str]) -> str:
+    """Run one of Ansible's programs in the project and return its output; the last line says why it failed."""
+    environment = {**os.environ, **ansible_environment(move.project, os.environ)}
+    if name == "ansible":
+        environment |= {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"}
+    command = [program(name), *inventory_arguments(move.inventories), *arguments]
+    done = subprocess.run(command, cwd=move.project, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode and not (name == "ansible" and done.stdout.lstrip().startswith("{")):
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if "FAILED" in line or "rror" in line]
+        raise EncajaError((lines or ["it failed"])[-1].strip()[:300], name)
+    return str(done.stdout)
