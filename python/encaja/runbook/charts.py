@@ -161,8 +161,8 @@ def rates(measures: Sequence[Measure], words: Mapping[str, str]) -> Figure:
         mean = sum(values) / len(values)
         axes.axhline(mean, color=MUTED, lw=0.8, ls="--")
         label = f"{words['mean']} {format_bytes(mean * 1e6)}/s"
-        place: dict[str, Any] = {"xytext": (0, 4), "textcoords": "offset points", "ha": "right"}
-        axes.annotate(label, (axis[-1], mean), color=MUTED, fontsize=8, **place)
+        place: dict[str, Any] = {"xytext": (6, -11), "textcoords": "offset points", "ha": "left"}
+        axes.annotate(label, (axis[0], mean), color=MUTED, fontsize=8, **place)
         axes.set_ylim(0, max(values) * 1.15 or 1)
         axes.set_xlim(axis[0], axis[-1] or 1)
         axes.set_ylabel("MB/s")
@@ -188,7 +188,6 @@ def bands(items: Sequence[Band], words: Mapping[str, str]) -> Figure:
             if item.actual is not None:
                 inside = item.low <= item.actual <= item.high
                 axes.plot([item.actual], [row], marker="o", color=GOOD if inside else BAD, ms=6, zorder=3)
-        axes.set_xscale("log")
         _time_axis(axes)
         axes.set_yticks(range(len(items)), [item.label for item in items])
         axes.set_ylim(len(items) - 0.4, -0.6)
@@ -217,7 +216,6 @@ def passes(steps: Sequence[str], values: Mapping[str, Mapping[str, float]]) -> F
             rows = [row + (index - (len(names) - 1) / 2) * height for row in range(len(steps))]
             lengths = [values[name].get(step, 0.0) for step in steps]
             axes.barh(rows, lengths, height=height * 0.9, color=palette[index % len(palette)], label=name)
-        axes.set_xscale("log")
         _time_axis(axes)
         axes.set_yticks(range(len(steps)), list(steps))
         axes.set_ylim(len(steps) - 0.4, -0.6)
@@ -227,11 +225,18 @@ def passes(steps: Sequence[str], values: Mapping[str, Mapping[str, float]]) -> F
     return figure
 
 
-def _time_axis(axes: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: PLC0415 - only here
+_TICKS = (0.1, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 3 * 3600, 10 * 3600, 86400, 3 * 86400, 10 * 86400)
 
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_span(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+
+def _time_axis(axes: Any) -> None:
+    """A logarithmic axis of durations, with ticks that people use."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in _TICKS if low <= tick <= high]
+    while len(ticks) > 8:
+        ticks = ticks[::2]
+    axes.set_xticks(ticks, [format_span(tick).replace(".0 s", " s") for tick in ticks], minor=False)
+    axes.set_xticks([], minor=True)
 
 
 def drawing(move: Move, language: str, words: Mapping[str, str]) -> Figure:

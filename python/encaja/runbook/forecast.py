@@ -211,7 +211,8 @@ def _guess_link(past: Sequence[PastStep], link: Link, told: Assumptions) -> Gues
 
 
 def _basis(past: Sequence[PastStep]) -> str:
-    return " and ".join(dict.fromkeys(item.pass_name for item in past))
+    names = list(dict.fromkeys(item.pass_name for item in past))
+    return names[0] if len(names) == 1 else f"{len(names)} passes"
 
 
 def under_way(known: Guess, elapsed: float, measures: Sequence[Measure]) -> Guess:

@@ -14,7 +14,7 @@ from encaja.runbook.states import CHECK
 
 @dataclass(frozen=True)
 class Link:
-    """A download as it went: `size` in bytes, `seconds` from first to last byte seen, `rates` in bytes a second."""
+    """A download: `size` in bytes, `seconds` for all of it at its mean rate, `rates` in bytes a second."""
 
     size: float
     seconds: float
@@ -78,14 +78,16 @@ def link_of(measures: Iterable[Measure]) -> Link | None:
     if not by_name:
         return None
     samples = with_rates(max(by_name.values(), key=lambda items: items[-1].total))
-    moved = samples[-1].done - samples[0].done
-    seconds = (samples[-1].at - samples[0].at).total_seconds()
+    # Between two attempts nothing was transferred: that time is not the link's.
+    pairs = [(a, b) for a, b in pairwise(samples) if a.attempt == b.attempt]
+    moved = sum(after.done - before.done for before, after in pairs)
+    seconds = sum((after.at - before.at).total_seconds() for before, after in pairs)
     rates = tuple(sample.rate for sample in samples if sample.rate > 0)
     if seconds <= 0 or moved <= 0:
         mean = sum(rates) / len(rates) if rates else 0.0
         return Link(samples[-1].total, samples[-1].total / mean, rates) if mean else None
-    # What came before the first sample took as long as its share at the mean rate.
-    return Link(samples[-1].total, seconds * samples[-1].done / moved, rates)
+    # What came before a first sample took as long as its share at the mean rate.
+    return Link(samples[-1].total, seconds * samples[-1].total / moved, rates)
 
 
 def with_rates(samples: Sequence[Measure]) -> list[Measure]:
@@ -93,7 +95,7 @@ def with_rates(samples: Sequence[Measure]) -> list[Measure]:
     found = [samples[0]]
     for before, sample in pairwise(samples):
         seconds = (sample.at - before.at).total_seconds()
-        if seconds > 0 and sample.done >= before.done:
+        if seconds > 0 and sample.done >= before.done and sample.attempt == before.attempt:
             found.append(replace(sample, rate=(sample.done - before.done) / seconds))
         else:
             found.append(sample)

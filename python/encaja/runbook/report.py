@@ -178,6 +178,7 @@ def _fault_rows(journal: Journal, pass_: Pass, attempts: Sequence[Attempt]) -> l
 
 def _transfers(journal: Journal, attempts: Sequence[Attempt]) -> list[Transfer]:
     found = []
+    arrived: dict[tuple[str, str, str], float] = {}
     for attempt in attempts:
         groups: dict[tuple[str, str], list[Measure]] = {}
         for measure in journal.measures(attempt.id):
@@ -185,21 +186,15 @@ def _transfers(journal: Journal, attempts: Sequence[Attempt]) -> list[Transfer]:
                 groups.setdefault((measure.host, measure.name), []).append(measure)
         for (host, name), items in groups.items():
             link = link_of(items)
-            if link:
-                rates = link.rates or (link.rate,)
-                found.append(
-                    Transfer(
-                        attempt.step,
-                        host,
-                        name,
-                        tuple(items),
-                        items[-1].done,
-                        link.seconds,
-                        link.rate,
-                        min(rates),
-                        max(rates),
-                    )
-                )
+            if link is None:
+                continue
+            key = (attempt.step, host, name)
+            size = items[-1].done - min(arrived.get(key, 0.0), items[0].done)
+            arrived[key] = items[-1].done
+            rates = link.rates or (link.rate,)
+            measures = tuple(with_rates(items))
+            seconds = size / link.rate if link.rate else 0.0
+            found.append(Transfer(attempt.step, host, name, measures, size, seconds, link.rate, min(rates), max(rates)))
     return found
 
 

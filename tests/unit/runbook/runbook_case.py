@@ -14,8 +14,9 @@ from encaja.runbook.model import Kind
 from encaja.runbook.move import Move
 
 PLAYBOOKS = (
-    "preflight provision certificates portal restore settle push_pull domain telephony clone compare carry_over verify backup"
-).split()
+    "preflight", "provision", "certificates", "portal", "restore", "settle", "push_pull", "domain", "telephony",
+    "clone", "compare", "carry_over", "verify", "backup",
+)  # fmt: skip
 SIZE = 30_000_000_000.0
 MINUTES = {
     "preflight": 1.2,
@@ -93,7 +94,7 @@ class Week:
         self.random = random.Random(self.seed)
 
     def go(self, name: str, *, rate: float, noise: float = 0.03, wobble: float = 0.08, faults: bool = False) -> Pass:
-        """One pass; `rate` is the link's mean in bytes a second, `noise` the spread of steps, `wobble` that of the link."""
+        """One pass; `rate` is the link's mean in bytes a second, `noise` the steps' spread, `wobble` the link's."""
         pass_ = self.journal.start_pass(name, "marta", {"inventories": ["inventories/production"]})
         for step in self.move.runbook:
             if step.kind is Kind.HUMAN:
@@ -115,14 +116,13 @@ class Week:
         self.clock.go(timedelta(hours=HOURS[step] * self._about(0.2)))
         self.journal.add_gate(pass_, step, GateState.APPROVED, by="ana", note="as agreed")
 
-    def _attempt(self, pass_: Pass, step: str, seconds: float, documents: Sequence[tuple[str, dict]] = ()) -> None:
+    def _attempt(self, pass_: Pass, step: str, seconds: float) -> None:
         attempt = self._begin(pass_, step)
         self.clock.go(timedelta(seconds=seconds))
         stats = {"ok": 40, "changed": 12, "failures": 0, "dark": 0}
         body = _DOCUMENTS.get(step)
         found = [Document(attempt.id, self.clock(), body["kind"], body)] if body else []
         self.journal.finish(attempt, Result.DONE, stats=stats, documents=found)
-        del documents
 
     def _begin(self, pass_: Pass, step: str):
         return self.journal.begin(
