@@ -166,9 +166,9 @@ class Reporter:
     async def _register(self, turn: Turn) -> None:
         entry, summary = turn.entry, turn.summary
         report, external = entry.report, f"{self._host}-{entry.call.linked}"
-        if time.time() - summary.started > REPEAT_SECONDS and (
-            row := await self._finished({"EXTERNAL_CALL_ID": external})
-        ):
+        # A call that is over may have been finished already, by a connector whose spool is lost.
+        is_late = summary.ended is not None or time.time() - summary.started > REPEAT_SECONDS
+        if is_late and (row := await self._finished({"EXTERNAL_CALL_ID": external})):
             self._adopt(entry, row)
             return
         portal = self._settings.portal
