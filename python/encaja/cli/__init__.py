@@ -139,8 +139,6 @@ def run(arguments: Sequence[str]) -> int:
         result = app(args=[word for word in arguments if word != "--debug"], prog_name="encaja", standalone_mode=False)
     except Exception as error:
         line, code = _explain(error)
-        if line is None:
-            raise
         if debug:
             traceback.print_exc()
         if line:
@@ -152,9 +150,9 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _explain(error: Exception) -> tuple[str | None, int]:
-    """The line and the exit code for an error; no line where it is a fault of the program itself."""
-    line: str | None = None
+def _explain(error: Exception) -> tuple[str, int]:
+    """The line and the exit code for an error."""
+    line = f"encaja: a fault of the program itself: {type(error).__name__}: {error} (--debug shows where; please report it)"
     code = 1
     if isinstance(error, typer.Exit):
         line, code = "", error.exit_code

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from encaja.runbook import charts
 from encaja.runbook.compare import StepDifference, compare_passes
 from encaja.runbook.forecast import Assumptions, Calendar, Spread, guess
-from encaja.runbook.history import PastStep, link_of, read_history
+from encaja.runbook.history import PastStep, link_of, read_history, with_rates
 from encaja.runbook.journal import (
     Attempt,
     Document,
