@@ -120,5 +120,5 @@ def test_old_sessions_are_removed_by_debians_timer(host):
 
 
 def test_the_command_line_has_the_same_settings(host):
-    text = host.check_output("php -r 'echo ini_get(\"max_input_vars\"), \" \", ini_get(\"date.timezone\");'")
+    text = host.check_output('php -r \'echo ini_get("max_input_vars"), " ", ini_get("date.timezone");\'')
     assert text == "10000 America/Bogota"

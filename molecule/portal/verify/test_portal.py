@@ -49,13 +49,21 @@ def test_secrets_are_for_the_portal_only(host):
 
 
 def test_the_licence_key_is_that_of_the_box(host):
-    value = host.check_output(f"php -d short_open_tag=1 -r 'require \"{WWW}/bitrix/license_key.php\"; echo $LICENSE_KEY;'")
+    value = host.check_output(
+        f"php -d short_open_tag=1 -r 'require \"{WWW}/bitrix/license_key.php\"; echo $LICENSE_KEY;'"
+    )
     assert value == "BOX-LICENCE-KEY"
 
 
 def test_dbconn_is_valid_and_names_the_temporary_directory(host):
-    code = f'require "{WWW}/bitrix/php_interface/dbconn.php"; echo BX_TEMPORARY_FILES_DIRECTORY, BX_CRONTAB_SUPPORT;'
-    assert host.run("php -d short_open_tag=1 -r %s", code).stdout == "/srv/portal/tmp/1"
+    code = f'require "{WWW}/bitrix/php_interface/dbconn.php"; echo BX_TEMPORARY_FILES_DIRECTORY;'
+    assert host.run("php -r %s", code).stdout == "/srv/portal/tmp/"
+
+
+def test_the_schedule_takes_every_agent_and_pages_none(host):
+    code = f'require "{WWW}/bitrix/php_interface/dbconn.php"; var_export(defined("BX_CRONTAB_SUPPORT"));'
+    assert host.run("php -r %s", code).stdout == "true"
+    assert host.run("php -r %s", f'define("CHK_EVENT", true); {code}').stdout == "false"
 
 
 def test_the_schedule_runs_as_the_portal(host):

@@ -82,6 +82,14 @@ options:
     description: Constants for C(dbconn.php).
     type: dict
     default: {}
+  define_for_pages:
+    description:
+      - Constants that C(dbconn.php) defines as true for pages, and not at all for the schedule (C(cron_events.php)).
+      - With C(BX_CRONTAB_SUPPORT) as one of them the schedule runs every agent, periodic ones too. Defined for the
+        schedule as well, it would leave the periodic ones to pages, where C(main.check_agents) may forbid them.
+    type: list
+    elements: str
+    default: []
   undefine:
     description: Constants that are removed from C(dbconn.php).
     type: list
@@ -166,6 +174,16 @@ def shown(text: str) -> str:
         if php.read_variable(text, "DBPassword") is None
         else php.edit_variable(text, "DBPassword", settings.HIDDEN)
     )
+
+
+def defined_for_pages(text: str, constant: str) -> str:
+    """The text with a constant that is true on pages only, and defined nowhere else. Source: portal.md 3 (agents)."""
+    plain = f'define("{constant}", true);'
+    guarded = f'if (!defined("CHK_EVENT") || CHK_EVENT !== true) {plain}'
+    without = php.edit_define(text.replace(f"{guarded}\n", ""), constant)
+    if guarded in text and without == text.replace(f"{guarded}\n", ""):
+        return text
+    return str(php.edit_define(without, constant, True)).replace(plain, guarded, 1)
 
 
 def for_tree(value: Any, name: str) -> Any:
@@ -310,6 +328,8 @@ class DocumentRoot:
                 changed = php.edit_define(changed, constant)
             for constant, value in wanted["define"].items():
                 changed = php.edit_define(changed, constant, value)
+            for constant in wanted["define_for_pages"]:
+                changed = defined_for_pages(changed, constant)
             if text != changed:
                 self.note(path, shown(text), shown(changed))
                 self.write(path, changed)
@@ -368,6 +388,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "replace": {"type": "list", "elements": "str", "default": []},
     "absent": {"type": "list", "elements": "str", "default": []},
     "define": {"type": "dict", "default": {}},
+    "define_for_pages": {"type": "list", "elements": "str", "default": []},
     "undefine": {"type": "list", "elements": "str", "default": []},
     "licence": {"type": "str", "default": "", "no_log": True},
 }
