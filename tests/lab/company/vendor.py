@@ -119,7 +119,7 @@ def options(c: Context) -> int:
             )
         },
         "calendar": {"google_push_endpoint": f"{url}/bitrix/tools/calendar/push.php"},
-        "encaja": {},
+        "encaja": {"bucket": str(c.store.bucket or "")},
     }
     rows = [
         {"MODULE_ID": module, "NAME": name, "VALUE": value}

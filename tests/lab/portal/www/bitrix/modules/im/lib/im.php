@@ -55,7 +55,7 @@ final class CIMMessage
     {
         $bots = $users ? DB::rows("SELECT b.*, e.EVENT_HANDLER FROM b_im_bot b JOIN b_rest_app a ON a.CLIENT_ID=b.APP_ID AND a.ACTIVE='Y' JOIN b_rest_event e ON e.APP_ID=a.ID AND e.EVENT_NAME='ONIMBOTMESSAGEADD' WHERE b.BOT_ID IN (?)", $users) : [];
         foreach ($bots as $bot) {
-            HttpClient::post($bot['EVENT_HANDLER'], ['event' => 'ONIMBOTMESSAGEADD', 'data' => ['PARAMS' => ['CHAT_ID' => $chat, 'MESSAGE' => $message['text']]]]);
+            CRestEvent::later($bot['EVENT_HANDLER'], ['event' => 'ONIMBOTMESSAGEADD', 'data' => ['PARAMS' => ['CHAT_ID' => $chat, 'MESSAGE' => $message['text']]]]);
         }
     }
 

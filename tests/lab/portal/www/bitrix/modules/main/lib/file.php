@@ -40,19 +40,24 @@ final class CFile
         header('Content-Disposition: ' . ($attachment ? 'attachment' : 'inline') . "; filename*=utf-8''" . rawurlencode((string)$file['ORIGINAL_NAME']));
         header('X-Content-Type-Options: nosniff');
         $path = self::path($file);
-        if ($file['HANDLER_ID'] !== null && !is_cloud()) {
-            // The body is in the vendor's bucket, which the box cannot read.
-            self::missing();
+        if ($file['HANDLER_ID'] !== null) {
+            // The body is in the vendor's bucket, which only the cloud can read.
+            self::body(COption::GetOptionString('encaja', 'bucket') . '/' . $file['SUBDIR'] . '/' . $file['FILE_NAME']);
         }
         if (COption::GetOptionString('main', 'bx_fast_download') === 'Y') {
             header('X-Accel-Redirect: ' . implode('/', array_map(rawurlencode(...), explode('/', $path))));
             exit;
         }
-        if (!is_file($_SERVER['DOCUMENT_ROOT'] . $path)) {
+        self::body($_SERVER['DOCUMENT_ROOT'] . $path);
+    }
+
+    private static function body(string $path): never
+    {
+        if (!is_file($path)) {
             self::missing();
         }
-        header('Content-Length: ' . filesize($_SERVER['DOCUMENT_ROOT'] . $path));
-        readfile($_SERVER['DOCUMENT_ROOT'] . $path);
+        header('Content-Length: ' . filesize($path));
+        readfile($path);
         exit;
     }
 

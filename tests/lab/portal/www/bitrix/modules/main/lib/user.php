@@ -186,20 +186,24 @@ final class CUser
         return true;
     }
 
-    /** "Forgot your password": a checkword in the user's row, and a mail with it in the queue. Returns how many were asked. */
-    public static function SendPassword(string $login, string $email = ''): int
+    /**
+     * "Forgot your password": a checkword in the user's row, and a mail with it in the queue, in the user's language.
+     *
+     * @return array{MESSAGE: string, TYPE: string}
+     */
+    public static function SendPassword(string $login, string $email = '', string|false $site = false): array
     {
         $users = DB::rows(
             "SELECT * FROM b_user WHERE ACTIVE='Y' AND (EXTERNAL_AUTH_ID IS NULL OR EXTERNAL_AUTH_ID='') AND " . ($login !== '' ? 'LOGIN=?' : 'EMAIL=?'), $login !== '' ? $login : $email);
         foreach ($users as $user) {
             $word = bin2hex(random_bytes(16));
             DB::q('UPDATE b_user SET CHECKWORD=?, CHECKWORD_TIME=?, TIMESTAMP_X=TIMESTAMP_X WHERE ID=?', PasswordHash::make($word), now(), $user['ID']);
-            CEvent::Send('USER_PASS_REQUEST', $user['LID'] ?: 's1', [
+            CEvent::Send('USER_PASS_REQUEST', $site ?: ($user['LID'] ?: 's1'), [
                 'USER_ID' => $user['ID'], 'LOGIN' => $user['LOGIN'], 'URL_LOGIN' => rawurlencode($user['LOGIN']), 'EMAIL' => $user['EMAIL'],
                 'NAME' => $user['NAME'], 'LAST_NAME' => $user['LAST_NAME'], 'CHECKWORD' => $word,
             ], 'Y', '', [], (string)$user['LANGUAGE_ID']);
         }
-        return count($users);
+        return $users ? ['MESSAGE' => 'A mail with a link was sent.', 'TYPE' => 'OK'] : ['MESSAGE' => 'There is no such login or e-mail.', 'TYPE' => 'ERROR'];
     }
 
     public function ChangePassword(string $login, string $checkword, string $password): true|string

@@ -25,7 +25,14 @@ final class CPullOptions
     /** "The push server is enabled", from which the messenger's files hang. */
     public static function GetNginxStatus(): bool
     {
-        return self::IsServerShared() ? self::get('registered_on_shared_server') === 'Y' : self::get('nginx') === 'Y';
+        return self::IsServerShared() ? self::isRegistered() : self::get('nginx') === 'Y';
+    }
+
+    /** A registration with the shared server is of one host: rows that came along from another portal do not hold. */
+    private static function isRegistered(): bool
+    {
+        $host = preg_replace('/:\d+$/', '', (string)($_SERVER['HTTP_HOST'] ?? '')) ?: CSite::serverName();
+        return self::get('registered_on_shared_server') === 'Y' && self::get('host_id') === md5($host);
     }
 
     /** An address option with #DOMAIN# filled in. */

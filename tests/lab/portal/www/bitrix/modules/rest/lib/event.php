@@ -9,6 +9,9 @@ namespace {
             'ONCRMTIMELINECOMMENTUPDATE', 'ONCRMTIMELINECOMMENTDELETE', 'ONTASKADD', 'ONTASKUPDATE', 'ONTASKDELETE', 'ONTASKCOMMENTADD', 'ONEXTERNALCALLSTART', 'ONEXTERNALCALLBACKSTART',
             'ONVOXIMPLANTCALLEND', 'ONIMBOTMESSAGEADD', 'ONAPPUNINSTALL', 'ONOFFLINEEVENT'];
 
+        /** @var list<array{string, array}> */
+        private static array $calls = [];
+
         public static function fire(string $name, array $data): void
         {
             foreach (DB::rows('SELECT e.*, a.CLIENT_ID, a.ACTIVE FROM b_rest_event e LEFT JOIN b_rest_app a ON a.ID=e.APP_ID WHERE e.EVENT_NAME=?', $name) as $row) {
@@ -18,10 +21,29 @@ namespace {
                 if ($row['EVENT_HANDLER'] === '') {
                     self::queue($row, $name, $data);
                 } else {
-                    HttpClient::post($row['EVENT_HANDLER'], ['event' => $name, 'data' => $data, 'ts' => time(), 'auth' => [
+                    self::later($row['EVENT_HANDLER'], ['event' => $name, 'data' => $data, 'ts' => time(), 'auth' => [
                         'domain' => CSite::serverName(), 'application_token' => $row['APPLICATION_TOKEN']]]);
                 }
             }
+        }
+
+        /** Calls a handler after the answer has gone out; one that does not answer is not called again in this request. */
+        public static function later(string $handler, array $body): void
+        {
+            if (self::$calls === []) {
+                register_shutdown_function(static function (): void {
+                    if (function_exists('fastcgi_finish_request')) {
+                        fastcgi_finish_request();
+                    }
+                    $dead = [];
+                    foreach (self::$calls as [$url, $body]) {
+                        if (!isset($dead[$url]) && HttpClient::post($url, $body) === null) {
+                            $dead[$url] = true;
+                        }
+                    }
+                });
+            }
+            self::$calls[] = [$handler, $body];
         }
 
         /** The same event about the same record is kept once, with the time of the last. */
