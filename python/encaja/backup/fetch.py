@@ -213,9 +213,16 @@ class Fetcher:
         directory.mkdir(parents=True, exist_ok=True)
         self.name = link.name
         self.first_block = b""
+        self.head = b""
+        self.first_size = 0
         self._state: FetchState = load_state(directory, str(self.name))
 
     # --- what the others use ---
+
+    @property
+    def unpacked_size(self) -> int | None:
+        """Unpacked bytes of every volume but the last, where the form says."""
+        return self._state.unpacked_size
 
     @property
     def count(self) -> int:
@@ -368,6 +375,7 @@ class Fetcher:
     def _head(self) -> bytes:
         """The first bytes of the first volume, from disk or from the server."""
         if self._path(0).is_file():
+            self.first_size = self._path(0).stat().st_size
             with self._path(0).open("rb") as source:
                 return source.read(_PROBE)
         failures = 0
@@ -398,6 +406,9 @@ class Fetcher:
         head = b""
         with self._client.stream("GET", self._link.volume(0), headers={"Range": f"bytes=0-{_PROBE - 1}"}) as response:
             self._check_status(response)
+            found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            length = found[3] if found else response.headers.get("Content-Length", "")
+            self.first_size = int(length) if length.isdigit() else 0
             for chunk in response.iter_raw():
                 head += chunk
                 if len(head) >= _PROBE:
@@ -406,6 +417,7 @@ class Fetcher:
 
     def _count(self, head: bytes) -> int:
         where = redact(self._link.url)
+        self.head = head
         self.first_block = proof.unpack_head(self.name, head)
         proof.check_first_block(self.name, self.first_block, where)
         header = gzips.read_header(head) if self.name.compressed else None

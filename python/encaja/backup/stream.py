@@ -48,6 +48,11 @@ class ArchiveStream:
         self.header = header[: crypt.HEADER_LENGTH]
 
     @property
+    def decryptor(self) -> crypt.Decryptor | None:
+        """The cipher, once the header was opened."""
+        return self._decryptor
+
+    @property
     def cipher(self) -> str | None:
         """Name of the cipher, once known."""
         return self._decryptor.name if self._decryptor else None

@@ -1,0 +1,59 @@
+"""The host tool ``restore``: what systemd starts on the host, with its progress in the status file.
+
+Jobs are described in ``encaja.backup.job``. ``cleanup`` puts the database server's settings back after a crash;
+``rollback`` makes
+the tree that was live before the last switch the live one again.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from encaja.backup.job import read_job
+from encaja.backup.journal import load_journal
+from encaja.backup.restore import Restore, put_back_settings
+from encaja.backup.switch import roll_back
+from encaja.errors import EncajaError
+
+
+def restore(file: Path) -> int:
+    """Restore, or go on; 0 when it is done."""
+    work = Restore(read_job(file))
+
+    def ended(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(143)
+
+    signal.signal(signal.SIGTERM, ended)
+    try:
+        work.run()
+    except EncajaError as error:
+        work.status.error = str(error)
+        work.status.write()
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except Exception as error:
+        work.status.error = f"{type(error).__name__}: {error}"
+        work.status.write()
+        raise
+    return 0
+
+
+def cleanup(file: Path) -> int:
+    """Put back the database server's settings, when a killed restore left them changed."""
+    job = read_job(file)
+    journal = load_journal(job.own_work / "journal.json")
+    if journal:
+        put_back_settings(journal, job)
+    return 0
+
+
+def rollback(file: Path) -> int:
+    """Switch back to the tree that was live before."""
+    job = read_job(file)
+    done = roll_back(job.link, job.work, job.after_switch)
+    print(f"live: {done.after}")
+    return 0
