@@ -168,7 +168,15 @@ class Workspace:
 
 def new_secrets() -> dict[str, str]:
     """Fresh values for every secret that the inventories name."""
-    names = ("database_password", "cache_password", "ami_password", "backup_password", "connector_token", "crypto_key")
+    names = (
+        "database_password",
+        "cache_password",
+        "ami_password",
+        "backup_password",
+        "connector_token",
+        "crypto_key",
+        "lab_password",
+    )
     made = {f"encaja_{name}": secrets.token_urlsafe(24) for name in names}
     made["encaja_push_key"] = secrets.token_hex(64)
     made["encaja_licence_key"] = "LAB-" + secrets.token_hex(8).upper()

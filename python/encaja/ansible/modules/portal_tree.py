@@ -143,7 +143,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.encaja.errors import EncajaError
-from ansible.module_utils.encaja.portal import files, php, settings
+from ansible.module_utils.encaja.portal import (
+    files,
+    php,
+    serialized,  # noqa: F401 - php needs it, and Mitogen sends only what a module names
+    settings,
+)
 
 SETTINGS = "bitrix/.settings.php"
 DBCONN = "bitrix/php_interface/dbconn.php"
