@@ -1,0 +1,16 @@
+"""See that a real-time index has the columns named; says which are missing on standard error."""
+
+import json
+import sys
+
+import pymysql
+
+asked = json.loads(sys.argv[1])
+with pymysql.connect(host=asked["host"], port=int(asked["port"]), user="", autocommit=True).cursor() as cursor:
+    cursor.execute(f"DESCRIBE {asked['index']}")
+    missing = set(asked["columns"]) - {row[0] for row in cursor.fetchall()}
+if missing:
+    sys.exit(
+        f"index {asked['index']} has no {', '.join(sorted(missing))}: it was made with another configuration; stop searchd, "
+        "remove its files from /var/lib/sphinxsearch/data, start it and rebuild the index in the portal"
+    )
