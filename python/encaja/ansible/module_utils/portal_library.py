@@ -6,6 +6,7 @@ and sends only what is imported by an absolute name, so all of them are named he
 
 from __future__ import annotations
 
+import datetime
 import grp
 import pwd
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.encaja.errors import EncajaError
 from ansible.module_utils.encaja.portal import (
     cache,
+    checks_case,
+    checks_server,
     cloud,
     database,
     domain,
@@ -31,6 +34,7 @@ from ansible.module_utils.encaja.portal import (
     settings,
     site,
     users,
+    verify,
     work,
 )
 
@@ -39,6 +43,8 @@ __all__ = [
     "PORTAL_ARGUMENTS",
     "attributes",
     "cache",
+    "checks_case",
+    "checks_server",
     "cloud",
     "database",
     "domain",
@@ -57,6 +63,7 @@ __all__ = [
     "settle",
     "site",
     "users",
+    "verify",
     "work",
     "write_changed",
 ]
@@ -142,6 +149,9 @@ def settle(
         return result
     if wanted.changed:
         result["kept"] = wanted.apply(portal.database)
+        part = module._name.removeprefix("portal_")
+        moment = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        portal.note(cured={**portal.state().get("cured", {}), part: moment})
         fresh = site.Portal(portal.root, portal.state_directory)
         result["purged"] = cache.purge(portal.root, fresh.effective, Path(module.params["fpm_socket"]))
     stale = {name: value for name, value in (notes or {}).items() if portal.state().get(name) != value}

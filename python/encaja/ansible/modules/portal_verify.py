@@ -1,0 +1,124 @@
+#!/usr/bin/python
+"""Verifies a portal and its host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: portal_verify
+short_description: Verify a portal and its host
+description:
+  - Runs the checks of the case (ten dangers, three bugs), the vendor's two server tests as far as they can be made from
+    outside, and a plain performance check. Looks only, and changes nothing.
+options:
+  domain:
+    description: The portal's host name.
+    type: str
+    required: true
+  scheme:
+    description: Its scheme.
+    type: str
+    choices: [https, http]
+    default: https
+  port:
+    description: Its TCP port; 0 for the scheme's own.
+    type: int
+    default: 0
+  site:
+    description: The site that has the domain; needed only when active sites have different hosts.
+    type: str
+    default: ""
+  old_hosts:
+    description: Further hosts that the portal had.
+    type: list
+    elements: str
+    default: []
+  mail_from:
+    description: The portal's sender address.
+    type: str
+    default: ""
+  connect_to:
+    description: Address to connect to when the name does not lead to this host yet.
+    type: str
+    default: ""
+  session_minutes:
+    description: The shortest time without activity after which a session may end.
+    type: int
+    default: 1440
+  only:
+    description: Beginnings of the ids of the checks that are run; all when empty.
+    type: list
+    elements: str
+    default: []
+  root:
+    description: The portal's document root.
+    type: path
+    default: /srv/portal/www
+  state:
+    description: Directory in which settling noted what it found.
+    type: path
+    default: /var/lib/encaja/settle
+  fpm_socket:
+    description: Socket of the portal's PHP-FPM pool.
+    type: path
+    default: /run/php/portal.sock
+author: encaja
+"""
+
+EXAMPLES = r"""
+- name: Verify the portal
+  portal_verify:
+    domain: crm.example.com
+  register: verification
+"""
+
+RETURN = r"""
+verification:
+  description: Findings of all checks, their counts, and the number of differences (errors that were found).
+  returned: always
+  type: dict
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.portal_library import (
+    PORTAL_ARGUMENTS,
+    checks_case,
+    checks_server,
+    domain,
+    open_portal,
+    run,
+    verify,
+)
+
+
+def look(module: AnsibleModule) -> dict[str, Any]:
+    """Run the checks; returns the module's result."""
+    wanted = module.params
+    policy = domain.DomainPolicy(
+        wanted["domain"], wanted["scheme"], wanted["port"], wanted["site"], tuple(wanted["old_hosts"]),
+        mail_from=wanted["mail_from"],
+    )  # fmt: skip
+    scene = verify.Scene(
+        open_portal(module), policy, Path(wanted["fpm_socket"]), wanted["connect_to"], wanted["session_minutes"]
+    )
+    checks = [*checks_case.CHECKS, *checks_server.CHECKS]
+    return {"changed": False, "verification": verify.verify(scene, checks, wanted["only"])}
+
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "domain": {"type": "str", "required": True},
+    "scheme": {"type": "str", "choices": ["https", "http"], "default": "https"},
+    "port": {"type": "int", "default": 0},
+    "site": {"type": "str", "default": ""},
+    "old_hosts": {"type": "list", "elements": "str", "default": []},
+    "mail_from": {"type": "str", "default": ""},
+    "connect_to": {"type": "str", "default": ""},
+    "session_minutes": {"type": "int", "default": 1440},
+    "only": {"type": "list", "elements": "str", "default": []},
+    **PORTAL_ARGUMENTS,
+}
+
+if __name__ == "__main__":
+    run(ARGUMENTS, look)

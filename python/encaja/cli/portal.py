@@ -1,0 +1,129 @@
+"""``encaja verify``: an environment against the case's checklist, as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from encaja.errors import ConfigurationError, DifferencesFound, EncajaError
+from encaja.runbook.command import ansible_environment, playbook_command, write_variables
+from encaja.runbook.execute import run_playbook
+from encaja.runbook.model import Action
+from encaja.runbook.move import INVENTORY_VARIABLE, find_project, open_move
+
+ENVIRONMENTS: Final = ("production", "preproduction", "test")
+WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "en": {"check": "check", "state": "state", "evidence": "evidence", "cure": "cure", "ok": "ok", "cured": "cured",
+           "people": "for people", "found": "FOUND", "unknown": "unknown"},
+    "es": {"check": "comprobación", "state": "estado", "evidence": "evidencia", "cure": "remedio", "ok": "bien",
+           "cured": "curado", "people": "para personas", "found": "HALLADO", "unknown": "desconocido"},
+}  # fmt: skip
+STYLES: Final = {"ok": "green", "cured": "green", "people": "cyan", "found": "bold red", "unknown": "yellow"}
+
+
+def find_inventories(project: Path, given: Sequence[Path]) -> tuple[Path, ...]:
+    """The inventories given, or those of the environment, or (only then it is read) those that the run-book names."""
+    named = tuple(given) or tuple(Path(item) for item in os.environ.get(INVENTORY_VARIABLE, "").split(":") if item)
+    if not named:
+        return open_move(project=project).inventories
+    if missing := [str(path) for path in named if not path.exists()]:
+        raise ConfigurationError("no such inventory", ", ".join(missing), "give an existing file or directory with -i")
+    return tuple(path.resolve() for path in named)
+
+
+def collect(project: Path, inventories: Sequence[Path], environment: str, only: Sequence[str] = ()) -> dict[str, Any]:
+    """Run playbook ``verify`` for an environment and return the verification that its portal handed over.
+
+    Raises:
+        EncajaError: a host is unreachable, or the look itself failed.
+    """
+    playbook = project / "playbooks" / "verify.yml"
+    with tempfile.TemporaryDirectory(prefix="encaja-verify-") as name:
+        directory = Path(name)
+        variables = write_variables(directory, {"verify_strict": False, "verify_only": list(only)})
+        action = Action(playbook="verify.yml", limit=environment)
+        command = playbook_command(playbook, action, inventories, variables_file=variables)
+        execution = run_playbook(0, directory, project, command, ansible_environment(project, os.environ))
+        try:
+            for _ in execution:
+                pass
+        except BaseException:
+            execution.stop()
+            raise
+    ending = execution.ending
+    if ending.faults:
+        fault = ending.faults[0]
+        raise EncajaError(fault.what, fault.host or environment, fault.mend or "see the playbook's output")
+    for document in ending.documents:
+        if isinstance(document.body, dict) and document.body.get("kind") == "verification":
+            return document.body
+    raise ConfigurationError(
+        "no portal was verified", environment, "name a portal's host in that group of the inventory"
+    )
+
+
+def table(body: Mapping[str, Any], language: str) -> Table:
+    """The verification as a table; evidence and cure only where there is something to say."""
+    words = WORDS[language]
+    result = Table(title=f"{body.get('environment', '')} · {body['domain']}", title_justify="left", show_lines=False)
+    for column in ("check", "state", "evidence", "cure"):
+        result.add_column(words[column], overflow="fold", ratio={"check": 3, "evidence": 5, "cure": 3}.get(column))
+    for item in body["checks"]:
+        state = str(item["state"])
+        style = STYLES[state] if item["severity"] != "warning" or state != "found" else "yellow"
+        cure = item["cure"] if state in {"found", "unknown", "people"} else ""
+        result.add_row(
+            escape(item["title"][language]),
+            f"[{style}]{words[state]}[/{style}]",
+            escape(str(item["evidence"])),
+            escape(cure),
+        )
+    return result
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the group that holds it."""
+
+    @app.command("verify")
+    def verify(  # noqa: PLR0917  the command line names them
+        environment: Annotated[str, typer.Argument(help="production, preproduction or test.")],
+        inventory: Annotated[
+            list[Path] | None, typer.Option("--inventory", "-i", help="Inventory; may be given several times.")
+        ] = None,
+        only: Annotated[
+            list[str] | None, typer.Option("--only", help="Only checks whose id begins so, such as case or php.")
+        ] = None,
+        language: Annotated[str, typer.Option("--language", help="en or es.")] = "en",
+        output: Annotated[Path | None, typer.Option("--output", help="Also write the JSON into this file.")] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    ) -> None:
+        """Verify an environment against the case's checklist; changes nothing. Exit code 4 when something was found."""
+        if environment not in ENVIRONMENTS:
+            raise ConfigurationError(f"no environment {environment!r}", "verify", f"use {', '.join(ENVIRONMENTS)}")
+        if language not in WORDS:
+            raise ConfigurationError(f"no language {language!r}", "--language", "use en or es")
+        project = find_project()
+        body = collect(project, find_inventories(project, inventory or ()), environment, only or ())
+        text = json.dumps(body, indent=2, ensure_ascii=False)
+        if output:
+            output.write_text(f"{text}\n", encoding="utf-8")
+        if as_json:
+            print(text)
+        else:
+            console = Console(highlight=False)
+            wide = console if console.is_terminal else Console(highlight=False, width=max(console.width, 160))
+            wide.print(table(body, language))
+        if body["differences"]:
+            names = ", ".join(
+                item["id"] for item in body["checks"] if item["state"] == "found" and item["severity"] == "error"
+            )
+            raise DifferencesFound(f"{body['differences']} found: {names}", environment, "see the column 'cure'")

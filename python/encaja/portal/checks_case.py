@@ -1,0 +1,364 @@
+"""The case's checklist: ten dangers foreseen, three bugs met, and what else decides whether people can work."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from . import cloud, php, pull, search, users, work
+from .plan import Plan
+from .verify import Check, Finding, Scene, found, judged, ok, people
+
+_DAY: Final = 86400
+
+
+def _planned(plan: Plan, *tables: str) -> list[str]:
+    return [row.label for row in plan.rows if row.label.startswith(tables)] + [
+        str(change.path) for change in plan.files
+    ]
+
+
+def applications(scene: Scene) -> Finding:
+    """Market applications that the box does not have."""
+    rows = cloud.inventory_applications(scene.portal)
+    lost = [row for row in rows if not row["works_in_box"]]
+    active = [row["name"] for row in lost if row["active"]]
+    if active:
+        return found(f"{len(active)} applications of the cloud are switched on and dead: {', '.join(active[:5])}")
+    if lost:
+        return people(
+            f"{len(lost)} of {len(rows)} applications are switched off: {', '.join(row['name'] for row in lost[:5])}"
+        )
+    return ok(f"{len(rows)} applications, all can work in the box")
+
+
+def licence_costs(scene: Scene) -> Finding:
+    """Paid applications, whose licences differ between cloud and box, and the portal's own key."""
+    path = scene.portal.root / "bitrix" / "license_key.php"
+    key = php.read_variable(scene.portal.text(path), "LICENSE_KEY")
+    if not isinstance(key, str) or not key or key.upper() in {"DEMO", "******"}:
+        return found("the portal has no licence key of its own")
+    if "cloud" not in scene.portal.state().get("cured", {}) and "bitrix24" in scene.portal.modules:
+        return found("the licence key is still the one that came with the backup")
+    paid = [row["name"] for row in cloud.inventory_applications(scene.portal) if "buy" in row["cure"]]
+    if paid:
+        return people(f"ask for the box price of {len(paid)} applications: {', '.join(paid[:5])}")
+    return ok("a licence key is set, no application has to be bought")
+
+
+def time_lag(scene: Scene) -> Finding:
+    """Records made in the cloud after the backup are not here."""
+    newest = [
+        scene.portal.database.value(f"SELECT MAX(DATE_CREATE) FROM {table}")  # noqa: S608  fixed names
+        for table in ("b_crm_lead", "b_crm_deal", "b_crm_contact")
+        if scene.portal.has(table, "DATE_CREATE")
+    ]
+    last = max((moment for moment in newest if moment), default=None)
+    return (
+        people(f"newest record of {last}: what the cloud got later comes by 'encaja carry-over'")
+        if last
+        else ok("no CRM")
+    )
+
+
+def still_in_cloud(scene: Scene) -> Finding:
+    """People who go on working in the cloud make records that have to be found."""
+    count = sum(1 for user in users.read_users(scene.portal) if user.employee)
+    return people(f"{count} employees: 'encaja reconcile' finds what they still make in the cloud")
+
+
+def mobile(scene: Scene) -> Finding:
+    """What the mobile application needs of a closed portal."""
+    wrong = []
+    settings = scene.portal.section("pull")
+    if settings.get("push") != "Y":
+        wrong.append("push to devices is off (pull.push)")
+    if scene.policy.scheme != "https":
+        wrong.append("the application wants HTTPS")
+    name = "path_to_mobile_listener_secure"
+    address = str(settings.get(name, "")).replace("#DOMAIN#", scene.policy.domain)
+    authority = address.removeprefix("https://").partition("/")[0]
+    _, _, port = authority.partition(":")
+    try:
+        scene.get("/bitrix/sub/", port=int(port or 443), secure=True)
+    except ssl.SSLError as fault:
+        wrong.append(f"certificate on port {port or 443}: {fault.reason or fault}")
+    except OSError as fault:
+        wrong.append(f"no listener on port {port or 443}: {fault}")
+    return judged(wrong, f"certificate holds, listener answers on port {port or 443}")
+
+
+def passwords(scene: Scene) -> Finding:
+    """People whose password stayed with Bitrix24.Network."""
+    pending = users.pending_recovery(scene.portal)
+    everybody = [user for user in users.read_users(scene.portal, pending) if user.employee]
+    network = [user for user in everybody if user.reason == "network"]
+    if network:
+        return found(f"{len(network)} of {len(everybody)} employees have their password in Bitrix24.Network")
+    waiting = sum(1 for user in everybody if user.reason == "recovery")
+    if waiting:
+        return people(
+            f"{waiting} employees get a recovery link with the release, or set a password with an administrator"
+        )
+    return ok(f"{len(everybody)} employees have a password in the portal or are switched off")
+
+
+def bots(scene: Scene) -> Finding:
+    """Bots that cannot work in the box."""
+    rows = cloud.inventory_bots(scene.portal)
+    wrong = [row["code"] for row in rows if row["active"] and not row["works_in_box"]]
+    return judged(
+        [f"bots of the cloud are switched on: {', '.join(wrong[:5])}"] if wrong else [], f"{len(rows)} bots looked at"
+    )
+
+
+def logouts(scene: Scene) -> Finding:
+    """Everything that ends sessions early."""
+    wrong = [
+        f"policy of group {row['NAME']} ends sessions early or binds them to an address"
+        for row, _ in work.strict_groups(scene.portal, scene.session_minutes)
+    ]
+    portal = scene.portal
+    if portal.option("main", "session_expand", "N") != "N":
+        wrong.append("main.session_expand fights with push & pull")
+    if portal.option("main", "use_session_id_ttl", "N") == "Y":
+        wrong.append("main.use_session_id_ttl changes session ids")
+    lifetime = int(scene.fpm["ini"].get("session.gc_maxlifetime") or 0)
+    if lifetime < scene.session_minutes * 60:
+        wrong.append(f"PHP forgets sessions after {lifetime} s")
+    if scene.policy.scheme == "http" and scene.fpm["ini"].get("session.cookie_secure") in {"1", "On"}:
+        wrong.append("session cookies are for HTTPS only")
+    return judged(wrong, f"sessions live at least {min(lifetime // 60, 10**6)} minutes, bound to no address")
+
+
+def comments(scene: Scene) -> Finding:
+    """Task comments that are not shown."""
+    counts = work.comment_counts(scene.portal)
+    wrong = []
+    if counts["lost_topics"]:
+        wrong.append(f"{counts['lost_topics']} tasks name a discussion that does not exist")
+    if counts["wrong_counts"]:
+        wrong.append(f"{counts['wrong_counts']} discussions count their comments wrongly")
+    forum = scene.portal.option("tasks", "task_forum_id")
+    if counts["forum"] and counts["forum"] != forum:
+        wrong.append(f"tasks look into forum {forum or '(none)'}, the comments are in {counts['forum']}")
+    expected = scene.portal.state().get("dump_rows", {}).get("b_forum_message")
+    if expected is not None:
+        here = scene.portal.database.count("SELECT COUNT(*) FROM b_forum_message")
+        if here < int(expected):
+            wrong.append(f"{here} of the backup's {expected} messages are here")
+    return judged(wrong, f"{counts['comments']} comments of {counts['tasks']} tasks, none lost")
+
+
+def search_index(scene: Scene) -> Finding:
+    """An index that is empty or does not find what is there."""
+    state = search.index_state(scene.portal)
+    if search.needs_reindex(state):
+        words = ", ".join(sample["word"] for sample in state["not_found"])
+        return found(
+            f"{state['records']} records, {state['texts']} texts indexed" + (f"; not found: {words}" if words else "")
+        )
+    words = ", ".join(sample["word"] for sample in state["samples"])
+    return ok(f"{state['records']} records indexed; found: {words}")
+
+
+def attachments(scene: Scene) -> Finding:
+    """The messenger's attachment icon, which hangs on the push server."""
+    portal = scene.portal
+    wrong = []
+    stale = sorted(name for module, name in portal.options if module == "pull" and name in pull.SETTINGS_KEYS)
+    if stale:
+        wrong.append(f"rows of the cloud win over the settings: pull.{', pull.'.join(stale[:4])}")
+    if portal.option("pull", "server_mode") == "shared":
+        wrong.append("push & pull uses the cloud's shared server")
+    if portal.options.get(("pull", "nginx"), portal.section("pull").get("nginx")) != "Y":
+        wrong.append("the push server is off (pull.nginx), so the messenger has no attachment icon")
+    if portal.option("disk", "successfully_converted") != "Y":
+        wrong.append("disk.successfully_converted is not Y")
+    if pull.storage_is_missing(portal):
+        wrong.append("im.disk_storage_id names a storage that does not exist")
+    key = pull.push_server_key()
+    if key is not None and key != portal.section("pull").get("signature_key"):
+        wrong.append("portal and push server have different keys (4010 Wrong Channel Id)")
+    if wrong:
+        return found("; ".join(wrong))
+    proof = scene.proof
+    return ok(f"a message published to {proof['published_to']} came back on {proof['websocket']}")
+
+
+def links(scene: Scene) -> Finding:
+    """Links without a domain, or with the old one."""
+    portal = scene.portal
+    wrong = []
+    name = scene.policy.domain + (f":{scene.policy.port}" if scene.policy.port else "")
+    if portal.option("main", "server_name") != name:
+        wrong.append(f"main.server_name is {portal.option('main', 'server_name')!r}")
+    site = portal.sites[0] if portal.sites else {}
+    if site.get("SERVER_NAME") != name:
+        wrong.append(f"site {site.get('LID', '(none)')} is called {site.get('SERVER_NAME')!r}")
+    if php.read_define(portal.dbconn, "BX24_HOST_NAME") is not None:
+        wrong.append("BX24_HOST_NAME overrides the host name")
+    others = [label for label in scene.settling if not label.startswith("b_lang[")]
+    if others:
+        wrong.append(f"{len(others)} settings are not right for the domain: {', '.join(others[:4])}")
+    return judged(wrong, f"links lead to {scene.policy.scheme}://{name}")
+
+
+def login(scene: Scene) -> Finding:
+    """Employees whom the log-in does not find."""
+    everybody = [user for user in users.read_users(scene.portal) if user.employee]
+    unseen = [user for user in everybody if user.reason in {"network", "external"}]
+    names = ", ".join(user.login for user in unseen[:4])
+    return judged([f"the log-in does not find {len(unseen)} of {len(everybody)}: {names}"] if unseen else [],
+                  f"the log-in finds {len(everybody)} employees")  # fmt: skip
+
+
+def cloud_mode(scene: Scene) -> Finding:
+    """Whether the kernel still believes it is in the cloud."""
+    plan = cloud.plan_cloud(scene.portal, cloud.CloudPolicy(applications="keep", bots="keep"))
+    wrong = _planned(plan, "b_module", "b_option", "b_bitrixcloud")
+    return judged(
+        [f"remains of the cloud: {', '.join(wrong[:5])}"] if wrong else [], "no module, constant or key of the cloud"
+    )
+
+
+def cloud_storage(scene: Scene) -> Finding:
+    """Files that are still in a bucket, or nowhere."""
+    state = cloud.cloud_files(scene.portal)
+    if state["in_cloud"]:
+        return found(f"{state['in_cloud']} files are in buckets of the cloud: {', '.join(state['buckets'])}")
+    if state["missing"]:
+        return people(f"{state['missing']} files are nowhere, as {', '.join(state['missing_samples'][:3])}")
+    return ok("every file is on this host")
+
+
+def sites(scene: Scene) -> Finding:
+    """A document root of another host, or a missing access file, leaves only a log-in form."""
+    wrong = [
+        f"site {site['LID']} has document root {site['DOC_ROOT']!r}" for site in scene.portal.sites if site["DOC_ROOT"]
+    ]
+    if not (scene.portal.root / ".access.php").exists():
+        wrong.append(".access.php is missing in the document root")
+    return judged(wrong, f"{len(scene.portal.sites)} active sites")
+
+
+def frost(scene: Scene) -> Finding:
+    """Whether the portal waits for its release."""
+    counts = work.mail_counts(scene.portal)
+    if work.is_frozen(scene.portal):
+        return people(f"agents and mail wait for the release; {counts['waiting']} mails new, {counts['held']} held")
+    return ok(f"released; {counts['waiting']} mails waiting, {counts['held']} held")
+
+
+def old_mail(scene: Scene) -> Finding:
+    """Mail of the backup that would be sent."""
+    last = scene.portal.state().get("mail_queue_last_id")
+    waiting = work.mail_counts(scene.portal)["waiting"]
+    if last is None and waiting:
+        return found(f"{waiting} mails of the backup would be sent with the first run of cron")
+    count = scene.portal.database.count("SELECT COUNT(*) FROM b_event WHERE ID <= %s AND SUCCESS_EXEC = 'N'", last or 0)
+    if count and scene.portal.state().get("released"):
+        return ok(f"{count} mails of the backup are being sent, as decided")
+    return judged(
+        [f"{count} mails of the backup would be sent"] if count else [],
+        f"{work.mail_counts(scene.portal)['held']} held",
+    )
+
+
+def agents(scene: Scene) -> Finding:
+    """Agents that do not run."""
+    counts = work.agent_counts(scene.portal)
+    if work.is_frozen(scene.portal):
+        return people(f"{counts['active']} agents wait for the release")
+    row = scene.portal.database.value(
+        "SELECT COUNT(*) FROM b_agent WHERE ACTIVE = 'Y' AND LAST_EXEC > NOW() - INTERVAL 1 DAY"
+    )
+    timer = scene.command("systemctl", "is-active", "encaja-portal-cron.timer")
+    if timer != "active":
+        return found(f"the portal's schedule is {timer or 'not installed'}")
+    released = scene.portal.state().get("cured", {}).get("released_at")
+    if not row and released is None:
+        return found("no agent has run for a day")
+    return ok(f"{row} of {counts['active']} agents ran in the last day")
+
+
+def old_host(scene: Scene) -> Finding:
+    """The old host in what people wrote."""
+    remains = scene.portal.state().get("remains")
+    if remains is None:
+        return Finding("unknown", "not scanned yet: settle the domain")
+    tables, files = remains.get("tables", {}), remains.get("files_total", 0)
+    if not tables and not files:
+        return ok("the old host stands nowhere in database and tree")
+    named = ", ".join(f"{name} ({count})" for name, count in sorted(tables.items(), key=lambda item: -item[1])[:5])
+    return people(f"left in {len(tables)} columns and {files} files: {named or ', '.join(remains['files'][:3])}")
+
+
+def rest_service(scene: Scene) -> Finding:
+    """The REST service of the box has to be registered anew."""
+    if "rest" not in scene.portal.modules:
+        return ok("module rest is not installed")
+    if scene.portal.option("rest", "service_client_id"):
+        return ok("registered")
+    return people("register the portal at the vendor's OAuth service (Applications, with the box's licence)")
+
+
+def _check(
+    name: str,
+    titles: tuple[str, str],
+    probe: Callable[[Scene], Finding],
+    cure: str,
+    *,
+    part: str = "",
+    note: bool = False,
+) -> Check:
+    return Check(name, {"en": titles[0], "es": titles[1]}, "note" if note else "error", cure, probe, part)
+
+
+CHECKS: Final[Sequence[Check]] = (
+    _check("case-01-applications",
+           ("Cloud applications missing in the box", "Aplicaciones de la nube que faltan en la caja"), applications,
+           "playbook settle switches them off; install them from the market"),
+    _check("case-02-licences", ("Licence costs that differ", "Costes de licencias distintos"), licence_costs,
+           "set encaja_licence_key and run playbook settle; ask for box prices"),
+    _check("case-03-time-lag", ("Data lost in the time lag", "Datos perdidos en el desfase"), time_lag,
+           "encaja carry-over"),
+    _check("case-04-still-in-cloud",
+           ("People who go on working in the cloud", "Personas que siguen trabajando en la nube"), still_in_cloud,
+           "encaja carry-over, then encaja reconcile"),
+    _check("case-05-mobile", ("Mobile application on a closed portal", "Aplicación móvil en un portal cerrado"), mobile,
+           "playbook push_pull; a certificate that devices trust", part="pull"),
+    _check("case-06-passwords",
+           ("Users who cannot log in with their old password", "Usuarios que no entran con su antigua contraseña"),
+           passwords, "playbook settle, then recovery links with playbook release", part="users"),
+    _check("case-07-bots", ("Chat bots that misbehave", "Bots de chat que fallan"), bots,
+           "playbook settle switches them off; install their applications anew", part="cloud"),
+    _check("case-08-logouts", ("Frequent logouts", "Cierres de sesión frecuentes"), logouts,
+           "playbook settle (policies); php_session_days (role php); web_trusted_proxies (role web)", part="work"),
+    _check("case-09-comments",
+           ("Only part of the task comments shown", "Solo parte de los comentarios de tareas"), comments,
+           "playbook settle (tag work); compare with the backup's counts", part="work"),
+    _check("case-10-search", ("No search index", "Sin índice de búsqueda"), search_index,
+           "playbook settle (tag search) rebuilds it", part="search"),
+    _check("bug-attachments",
+           ("No attachment icon in the messenger", "Sin icono de adjuntar en el messenger"), attachments,
+           "playbook push_pull", part="pull"),
+    _check("bug-links", ("Links in notifications without a domain", "Enlaces de avisos sin dominio"), links,
+           "playbook domain", part="domain"),
+    _check("bug-login", ("Users with a log-in error", "Usuarios con error de acceso"), login,
+           "playbook settle (tag users)", part="users"),
+    _check("portal-cloud-mode", ("Remains of the cloud in the kernel", "Restos de la nube en el núcleo"), cloud_mode,
+           "playbook settle (tag cloud)", part="cloud"),
+    _check("portal-files", ("Files in the cloud's buckets, and missing files", "Ficheros en la nube, y los que faltan"),
+           cloud_storage, "restore with the cloud's file list, then playbook settle (tag cloud)", part="cloud"),
+    _check("portal-sites", ("Sites and their document roots", "Sitios y sus directorios raíz"), sites,
+           "playbook domain; restore .access.php from the backup", part="domain"),
+    _check("portal-mail", ("Mail that waited in the backup", "Correo en espera dentro de la copia"), old_mail,
+           "playbook settle (settle_mail_queue)", part="work"),
+    _check("portal-agents", ("Agents run", "Los agentes se ejecutan"), agents, "playbook release; role portal"),
+    _check("portal-release", ("Release", "Liberación"), frost, "playbook release, when everybody agrees", note=True),
+    _check("portal-old-host", ("The old host in what people wrote", "El dominio antiguo en los contenidos"), old_host,
+           "settle_content names columns to rewrite", part="domain", note=True),
+    _check("portal-rest", ("REST service", "Servicio REST"), rest_service, "register it in the portal", note=True),
+)  # fmt: skip

@@ -1,0 +1,214 @@
+"""Verifying a portal and its host: small checks, each with its evidence, and what has become of the case's dangers.
+
+A check looks and never changes anything. What it finds is one of: ``ok``, ``cured`` (it was there, and settling mended
+it), ``people`` (known, and left to a person), ``found`` (present and not mended), ``unknown`` (could not be looked at).
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ..errors import EncajaError
+from . import domain, fastcgi, pull
+from .site import Portal
+
+State = Literal["ok", "cured", "people", "found", "unknown"]
+Severity = Literal["error", "warning", "note"]
+_TIMEOUT: Final = 20.0
+_FACTS: Final = (
+    "echo json_encode(['version' => PHP_VERSION, 'sapi' => PHP_SAPI, 'extensions' => get_loaded_extensions(),"
+    " 'ini' => ini_get_all(null, false), 'environment' => (string)getenv('BITRIX_VA_VER'), 'now' => time(),"
+    " 'zone' => date_default_timezone_get(), 'local' => date('Y-m-d H:i:s'),"
+    " 'gd' => function_exists('gd_info') ? gd_info() : []], JSON_PARTIAL_OUTPUT_ON_ERROR);"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check saw."""
+
+    state: State
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing to look at.
+
+    Attributes:
+        id: stable name, by group: ``case-…`` and ``bug-…`` of the case, ``portal-…``, ``php-…`` and so on.
+        title: what it is about, by language (``en``, ``es``).
+        severity: an ``error`` that is found makes the verification fail; a ``warning`` or ``note`` does not.
+        cure: what mends it.
+        probe: looks.
+        part: the part of settling whose cure this would show, empty when settling does not cure it.
+    """
+
+    id: str
+    title: Mapping[str, str]
+    severity: Severity
+    cure: str
+    probe: Callable[[Scene], Finding]
+    part: str = ""
+
+
+def ok(evidence: str) -> Finding:
+    """Nothing wrong."""
+    return Finding("ok", evidence)
+
+
+def found(evidence: str) -> Finding:
+    """Something wrong."""
+    return Finding("found", evidence)
+
+
+def people(evidence: str) -> Finding:
+    """Something that a person has to decide or do; it does not fail the verification."""
+    return Finding("people", evidence)
+
+
+def judged(wrong: Sequence[str], right: str) -> Finding:
+    """Found with what is wrong, or ok."""
+    return found("; ".join(wrong)) if wrong else ok(right)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of the portal over HTTP."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
+
+
+@dataclass
+class Scene:
+    """What checks look at; every fact is fetched once, when the first check asks for it."""
+
+    portal: Portal
+    policy: domain.DomainPolicy
+    fpm_socket: Path
+    connect_to: str = ""
+    session_minutes: int = 1440
+    certificates: tuple[Path, ...] = field(default=())
+
+    @cached_property
+    def fpm(self) -> dict[str, Any]:
+        """PHP as the pool has it."""
+        found_facts: dict[str, Any] = json.loads(fastcgi.run_php(self.fpm_socket, f"<?php {_FACTS}"))
+        return found_facts
+
+    @cached_property
+    def cli(self) -> dict[str, Any]:
+        """PHP as the command line has it."""
+        done = subprocess.run(["php", "-r", _FACTS], capture_output=True, check=False, timeout=60)
+        if done.returncode != 0:
+            raise EncajaError("PHP does not run on the command line", "this host", "install php-cli (role php)")
+        found_facts: dict[str, Any] = json.loads(done.stdout)
+        return found_facts
+
+    @cached_property
+    def variables(self) -> dict[str, str]:
+        """The database server's variables."""
+        rows = self.portal.database.rows("SHOW GLOBAL VARIABLES")
+        return {row["Variable_name"].lower(): str(row["Value"]) for row in rows}
+
+    @cached_property
+    def settling(self) -> list[str]:
+        """Labels of what settling the domain would change now."""
+        plan, _ = domain.plan_domain(self.portal, self.policy)
+        return [row.label for row in plan.rows] + [str(change.path) for change in plan.files]
+
+    @cached_property
+    def proof(self) -> dict[str, Any]:
+        """A message that was published and received, as :func:`pull.prove` tells it."""
+        return pull.prove(self.portal.section("pull"), self.policy.domain, self.policy.scheme, self.connect_to)
+
+    @property
+    def port(self) -> int:
+        """The portal's TCP port."""
+        return self.policy.port or (443 if self.policy.scheme == "https" else 80)
+
+    def connection(self, port: int = 0, *, secure: bool | None = None) -> http.client.HTTPConnection:
+        """A connection to the portal as a browser would make it, the certificate checked."""
+        secure = self.policy.scheme == "https" if secure is None else secure
+        port = port or self.port
+        raw = socket.create_connection((self.connect_to or self.policy.domain, port), _TIMEOUT)
+        connection = http.client.HTTPConnection(self.policy.domain, port, timeout=_TIMEOUT)
+        if secure:
+            raw = ssl.create_default_context().wrap_socket(raw, server_hostname=self.policy.domain)
+        connection.sock = raw
+        return connection
+
+    def get(
+        self, path: str, headers: Mapping[str, str] | None = None, *, port: int = 0, secure: bool | None = None
+    ) -> Answer:
+        """Ask the portal for a page."""
+        connection = self.connection(port, secure=secure)
+        try:
+            begun = time.perf_counter()
+            connection.request("GET", path, headers=dict(headers or {}))
+            answer = connection.getresponse()
+            body = answer.read()
+            fields = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, fields, body, time.perf_counter() - begun)
+        finally:
+            connection.close()
+
+    def command(self, *words: str) -> str:
+        """Output of a program, empty when it fails or is not there."""
+        if shutil.which(words[0]) is None:
+            return ""
+        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60).stdout.strip()
+
+
+def run_check(check: Check, scene: Scene) -> dict[str, Any]:
+    """Look, and put the finding into the form that tables, JSON and the report share."""
+    try:
+        finding = check.probe(scene)
+    except (EncajaError, OSError, ValueError, KeyError, http.client.HTTPException, subprocess.SubprocessError) as fault:
+        finding = Finding("found" if check.severity == "error" else "unknown", f"could not be looked at: {fault}")
+    cured = scene.portal.state().get("cured", {}) if check.part else {}
+    state = "cured" if finding.state == "ok" and check.part in cured else finding.state
+    return {
+        "id": check.id,
+        "title": dict(check.title),
+        "severity": check.severity,
+        "state": state,
+        "evidence": finding.evidence,
+        "cure": check.cure,
+        "cured": cured.get(check.part) if state == "cured" else None,
+    }
+
+
+def verify(scene: Scene, checks: Sequence[Check], only: Sequence[str] = ()) -> dict[str, Any]:
+    """Run checks (all, or those whose id begins with one of the given words) and sum up.
+
+    ``differences`` counts the errors that were found: with none the portal passes.
+    """
+    chosen = [check for check in checks if not only or check.id.startswith(tuple(only))]
+    results = [run_check(check, scene) for check in chosen]
+    counts: dict[str, int] = {}
+    for result in results:
+        counts[result["state"]] = counts.get(result["state"], 0) + 1
+    differences = sum(1 for result in results if result["state"] == "found" and result["severity"] == "error")
+    return {
+        "kind": "verification",
+        "domain": scene.policy.domain,
+        "database": scene.portal.database.name,
+        "checks": results,
+        "counts": counts,
+        "differences": differences,
+    }
