@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
-from encaja.ansible.modules.service_units import answers, needs_unit, normalise, parse_address, parse_show, plan
+from encaja.ansible.modules.service_units import (
+    answers,
+    is_stale,
+    needs_unit,
+    normalise,
+    parse_address,
+    parse_show,
+    plan,
+)
 
 RUNNING = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}
 STOPPED = {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "disabled"}
@@ -15,7 +24,13 @@ STATIC = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "stat
 
 
 def test_a_plain_name_is_enabled_and_started() -> None:
-    assert normalise("nginx.service") == {"name": "nginx.service", "state": "started", "enabled": True, "masked": None}
+    assert normalise("nginx.service") == {
+        "name": "nginx.service",
+        "state": "started",
+        "enabled": True,
+        "masked": None,
+        "reads": [],
+    }
 
 
 def test_what_is_left_out_is_left_alone() -> None:
@@ -67,16 +82,37 @@ def test_only_what_differs_is_done(unit: object, now: dict[str, str], verbs: lis
     assert plan(normalise(unit), now) == verbs
 
 
+def test_a_unit_that_has_not_read_its_file_yet_is_restarted(tmp_path: Path) -> None:
+    path = tmp_path / "my.cnf"
+    path.touch()
+    os.utime(path, (1000.9, 1000.9))
+    unit = normalise({"name": "a.service", "state": "started", "reads": [str(path), str(tmp_path / "none")]})
+    assert plan(unit, {**RUNNING, "ActiveEnterTimestamp": "@999"}) == ["restart"]
+    assert plan(unit, {**RUNNING, "ActiveEnterTimestamp": "@1000"}) == []
+    assert plan(unit, {**RUNNING, "ActiveEnterTimestamp": ""}) == []
+    assert plan(unit, {**STOPPED, "ActiveEnterTimestamp": "@999"}) == ["start"]
+
+
 def test_a_unit_that_is_absent_matters_only_where_it_has_to_do_something() -> None:
     assert needs_unit(normalise("a.service"))
     assert not needs_unit(normalise({"name": "a.service", "state": "refreshed"}))
     assert not needs_unit(normalise({"name": "a.service", "state": "stopped", "enabled": False}))
 
 
+def test_a_drop_in_that_systemd_has_not_read_is_noticed(tmp_path: Path) -> None:
+    assert not is_stale("a.service", RUNNING, str(tmp_path))
+    assert is_stale("a.service", {**RUNNING, "NeedDaemonReload": "yes"}, str(tmp_path))
+    drop_in = tmp_path / "a.service.d" / "x.conf"
+    drop_in.parent.mkdir()
+    drop_in.touch()
+    assert is_stale("a.service", RUNNING, str(tmp_path))
+    assert not is_stale("a.service", {**RUNNING, "DropInPaths": f"/usr/lib/y.conf {drop_in}"}, str(tmp_path))
+
+
 def test_several_units_are_read_from_one_answer() -> None:
-    shown = parse_show("Id=a.service\nActiveState=active\n\nId=b.timer\nActiveState=failed\nNames=b.timer x=y\n")
+    shown = parse_show("Id=a.service\nActiveState=active\n\nId=b.timer\nActiveState=failed\nDropInPaths=/a=b/c.conf\n")
     assert [unit["ActiveState"] for unit in shown] == ["active", "failed"]
-    assert shown[1]["Names"] == "b.timer x=y"
+    assert shown[1]["DropInPaths"] == "/a=b/c.conf"
 
 
 def test_addresses_are_files_or_ports() -> None:

@@ -17,6 +17,8 @@ options:
       - The units, with their suffix. A plain name stands for C({name, enabled, state=started}).
       - As a dictionary each takes C(name), C(state) (started, stopped, restarted, reloaded, refreshed), C(enabled) and
         C(masked). What is left out is left alone; a dictionary without any of them is enabled and started.
+      - With C(reads), a list of files, a unit that was started before one of them changed is restarted, so that a run
+        which was cut off between the file and the restart is made good by the next one.
       - C(reloaded) starts a unit that does not run, and restarts one that cannot reload. C(refreshed) does the same
         with a unit that runs, and passes over one that does not run or does not exist.
     type: list
@@ -27,6 +29,11 @@ options:
     type: list
     elements: str
     default: []
+  reload_manager:
+    description:
+      - Whether systemd's own settings have to be read again. Changed unit files and drop-ins are noticed without it.
+    type: bool
+    default: false
   timeout:
     description: Seconds to wait for all the addresses together.
     type: int
@@ -53,6 +60,8 @@ actions:
   elements: str
 """
 
+import glob
+import os
 import socket
 import subprocess
 import time
@@ -61,7 +70,16 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 STATES = ("started", "stopped", "restarted", "reloaded", "refreshed")
-PROPERTIES = ("Id", "Names", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload")
+PROPERTIES = (
+    "Id",
+    "LoadState",
+    "ActiveState",
+    "UnitFileState",
+    "NeedDaemonReload",
+    "DropInPaths",
+    "ActiveEnterTimestamp",
+)
+DROP_INS = "/etc/systemd/system"
 RUNS = {"active", "activating", "reloading"}
 
 
@@ -78,14 +96,14 @@ def normalise(unit: object) -> dict[str, Any]:
     name = str(unit["name"])
     if "." not in name:
         raise ValueError(f"{name}: give the unit with its suffix, such as {name}.service")
-    if unknown := set(unit) - {"name", "state", "enabled", "masked"}:
+    if unknown := set(unit) - {"name", "state", "enabled", "masked", "reads"}:
         raise ValueError(f"{name}: unknown key {', '.join(sorted(unknown))}")
     asked = {key: unit.get(key) for key in ("state", "enabled", "masked")}
     if all(value is None for value in asked.values()):
         asked = {"state": "started", "enabled": True, "masked": None}
     if asked["state"] not in (None, *STATES):
         raise ValueError(f"{name}: unknown state {asked['state']!r}; use one of {', '.join(STATES)}")
-    return {"name": name, **asked}
+    return {"name": name, **asked, "reads": list(unit.get("reads") or [])}
 
 
 def parse_show(text: str) -> list[dict[str, str]]:
@@ -109,7 +127,7 @@ def plan(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
         verbs.append("start")
     if unit["state"] == "stopped" and runs:
         verbs.append("stop")
-    if unit["state"] == "restarted":
+    if unit["state"] == "restarted" or (unit["state"] == "started" and runs and is_outdated(unit["reads"], now)):
         verbs.append("restart")
     if unit["state"] == "reloaded":
         verbs.append("reload-or-restart" if runs else "start")
@@ -118,6 +136,23 @@ def plan(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
     if unit["masked"] is True and not is_masked:
         verbs.append("mask")
     return verbs
+
+
+def is_stale(name: str, now: dict[str, str], folder: str = DROP_INS) -> bool:
+    """Tell whether the manager knows an older state of the unit's files than the one on disk.
+
+    Systemd 252 does not notice by itself the first drop-in of a unit whose directory is new.
+    """
+    on_disk = set(glob.glob(os.path.join(folder, f"{name}.d", "*.conf")))
+    return now.get("NeedDaemonReload") == "yes" or not on_disk <= set(now.get("DropInPaths", "").split())
+
+
+def is_outdated(files: list[str], now: dict[str, str]) -> bool:
+    """Tell whether a file changed in a second after the one in which the unit was started (shown as ``@seconds``)."""
+    started = now.get("ActiveEnterTimestamp", "").lstrip("@")
+    if not started.isdigit():
+        return False
+    return any(int(os.stat(path).st_mtime) > int(started) for path in files if os.path.exists(path))
 
 
 def needs_unit(unit: dict[str, Any]) -> bool:
@@ -184,7 +219,9 @@ class Units:
     def state(self) -> list[dict[str, str]]:
         """Read all units at once."""
         asked = ",".join(PROPERTIES)
-        shown = parse_show(self.systemctl("show", f"--property={asked}", *[unit["name"] for unit in self.units]))
+        shown = parse_show(
+            self.systemctl("show", "--timestamp=unix", f"--property={asked}", *[unit["name"] for unit in self.units])
+        )
         if len(shown) != len(self.units):
             self.module.fail_json(msg=f"systemctl shows {len(shown)} units where {len(self.units)} were asked for")
         return shown
@@ -192,7 +229,7 @@ class Units:
     def converge(self) -> None:
         """Apply what differs: reload of the manager first, then verb by verb over all units that need it."""
         now = self.state()
-        stale = any(shown.get("NeedDaemonReload") == "yes" for shown in now)
+        stale = any(is_stale(unit["name"], shown) for unit, shown in zip(self.units, now, strict=True))
         missing = [
             unit["name"]
             for unit, shown in zip(self.units, now, strict=True)
@@ -247,6 +284,7 @@ def main() -> None:
         argument_spec={
             "units": {"type": "list", "elements": "raw", "required": True},
             "listening": {"type": "list", "elements": "str", "default": []},
+            "reload_manager": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
@@ -258,6 +296,10 @@ def main() -> None:
     except ValueError as fault:
         module.fail_json(msg=str(fault))
     units = Units(module, wanted)
+    if module.params["reload_manager"]:
+        units.actions.append("daemon-reload")
+        if not module.check_mode:
+            units.systemctl("daemon-reload")
     if wanted:
         units.converge()
     if not module.check_mode:
