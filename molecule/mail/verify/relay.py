@@ -18,7 +18,8 @@ def main() -> None:
 
     answer("220 relay")
     in_data = False
-    while line := stream.readline().decode().rstrip("\r\n"):
+    while raw := stream.readline():
+        line = raw.decode().rstrip("\r\n")
         print(line, file=log)
         verb = line.split(" ")[0].upper()
         if in_data:
