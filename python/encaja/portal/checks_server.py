@@ -129,7 +129,7 @@ def ini_probe(group: str) -> Callable[[Scene], Finding]:
     def probe(scene: Scene) -> Finding:
         rules = INI[group]
         wrong = _broken(scene.fpm["ini"], rules, "pages: ") + _broken(scene.cli["ini"], rules, "command line: ")
-        return judged(wrong, ", ".join(f"{name}={scene.fpm['ini'].get(name)}" for name in list(rules)[:4]))
+        return judged(wrong, ", ".join(f"{name}={scene.fpm['ini'].get(name) or 'empty'}" for name in list(rules)[:4]))
 
     return probe
 

@@ -89,7 +89,7 @@ def _plan_constants(portal: Portal, plan: Plan) -> None:
     after = portal.dbconn
     for name in dict.fromkeys([*CLOUD_CONSTANTS.findall(after), *FOREIGN_CONSTANTS]):
         after = php.edit_define(after, name)
-    plan.file(portal.dbconn_path, portal.dbconn, after)
+    portal.set_dbconn(plan, after)
     config = portal.root / "bitrix" / ".config.php"
     if config.exists():
         plan.warnings.append(f"{config} is a file of the cloud's platform: nothing in the box reads it")

@@ -53,6 +53,12 @@ SETTING_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "b_imconnectors_status": ("DATA",),
     "b_messageservice_rest_app": ("HANDLER",),
     "b_event": ("C_FIELDS",),
+    "b_bp_workflow_template": ("TEMPLATE", "PARAMETERS", "VARIABLES", "CONSTANTS"),
+    "b_crm_automation_trigger": ("APPLY_RULES",),
+    "b_crm_tracking_source": ("TAGS",),
+    "b_im_app": ("IFRAME",),
+    "b_mail_mailbox": ("LINK",),
+    "b_bitrixcloud_option": ("PARAM_VALUE",),
 }
 """Columns that act (settings, handlers, templates, waiting mail); what people wrote is only changed when asked for."""
 
@@ -264,7 +270,8 @@ def _plan_files(portal: Portal, plan: Plan, change: HostChange) -> None:
         before = portal.text(path)
         after = change.in_text(before)
         if path == portal.dbconn_path:
-            after = php.edit_define(after, "BX24_HOST_NAME")
+            portal.set_dbconn(plan, php.edit_define(after, "BX24_HOST_NAME"))
+            continue
         plan.file(path, before, after, ("(old host)\n", "(new host)\n") if len(before) > 100_000 else None)
 
 

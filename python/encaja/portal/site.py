@@ -12,8 +12,8 @@ from ..errors import EncajaError
 from . import files, php
 from .database import Database
 from .plan import Plan
+from .settings import HIDDEN, is_secret
 from .settings import diff as settings_diff
-from .settings import is_secret
 
 ROOT: Final = Path("/srv/portal/www")
 STATE: Final = Path("/var/lib/encaja/settle")
@@ -166,6 +166,15 @@ class Portal:
             shown = settings_diff(self.extra, wanted, str(self.extra_path))
             after = php.render_settings(wanted) if wanted else None
             plan.file(self.extra_path, self.text(self.extra_path), after, (shown["before"], shown["after"]))
+
+    def set_dbconn(self, plan: Plan, after: str) -> None:
+        """Plan a new ``dbconn.php``; the password that some portals keep in it is not shown."""
+
+        def masked(text: str) -> str:
+            password = php.read_variable(text, "DBPassword")
+            return text if password is None else php.edit_variable(text, "DBPassword", HIDDEN)
+
+        plan.file(self.dbconn_path, self.dbconn, after, (masked(self.dbconn), masked(after)))
 
     def state(self) -> dict[str, Any]:
         """What earlier runs of settling noted about this database (old hosts, last queued mail …)."""

@@ -1,7 +1,7 @@
 """Verifying a portal and its host: small checks, each with its evidence, and what has become of the case's dangers.
 
-A check looks and never changes anything. What it finds is one of: ``ok``, ``cured`` (it was there, and settling mended
-it), ``people`` (known, and left to a person), ``found`` (present and not mended), ``unknown`` (could not be looked at).
+A check looks and changes nothing of the portal. What it finds is one of: ``ok``, ``cured`` (an earlier verification
+found it), ``people`` (known, and left to a person), ``found`` (present and not mended), ``unknown`` (no look at it).
 """
 
 from __future__ import annotations
@@ -180,26 +180,38 @@ def run_check(check: Check, scene: Scene) -> dict[str, Any]:
         finding = check.probe(scene)
     except (EncajaError, OSError, ValueError, KeyError, http.client.HTTPException, subprocess.SubprocessError) as fault:
         finding = Finding("found" if check.severity == "error" else "unknown", f"could not be looked at: {fault}")
-    cured = scene.portal.state().get("cured", {}) if check.part else {}
-    state = "cured" if finding.state == "ok" and check.part in cured else finding.state
+    noted = scene.portal.state()
+    mended = finding.state == "ok" and check.id in noted.get("seen", {})
+    cured = noted.get("cured", {}).get(check.part) if mended else None
     return {
         "id": check.id,
         "title": dict(check.title),
         "severity": check.severity,
-        "state": state,
+        "state": "cured" if mended else finding.state,
         "evidence": finding.evidence,
         "cure": check.cure,
-        "cured": cured.get(check.part) if state == "cured" else None,
+        "cured": cured,
     }
 
 
-def verify(scene: Scene, checks: Sequence[Check], only: Sequence[str] = ()) -> dict[str, Any]:
+def _remember(scene: Scene, results: Sequence[Mapping[str, Any]]) -> None:
+    """Note what was found, so that a later verification can tell "cured" from "never was there"."""
+    seen: dict[str, str] = scene.portal.state().get("seen", {})
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+    new = {item["id"]: moment for item in results if item["state"] == "found" and item["id"] not in seen}
+    if new:
+        scene.portal.note(seen={**seen, **new})
+
+
+def verify(scene: Scene, checks: Sequence[Check], only: Sequence[str] = (), *, remember: bool = True) -> dict[str, Any]:
     """Run checks (all, or those whose id begins with one of the given words) and sum up.
 
     ``differences`` counts the errors that were found: with none the portal passes.
     """
     chosen = [check for check in checks if not only or check.id.startswith(tuple(only))]
     results = [run_check(check, scene) for check in chosen]
+    if remember:
+        _remember(scene, results)
     counts: dict[str, int] = {}
     for result in results:
         counts[result["state"]] = counts.get(result["state"], 0) + 1

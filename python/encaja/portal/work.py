@@ -62,7 +62,7 @@ def plan_frost(portal: Portal, plan: Plan, *, frozen: bool) -> None:
     after = portal.dbconn
     for name in FROST:
         after = php.edit_define(after, name, True) if frozen else php.edit_define(after, name)
-    plan.file(portal.dbconn_path, portal.dbconn, after)
+    portal.set_dbconn(plan, after)
 
 
 def is_frozen(portal: Portal) -> bool:

@@ -30,6 +30,7 @@ SETTINGS = {
     "custom": {"value": {"callback": f"https://{OLD}/x"}, "readonly": False},
 }
 DBCONN = f"""<?php
+$DBPassword = "dbconn-password";
 define("BX_UTF", true);
 define("BX24_HOST_NAME", "{OLD}");
 define("BX24_DB_NAME", "cloud");

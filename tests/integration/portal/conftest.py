@@ -31,7 +31,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     process = subprocess.Popen(
         ["mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={socket}", "--skip-networking", "--user=root",
-         "--sql-mode=", "--innodb-file-per-table=0", "--skip-innodb-doublewrite", "--innodb-flush-method=nosync", "--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0",
+         "--sql-mode=", "--innodb-file-per-table=0", "--skip-innodb-doublewrite", "--innodb-flush-method=nosync",
+         "--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0",
          "--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

@@ -131,8 +131,10 @@ def test_failure_half_way_puts_rows_and_files_back(
 def test_differences_show_no_secrets(portal: Portal) -> None:
     plan = cloud.plan_cloud(portal, cloud.CloudPolicy("BOX-LICENCE-1"))
     plan.extend(pull.plan_pull(portal, pull.PullPolicy("push-key-1")))
+    plan.extend(domain.plan_domain(portal, POLICY)[0])
+    work.plan_frost(portal, plan, frozen=True)
     shown = json.dumps(plan.diff())
-    for secret in ("BOX-LICENCE-1", "push-key-1", "cloud-secret", "source-crypto-key", "cloud-key"):
+    for secret in ("BOX-LICENCE-1", "push-key-1", "cloud-secret", "source-crypto-key", "cloud-key", "dbconn-password"):
         assert secret not in shown
 
 

@@ -104,7 +104,8 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         open_portal(module), policy, Path(wanted["fpm_socket"]), wanted["connect_to"], wanted["session_minutes"]
     )
     checks = [*checks_case.CHECKS, *checks_server.CHECKS]
-    return {"changed": False, "verification": verify.verify(scene, checks, wanted["only"])}
+    found = verify.verify(scene, checks, wanted["only"], remember=not module.check_mode)
+    return {"changed": False, "verification": found}
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
