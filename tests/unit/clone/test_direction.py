@@ -1,0 +1,45 @@
+"""A copy never goes onto production, onto itself, or onto a host of the source."""
+
+import pytest
+
+from encaja.clone import direction
+from encaja.errors import ConfigurationError
+
+GROUPS = {
+    "production": ["box", "exchange"],
+    "preproduction": ["copy"],
+    "test": ["spare"],
+    "portal": ["box", "copy", "spare"],
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("production", "preproduction"), ("production", "test"), ("preproduction", "test"), ("test", "preproduction")],
+)
+def test_copies_that_may_go(source: str, target: str) -> None:
+    direction.check(source, target, GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "groups", "reason"),
+    [
+        ("preproduction", "production", GROUPS, "production is never a target"),
+        ("production", "production", GROUPS, "production is never a target"),
+        ("test", "test", GROUPS, "source and target are both 'test'"),
+        ("production", "cloud", GROUPS, "the target 'cloud' is not one of preproduction, test"),
+        ("production", "test", GROUPS | {"test": []}, "the inventory has no hosts in 'test'"),
+        ("production", "test", GROUPS | {"test": ["box"]}, "box would be source and target at once"),
+        ("preproduction", "test", GROUPS | {"test": ["box"]}, "box would be source and target at once"),
+        ("production", "test", GROUPS | {"portal": ["box"]}, "'test' has 0 hosts in group 'portal'"),
+    ],
+)
+def test_copies_that_are_refused(source: str, target: str, groups: dict[str, list[str]], reason: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        direction.check(source, target, groups)
+    assert reason in str(refused.value)
+
+
+def test_every_reason_is_named_at_once() -> None:
+    found = direction.faults("production", "production", {})
+    assert len(found) == 3
