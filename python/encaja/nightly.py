@@ -34,6 +34,7 @@ from typing import IO, Any
 CONFIG = Path("/etc/encaja/backup.json")
 DUMP = "/database.sql"
 DUMP_END = b"-- Dump completed"
+TLS = "ssl\nssl-ca=/etc/ssl/certs/ca-certificates.crt\nssl-verify-server-cert\n"
 TAG_FILES = "files"
 TAG_DATABASE = "database"
 
@@ -117,7 +118,7 @@ class Database:
         host, _, port = self.host.partition(":")
         with tempfile.NamedTemporaryFile("w", prefix="encaja-backup-", suffix=".cnf") as stream:
             secret = self.password.replace("\\", "\\\\").replace('"', '\\"')
-            stream.write(f'[client]\nhost={host}\nport={port or 3306}\nuser={self.login}\npassword="{secret}"\nssl\n')
+            stream.write(f'[client]\nhost={host}\nport={port or 3306}\nuser={self.login}\npassword="{secret}"\n{TLS}')
             stream.flush()
             yield [f"--defaults-extra-file={stream.name}"]
 

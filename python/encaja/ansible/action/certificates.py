@@ -70,7 +70,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return [item for item in items if item.get("key")], [item for item in items if not item.get("key")]
 
     def _path(self, given: str) -> str:
-        return given if "-----BEGIN" in given else str(self._find_needle("files", given))
+        if "-----BEGIN" in given:
+            return given
+        # A file that is encrypted with ansible-vault is read as what it holds.
+        return str(self._loader.get_real_file(self._find_needle("files", given)))
 
     def _pem(self, given: str) -> bytes:
         return read_pem(self._path(given))
