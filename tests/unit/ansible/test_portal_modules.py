@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import ansible.module_utils
+import pytest
+import yaml
+
+from encaja.errors import EncajaError
+
+HERE = Path(__file__).parents[3] / "python" / "encaja" / "ansible"
+NAMES = ("cloud", "dbconn", "domain", "options", "pull", "search", "settings", "users", "verify", "work")
+
+
+def load(name: str) -> ModuleType:
+    """A module of ours as Ansible would find it: with our directory among those of ansible.module_utils."""
+    path = str(HERE / "module_utils")
+    if path not in ansible.module_utils.__path__:
+        ansible.module_utils.__path__.append(path)
+    spec = importlib.util.spec_from_file_location(f"portal_{name}_module", HERE / "modules" / f"portal_{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def task(check: bool = False, **params: Any) -> Any:
+    return SimpleNamespace(params=params, check_mode=check, _name="portal_settings")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_documentation_and_arguments_say_the_same(name: str) -> None:
+    module = load(name)
+    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
+    assert yaml.safe_load(module.DOCUMENTATION)["module"] == f"portal_{name}"
+    assert set(documented) == set(module.ARGUMENTS)
+    for option, argument in module.ARGUMENTS.items():
+        assert documented[option]["type"] == argument["type"], option
+        assert documented[option].get("default") == argument.get("default"), option
+        assert documented[option].get("choices") == argument.get("choices"), option
+        assert bool(documented[option].get("required")) == bool(argument.get("required")), option
+    assert yaml.safe_load(module.EXAMPLES)
+    assert yaml.safe_load(module.RETURN)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_secrets_do_not_reach_logs(name: str) -> None:
+    for option, argument in load(name).ARGUMENTS.items():
+        if option in {"key", "licence", "secrets", "password"}:
+            assert argument["no_log"] is True
+
+
+FILE = {"owner": None, "group": None, "mode": None, "backup": False}
+
+
+def settings_task(path: Path, check: bool = False, **params: Any) -> Any:
+    wanted = {"sections": {}, "secrets": {}, "replace": [], "absent": [], **FILE, **params}
+    return task(check, path=str(path), **wanted)
+
+
+def test_settings_are_made_kept_and_shown_without_secrets(tmp_path: Path) -> None:
+    module = load("settings")
+    path = tmp_path / ".settings.php"
+    wanted = {"sections": {"cache": {"value": {"type": "redis"}}}, "secrets": {"crypto.value.crypto_key": "hunter2"}}
+    looked = module.converge(settings_task(path, check=True, **wanted))
+    assert looked["changed"]
+    assert not path.exists()
+    made = module.converge(settings_task(path, mode="0600", **wanted))
+    assert made["changed"]
+    assert "hunter2" not in str(made["diff"])
+    assert "'crypto_key' => 'hunter2'" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert module.converge(settings_task(path, mode="0600", **wanted)) == {"changed": False}
+    assert module.converge(settings_task(path, mode="0640", **wanted)) == {"changed": True}
+
+
+@pytest.mark.parametrize("text", ["<?php return ['a' => function () {}];", "<?php return ['a' => ;", "<?php $x = 1;"])
+def test_settings_that_cannot_be_read_are_left_alone(tmp_path: Path, text: str) -> None:
+    path = tmp_path / ".settings.php"
+    path.write_text(text)
+    with pytest.raises(Exception, match=r"\.settings\.php:1"):
+        load("settings").converge(settings_task(path, sections={"b": {"value": 1}}))
+    assert path.read_text() == text
+
+
+def test_file_keeps_its_mode_and_comments_when_nothing_changes(tmp_path: Path) -> None:
+    path = tmp_path / ".settings.php"
+    path.write_text("<?php // mine\nreturn ['a' => ['value' => 1]];")
+    path.chmod(0o604)
+    assert load("settings").converge(settings_task(path, sections={"a": {"value": 1}})) == {"changed": False}
+    assert "// mine" in path.read_text()
+    load("settings").converge(settings_task(path, sections={"a": {"value": 2}}))
+    assert path.stat().st_mode & 0o777 == 0o604
+
+
+def test_owner_that_does_not_exist_yet_stops_a_run_but_no_look(tmp_path: Path) -> None:
+    path = tmp_path / ".settings.php"
+    wanted = {"sections": {"a": {"value": 1}}, "owner": "nobody-of-this-name"}
+    assert load("settings").converge(settings_task(path, check=True, **wanted))["changed"]
+    with pytest.raises(Exception, match="no such owner"):
+        load("settings").converge(settings_task(path, **wanted))
+    assert not path.exists()
+
+
+def test_dbconn_constants_variables_and_secrets(tmp_path: Path) -> None:
+    module = load("dbconn")
+    path = tmp_path / "dbconn.php"
+    path.write_text('<?php\n$DBPassword = "******";\ndefine("BX_UTF", true);\n')
+
+    def wanted(**params: Any) -> Any:
+        base = {"define": {}, "undefine": [], "variables": {}, "secrets": {}, **FILE}
+        return task(path=str(path), **{**base, **params})
+
+    done = module.converge(wanted(define={"NO_AGENT_CHECK": True}, secrets={"DBPassword": "hunter2"}))
+    assert done["changed"]
+    assert "hunter2" not in str(done["diff"])
+    assert path.read_text() == (
+        '<?php\ndefine("NO_AGENT_CHECK", true);\n$DBPassword = \'hunter2\';\ndefine("BX_UTF", true);\n'
+    )
+    assert module.converge(wanted(define={"NO_AGENT_CHECK": True}, secrets={"DBPassword": "hunter2"})) == {
+        "changed": False
+    }
+    module.converge(wanted(undefine=["NO_AGENT_CHECK", "NEVER_THERE"]))
+    assert "NO_AGENT_CHECK" not in path.read_text()
+
+
+def test_unwritable_directory_is_an_error_of_one_line(tmp_path: Path) -> None:
+    from encaja.portal import files
+
+    with pytest.raises(EncajaError) as caught:
+        files.write(tmp_path / "missing" / "x.php", b"x")
+    assert "\n" not in str(caught.value)
+    assert "permissions" in caught.value.mend
+
+
+def test_copies_of_one_moment_do_not_replace_each_other(tmp_path: Path) -> None:
+    from encaja.portal import files
+
+    source = tmp_path / "a.php"
+    copies = []
+    for text in ("one", "two", "three"):
+        source.write_text(text)
+        copies.append(files.keep_copy(source, tmp_path / "kept"))
+    assert [copy.read_text() for copy in copies] == ["one", "two", "three"]
+    assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
