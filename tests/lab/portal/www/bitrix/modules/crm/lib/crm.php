@@ -83,7 +83,7 @@ final class CCrm
         $row += ['DATE_MODIFY' => $row['DATE_CREATE'], 'MODIFY_BY_ID' => $row['CREATED_BY_ID'], 'OPENED' => 'Y', 'LAST_ACTIVITY_TIME' => $row['DATE_CREATE']];
         $row['ASSIGNED_BY_ID'] = ($row['ASSIGNED_BY_ID'] ?? 0) ?: $user;
         if ($def['stage'] !== null) {
-            $row[$def['stage']] = ($row[$def['stage']] ?? '') ?: self::stages($type, (int)($row['CATEGORY_ID'] ?? 0))[0]['STATUS_ID'];
+            $row[$def['stage']] = ($row[$def['stage']] ?? '') ?: (self::stages($type, (int)($row['CATEGORY_ID'] ?? 0))[0]['STATUS_ID'] ?? 'NEW');
             $row += ['MOVED_TIME' => $row['DATE_CREATE'], 'MOVED_BY_ID' => $row['CREATED_BY_ID'], 'CURRENCY_ID' => 'EUR'];
         }
         self::derive($type, $row, $fields);
@@ -219,7 +219,9 @@ final class CCrm
     /** @return list<array> stages of a type (and deal category) in order */
     public static function stages(string $type, int $category = 0): array
     {
-        return DB::rows('SELECT * FROM b_crm_status WHERE ENTITY_ID=? ORDER BY SORT, ID', self::TYPES[$type]['dictionary'] . ($category ? "_$category" : ''));
+        static $known = [];
+        $entity = self::TYPES[$type]['dictionary'] . ($category ? "_$category" : '');
+        return $known[$entity] ??= DB::rows('SELECT * FROM b_crm_status WHERE ENTITY_ID=? ORDER BY SORT, ID', $entity);
     }
 
     private static function derive(string $type, array &$row, array $fields, array $old = []): void
@@ -234,7 +236,8 @@ final class CCrm
             $row['HAS_EMAIL'] = !empty($present['EMAIL']) ? 'Y' : 'N';
         }
         if ($def['stage'] !== null && isset($row[$def['stage']])) {
-            $semantics = DB::val('SELECT SEMANTICS FROM b_crm_status WHERE ENTITY_ID LIKE ? AND STATUS_ID=?', $def['dictionary'] . '%', $row[$def['stage']]);
+            $category = (int)($row['CATEGORY_ID'] ?? $old['CATEGORY_ID'] ?? 0);
+            $semantics = array_column(self::stages($type, $category), 'SEMANTICS', 'STATUS_ID')[$row[$def['stage']]] ?? null;
             $row[$def['semantic']] = $semantics ?: 'P';
             $closed = in_array($semantics, ['S', 'F'], true);
             $row += $type === 'lead' ? ['DATE_CLOSED' => $closed ? now() : null] : ['CLOSED' => $closed ? 'Y' : 'N'];
@@ -307,8 +310,9 @@ final class CCrm
     /** Templates that start on creation write a mail and a notification: what an import must not do. */
     private static function automate(string $type, int $id, array $row, array $fields): void
     {
-        $templates = DB::rows("SELECT * FROM b_bp_workflow_template WHERE MODULE_ID='crm' AND DOCUMENT_TYPE=? AND ACTIVE='Y' AND (AUTO_EXECUTE & 1)", self::TYPES[$type]['name']);
-        foreach ($templates as $template) {
+        static $templates = [];
+        $templates[$type] ??= DB::rows("SELECT * FROM b_bp_workflow_template WHERE MODULE_ID='crm' AND DOCUMENT_TYPE=? AND ACTIVE='Y' AND (AUTO_EXECUTE & 1)", self::TYPES[$type]['name']);
+        foreach ($templates[$type] as $template) {
             DB::insert('b_bp_workflow_state', ['ID' => uniqid('', true), 'MODULE_ID' => 'crm', 'ENTITY' => 'CCrmDocument' . ucfirst($type), 'DOCUMENT_ID' => self::TYPES[$type]['name'] . "_$id", 'WORKFLOW_TEMPLATE_ID' => $template['ID'], 'STATE' => 'Completed', 'STARTED' => now()], true);
             $mails = (array)($fields['EMAIL'] ?? []);
             $to = is_array($mails[0] ?? null) ? ($mails[0]['VALUE'] ?? '') : ($mails[0] ?? '');

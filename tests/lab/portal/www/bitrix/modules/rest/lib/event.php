@@ -14,7 +14,9 @@ namespace {
 
         public static function fire(string $name, array $data): void
         {
-            foreach (DB::rows('SELECT e.*, a.CLIENT_ID, a.ACTIVE FROM b_rest_event e LEFT JOIN b_rest_app a ON a.ID=e.APP_ID WHERE e.EVENT_NAME=?', $name) as $row) {
+            static $handlers = [];
+            $handlers[$name] ??= DB::rows('SELECT e.*, a.ACTIVE FROM b_rest_event e LEFT JOIN b_rest_app a ON a.ID=e.APP_ID WHERE e.EVENT_NAME=?', $name);
+            foreach ($handlers[$name] as $row) {
                 if ($row['APP_ID'] !== null && $row['ACTIVE'] !== 'Y') {
                     continue;
                 }

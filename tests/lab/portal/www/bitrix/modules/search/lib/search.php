@@ -2,6 +2,7 @@
 /** The search index b_search_*: stems of its own, FULLTEXT of the database, or a real-time index of Sphinx. */
 final class CSearch
 {
+    private const STOP_WORDS = ['ABOUT', 'ARE', 'COM', 'FOR', 'FROM', 'HOW', 'THAT', 'THE', 'THIS', 'UND', 'WAS', 'WHAT', 'WHEN', 'WHERE', 'WHO', 'WILL', 'WITH', 'WWW'];
     private static ?mysqli $sphinx = null;
 
     public static function engine(): string
@@ -9,11 +10,22 @@ final class CSearch
         return COption::GetOptionString('search', 'full_text_engine', 'bitrix');
     }
 
+    /** Records to index when the answer has gone out, type => ids. */
+    private static array $changed = [];
+
     public static function indexCrm(string $type, int $id): void
     {
-        foreach (self::crmDocuments($type, 't.ID=' . $id) as $document) {
-            self::write([$document]);
+        if (self::$changed === []) {
+            register_shutdown_function(static function (): void {
+                if (function_exists('fastcgi_finish_request')) {
+                    fastcgi_finish_request();
+                }
+                foreach (self::$changed as $type => $ids) {
+                    self::write(array_values(self::crmDocuments($type, 't.ID IN (' . implode(',', array_keys($ids)) . ')')));
+                }
+            });
         }
+        self::$changed[$type][$id] = true;
     }
 
     public static function index(string $module, string $item, string $title, string $body, string $url, string $kind): void
@@ -96,6 +108,9 @@ final class CSearch
     /** @param list<array{string, string, string, string, string, string}> $documents module, item, title, body, address, kind */
     private static function write(array $documents): void
     {
+        if ($documents === []) {
+            return;
+        }
         $rows = array_map(static fn($d) => [now(), $d[0], $d[1], mb_substr($d[2], 0, 250), $d[3], $d[4], $d[5]], $documents);
         foreach (array_chunk($rows, 1000) as $chunk) {
             $values = implode(',', array_map(static fn($r) => '(' . implode(',', array_map(DB::quote(...), $r)) . ')', $chunk));
@@ -188,6 +203,8 @@ final class CSearch
             return $ids ? DB::rows("$select WHERE c.ID IN (?)", array_map(intval(...), $ids)) : [];
         }
         if (self::engine() === 'mysql') {
+            // InnoDB does not index words under three letters, nor its default stop words.
+            $words = array_filter($words, static fn($w) => mb_strlen($w) > 2 && !in_array($w, self::STOP_WORDS, true));
             $match = implode(' ', array_map(static fn($w) => "+$w*", $words));
             return DB::rows("$select JOIN b_search_content_text t ON t.SEARCH_CONTENT_ID=c.ID WHERE MATCH(t.SEARCHABLE_CONTENT) AGAINST (? IN BOOLEAN MODE) LIMIT $limit", $match);
         }

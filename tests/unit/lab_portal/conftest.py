@@ -1,0 +1,142 @@
+"""A stand-in cloud with a small company, on a private database and PHP's own server."""
+
+# ruff: noqa: S608 - statements of a test, from constants of the test
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pymysql
+import pytest
+
+from unit.lab_portal.standin import LAB, PASSWORD, SIZES, PortalUnderTest, can_connect, free_port, until
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a MariaDB of its own."""
+    home = tmp_path_factory.mktemp("mariadb")
+    data, sock = home / "data", home / "s"
+    install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
+    subprocess.run([*install, "--user=root"], check=True, capture_output=True)
+    options = (
+        "--skip-networking --user=root --sql-mode= --skip-innodb-doublewrite --innodb-flush-method=nosync"
+        " --innodb-flush-log-at-trx-commit=0 --innodb-file-per-table=0 --innodb-buffer-pool-size=64M"
+        " --character-set-server=utf8mb4 --collation-server=utf8mb4_unicode_ci"
+    )
+    command = ["mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={sock}", *options.split()]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: sock.exists() and can_connect(sock))
+        yield sock
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def installed(server: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalUnderTest]:
+    home = tmp_path_factory.mktemp("portal")
+    root, mails = home / "www", home / "mails"
+    shutil.copytree(LAB / "portal/www", root)
+    mails.mkdir()
+    script = mails / "send"
+    script.write_text(f'#!/bin/sh\nfile=$(mktemp {mails}/XXXXXX)\ncat > "$file"\nmv "$file" "$file.eml"\n')
+    script.chmod(0o755)
+    with pymysql.connect(unix_socket=str(server), user="root") as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE portal")
+    settings = {
+        "database": {"host": f"localhost:{server}", "name": "portal", "login": "root", "password": ""},
+        "host": "cloud.encaja.test",
+        "cloud": True,
+        "company": "Desarrollos",
+        "licence_key": "CLOUD-1",
+        "admin": {"password": PASSWORD},
+    }
+    config = home / "config.json"
+    config.write_text(json.dumps(settings))
+    subprocess.run(["php", "bitrix/stand-in/install.php", str(config)], cwd=root, check=True, capture_output=True)
+    fill = [sys.executable, "-m", "company", "--docroot", str(root), "--config", str(config)]
+    sizes = [text for name, number in SIZES.items() for text in (f"--{name}", str(number))]
+    subprocess.run([*fill, *sizes], cwd=LAB, check=True, capture_output=True)
+    port = free_port()
+    # Without the opcode cache, so that a settings file changed twice within a second is read twice.
+    php = ["php", "-d", f"sendmail_path={script}", "-d", "opcache.enable=0", "-S", f"127.0.0.1:{port}", "-t", str(root)]
+    process = subprocess.Popen(
+        [*php, str(LAB / "portal/serve.php")],
+        env=os.environ | {"PHP_CLI_SERVER_WORKERS": "2"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    database = pymysql.connect(
+        unix_socket=str(server), user="root", database="portal", charset="utf8mb4", autocommit=True
+    )
+    portal = PortalUnderTest(root, f"http://127.0.0.1:{port}", database, mails)
+    try:
+        until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+        portal.hook = portal.tool("webhook", "--user", "1", "--title", "test")
+        portal.app = portal.tool("app", "--code", "encaja.test")
+        yield portal
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(10)
+        database.close()
+
+
+@pytest.fixture
+def portal(installed: PortalUnderTest) -> Iterator[PortalUnderTest]:
+    """The portal, with its settings put back afterwards; agents and mails are still unless a test wants them."""
+    tables = ("b_option", "b_option_site", "b_lang", "b_module", "b_group", "b_rest_app", "b_rest_event")
+    kept = {table: installed.sql(f"SELECT * FROM {table}") for table in tables}
+    dbconn = installed.root / "bitrix/php_interface/dbconn.php"
+    text = dbconn.read_text()
+    dbconn.write_text(text + "define('NO_AGENT_CHECK', true);\ndefine('DisableEventsCheck', true);\n")
+    installed.option("encaja", "rest_bucket", "100000")
+    try:
+        yield installed
+    finally:
+        for client in installed.opened:
+            client.close()
+        installed.opened.clear()
+        dbconn.write_text(text)
+        for table, rows in kept.items():
+            installed.sql(f"DELETE FROM {table}")
+            for row in rows:
+                columns = ",".join(f"`{name}`" for name in row)
+                installed.sql(f"INSERT INTO {table} ({columns}) VALUES ({','.join(['%s'] * len(row))})", *row.values())
+        installed.purge()
+
+
+@pytest.fixture
+def sink() -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """An address that takes any POST, and what it was sent: (path with query, body)."""
+    taken: list[tuple[str, str]] = []
+
+    class Taker(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            taken.append((self.path, self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the inherited name
+            pass
+
+    taker = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Taker)
+    thread = threading.Thread(target=taker.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{taker.server_port}", taken
+    finally:
+        taker.shutdown()
+        thread.join()
+        taker.server_close()

@@ -1,0 +1,135 @@
+"""The company is the same for the same seed, holds together, and hides the cloud's host in valid values."""
+
+# ruff: noqa: S608 - statements of a test, from constants of the test
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from typing import Any
+
+import pytest
+
+from lab.company import store
+from unit.lab_portal.standin import SIZES, PortalUnderTest
+
+HOST = "cloud.encaja.test"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("España", 's:7:"España";'),
+        (True, "b:1;"),
+        (None, "N;"),
+        ([1, "a"], 'a:2:{i:0;i:1;i:1;s:1:"a";}'),
+        ({"k": {"n": 1.5}}, 'a:1:{s:1:"k";a:1:{s:1:"n";d:1.5;}}'),
+    ],
+)
+def test_php_form_counts_bytes(value: Any, expected: str) -> None:
+    assert store.php(value) == expected
+
+
+def test_php_reads_back_what_was_serialised() -> None:
+    dice = random.Random(5)
+    values = [{f"clave ñ{n}": [dice.random(), "á" * dice.randrange(9), None, dice.random() < 0.5]} for n in range(50)]
+    program = "echo json_encode(array_map('unserialize', json_decode(stream_get_contents(STDIN))));"
+    done = subprocess.run(
+        ["php", "-d", "serialize_precision=-1", "-r", program],
+        input=json.dumps([store.php(v) for v in values]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == values
+
+
+@pytest.mark.integration
+def test_counts_are_as_asked(installed: PortalUnderTest) -> None:
+    tables = {"b_crm_company": "companies", "b_crm_lead": "leads", "b_crm_deal": "deals", "b_tasks": "tasks"}
+    for table, name in tables.items():
+        first = [row["ID"] for row in installed.sql(f"SELECT ID FROM {table} ORDER BY ID LIMIT %s", SIZES[name])]
+        assert first == list(range(1, SIZES[name] + 1))
+    marks = installed.sql("SELECT EXTERNAL_AUTH_ID AS MARK, COUNT(*) AS N FROM b_user GROUP BY 1")
+    counts = {row["MARK"]: row["N"] for row in marks}
+    assert counts["socservices"] == SIZES["users"] * 3 // 5
+    assert counts["bot"] == 3
+
+
+@pytest.mark.integration
+def test_records_are_older_the_lower_their_number(installed: PortalUnderTest) -> None:
+    for table in ("b_crm_company", "b_crm_contact", "b_crm_lead", "b_crm_deal"):
+        rows = installed.sql(f"SELECT DATE_CREATE, DATE_MODIFY FROM {table} ORDER BY ID LIMIT 30")
+        created = [row["DATE_CREATE"] for row in rows]
+        assert created == sorted(created)
+        assert all(row["DATE_MODIFY"] >= row["DATE_CREATE"] for row in rows)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("child", "condition", "parent"),
+    [
+        ("b_crm_deal_contact", "c.CONTACT_ID=p.ID", "b_crm_contact"),
+        ("b_crm_timeline_bind", "c.OWNER_ID=p.ID", "b_crm_timeline"),
+        ("b_crm_act_bind", "c.ACTIVITY_ID=p.ID", "b_crm_act"),
+        ("b_forum_message", "c.TOPIC_ID=p.ID", "b_forum_topic"),
+        ("b_im_message", "c.CHAT_ID=p.ID", "b_im_chat"),
+        ("b_socialservices_user", "c.USER_ID=p.ID", "b_user"),
+    ],
+)
+def test_nothing_hangs_in_the_air(installed: PortalUnderTest, child: str, condition: str, parent: str) -> None:
+    assert installed.value(f"SELECT COUNT(*) FROM {child}")
+    assert (
+        installed.value(f"SELECT COUNT(*) FROM {child} c LEFT JOIN {parent} p ON {condition} WHERE p.ID IS NULL") == 0
+    )
+
+
+@pytest.mark.integration
+def test_topics_count_their_comments(installed: PortalUnderTest) -> None:
+    wrong = installed.value(
+        "SELECT COUNT(*) FROM b_forum_topic t WHERE t.POSTS <> (SELECT COUNT(*) FROM b_forum_message m"
+        " WHERE m.TOPIC_ID=t.ID AND m.NEW_TOPIC='N')"
+    )
+    assert wrong == 0
+
+
+@pytest.mark.integration
+def test_files_of_messages_are_there(installed: PortalUnderTest) -> None:
+    rows = installed.sql("SELECT SUBDIR, FILE_NAME, FILE_SIZE FROM b_file WHERE HANDLER_ID IS NULL AND MODULE_ID='im'")
+    assert rows
+    for row in rows:
+        assert (installed.root / "upload" / row["SUBDIR"] / row["FILE_NAME"]).stat().st_size == row["FILE_SIZE"]
+
+
+@pytest.mark.integration
+def test_every_serialised_value_is_valid_and_the_host_is_in_many(installed: PortalUnderTest) -> None:
+    columns = installed.sql(
+        "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA='portal'"
+        " AND DATA_TYPE IN ('varchar', 'text', 'mediumtext', 'longtext')"
+    )
+    serialised, places = [], set()
+    for column in columns:
+        table, name = column["TABLE_NAME"], column["COLUMN_NAME"]
+        for row in installed.sql(
+            f"SELECT `{name}` AS V FROM `{table}` WHERE `{name}` LIKE 'a:%%' OR `{name}` LIKE %s", f"%{HOST}%"
+        ):
+            if row["V"].startswith("a:"):
+                serialised.append(row["V"])
+            if HOST in row["V"]:
+                places.add(f"{table}.{name}")
+    program = "foreach (json_decode(stream_get_contents(STDIN)) as $v) { if (@unserialize($v) === false) { echo $v; } }"
+    assert len(serialised) > 50
+    assert installed.php("-r", program, stdin=json.dumps(serialised)) == ""
+    assert len(places) > 25
+    assert {"b_option.VALUE", "b_lang.SERVER_NAME", "b_event.C_FIELDS", "acme_sync_endpoint.CALLBACK_URL"} <= places
+
+
+@pytest.mark.integration
+def test_second_fill_is_refused(installed: PortalUnderTest) -> None:
+    with pytest.raises(SystemExit, match="has users or leads already"):
+        from lab.company.build import Sizes, build
+
+        socket = installed.value("SELECT @@socket")
+        database = {"host": f"localhost:{socket}", "name": "portal", "login": "root", "password": ""}
+        build({"database": database, "host": HOST}, installed.root, Sizes(leads=1))

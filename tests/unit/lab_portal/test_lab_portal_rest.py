@@ -1,0 +1,331 @@
+"""REST as the carry-over and the telephony connector need it, with the cloud's limits."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from unit.lab_portal.standin import PortalUnderTest
+
+pytestmark = pytest.mark.integration
+
+
+def error(answer: dict[str, Any]) -> str:
+    assert "error" in answer, answer
+    return str(answer["error"])
+
+
+def iso(moment: datetime) -> str:
+    return moment.astimezone().isoformat(timespec="seconds")
+
+
+def test_lead_is_added_read_changed_and_deleted(portal: PortalUnderTest) -> None:
+    fields = {
+        "TITLE": "¿Ático? 100% nuevo",
+        "NAME": "Ana",
+        "OPPORTUNITY": "1000.50",
+        "UF_CRM_BRANCH": "Sur",
+        "PHONE": [{"VALUE": "+34 600 999 111", "VALUE_TYPE": "MOBILE"}],
+    }
+    lead = portal.result("crm.lead.add", {"fields": fields})
+    got = portal.result("crm.lead.get", {"id": lead})
+    assert (got["TITLE"], got["OPPORTUNITY"], got["UF_CRM_BRANCH"], got["STATUS_ID"]) == (
+        "¿Ático? 100% nuevo", "1000.50", "Sur", "NEW",
+    )  # fmt: skip
+    (phone,) = got["PHONE"]
+    portal.result(
+        "crm.lead.update", {"id": lead, "fields": {"STATUS_ID": "JUNK", "PHONE": [{"ID": phone["ID"], "VALUE": ""}]}}
+    )
+    got = portal.result("crm.lead.get", {"id": lead})
+    assert (got["STATUS_SEMANTIC_ID"], got["HAS_PHONE"], "PHONE" in got) == ("F", "N", False)
+    assert portal.result("crm.lead.delete", {"id": lead}) is True
+    assert "error" in portal.rest("crm.lead.get", {"id": lead})
+    assert portal.value("SELECT COUNT(*) FROM b_uts_crm_lead WHERE VALUE_ID=%s", lead) == 0
+
+
+def test_list_pages_filters_and_counts(portal: PortalUnderTest) -> None:
+    page = portal.rest("crm.lead.list", {"order": {"ID": "ASC"}, "select": ["ID"]})
+    assert (len(page["result"]), page["next"]) == (50, 50)
+    assert page["total"] == portal.value("SELECT COUNT(*) FROM b_crm_lead")
+    uncounted = portal.rest("crm.lead.list", {"filter": {">ID": 50}, "start": -1, "select": ["ID", "PHONE"]})
+    assert uncounted["result"][0]["ID"] == "51"
+    assert uncounted["result"][0]["PHONE"]
+    assert "total" not in uncounted
+    assert "next" not in uncounted
+    since = portal.value("SELECT DATE_CREATE FROM b_crm_lead WHERE ID=100")
+    found = portal.rest("crm.lead.list", {"filter": {">=DATE_CREATE": iso(since), "<ID": 111}})
+    assert found["total"] == 11
+    phone = portal.value(
+        "SELECT VALUE FROM b_crm_field_multi WHERE ENTITY_ID='LEAD' AND ELEMENT_ID=9 AND TYPE_ID='PHONE' LIMIT 1"
+    )
+    assert {row["ID"] for row in portal.result("crm.lead.list", {"filter": {"PHONE": phone}})} >= {"9"}
+    either = portal.result("crm.lead.list", {"filter": {"LOGIC": "OR", "0": {"ID": 3}, "1": {"ID": 4}}})
+    assert {row["ID"] for row in either} == {"3", "4"}
+    assert portal.rest("crm.lead.list", {"filter": {"@ID": [3, 4]}})["total"] == 2
+    assert portal.rest("crm.lead.list", {"filter": {"!ID": [3, 4], "<=ID": 5}})["total"] == 3
+
+
+def test_items_have_names_of_their_own(portal: PortalUnderTest) -> None:
+    item = portal.result("crm.item.get", {"entityTypeId": 2, "id": 8})["item"]
+    assert item["stageId"]
+    assert item["contactIds"]
+    assert not isinstance(item["opportunity"], str)
+    listed = portal.rest("crm.item.list", {"entityTypeId": 2, "filter": {"<=id": 10}, "select": ["id", "title"]})
+    assert listed["total"] == 10
+    assert set(listed["result"]["items"][0]) == {"id", "title"}
+    assert error(portal.rest("crm.item.list", {"entityTypeId": 2, "filter": {"=noSuch": 1}})) == "INVALID_ARG_VALUE"
+    assert error(portal.rest("crm.item.get", {"entityTypeId": 99, "id": 1})) == "NOT_FOUND"
+    fields = portal.result("crm.item.fields", {"entityTypeId": 1})["fields"]
+    assert fields["createdTime"]["isReadOnly"] is True
+    assert fields["ufCrmBranch"]["upperName"] == "UF_CRM_BRANCH"
+
+
+def test_import_keeps_time_and_author_and_starts_nothing(portal: PortalUnderTest) -> None:
+    now = datetime.now().replace(microsecond=0)
+    mails = portal.value("SELECT COUNT(*) FROM b_event")
+    fields = {
+        "title": "imported", "createdTime": iso(now - timedelta(seconds=3)),
+        "updatedTime": iso(now - timedelta(seconds=2)), "createdBy": 5, "originatorId": "cloud", "originId": "77", "fm": [{"typeId": "EMAIL", "value": "a@b.test"}],
+    }  # fmt: skip
+    lead = portal.result("crm.item.import", {"entityTypeId": 1, "fields": fields})["item"]["id"]
+    row = portal.sql("SELECT * FROM b_crm_lead WHERE ID=%s", lead)[0]
+    assert (row["DATE_CREATE"], row["DATE_MODIFY"]) == (now - timedelta(seconds=3), now - timedelta(seconds=2))
+    assert (row["CREATED_BY_ID"], row["ORIGIN_ID"]) == (5, "77")
+    assert portal.value("SELECT COUNT(*) FROM b_event") == mails, "no automation on import"
+    assert portal.result("crm.lead.list", {"filter": {"ORIGIN_ID": "77"}})[0]["ID"] == str(lead)
+    portal.result("crm.item.add", {"entityTypeId": 1, "fields": {"title": "added", "EMAIL": [{"VALUE": "c@d.test"}]}})
+    assert portal.value("SELECT COUNT(*) FROM b_event") > mails, "automation on add"
+
+
+@pytest.mark.parametrize(
+    ("created", "updated", "field"),
+    [(-(10**6), 0, "createdTime"), (3600, 3700, "createdTime"), (-1, -60, "updatedTime"), (-1, 3600, "updatedTime")],
+)
+def test_import_refuses_times_out_of_order(portal: PortalUnderTest, created: int, updated: int, field: str) -> None:
+    now = datetime.now()
+    fields = {
+        "createdTime": iso(now + timedelta(seconds=created)),
+        "updatedTime": iso(now + timedelta(seconds=updated)),
+    }
+    portal.result(
+        "crm.item.import",
+        {"entityTypeId": 4, "fields": {"title": "the newest", "createdTime": iso(now - timedelta(minutes=2))}},
+    )
+    answer = portal.rest("crm.item.import", {"entityTypeId": 4, "fields": {"title": "x", **fields}})
+    assert error(answer) == "CRM_FIELD_ERROR_VALUE_NOT_VALID"
+    assert field in answer["error_description"]
+
+
+def test_batch_import_takes_twenty_and_tells_each(portal: PortalUnderTest) -> None:
+    data = [{"title": f"b{n}"} for n in range(3)] + [{"title": "late", "createdTime": "2001-01-01T00:00:00+00:00"}]
+    items = portal.result("crm.item.batchImport", {"entityTypeId": 2, "data": data})["items"]
+    assert [sorted(item) for item in items] == [["item"]] * 3 + [["error", "error_description"]]
+    assert "error" in portal.rest("crm.item.batchImport", {"entityTypeId": 2, "data": [{}] * 21})
+
+
+def test_batch_runs_in_order_and_refers_back(portal: PortalUnderTest) -> None:
+    commands = {
+        "new": "crm.contact.add?fields[NAME]=Eva",
+        "deal": "crm.deal.add?fields[TITLE]=D&fields[CONTACT_ID]=$result[new]",
+        "got": "crm.deal.get?id=$result[deal]",
+        "bad": "no.such.method",
+        "list": "crm.deal.list?filter[ID]=$result[got][ID]",
+        "nested": "batch?cmd[0]=server.time",
+    }
+    result = portal.result("batch", {"halt": 0, "cmd": commands})
+    assert result["result"]["got"]["CONTACT_ID"] == str(result["result"]["new"])
+    assert result["result_total"] == {"list": 1}
+    assert {name: fault["error"] for name, fault in result["result_error"].items()} == {
+        "bad": "ERROR_METHOD_NOT_FOUND", "nested": "ERROR_BATCH_METHOD_NOT_ALLOWED",
+    }  # fmt: skip
+    assert set(portal.result("batch", {"halt": 1, "cmd": commands})["result"]) == {"new", "deal", "got"}
+    many = portal.result("batch", {"cmd": {f"c{n}": "server.time" for n in range(51)}})
+    assert (len(many["result"]), many["result_error"]["c50"]["error"]) == (50, "ERROR_BATCH_LENGTH_EXCEEDED")
+
+
+def test_callers_are_who_they_say_and_within_their_scope(portal: PortalUnderTest) -> None:
+    def status(path: str) -> tuple[int, str]:
+        answer = httpx.get(f"{portal.url}/rest/{path}")
+        return answer.status_code, answer.json()["error"]
+
+    narrow = portal.tool("webhook", "--user", "1", "--title", "narrow", "--scope", "task")
+    assert status("1/wrong/profile") == (401, "INVALID_CREDENTIALS")
+    assert status("profile?auth=wrong") == (401, "expired_token")
+    assert status("profile") == (401, "NO_AUTH_FOUND")
+    assert status(f"{narrow}/crm.lead.list") == (403, "insufficient_scope")
+    assert status(f"{portal.hook}/crm.nothing") == (404, "ERROR_METHOD_NOT_FOUND")
+    assert status(f"{portal.hook}/telephony.externalCall.register") == (403, "WRONG_AUTH_TYPE")
+    assert status(f"{portal.hook}/event.bind?event=ONCRMLEADADD") == (403, "WRONG_AUTH_TYPE")
+
+
+def test_application_of_the_market_needs_a_registration_of_this_portal(portal: PortalUnderTest) -> None:
+    token = portal.value("SELECT APPLICATION_TOKEN FROM b_rest_app WHERE STATUS='P'")
+    assert "result" in httpx.get(f"{portal.url}/rest/app.info?auth={token}").json()
+    portal.sql("UPDATE b_lang SET SERVER_NAME='box.test'")
+    portal.purge()
+    assert httpx.get(f"{portal.url}/rest/app.info?auth={token}").json()["error"] == "WRONG_CLIENT"
+    assert "result" in httpx.get(f"{portal.url}/rest/app.info?auth={portal.app}").json(), "a local one goes on"
+
+
+def test_offline_events_are_kept_until_confirmed(portal: PortalUnderTest) -> None:
+    portal.result("event.bind", {"event": "ONCRMLEADADD", "event_type": "offline"}, app=True)
+    portal.result("event.bind", {"event": "ONCRMLEADDELETE", "event_type": "offline"}, app=True)
+    try:
+        lead = portal.result("crm.lead.add", {"fields": {"TITLE": "watched"}})
+        portal.result("crm.lead.delete", {"id": lead})
+        first = portal.result("event.offline.get", {"clear": 0}, app=True)
+        assert [(e["EVENT_NAME"], e["EVENT_DATA"]["FIELDS"]["ID"]) for e in first["events"]] == [
+            ("ONCRMLEADADD", lead), ("ONCRMLEADDELETE", lead),
+        ]  # fmt: skip
+        assert portal.result("event.offline.get", {"clear": 0}, app=True)["events"] == [], "they are reserved"
+        again = portal.result("event.offline.get", {"clear": 0, "process_id": first["process_id"]}, app=True)
+        assert len(again["events"]) == 2
+        portal.result(
+            "event.offline.clear", {"process_id": first["process_id"], "id": [first["events"][0]["ID"]]}, app=True
+        )
+        assert len(portal.result("event.offline.list", {}, app=True)) == 1
+        portal.result("event.offline.clear", {"process_id": first["process_id"]}, app=True)
+        assert portal.result("event.offline.list", {}, app=True) == []
+    finally:
+        for name in ("ONCRMLEADADD", "ONCRMLEADDELETE"):
+            portal.result("event.unbind", {"event": name, "event_type": "offline"}, app=True)
+
+
+def test_bucket_of_requests_is_for_the_cloud_only(portal: PortalUnderTest) -> None:
+    portal.option("encaja", "rest_bucket", "3")
+    portal.option("encaja", "rest_rate", "0.001")
+    with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.7")) as client:
+        answers = [client.get(f"{portal.url}/rest/{portal.hook}/server.time") for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 503]
+        assert answers[3].json()["error"] == "QUERY_LIMIT_EXCEEDED"
+        portal.sql("DELETE FROM b_module WHERE ID='bitrix24'")
+        portal.purge()
+        assert client.get(f"{portal.url}/rest/{portal.hook}/server.time").status_code == 200
+
+
+def test_operating_time_blocks_one_method_of_one_caller(portal: PortalUnderTest) -> None:
+    hook = portal.tool("webhook", "--user", "1", "--title", "busy")
+    portal.option("encaja", "rest_operating_factor", "1000000000")
+    address = f"{portal.url}/rest/{hook}"
+    first = httpx.get(f"{address}/crm.status.list").json()
+    assert first["time"]["operating"] > 480
+    blocked = httpx.get(f"{address}/crm.status.list")
+    assert (blocked.status_code, blocked.json()["error"]) == (429, "OPERATION_TIME_LIMIT")
+    assert first["time"]["operating_reset_at"] > first["time"]["finish"]
+    assert httpx.get(f"{address}/profile").status_code == 200
+    assert httpx.get(f"{portal.url}/rest/{portal.hook}/crm.status.list").status_code == 200
+    inner = httpx.post(f"{address}/batch", json={"cmd": {"a": "crm.status.list", "b": "server.time"}}).json()["result"]
+    assert inner["result_error"]["a"]["error"] == "OPERATION_TIME_LIMIT"
+    assert "b" in inner["result"]
+
+
+def test_rows_comments_and_activities_hang_from_their_record(portal: PortalUnderTest) -> None:
+    deal = portal.result("crm.deal.add", {"fields": {"TITLE": "rows"}})
+    rows = [{"PRODUCT_NAME": "Piso", "PRICE": 100, "QUANTITY": 2}, {"PRODUCT_NAME": "Garaje", "PRICE": 10}]
+    portal.result("crm.deal.productrows.set", {"id": deal, "rows": rows})
+    assert [row["PRODUCT_NAME"] for row in portal.result("crm.deal.productrows.get", {"id": deal})] == [
+        "Piso",
+        "Garaje",
+    ]
+    assert portal.result("crm.deal.get", {"id": deal})["OPPORTUNITY"] == "210.00"
+    listed = portal.result("crm.item.productrow.list", {"filter": {"=ownerType": "D", "=ownerId": deal}})
+    assert [row["productName"] for row in listed["productRows"]] == ["Piso", "Garaje"]
+
+    fields = {"ENTITY_ID": deal, "ENTITY_TYPE": "deal", "COMMENT": "hecho", "AUTHOR_ID": 4}
+    comment = portal.result("crm.timeline.comment.add", {"fields": fields})
+    (found,) = portal.result("crm.timeline.comment.list", {"filter": {"ENTITY_ID": deal, "ENTITY_TYPE": "deal"}})
+    assert (found["ID"], found["COMMENT"], found["AUTHOR_ID"]) == (str(comment), "hecho", "4")
+
+    file = {"fileData": ["oferta.txt", base64.b64encode(b"precio").decode()]}
+    fields = {
+        "OWNER_TYPE_ID": 2, "OWNER_ID": deal, "TYPE_ID": 4, "SUBJECT": "correo", "COMPLETED": "Y", "FILES": [file],
+        "COMMUNICATIONS": [{"TYPE": "EMAIL", "VALUE": "x@y.test"}],
+    }  # fmt: skip
+    activity = portal.result("crm.activity.add", {"fields": fields})
+    got = portal.result("crm.activity.get", {"id": activity})
+    assert got["COMMUNICATIONS"][0]["VALUE"] == "x@y.test"
+    assert httpx.get(f"{portal.url}{got['FILES'][0]['url']}?auth={portal.hook}").text == "precio"
+    assert [
+        a["ID"] for a in portal.result("crm.activity.list", {"filter": {"OWNER_TYPE_ID": 2, "OWNER_ID": deal}})
+    ] == [str(activity)]
+    assert 'class="activity-file"' in portal.client("admin").get(f"/crm/deal/details/{deal}/").text
+
+
+def test_tasks_with_comments_in_order(portal: PortalUnderTest) -> None:
+    fields = {"TITLE": "tarea", "RESPONSIBLE_ID": 3, "CREATED_BY": 4, "UF_CRM_TASK": ["L_1"]}
+    task = portal.result("tasks.task.add", {"fields": fields})["task"]["id"]
+    for text in ("uno", "dos"):
+        portal.result("task.commentitem.add", {"TASKID": task, "FIELDS": {"POST_MESSAGE": text, "AUTHOR_ID": 3}})
+    comments = portal.result("task.commentitem.getlist", {"TASKID": task, "ORDER": {"ID": "asc"}})
+    assert [c["POST_MESSAGE"] for c in comments] == ["uno", "dos"]
+    got = portal.result("tasks.task.get", {"taskId": task})["task"]
+    assert (got["responsible"]["id"], got["ufCrmTask"]) == ("3", ["L_1"])
+    assert portal.value("SELECT POSTS FROM b_forum_topic WHERE XML_ID=%s", f"TASK_{task}") == 2
+    page = portal.rest("tasks.task.list", {"filter": {">ID": 10}, "order": {"ID": "asc"}, "start": -1})
+    assert page["result"]["tasks"][0]["id"] == "11"
+
+
+def call(portal: PortalUnderTest, phone: str, **more: Any) -> dict[str, Any]:
+    parameters = {"USER_ID": 3, "PHONE_NUMBER": phone, "TYPE": 2, "CRM_CREATE": 1, "SHOW": 0, **more}
+    return dict(portal.result("telephony.externalCall.register", parameters, app=True))
+
+
+def test_call_of_an_unknown_number_becomes_a_lead_with_a_recording(portal: PortalUnderTest) -> None:
+    registered = call(portal, "+34999000111", EXTERNAL_CALL_ID="pbx-1", LINE_NUMBER="34911000000")
+    lead = registered["CRM_CREATED_LEAD"]
+    assert registered["CRM_CREATED_ENTITIES"] == [{"ENTITY_TYPE": "LEAD", "ENTITY_ID": lead}]
+    identity = registered["CALL_ID"]
+    early = portal.rest(
+        "telephony.externalCall.attachRecord",
+        {"CALL_ID": identity, "FILENAME": "a.wav", "FILE_CONTENT": "UklG"},
+        app=True,
+    )
+    assert error(early) == "ERROR_CORE"
+    finished = portal.result(
+        "telephony.externalCall.finish", {"CALL_ID": identity, "USER_ID": 3, "DURATION": 42}, app=True
+    )
+    assert (finished["CALL_FAILED_CODE"], finished["CRM_ENTITY_ID"]) == ("200", lead)
+    assert "error" in portal.rest("telephony.externalCall.finish", {"CALL_ID": identity, "USER_ID": 3}, app=True)
+    record = {"CALL_ID": identity, "FILENAME": "call.wav", "FILE_CONTENT": base64.b64encode(b"RIFF-sound").decode()}
+    assert portal.result("telephony.externalCall.attachRecord", record, app=True)["FILE_ID"]
+    page = portal.client("admin").get(f"/crm/lead/details/{lead}/").text
+    assert 'data-provider="VOXIMPLANT_CALL"' in page
+    assert 'class="recording"' in page
+    activity = portal.result("crm.activity.get", {"id": finished["CRM_ACTIVITY_ID"]})
+    assert httpx.get(f"{portal.url}{activity['FILES'][0]['url']}?auth={portal.app}").content == b"RIFF-sound"
+
+
+def test_same_number_within_half_an_hour_is_the_same_call_unless_told_apart(portal: PortalUnderTest) -> None:
+    first = call(portal, "+34999000222")
+    assert call(portal, "+34999000222")["CALL_ID"] == first["CALL_ID"]
+    other = call(portal, "+34999000222", EXTERNAL_CALL_ID="pbx-2")
+    assert other["CALL_ID"] != first["CALL_ID"]
+    assert other["CRM_CREATED_LEAD"] is None, "the lead of the first call is found"
+    assert other["CRM_ENTITY_ID"] == first["CRM_CREATED_LEAD"]
+
+
+def test_missed_call_stays_open_and_the_record_can_come_in_a_second_request(portal: PortalUnderTest) -> None:
+    identity = call(portal, "+34999000333")["CALL_ID"]
+    finished = portal.result(
+        "telephony.externalCall.finish", {"CALL_ID": identity, "USER_ID": 3, "DURATION": 0}, app=True
+    )
+    assert finished["CALL_FAILED_CODE"] == "304"
+    assert portal.result("crm.activity.get", {"id": finished["CRM_ACTIVITY_ID"]})["COMPLETED"] == "N"
+    place = portal.result(
+        "telephony.externalCall.attachRecord", {"CALL_ID": identity, "FILENAME": "late.mp3"}, app=True
+    )
+    sent = httpx.post(place["uploadUrl"], files={place["fieldName"]: ("late.mp3", b"sound")}).json()
+    assert sent["result"]["FILE_ID"]
+    assert httpx.post(place["uploadUrl"] + "x", files={"file": ("late.mp3", b"sound")}).json()["error"] == "ERROR_CORE"
+
+
+def test_known_number_finds_its_contact_however_it_is_written(portal: PortalUnderTest) -> None:
+    contact = portal.result("crm.contact.add", {"fields": {"NAME": "Conocido", "PHONE": [{"VALUE": "699 88 77 66"}]}})
+    (found, *_) = portal.result("telephony.externalCall.searchCrmEntities", {"PHONE_NUMBER": "+34699887766"})
+    assert (found["CRM_ENTITY_TYPE"], found["CRM_ENTITY_ID"]) == ("CONTACT", contact)
+    registered = call(portal, "0034699887766", CRM_CREATE=1)
+    assert (registered["CRM_ENTITY_TYPE"], registered["CRM_ENTITY_ID"]) == ("CONTACT", contact)
