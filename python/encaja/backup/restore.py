@@ -177,6 +177,7 @@ class Restore:
         """
         self._journal = load_journal(self.job.own_work / "journal.json")
         if self._journal and self._journal.phase == "done":
+            self.status.extra["changed"] = False
             self._show("done", "nothing to do: this restore is done")
             return self._journal.report
         if self._journal is None or self._journal.phase == "stream":

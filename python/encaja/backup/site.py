@@ -56,8 +56,6 @@ def place(path: bytes) -> bytes | None:
 
 def host_of(server: Server) -> str:
     """The database host as the portal's configuration writes it."""
-    if server.socket:
-        return f"localhost:{server.socket}"
     return server.host if server.port == 3306 else f"{server.host}:{server.port}"
 
 
