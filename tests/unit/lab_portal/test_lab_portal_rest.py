@@ -88,9 +88,14 @@ def test_import_keeps_time_and_author_and_starts_nothing(portal: PortalUnderTest
     now = datetime.now().replace(microsecond=0)
     mails = portal.value("SELECT COUNT(*) FROM b_event")
     fields = {
-        "title": "imported", "createdTime": iso(now - timedelta(seconds=3)),
-        "updatedTime": iso(now - timedelta(seconds=2)), "createdBy": 5, "originatorId": "cloud", "originId": "77", "fm": [{"typeId": "EMAIL", "value": "a@b.test"}],
-    }  # fmt: skip
+        "title": "imported",
+        "createdTime": iso(now - timedelta(seconds=3)),
+        "updatedTime": iso(now - timedelta(seconds=2)),
+        "createdBy": 5,
+        "originatorId": "cloud",
+        "originId": "77",
+        "fm": [{"typeId": "EMAIL", "value": "a@b.test"}],
+    }
     lead = portal.result("crm.item.import", {"entityTypeId": 1, "fields": fields})["item"]["id"]
     row = portal.sql("SELECT * FROM b_crm_lead WHERE ID=%s", lead)[0]
     assert (row["DATE_CREATE"], row["DATE_MODIFY"]) == (now - timedelta(seconds=3), now - timedelta(seconds=2))
