@@ -102,6 +102,7 @@ def portal(installed: PortalUnderTest) -> Iterator[PortalUnderTest]:
     text = dbconn.read_text()
     dbconn.write_text(text + "define('NO_AGENT_CHECK', true);\ndefine('DisableEventsCheck', true);\n")
     installed.option("encaja", "rest_bucket", "100000")
+    installed.option("security", "restriction_hosts_hosts", "cloud.encaja.test\n127.*")
     try:
         yield installed
     finally:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from unit.lab_portal.standin import PortalUnderTest
+from unit.lab_portal.standin import SIZES, PortalUnderTest, until
 
 pytestmark = pytest.mark.integration
 
@@ -137,3 +140,70 @@ def test_site_checker_needs_the_word_of_the_files(portal: PortalUnderTest) -> No
         "/bitrix/admin/site_checker.php", params={"unique_id": word, "test_type": "pcre_recursion_test"}
     )
     assert one.text == "SUCCESS"
+
+
+def test_host_that_is_not_in_the_list_is_refused_while_the_handler_is_there(portal: PortalUnderTest) -> None:
+    portal.option("security", "restriction_hosts_hosts", "cloud.encaja.test")
+    assert portal.client().get("/").status_code == 403
+    assert portal.client().get("/", headers={"Host": "cloud.encaja.test"}).status_code == 200
+    handlers = portal.sql("SELECT * FROM b_module_to_module WHERE TO_CLASS LIKE '%%HostRestriction'")
+    portal.sql("UPDATE b_module_to_module SET TO_CLASS='' WHERE ID=%s", handlers[0]["ID"])
+    portal.purge()
+    try:
+        assert portal.client().get("/").status_code == 200
+    finally:
+        portal.sql("UPDATE b_module_to_module SET TO_CLASS=%s WHERE ID=%s", handlers[0]["TO_CLASS"], handlers[0]["ID"])
+
+
+def test_export_takes_all_rows_and_breaks_the_cloud(portal: PortalUnderTest, tmp_path: Path) -> None:
+    client = portal.client("admin")
+    assert client.get("/crm/lead/list/?export=csv").text.count("\n") > SIZES["leads"]
+    portal.option("encaja", "export_limit", "50")
+    assert client.get("/crm/lead/list/?export=csv").status_code == 500
+    assert client.get("/crm/lead/list/?export=csv&STATUS_ID=NEW").status_code == 200
+    portal.option("main", "bx_fast_download", "Y")
+    dbconn = portal.root / "bitrix/php_interface/dbconn.php"
+    dbconn.write_text(dbconn.read_text() + f"define('BX_TEMPORARY_FILES_DIRECTORY', '{tmp_path}/');\n")
+    sent = client.get("/crm/lead/list/?export=csv&STATUS_ID=NEW").headers["x-accel-redirect"]
+    assert (tmp_path / sent.removeprefix("/bx_tmp_download/")).read_text().startswith("ID;")
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Path]:
+    """The socket of a Redis of its own."""
+    socket = tmp_path / "redis.sock"
+    command = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        until(socket.exists)
+        yield socket
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_options_and_sessions_live_in_redis_where_settings_say_so(portal: PortalUnderTest, redis: Path) -> None:
+    def keys() -> list[str]:
+        done = subprocess.run(["redis-cli", "-s", str(redis), "KEYS", "*"], capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    extra = portal.root / "bitrix/.settings_extra.php"
+    place = f"'host' => '{redis}', 'port' => 0"
+    cache = f"'cache' => ['value' => ['type' => ['extension' => 'redis'], 'redis' => [{place}], 'sid' => 'mine']]"
+    session = (
+        f"'session' => ['value' => ['handlers' => ['general' => ['type' => 'redis', {place}, 'keyPrefix' => 'S:']]]]"
+    )
+    extra.write_text(f"<?php\nreturn [{cache}, {session}];\n")
+    try:
+        client = portal.client("admin")
+        portal.sql("UPDATE b_option SET VALUE='fresh' WHERE MODULE_ID='main' AND NAME='site_name'")
+        assert "fresh" not in client.get("/stream/").text
+        assert "mine:managed:b_option:main" in keys()
+        assert any(key.startswith("S:") for key in keys())
+        subprocess.run(
+            ["redis-cli", "-s", str(redis), "DEL", "mine:managed:b_option:main"], check=True, capture_output=True
+        )
+        assert "fresh" in client.get("/stream/").text
+        assert not list((portal.root / "bitrix").glob("managed_cache/**/*.php"))
+    finally:
+        extra.unlink()

@@ -83,6 +83,10 @@ try {
 
 global $USER, $APPLICATION;
 $USER = new CUser();
+if (PHP_SAPI !== 'cli' && !CSite::isHostAllowed()) {
+    http_response_code(403);
+    exit('This host is not in the list of allowed hosts (security.restriction_hosts_hosts).');
+}
 if (PHP_SAPI !== 'cli' && !defined('BX_NO_SESSION')) {
     CPortalSession::start();
 }

@@ -10,7 +10,13 @@ if (($_GET['export'] ?? '') === 'csv') {
     }
     header('Content-Type: text/csv; charset=utf-8');
     header("Content-Disposition: attachment; filename=\"$type.csv\"");
-    $out = fopen('php://output', 'w');
+    // A file made for one download goes through the internal address of the directory for temporary files.
+    $fast = defined('BX_TEMPORARY_FILES_DIRECTORY') && COption::GetOptionString('main', 'bx_fast_download') === 'Y';
+    $name = 'export-' . bin2hex(random_bytes(8)) . '.csv';
+    $out = fopen($fast ? rtrim(BX_TEMPORARY_FILES_DIRECTORY, '/') . "/$name" : 'php://output', 'w');
+    if ($fast) {
+        header("X-Accel-Redirect: /bx_tmp_download/$name");
+    }
     foreach (CCrm::find($type, $filter, [], 0, max(1, $total)) as $i => $row) {
         if ($i === 0) {
             fputcsv($out, array_keys($row), ';', '"', '');

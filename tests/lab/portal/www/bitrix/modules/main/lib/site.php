@@ -56,6 +56,26 @@ final class CSite
         return ($_SERVER['HTTPS'] ?? '') === 'on' || ($_SERVER['HTTPS'] ?? '') === 'YES' || ($_SERVER['SERVER_PORT'] ?? '') === '443';
     }
 
+    /** The handler of module security lets in only the hosts of its list, while its row is there. */
+    public static function isHostAllowed(): bool
+    {
+        $handlers = ManagedCache::get('b_module_to_module');
+        if ($handlers === null) {
+            $handlers = DB::rows("SELECT TO_CLASS FROM b_module_to_module WHERE FROM_MODULE_ID='main' AND MESSAGE_ID='OnPageStart' AND TO_CLASS LIKE '%HostRestriction'");
+            ManagedCache::set('b_module_to_module', $handlers, 3600);
+        }
+        if ($handlers === []) {
+            return true;
+        }
+        $host = preg_replace('/:\d+$/', '', (string)($_SERVER['HTTP_HOST'] ?? ''));
+        foreach (preg_split('/[\s,]+/', COption::GetOptionString('security', 'restriction_hosts_hosts'), -1, PREG_SPLIT_NO_EMPTY) as $allowed) {
+            if (fnmatch($allowed, $host)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /** False where a site's document root is of another host, or the access file is missing: then there is only a log-in form. */
     public static function isReadable(): bool
     {
