@@ -42,6 +42,13 @@ def test_a_restored_tree_keeps_its_database_and_its_key(portal):
     assert after["exception_handling"] == RESTORED["exception_handling"]
 
 
+@pytest.mark.parametrize("authority", ["", "/usr/local/share/ca-certificates/example.crt"])
+def test_the_connection_names_its_class_and_a_remote_databases_authority(portal, authority):
+    connection = laid_over(portal(portal_database_ca=authority), {})["connections"]["value"]["default"]
+    assert connection["className"] == r"\Bitrix\Main\DB\MysqliConnection"
+    assert connection.get("ssl_ca", "") == authority
+
+
 def test_nothing_of_the_cloud_is_left_in_what_the_kit_owns(portal):
     text = php.render_settings(laid_over(portal(encaja_cache_password="x"), RESTORED))
     assert "cloud" not in text
