@@ -138,8 +138,10 @@ def comments(scene: Scene) -> Finding:
     wrong = []
     if counts["lost_topics"]:
         wrong.append(f"{counts['lost_topics']} tasks name a discussion that does not exist")
-    if counts["wrong_counts"]:
-        wrong.append(f"{counts['wrong_counts']} discussions count their comments wrongly")
+    if counts["missing"]:
+        wrong.append(f"{counts['missing']} comments are missing that their discussions count")
+    if counts["low_counts"]:
+        wrong.append(f"{counts['low_counts']} discussions count fewer comments than they have")
     forum = scene.portal.option("tasks", "task_forum_id")
     if counts["forum"] and counts["forum"] != forum:
         wrong.append(f"tasks look into forum {forum or '(none)'}, the comments are in {counts['forum']}")

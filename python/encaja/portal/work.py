@@ -164,10 +164,11 @@ def _plan_sessions(portal: Portal, plan: Plan, minutes: int) -> None:
 
 
 def comment_counts(portal: Portal) -> dict[str, Any]:
-    """Task comments: how many there are, and topics whose own count says something else."""
+    """Task comments: how many there are, how many a topic's own count expects beyond them, and what hides some."""
     if not (portal.has("b_tasks", "FORUM_TOPIC_ID") and portal.has("b_forum_message")):
-        return {"tasks": 0, "comments": 0, "lost_topics": 0, "wrong_counts": 0, "hidden": 0, "forum": ""}
+        return {"tasks": 0, "comments": 0, "lost_topics": 0, "low_counts": 0, "missing": 0, "hidden": 0, "forum": ""}
     one = portal.database.count
+    wrong = _wrong_topics(portal)
     linked = "FROM b_tasks t JOIN b_forum_topic f ON f.ID = t.FORUM_TOPIC_ID"
     return {
         "tasks": one("SELECT COUNT(*) FROM b_tasks"),
@@ -176,7 +177,8 @@ def comment_counts(portal: Portal) -> dict[str, Any]:
             "SELECT COUNT(*) FROM b_tasks t LEFT JOIN b_forum_topic f ON f.ID = t.FORUM_TOPIC_ID"
             " WHERE t.FORUM_TOPIC_ID IS NOT NULL AND t.FORUM_TOPIC_ID > 0 AND f.ID IS NULL"
         ),
-        "wrong_counts": len(_wrong_topics(portal)),
+        "low_counts": sum(1 for row in wrong if row["POSTS"] < row["answers"]),
+        "missing": sum(row["POSTS"] - row["answers"] for row in wrong if row["POSTS"] > row["answers"]),
         "hidden": one(f"SELECT COUNT(*) {linked} JOIN b_forum_message m ON m.TOPIC_ID = f.ID WHERE m.APPROVED <> 'Y'"),
         "forum": task_forum(portal),
     }
@@ -193,12 +195,13 @@ def task_forum(portal: Portal) -> str:
 
 def _wrong_topics(portal: Portal) -> list[dict[str, Any]]:
     # The first message of a topic is its opening and not counted as an answer.
-    return portal.database.rows(
-        "SELECT f.ID, f.POSTS, COUNT(m.ID) AS messages, SUM(m.NEW_TOPIC = 'Y') AS openings FROM b_forum_topic f"
+    rows = portal.database.rows(
+        "SELECT f.ID, f.POSTS, COUNT(m.ID) - COALESCE(SUM(m.NEW_TOPIC = 'Y'), 0) AS answers FROM b_forum_topic f"
         " JOIN b_tasks t ON t.FORUM_TOPIC_ID = f.ID"
         " LEFT JOIN b_forum_message m ON m.TOPIC_ID = f.ID AND m.APPROVED = 'Y'"
-        " GROUP BY f.ID, f.POSTS HAVING f.POSTS <> messages - COALESCE(openings, 0)"
+        " GROUP BY f.ID, f.POSTS HAVING f.POSTS <> answers"
     )
+    return [{**row, "POSTS": int(row["POSTS"]), "answers": int(row["answers"])} for row in rows]
 
 
 def _plan_comments(portal: Portal, plan: Plan) -> None:
@@ -208,5 +211,5 @@ def _plan_comments(portal: Portal, plan: Plan) -> None:
     if forum and portal.option("tasks", "task_forum_id") != forum:
         portal.set_option(plan, "tasks", "task_forum_id", forum)
     for row in _wrong_topics(portal):
-        posts = int(row["messages"]) - int(row["openings"] or 0)
-        plan.update("b_forum_topic", {"ID": row["ID"]}, {"POSTS": row["POSTS"]}, {"POSTS": posts})
+        if row["POSTS"] < row["answers"]:  # a count that expects more is no mistake but a loss, and stays to be seen
+            plan.update("b_forum_topic", {"ID": row["ID"]}, {"POSTS": row["POSTS"]}, {"POSTS": row["answers"]})

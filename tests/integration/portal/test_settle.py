@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from encaja.errors import ConfigurationError, EncajaError
-from encaja.portal import cache, cloud, domain, php, pull, search, users, work
+from encaja.portal import cache, checks_case, cloud, domain, php, pull, search, users, work
 from encaja.portal.serialized import unserialize
 from encaja.portal.site import Portal
 from integration.portal.cloud_portal import HASH, NEW, OLD, again
@@ -238,7 +240,7 @@ def test_waiting_mail_is_held_and_new_mail_is_not(portal: Portal, tmp_path: Path
     }  # fmt: skip
     assert after.option("main", "session_expand") == "N"
     assert after.option("tasks", "task_forum_id") == "8"
-    assert work.comment_counts(after)["wrong_counts"] == 0
+    assert work.comment_counts(after)["low_counts"] == 0
     after.database.execute("INSERT INTO b_event (EVENT_NAME, LID) VALUES ('USER_PASS_REQUEST', 's1')")
     second, _ = work.plan_work(again(portal), policy)
     assert not second.changed, second.diff()
@@ -246,6 +248,16 @@ def test_waiting_mail_is_held_and_new_mail_is_not(portal: Portal, tmp_path: Path
     released.apply(portal.database, tmp_path / "kept")
     assert work.mail_counts(again(portal))["waiting"] == 4
     assert not work.is_frozen(again(portal))
+
+
+def test_lost_comments_are_told_and_not_counted_away(portal: Portal, tmp_path: Path) -> None:
+    portal.database.execute("UPDATE b_forum_topic SET POSTS = 5 WHERE ID = 101")
+    plan, _ = work.plan_work(portal, work.WorkPolicy())
+    plan.apply(portal.database, tmp_path / "kept")
+    counts = work.comment_counts(again(portal))
+    assert (counts["missing"], counts["low_counts"]) == (2, 0)
+    scene: Any = SimpleNamespace(portal=again(portal))
+    assert "2 comments are missing" in checks_case.comments(scene).evidence
 
 
 def test_purged_mail_is_gone_but_new_mail_is_not(portal: Portal, tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""A settled portal: its own address, its own push server, people who can log in, nothing sent to anybody."""
+
+import json
+
+import pytest
+
+WWW = "/srv/portal/www"
+
+
+@pytest.fixture(scope="module")
+def query(host):
+    """Rows of a query as lists of texts."""
+
+    def asked(sql):
+        lines = host.check_output("mariadb --batch --skip-column-names portal -e %s", sql).splitlines()
+        return [line.split("\t") for line in lines]
+
+    return asked
+
+
+@pytest.fixture(scope="module")
+def settings(host):
+    """The array of the portal's .settings.php."""
+    return json.loads(host.check_output(f"php -r 'echo json_encode(require \"{WWW}/bitrix/.settings.php\");'"))
+
+
+def test_the_portal_knows_its_name(host, query):
+    name = host.check_output("hostname")
+    assert query("SELECT VALUE FROM b_option WHERE MODULE_ID='main' AND NAME='server_name'") == [[name]]
+    assert query("SELECT SERVER_NAME, DOC_ROOT FROM b_lang WHERE LID='s1'") == [[name, ""]]
+    assert query("SELECT DOMAIN FROM b_lang_domain") == [[name]]
+
+
+def test_push_and_pull_is_the_boxes_own(query, settings):
+    assert query("SELECT NAME, VALUE FROM b_option WHERE MODULE_ID='pull' AND NAME<>'config_timestamp'") == [
+        ["server_mode", "personal"]
+    ]
+    pull = settings["pull"]["value"]
+    assert (pull["nginx"], pull["push"], pull["nginx_version"]) == ("Y", "Y", "4")
+
+
+def test_nothing_of_the_cloud_is_left_in_the_kernel(host, query):
+    assert query("SELECT ID FROM b_module WHERE ID='bitrix24'") == []
+    dbconn = host.file(f"{WWW}/bitrix/php_interface/dbconn.php").content_string
+    assert "BX24_" not in dbconn
+    assert "BOX-LICENCE-KEY" in host.file(f"{WWW}/bitrix/license_key.php").content_string
+
+
+def test_nothing_is_sent_before_the_release(host, query):
+    dbconn = host.file(f"{WWW}/bitrix/php_interface/dbconn.php").content_string
+    assert 'define("NO_AGENT_CHECK", true);' in dbconn
+    assert 'define("DisableEventsCheck", true);' in dbconn
+    assert query("SELECT SUCCESS_EXEC FROM b_event") == [["H"]]
+
+
+def test_people_can_log_in(query):
+    assert query("SELECT LOGIN, EXTERNAL_AUTH_ID FROM b_user WHERE ID=2") == [["ana", "NULL"]]
+
+
+def test_the_list_for_the_administrator_is_private(host):
+    listing = host.file("/var/lib/encaja/settle/users.csv")
+    assert listing.mode == 0o600
+    assert "ana@encaja.test" in listing.content_string
+
+
+def test_known_words_are_found(query):
+    assert query("SELECT COUNT(*) FROM b_search_content WHERE TITLE LIKE '%Presupuesto%'") == [["1"]]
+
+
+def test_settings_stay_private_and_the_portals_own(host):
+    for name in (".settings.php", "php_interface/dbconn.php", "license_key.php"):
+        file = host.file(f"{WWW}/bitrix/{name}")
+        assert (file.user, file.group) == ("www-data", "www-data"), name
+        assert file.mode & 0o007 == 0, name
+
+
+def test_pages_come_and_protected_files_do_not(host):
+    name = host.check_output("hostname")
+    assert host.check_output(f"curl -s -o /dev/null -w '%{{http_code}}' -H 'Host: {name}' http://127.0.0.1/") == "200"
+    code = host.check_output(
+        f"curl -s -o /dev/null -w '%{{http_code}}' -H 'Host: {name}' http://127.0.0.1/bitrix/.settings.php"
+    )
+    assert code in {"403", "404"}
