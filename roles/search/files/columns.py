@@ -11,6 +11,6 @@ with pymysql.connect(host=asked["host"], port=int(asked["port"]), user="", autoc
     missing = set(asked["columns"]) - {row[0] for row in cursor.fetchall()}
 if missing:
     sys.exit(
-        f"index {asked['index']} has no {', '.join(sorted(missing))}: it was made with another configuration; stop searchd, "
-        "remove its files from /var/lib/sphinxsearch/data, start it and rebuild the index in the portal"
+        f"index {asked['index']} has no {', '.join(sorted(missing))}: it was made with another configuration; stop "
+        "searchd, remove its files from /var/lib/sphinxsearch/data, start it and rebuild the index in the portal"
     )
