@@ -152,7 +152,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _explain(error: Exception) -> tuple[str, int]:
     """The line and the exit code for an error."""
-    line = f"encaja: a fault of the program itself: {type(error).__name__}: {error} (--debug shows where; please report it)"
+    kind = type(error).__name__
+    line = f"encaja: a fault of the program itself: {kind}: {error} (--debug shows where; please report it)"
     code = 1
     if isinstance(error, typer.Exit):
         line, code = "", error.exit_code

@@ -113,7 +113,6 @@ class Conductor:
         with hold(self.move.lock) as earlier, self._signals():
             pass_ = self.journal.start_pass(self.options.pass_name, self.options.by, self._details())
             self._recover(pass_, earlier)
-            self._inventory = read_ahead(self.move.project, self.move.inventories) if self.move.inventories else None
             states = read_states(self.move, self.journal, pass_, self._inputs())
             self._check_needs(selected, states)
             self.display.begin(self.move, pass_, selected, states)
@@ -125,7 +124,7 @@ class Conductor:
     def addresses(self) -> list[tuple[str, str]]:
         """Environments' portals by name and address, as the inventory gives them; empty where it could not be read."""
         try:
-            return self._inventory.result().addresses() if self._inventory else []
+            return self._view().addresses() if self.move.inventories else []
         except EncajaError:
             return []
 
@@ -270,11 +269,17 @@ class Conductor:
         return check_targets(view, touched, filled)
 
     def _view(self) -> InventoryView:
+        self._read_inventory()
         if self._inventory is None:
             raise ConfigurationError(
                 "no inventory is given", "encaja run", "give one with -i, or 'move: {inventory: …}' in runbook.yml"
             )
         return self._inventory.result()
+
+    def _read_inventory(self) -> None:
+        """Begins to read the inventory in the background, unless that was done."""
+        if self._inventory is None and self.move.inventories:
+            self._inventory = read_ahead(self.move.project, self.move.inventories)
 
     def _playbook_command(self, action: Action, variables_file: Path | None) -> list[str]:
         playbook = find_playbook(self.move.project, action.playbook)
@@ -304,6 +309,7 @@ class Conductor:
             hosts=hosts,
         )
         self.display.start(step, attempt)
+        self._read_inventory()
         if filled.command and self.options.check and step.kind is not Kind.CHECK:
             self.journal.finish(attempt, Result.DONE, summary="commands are not run in check mode")
             ending = Ending(0)

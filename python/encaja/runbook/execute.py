@@ -152,6 +152,7 @@ def run_playbook(
         private = directory / "runner"
         (private / "env").mkdir(parents=True, exist_ok=True, mode=0o700)
         settings = {"pexpect_timeout": _POLL, "suppress_output_file": True, "suppress_ansible_output": True}
+        (private / "env" / "settings").touch(mode=0o600)
         (private / "env" / "settings").write_text(json.dumps(settings), encoding="utf-8")
         words = leashed(directory, command)
         config = RunnerConfig(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from encaja.errors import ConfigurationError
@@ -18,6 +18,7 @@ STATE_VARIABLE = "ENCAJA_STATE"
 INVENTORY_VARIABLE = "ENCAJA_INVENTORY"
 RUNBOOK_VARIABLE = "ENCAJA_RUNBOOK"
 RUNBOOK_NAME = "runbook.yml"
+_NAME = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 DEFAULT_PASS = "cutover"  # noqa: S105 - a pass through the run-book
 
 
@@ -46,10 +47,10 @@ class Move:
         return self.runbook.settings.name or self.project.name
 
     def fill(self, value: Any) -> Any:
-        """`value` with `$target` and the like replaced in all its strings."""
+        """`value` with `$target` and the like replaced in all its strings; any other `$` stays as it is."""
         variables = self.runbook.settings.variables
         if isinstance(value, str):
-            return Template(value).safe_substitute(variables)
+            return _NAME.sub(lambda match: variables.get(match[1] or match[2], match[0]), value)
         if isinstance(value, dict):
             return {key: self.fill(item) for key, item in value.items()}
         if isinstance(value, list | tuple):

@@ -1,0 +1,112 @@
+"""What the conductor costs: time over plain ansible-playbook, and memory for many events."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PLAYBOOK = """\
+- hosts: production
+  gather_facts: false
+  tasks:
+    - {name: Say something, ansible.builtin.debug: {msg: "{{ item }}"}, loop: "{{ range(20) | list }}"}
+    - {name: Do something, ansible.builtin.command: sleep 1, changed_when: false}
+"""
+INVENTORY = f"""\
+all:
+  vars: {{ansible_connection: local, ansible_python_interpreter: "{sys.executable}"}}
+  children: {{production: {{hosts: {{a.test: {{}}, b.test: {{}}, c.test: {{}}}}}}}}
+"""
+RUNBOOK = """\
+version: 1
+base: none
+phases: {1: {title: One, urgency: low}}
+steps:
+  - {id: a, phase: 1, title: A, owner: contractor, estimate: 1s, run: {playbook: p.yml}}
+  - {id: last, phase: 1, title: B, owner: contractor, estimate: 1s, needs: [a], run: {human: do}}
+"""
+EVENTS = 100_000
+ROUNDS = 3
+MEMORY = f"""
+import resource, sys
+from pathlib import Path
+from encaja.runbook.events import Digest
+from encaja.runbook.execute import Ending, Execution
+from encaja.runbook.journal import Journal
+from encaja.runbook.model import Action, Kind, Owner, Step, Text, Urgency
+from encaja.runbook.conductor import Conductor, Options
+from encaja.runbook.load import load_runbook
+from encaja.runbook.move import open_move
+from encaja.runbook.screen import TerminalDisplay
+from encaja.runbook.announce import TeamAnnouncer
+from rich.console import Console
+
+move = open_move(project=Path(sys.argv[1]))
+with Journal(move.journal) as journal:
+    display = TerminalDisplay(Console(quiet=True))
+    conductor = Conductor(move, journal, Options("bench", "bench"), display, TeamAnnouncer())
+    step = move.runbook.steps[0]
+    directory = Path(sys.argv[1]) / "attempt"
+    directory.mkdir()
+    pass_ = journal.start_pass("bench", "bench", {{}})
+    attempt = journal.begin(pass_, "a", "run", by="bench", kind="playbook", directory=str(directory))
+    execution, digest = Execution(attempt.id, directory), Digest(attempt.id)
+
+    def body():
+        for number in range({EVENTS}):
+            execution.put(digest.take({{
+                "event": "runner_on_ok", "created": "2026-11-05T08:00:00", "stdout": f"ok: [host{{number % 40}}]",
+                "event_data": {{"host": f"host{{number % 40}}", "task": f"Task {{number // 40}}", "duration": 0.1,
+                               "res": {{"changed": False, "msg": "x" * 500}}}},
+            }}))
+        return Ending(0)
+
+    execution.start(body)
+    conductor._follow(step, attempt, execution)
+    assert sum(1 for _ in journal.events(attempt.id)) == {EVENTS}
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def project(path: Path) -> Path:
+    (path / "playbooks").mkdir(parents=True)
+    (path / "playbooks/p.yml").write_text(PLAYBOOK)
+    (path / "inventory.yml").write_text(INVENTORY)
+    (path / "runbook.yml").write_text(RUNBOOK)
+    return path
+
+
+def timed(command: list[str], where: Path, environment: dict[str, str], code: int) -> float:
+    begun = time.perf_counter()
+    done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return time.perf_counter() - begun
+
+
+def test_time_over_plain_ansible_playbook(tmp_path: Path, capsys) -> None:
+    environment = {**os.environ, "ENCAJA_ACCELERATOR": "off"}
+    plain, conducted = [], []
+    ansible = str(Path(sys.executable).parent / "ansible-playbook")
+    for number in range(ROUNDS):
+        where = project(tmp_path / str(number))
+        plain.append(timed([ansible, "-i", "inventory.yml", "playbooks/p.yml"], where, environment, 0))
+        words = [sys.executable, "-m", "encaja.cli", "run", "-i", "inventory.yml"]
+        conducted.append(timed(words, where, environment, 3))
+    with capsys.disabled():
+        over = min(conducted) - min(plain)
+        print(f"\nconductor: plain {min(plain):.2f} s, conducted {min(conducted):.2f} s, over {over:.2f} s")
+
+
+def test_memory_for_many_events(tmp_path: Path, capsys) -> None:
+    where = project(tmp_path / "memory")
+    begun = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", MEMORY, str(where)], capture_output=True, text=True, check=True)
+    peak = int(done.stdout.split()[-1])
+    with capsys.disabled():
+        print(f"\nconductor: {EVENTS:,} events in {time.perf_counter() - begun:.1f} s, peak {peak / 1e6:.0f} MB")
+    assert peak <= 200e6
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0

@@ -1,0 +1,124 @@
+"""The conductor is killed: nothing outlives it, nothing is lost, nothing is done twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from conductor_project import Project, all_gone, wait_for
+
+from encaja.runbook.journal import EntryKind, Result
+from encaja.runbook.leash import descendants
+
+CHAIN = "".join(
+    f"  - {{id: s{number}, phase: 1, title: S, owner: contractor, estimate: 1s, needs: [{need}], "
+    f"run: {{command: [sh, -c, 'sleep 0.15; echo s{number} >> effects']}}}}\n"
+    for number, need in enumerate(["", "s0", "s1", "s2", "s3", "s4"])
+)
+
+
+def slow_playbook(pid_file: Path) -> str:
+    return (
+        "  - {id: slow, phase: 1, title: Slow, owner: contractor, estimate: 1s, "
+        f"run: {{playbook: slow.yml, vars: {{pid_file: '{pid_file}'}}}}}}\n"
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_random_moments_each_step_is_done_once(tmp_path: Path, seed: int) -> None:
+    project = Project(tmp_path / "project", CHAIN)
+    moments = random.Random(seed)
+    for _ in range(3):
+        conductor = project.start("run")
+        time.sleep(moments.uniform(0.4, 1.6))
+        os.kill(conductor.pid, signal.SIGKILL)
+        conductor.wait()
+        conductor.stdout.close()
+    done = project.encaja("run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for number in range(6):
+        results = project.results(f"s{number}")
+        assert results.count(Result.DONE) == 1
+        assert results[-1] is Result.DONE
+        assert set(results) <= {Result.DONE, Result.INTERRUPTED}
+    effects = (project.path / "effects").read_text().split()
+    assert sorted(set(effects)) == [f"s{number}" for number in range(6)]
+    assert project.survivors() == []
+
+
+def test_what_ended_well_while_nobody_looked_is_not_done_again(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", CHAIN)
+    assert project.encaja("run", "--until", "s0").returncode == 0
+    with project.journal() as journal:
+        (pass_,) = journal.passes()
+        directory = tmp_path / "orphan"
+        directory.mkdir()
+        (directory / "rc").write_text("0\n")
+        journal.begin(
+            pass_,
+            "s1",
+            "run",
+            by="x",
+            kind="command",
+            directory=str(directory),
+            fingerprint=fingerprint_of(project, "s1"),
+        )
+    assert project.encaja("run").returncode == 0
+    assert project.results("s1") == [Result.DONE]
+    assert "s1" not in (project.path / "effects").read_text().split()
+
+
+def fingerprint_of(project: Project, step: str) -> str:
+    from encaja.runbook.move import open_move
+    from encaja.runbook.states import Inputs
+
+    move = open_move(project=project.path, inventories=[])
+    action = move.step(step).action
+    assert action is not None
+    return Inputs(move).of(action)[1]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_nothing_of_a_playbook_outlives_the_conductor(tmp_path: Path, how: signal.Signals) -> None:
+    pid_file = tmp_path / "pid"
+    project = Project(tmp_path / "project", slow_playbook(pid_file))
+    conductor = project.start("run")
+    pid = int(wait_for(pid_file))
+    family = descendants(conductor.pid)
+    assert pid in family
+    conductor.send_signal(how)
+    conductor.wait(timeout=60)
+    assert all_gone(family)
+    if how is not signal.SIGKILL:
+        assert conductor.returncode == 1
+        assert project.results("slow") == [Result.INTERRUPTED]
+        assert "Traceback" not in conductor.stdout.read()
+        return
+    assert project.results("slow") == [None]
+    (project.path / "playbooks/slow.yml").write_text((project.path / "playbooks/ok.yml").read_text())
+    done = project.encaja("run")
+    assert done.returncode == 0, done.stdout
+    assert "died; going on" in done.stdout
+    assert project.results("slow") == [Result.INTERRUPTED, Result.DONE]
+    with project.journal() as journal:
+        assert [entry.kind for entry in journal.entries()] == [EntryKind.TAKEOVER]
+
+
+def test_what_a_killed_leash_left_is_ended_by_the_next_conductor(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    project = Project(tmp_path / "project", slow_playbook(pid_file))
+    conductor = project.start("run")
+    pid = int(wait_for(pid_file))
+    leash = int((Path(project.attempts()[0].directory) / "leash").read_text().split()[0])
+    conductor.send_signal(signal.SIGSTOP)
+    os.kill(leash, signal.SIGKILL)
+    conductor.kill()
+    conductor.wait()
+    (project.path / "playbooks/slow.yml").write_text((project.path / "playbooks/ok.yml").read_text())
+    assert project.encaja("run").returncode == 0
+    assert all_gone([pid])
+    assert project.survivors() == []

@@ -1,0 +1,282 @@
+"""The conductor over real playbooks on this machine: results, gates, retries, inputs, secrets."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from conductor_project import HEAD, SECRET, Project, all_gone, wait_for
+
+from encaja.runbook.journal import Journal, Result
+
+
+def step(name: str, run: str, extra: str = "") -> str:
+    return f"  - {{id: {name}, phase: 1, title: {name}, owner: contractor, estimate: 1s, run: {{{run}}}{extra}}}\n"
+
+
+@pytest.fixture
+def make(tmp_path: Path):
+    return lambda steps: Project(tmp_path / "project", steps)
+
+
+def test_playbook_and_command_run_are_journalled_and_not_done_twice(make) -> None:
+    project = make(
+        step("a", "playbook: ok.yml") + step("b", "command: [sh, -c, 'echo out; echo err >&2']", ", needs: [a]")
+    )
+    done = project.encaja("run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "report" in done.stdout
+    assert (project.path / ".encaja/reports/cutover.html").is_file()
+    again = project.encaja("run")
+    assert again.returncode == 0
+    assert "all of its steps are done" in again.stdout
+    assert project.results("a") == project.results("b") == [Result.DONE]
+    attempt = project.attempts("b")[0]
+    assert sorted((Path(attempt.directory) / "log").read_text().split()) == ["err", "out"]
+    status = json.loads(project.encaja("status", "--json").stdout)
+    assert [item["state"] for item in status["steps"]] == ["done", "done"]
+
+
+def test_rescued_and_ignored_failures_are_no_failures(make) -> None:
+    project = make(step("a", "playbook: rescue.yml"))
+    done = project.encaja("run")
+    assert done.returncode == 0, done.stdout
+    with project.journal() as journal:
+        assert journal.faults() == []
+        kinds = [event.kind for event in journal.events(1)]
+    assert "failed" in kinds
+    assert "ignored" in kinds
+
+
+def test_failure_says_what_where_last_lines_and_what_to_do_without_the_secret(make) -> None:
+    project = make(step("a", "playbook: broken.yml") + step("b", "playbook: ok.yml", ", needs: [a]"))
+    done = project.encaja("run")
+    assert done.returncode == 1
+    for part in ("No space left on device", "prod.test", "Breaks for good", "free space on the host", "log"):
+        assert part in done.stdout, part
+    assert "rescued breakage" not in done.stdout
+    with project.journal() as journal:
+        (fault,) = journal.faults()
+    assert fault.task == "Breaks for good"
+    assert project.results("b") == []
+    assert_no_secret(project, done.stdout)
+
+
+def assert_no_secret(project: Project, *texts: str) -> None:
+    for text in texts:
+        assert SECRET not in text
+    for path in (project.path / ".encaja").rglob("*"):
+        if path.is_file():
+            assert SECRET.encode() not in path.read_bytes(), path
+
+
+def test_secrets_are_nowhere_in_the_state(make) -> None:
+    project = make(step("a", "playbook: secret.yml"))
+    done = project.encaja("run")
+    assert done.returncode == 0, done.stdout
+    assert_no_secret(project, done.stdout, project.encaja("journal", "--json").stdout)
+    with project.journal() as journal:
+        (document,) = journal.documents()
+    assert document.body["kind"] == "verify"
+    for path in (project.path / ".encaja").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0 or path.suffix == ".html" or path.is_dir(), path
+
+
+def test_broken_playbook_is_explained(make) -> None:
+    project = make(step("a", "playbook: syntax.yml"))
+    done = project.encaja("run")
+    assert done.returncode == 1
+    assert "no_such_module_anywhere" in done.stdout
+
+
+def test_gate_waits_then_goes_on_after_approval(make) -> None:
+    project = make(
+        step("talk", "human: do", ", expires: 1d")
+        + step("after", "command: ['true']", ", needs: [talk]")
+        + step("aside", "command: ['true']")
+    )
+    first = project.encaja("run")
+    assert first.returncode == 3
+    assert "encaja approve talk" in first.stdout
+    assert project.results("aside") == [Result.DONE]
+    assert project.results("after") == []
+    assert project.encaja("status").returncode == 3
+    assert project.encaja("approve", "talk", "--by", "Ana", "--note", "agreed").returncode == 0
+    twice = project.encaja("approve", "talk", "--by", "Eva")
+    assert twice.returncode == 2
+    assert "approved by Ana" in twice.stderr
+    assert project.encaja("run").returncode == 0
+    assert project.results("after") == [Result.DONE]
+
+
+def test_rejected_gate_stops_the_run_and_names_the_reason(make) -> None:
+    project = make(step("talk", "human: do"))
+    project.encaja("run")
+    assert project.encaja("reject", "talk", "--by", "Ana", "--note", "budget").returncode == 0
+    done = project.encaja("run")
+    assert done.returncode == 1
+    assert "budget" in done.stdout
+
+
+def test_replacing_data_needs_permission_and_the_right_environment(make) -> None:
+    destructive = ", destructive: true, targets: [preproduction], never_on: [production]"
+    project = make(step("copy", "playbook: both.yml", destructive))
+    first = project.encaja("run")
+    assert first.returncode == 3
+    assert project.attempts() == []
+    assert project.encaja("approve", "copy", "--by", "Ana").returncode == 0
+    done = project.encaja("run")
+    assert done.returncode == 0, done.stdout
+    assert "pre.test" in done.stdout
+    assert project.attempts("copy")[0].hosts == ("pre.test",)
+    project.write(step("wipe", "playbook: both.yml", ", destructive: true, never_on: [production]"))
+    refused = project.encaja("run", "--yes")
+    assert refused.returncode == 2
+    assert "prod.test is production, which is never a target" in refused.stderr
+    assert project.attempts("wipe") == []
+
+
+def test_finished_step_is_repeated_when_its_inputs_changed(make) -> None:
+    project = make(step("a", "playbook: ok.yml") + step("b", "command: ['true']"))
+    project.encaja("run")
+    (project.path / "playbooks/ok.yml").write_text((project.path / "playbooks/ok.yml").read_text() + "# changed\n")
+    status = project.encaja("status", "-i", str(project.inventory)).stdout
+    assert "playbooks/ok.yml" in status
+    assert project.encaja("run").returncode == 0
+    assert project.results("a") == [Result.DONE, Result.DONE]
+    assert project.results("b") == [Result.DONE]
+
+
+def test_inventory_changed_halfway_repeats_what_was_harmless_and_asks_before_replacing_data(make) -> None:
+    destructive = ", destructive: true, targets: [preproduction]"
+    project = make(step("a", "playbook: ok.yml") + step("copy", "playbook: both.yml", destructive))
+    assert project.encaja("run", "--yes").returncode == 0
+    project.inventory.write_text(project.inventory.read_text() + "    test: {hosts: {test.test: {}}}\n")
+    stopped = project.encaja("run", "--yes")
+    assert stopped.returncode == 2
+    assert "inventory.yml" in stopped.stderr
+    assert "--keep copy" in stopped.stderr
+    assert project.results("a") == [Result.DONE, Result.DONE]
+    assert project.results("copy") == [Result.DONE]
+    assert project.encaja("run", "--yes", "--keep", "copy").returncode == 0
+    assert project.encaja("run").returncode == 0
+    assert project.results("copy") == [Result.DONE]
+    assert project.encaja("run", "--yes", "--from", "copy").returncode == 0
+    assert project.results("copy") == [Result.DONE, Result.DONE]
+
+
+def test_retries_follow_their_rule(make) -> None:
+    once = "command: [sh, -c, 'test -e mark || { touch mark; echo first time; exit 1; }']"
+    project = make(step("a", once, ", retry: {times: 2, delay: 0.1s, when: [failed]}"))
+    done = project.encaja("run")
+    assert done.returncode == 0, done.stdout
+    assert project.results("a") == [Result.FAILED, Result.DONE]
+    project.write(step("b", "command: ['false']", ", retry: {times: 2, delay: 0.1s, when: [unreachable]}"))
+    assert project.encaja("run").returncode == 1
+    assert project.results("b") == [Result.FAILED]
+
+
+def test_check_finds_differences_and_verify_is_part_of_the_step(make) -> None:
+    project = make(
+        step("a", "command: ['true']", ", verify: {check: [sh, -c, 'exit 1']}") + step("b", "check: [sh, -c, 'exit 4']")
+    )
+    assert project.encaja("run").returncode == 1
+    assert [(item.part, item.result) for item in project.attempts("a")] == [
+        ("run", Result.DONE),
+        ("verify", Result.FAILED),
+    ]
+    differences = project.encaja("run", "--from", "b")
+    assert differences.returncode == 4
+    assert project.results("b") == [Result.DIFFERENCES]
+
+
+def test_selection_is_checked_before_anything_starts(make) -> None:
+    project = make(
+        step("a", "command: ['true']") + step("b", "command: ['true']", ", needs: [a]") + step("c", "command: ['true']")
+    )
+    for words, part in (
+        (("--from", "ghost"), "there is no step 'ghost'"),
+        (("--phase", "9"), "there is no phase 9"),
+        (("--from", "b", "--until", "a"), "no step is selected"),
+        (("--from", "b"), "need 'a' first"),
+    ):
+        done = project.encaja("run", *words)
+        assert done.returncode == 2
+        assert part in done.stderr
+    assert project.encaja("run", "--until", "a").returncode == 0
+    assert project.encaja("run", "--from", "c").returncode == 0
+    assert project.results("b") == []
+
+
+def test_check_mode_changes_neither_hosts_nor_states(make) -> None:
+    project = make(step("a", "playbook: ok.yml") + step("b", "command: [touch, made]") + step("g", "human: do"))
+    assert project.encaja("run", "--check").returncode == 0
+    assert not (project.path / "made").exists()
+    status = json.loads(project.encaja("status", "--json").stdout)
+    assert {item["state"] for item in status["steps"]} == {"pending"}
+
+
+def test_passes_stand_side_by_side(make) -> None:
+    project = make(step("a", "command: ['true']"))
+    assert project.encaja("run", "--pass", "rehearsal-1").returncode == 0
+    assert project.encaja("run", "--pass", "cutover").returncode == 0
+    difference = json.loads(project.encaja("journal", "diff", "rehearsal-1", "cutover", "--json").stdout)
+    assert [item["step"] for item in difference] == ["a"]
+    assert project.encaja("journal", "add", "the cable fell out", "--kind", "fault", "--by", "Eva").returncode == 0
+    assert "the cable fell out" in project.encaja("journal", "--pass", "cutover").stdout
+    assert "the cable fell out" not in project.encaja("journal", "--pass", "rehearsal-1").stdout
+
+
+def test_second_conductor_is_refused(make) -> None:
+    project = make(step("a", "command: [sh, -c, 'echo $$ > pid; exec sleep 300']"))
+    first = project.start("run")
+    pid = int(wait_for(project.path / "pid"))
+    second = project.encaja("run")
+    assert second.returncode == 1
+    assert f"already at work: pid {first.pid}" in second.stderr
+    first.send_signal(signal.SIGINT)
+    assert first.wait(timeout=60) == 1
+    assert all_gone([pid])
+    assert project.results("a") == [Result.INTERRUPTED]
+
+
+def test_newer_journal_and_missing_inventory_are_bad_usage(make) -> None:
+    project = make(step("a", "playbook: ok.yml"))
+    missing = project.encaja("status", "-i", "nowhere")
+    assert missing.returncode == 2
+    assert "no such inventory" in missing.stderr
+    with Journal(project.path / ".encaja" / "journal.sqlite3") as journal:
+        journal._db.execute("PRAGMA user_version=99")
+    done = project.encaja("run")
+    assert done.returncode == 2
+    assert "newer encaja" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bad_runbook_names_every_fault_on_a_line(make) -> None:
+    project = make(step("a", "playbook: nowhere.yml") + step("b", "human: do", ", needs: [ghost]"))
+    done = project.encaja("plan")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 2
+    assert HEAD  # the head alone is sound; both faults are the steps'
+
+
+def test_slow_reader_does_not_hold_ansible_up(tmp_path: Path) -> None:
+    from encaja.runbook.command import playbook_command
+    from encaja.runbook.execute import run_playbook
+    from encaja.runbook.model import Action
+
+    project = Project(tmp_path / "project", step("a", "playbook: ok.yml"))
+    directory = tmp_path / "attempt"
+    directory.mkdir()
+    command = playbook_command(project.path / "playbooks/ok.yml", Action(playbook="ok.yml"), [project.inventory])
+    execution = run_playbook(1, directory, project.path, command, {"ENCAJA_ACCELERATOR": "off"})
+    wait_for(directory / "rc")
+    time.sleep(0.2)
+    kinds = [event.kind for signals in execution if signals for event in signals.events]
+    assert "ok" in kinds
+    assert execution.ending.code == 0
+    assert not (directory / "runner/artifacts/command").exists()

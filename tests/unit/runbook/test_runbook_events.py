@@ -1,0 +1,130 @@
+"""What is made of ansible-runner's events."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from encaja.runbook.events import Digest, advice, describe_failure, find_progress, last_log_lines
+
+
+def event(kind: str, host: str = "a", **data: object) -> dict[str, object]:
+    return {"event": kind, "created": "2026-11-05T08:00:00", "event_data": {"host": host, "task": "Task", **data}}
+
+
+def stats(**counts: dict[str, int]) -> dict[str, object]:
+    return {"event": "playbook_on_stats", "event_data": counts}
+
+
+def test_rescued_failure_is_not_the_plays_failure() -> None:
+    digest = Digest(1)
+    digest.take(event("runner_on_failed", res={"msg": "will be rescued"}))
+    digest.take(event("runner_on_ok", res={"changed": True}))
+    digest.take(stats(ok={"a": 2}, rescued={"a": 1}, failures={}))
+    assert digest.faults() == []
+
+
+def test_real_failure_is_told_apart_from_an_earlier_rescued_one() -> None:
+    digest = Digest(1)
+    digest.take(event("runner_on_failed", res={"msg": "rescued"}))
+    digest.take(event("runner_on_failed", host="b", res={"msg": "rescued too"}))
+    digest.take(event("runner_on_failed", res={"msg": "the real one"}))
+    digest.take(stats(failures={"a": 1}, rescued={"a": 1, "b": 1}))
+    assert [(fault.host, fault.what) for fault in digest.faults()] == [("a", "the real one")]
+
+
+def test_ignored_failure_is_journalled_as_ignored() -> None:
+    digest = Digest(1)
+    signals = digest.take(event("runner_on_failed", ignore_errors=True, res={"msg": "never mind"}))
+    assert [item.kind for item in signals.events] == ["ignored"]
+    assert digest.faults() == []
+
+
+def test_unreachable_host_that_came_back_is_no_fault() -> None:
+    digest = Digest(1)
+    digest.take(event("runner_on_unreachable", res={"msg": "Connection timed out"}))
+    assert digest.faults()[0].mend
+    digest.take(stats(ok={"a": 1}, dark={}))
+    assert digest.faults() == []
+
+
+def test_hidden_output_stays_hidden() -> None:
+    digest = Digest(1)
+    digest.take(event("runner_on_failed", res={"censored": "the output has been hidden"}))
+    assert "hidden" in digest.faults()[0].what
+    assert digest.faults()[0].lines == ""
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"encaja_progress": {"phase": "fetch", "done": 5, "total": 10, "unit": "bytes", "rate": 2}},
+        {"ansible_facts": {"encaja_progress": {"phase": "fetch", "done": 5, "total": 10, "unit": "bytes", "rate": 2}}},
+        {
+            "encoding": "base64",
+            "content": base64.b64encode(
+                json.dumps({"phase": "fetch", "done": 5, "total": 10, "unit": "bytes", "rate": 2}).encode()
+            ).decode(),
+        },
+        {"stdout": '{"phase": "fetch", "done": 5, "total": 10, "unit": "bytes", "rate": 2}'},
+    ],
+)
+@pytest.mark.parametrize("kind", ["runner_retry", "runner_on_ok"])
+def test_progress_of_host_tools_is_found(result: dict[str, object], kind: str) -> None:
+    (measure,) = Digest(7).take(event(kind, res=result)).measures
+    assert (measure.attempt, measure.host, measure.name, measure.done, measure.total) == (7, "a", "fetch", 5, 10)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [{}, {"stdout": "{not json"}, {"stdout": '{"a": 1}'}, {"encoding": "base64", "content": "?"}, {"stdout": "plain"}],
+)
+def test_other_results_are_no_progress(result: dict[str, object]) -> None:
+    assert find_progress(result) is None
+
+
+def test_documents_are_handed_over_by_set_stats() -> None:
+    digest = Digest(1)
+    digest.take(stats(ok={"a": 1}, artifact_data={"encaja_result": {"kind": "verify", "differences": 0}}))
+    assert [(item.kind, item.body["differences"]) for item in digest.documents] == [("verify", 0)]
+
+
+def test_failure_is_described_by_its_first_line_and_its_last() -> None:
+    what, lines = describe_failure({"msg": "non-zero return code", "stdout": "one\ntwo", "stderr": "three\nfour"})
+    assert what == "four"
+    assert lines.splitlines()[-1] == "four"
+    assert lines.startswith("one")
+
+
+def test_failed_items_are_named() -> None:
+    what, lines = describe_failure(
+        {
+            "msg": "One or more items failed",
+            "results": [{"item": "x", "failed": True, "msg": "no x"}, {"item": "y", "msg": "fine"}],
+        }
+    )
+    assert what == "x: no x"
+    assert "fine" not in lines
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("OSError: No space left on device", "free space"),
+        ("Permission denied (publickey).", "SSH key"),
+        ("Attempting to decrypt but no vault secrets found", "vault"),
+        ("something never seen", ""),
+    ],
+)
+def test_advice(text: str, part: str) -> None:
+    assert part in advice(text)
+    assert bool(advice(text)) == bool(part)
+
+
+def test_run_that_broke_early_is_explained_by_its_log() -> None:
+    what, lines = last_log_lines(["", "[WARNING]: x", "ERROR! the playbook: y.yml could not be found", ""])
+    assert what == "the playbook: y.yml could not be found"
+    assert "[WARNING]: x" in lines
+    assert last_log_lines([])[0]

@@ -1,0 +1,227 @@
+"""The forecast: calibrated on seeded runs, honest about people and working hours."""
+
+from __future__ import annotations
+
+import statistics
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import runbook_case as case
+
+from encaja.errors import ConfigurationError
+from encaja.runbook import foresee, report
+from encaja.runbook.forecast import Assumptions, Calendar, Guess, Standing, backtest, make_forecast, under_way
+from encaja.runbook.history import link_of, read_history
+from encaja.runbook.journal import Journal, Measure
+from encaja.runbook.move import Move
+from encaja.runbook.spans import now
+from encaja.runbook.states import State, StepState
+
+MONDAY = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+DAY = (0.0,) * 8 + (10.0,) * 10 + (0.0,) * 6
+
+
+@pytest.fixture
+def move(tmp_path: Path) -> Move:
+    return case.make_move(tmp_path)
+
+
+def test_second_pass_is_forecast_from_the_first_over_links_of_all_speeds(tmp_path: Path) -> None:
+    rates = (350_000, 500_000, 600_000, 833_000, 1_000_000, 1_500_000, 2_500_000, 4_000_000, 8_000_000, 12_000_000)
+    inside, errors = 0, []
+    for seed, rate in enumerate(rates):
+        move = case.make_move(tmp_path / str(seed))
+        clock = case.Clock()
+        with Journal(move.journal, clock=clock) as journal:
+            week = case.Week(move, journal, clock, seed=seed)
+            week.go("rehearsal-1", rate=833_000, noise=0.05, faults=seed % 2 == 0)
+            week.go("cutover", rate=rate, noise=0.05)
+            results = backtest(move.runbook, journal, journal.passes(), Assumptions())
+        whole = next(item for item in results if not item.step)
+        inside += whole.inside
+        errors.append(whole.error)
+    assert inside >= 9
+    assert statistics.median(errors) <= 0.10
+
+
+def test_bands_are_not_so_wide_that_anything_fits(tmp_path: Path) -> None:
+    move = case.make_move(tmp_path)
+    clock = case.Clock()
+    with Journal(move.journal, clock=clock) as journal:
+        week = case.Week(move, journal, clock)
+        week.go("rehearsal-1", rate=833_000)
+        week.go("cutover", rate=600_000)
+        whole = next(item for item in backtest(move.runbook, journal, journal.passes(), Assumptions()) if not item.step)
+    assert whole.forecast.high / whole.forecast.low < 1.5
+
+
+def test_measured_link_and_size_decide_how_long_the_download_takes(move: Move) -> None:
+    clock = case.Clock()
+    with Journal(move.journal, clock=clock) as journal:
+        case.Week(move, journal, clock).go("rehearsal-1", rate=833_000)
+        history = read_history(move.runbook, journal, journal.passes())
+    link = history["restore"][0].link
+    assert link is not None
+    assert link.size == case.SIZE
+
+    def restore(told: Assumptions) -> float:
+        made = make_forecast(move.runbook, history, told, Standing(MONDAY))
+        return next(item.duration.median for item in made.steps if item.step == "restore")
+
+    slow, fast = restore(Assumptions(link=600_000)), restore(Assumptions(link=6_000_000))
+    assert slow == pytest.approx(30e9 / 600_000 + 840, rel=0.08)
+    assert fast == pytest.approx(30e9 / 6_000_000 + 840, rel=0.2)
+    assert restore(Assumptions(link=600_000, size=15e9)) == pytest.approx(slow / 2, rel=0.1)
+
+
+def test_people_work_in_working_hours_and_leads_follow_their_hours() -> None:
+    calendar = Calendar(MONDAY, Assumptions(leads=DAY))
+    start = np.array([0.0, 9.5 * 3600, 4.4 * 86400])
+    finish = calendar.after_work(start, np.array([7200.0, 7200.0, 7200.0]))
+    at = [MONDAY + timedelta(seconds=float(value)) for value in finish]
+    assert at[0].hour == 11
+    assert (at[1].day, at[1].hour, at[1].minute) == (24, 10, 30)
+    assert at[2].weekday() in (4, 0)
+    assert float(calendar.arrived(np.array([0.0]), np.array([86400.0]))[0]) == pytest.approx(100, abs=0.5)
+    assert float(calendar.arrived(np.array([11 * 3600.0]), np.array([14 * 3600.0]))[0]) == 0
+
+
+def test_gap_counts_leads_and_best_hour_costs_less_than_the_worst(move: Move) -> None:
+    made = make_forecast(move.runbook, {}, Assumptions(leads=DAY), Standing(MONDAY))
+    assert made.gap is not None
+    assert made.gap.leads.low <= made.gap.leads.median <= made.gap.leads.p90 <= made.gap.leads.high
+    assert made.worst_hour is not None
+    assert made.best_hours[0].leads < made.worst_hour.leads
+    assert made.best_hours[0].at >= MONDAY
+
+
+def test_nothing_is_proposed_without_a_lead_rate_or_once_the_backup_is_made(move: Move) -> None:
+    assert make_forecast(move.runbook, {}, Assumptions(), Standing(MONDAY)).best_hours == ()
+    step = move.step("request-backup")
+    done = StepState(step, State.DONE, MONDAY - timedelta(hours=1), 3600.0)
+    made = make_forecast(move.runbook, {}, Assumptions(leads=DAY), Standing(MONDAY, {step.id: done}))
+    assert made.best_hours == ()
+    assert made.gap is not None
+    assert made.gap.seconds.low >= 2 * 3600
+
+
+def test_step_under_way_is_forecast_from_its_own_rate() -> None:
+    samples = [
+        Measure(1, MONDAY + timedelta(minutes=minute), "h", "fetch", minute * 60e6, 30e9, "bytes", 1e6)
+        for minute in range(1, 100)
+    ]
+    left = under_way(Guess(36000, 0.1, "rehearsal-1"), 5940, samples)
+    assert left.median == pytest.approx((30e9 - 99 * 60e6) / 1e6)
+    overdue = under_way(Guess(100, 0.1, "rehearsal-1"), 500, [])
+    assert overdue.median == 50
+
+
+def test_a_tools_mean_rate_is_not_taken_for_the_rate_of_the_moment() -> None:
+    samples = [
+        Measure(1, MONDAY + timedelta(seconds=second), "h", "fetch", second * 100.0, 1000, "bytes", 1.0)
+        for second in range(10)
+    ]
+    link = link_of(samples)
+    assert link is not None
+    assert link.rate == pytest.approx(100)
+    assert set(link.rates[1:]) == {100.0}
+
+
+def test_pause_between_two_attempts_is_not_the_links_fault() -> None:
+    first = [Measure(1, MONDAY + timedelta(seconds=s), "h", "fetch", s * 100.0, 2000, "bytes", 0) for s in range(10)]
+    later = MONDAY + timedelta(hours=5)
+    second = [
+        Measure(2, later + timedelta(seconds=s), "h", "fetch", 1000 + s * 100.0, 2000, "bytes", 0) for s in range(11)
+    ]
+    link = link_of(first + second)
+    assert link is not None
+    assert link.rate == pytest.approx(100)
+
+
+@pytest.mark.parametrize(("text", "size"), [("800kB", 8e5), ("30GB", 3e10), ("1.5 MB/s", 1.5e6), ("1000", 1000)])
+def test_sizes(text: str, size: float) -> None:
+    assert foresee.parse_size(text, "--link") == size
+
+
+@pytest.mark.parametrize("text", ["fast", "-3", "0", "12 parsecs"])
+def test_bad_sizes(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="is not a size"):
+        foresee.parse_size(text, "--link")
+
+
+def test_unknown_time_zone_is_told() -> None:
+    with pytest.raises(ConfigurationError, match="no time zone 'Mars/Base'"):
+        Calendar(MONDAY, Assumptions(zone="Mars/Base"))
+
+
+def test_forecast_of_a_move_that_has_not_begun_uses_the_runbook(move: Move) -> None:
+    made = foresee.forecast(move, None, Assumptions())
+    assert {item.basis for item in made.steps} == {"run-book"}
+    assert made.whole.low < made.whole.median < made.whole.high
+    assert abs((made.moment - now()).total_seconds()) < 60
+    assert foresee.forecast_json(made)["steps"][0]["step"] == "preflight"
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> report.Facts:
+    move = case.make_move(tmp_path_factory.mktemp("report"))
+    clock = case.Clock()
+    with Journal(move.journal, clock=clock) as journal:
+        week = case.Week(move, journal, clock)
+        week.go("rehearsal-1", rate=833_000, faults=True)
+        pass_ = week.go("cutover", rate=600_000, faults=True)
+        return report.gather(move, journal, pass_, Assumptions(leads=DAY))
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_report_stands_alone_and_says_everything(facts: report.Facts, language: str) -> None:
+    page = report.to_html(facts, language)
+    spoken = report.words(language)
+    for outside in ("src=", "<link", "@import", 'href="http', "url("):
+        assert outside not in page.replace("url(#", ""), outside
+    for section in (
+        "summary",
+        "timeline",
+        "rates",
+        "faults_and_cures",
+        "checks",
+        "comparison",
+        "reconciliation",
+        "certificates",
+    ):
+        assert section == "summary" or spoken[section] in page, section
+    for section in ("forecast", "passes", "signoffs", "notes"):
+        assert spoken[section] in page, section
+    assert page.count("<svg") >= 4
+    assert "volume 23 of 31 is broken" in page
+    assert "vendor repaired volume 23" in page
+    assert "@media print" in page
+    assert f'lang="{language}"' in page
+
+
+def test_report_words_exist_in_both_languages() -> None:
+    assert report.words("en").keys() == report.words("es").keys()
+
+
+def test_report_escapes_what_people_wrote(tmp_path: Path) -> None:
+    from encaja.runbook.journal import EntryKind
+
+    move = case.make_move(tmp_path)
+    with Journal(move.journal) as journal:
+        pass_ = journal.start_pass("cutover", "ana", {})
+        journal.add_entry(pass_, EntryKind.NOTE, "<script>alert(1)</script>", by="<b>eva</b>")
+        page = report.to_html(report.gather(move, journal, pass_, Assumptions()), "en")
+    assert "<script>" not in page
+    assert "<b>eva" not in page
+
+
+def test_report_as_json_is_complete(facts: report.Facts) -> None:
+    data = report.to_json(facts)
+    assert data["verdict"] == "complete"
+    assert data["gap"]["leads"] > 0
+    assert {item["step"] for item in data["faults"]} == {"restore", "settle"}
+    assert data["faults"][0]["cures"] == ["vendor repaired volume 23"]
+    assert sum(item["bytes"] for item in data["transfers"]) == pytest.approx(case.SIZE)
+    assert data["documents"]["comparison"][0]["body"]["differences"] == 0

@@ -1,0 +1,222 @@
+"""Reading run-books: the shipped one, files over it, and every fault at once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import runbook_case as case
+
+from encaja.runbook.load import RunbookError, load_runbook
+from encaja.runbook.model import Kind, Owner, RetryOn, Runbook, Urgency
+from encaja.runbook.spans import format_bytes, format_span, parse_span
+
+HEAD = "version: 1\nbase: none\nphases: {1: {title: One, urgency: low}, 2: {title: Two, urgency: high}}\nsteps:\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return case.make_project(tmp_path)
+
+
+def load(project: Path, *texts: str) -> Runbook:
+    files = []
+    for number, text in enumerate(texts):
+        path = project / f"runbook-{number}.yml"
+        path.write_text(text)
+        files.append(path)
+    return load_runbook(project, files)
+
+
+def faults(project: Path, *texts: str) -> list[str]:
+    with pytest.raises(RunbookError) as error:
+        load(project, *texts)
+    assert error.value.exit_code == 2
+    return error.value.faults
+
+
+def test_shipped_runbook_holds_the_steps_of_the_case(project: Path) -> None:
+    runbook = load_runbook(project)
+    titles = {step.title.en for step in runbook}
+    for title in (
+        "Deploy the production environment",
+        "Test the deployed environment",
+        "Deploy the boxed version on the hosts",
+        "Buy the TLS certificate for telephony",
+        "Deploy pre-production: a full copy of production",
+        "Restore the backup on production",
+        "Configure the portal after the backup",
+        "Configure the telephony server to work with the portal",
+        "First telephony test",
+        "Declare it healthy; delete the test data",
+        "Stop the sales managers in the cloud",
+        "Carry over deals, leads, contacts made since the backup",
+        "Sales start work in the box",
+        "Full performance approval",
+        "Refresh pre-production: a full copy of production",
+    ):
+        assert title in titles
+    assert [phase.urgency for phase in runbook.phases.values()] == [Urgency.MEDIUM, Urgency.HIGH, Urgency.LOW]
+    assert all(step.title.es != step.title.en for step in runbook)
+    owners = {step.id: step.owner for step in runbook}
+    assert owners["restore"] is Owner.CONTRACTOR
+    assert owners["request-backup"] is owners["test-call"] is Owner.CLIENT
+
+
+def test_steps_that_replace_data_say_where_they_may(project: Path) -> None:
+    for step in load_runbook(project):
+        if step.destructive:
+            assert step.only_on or "production" in step.never_on, step.id
+
+
+def test_order_follows_needs(project: Path) -> None:
+    runbook = load_runbook(project)
+    ids = [step.id for step in runbook]
+    for step in runbook:
+        assert all(ids.index(need) < ids.index(step.id) for need in step.needs)
+
+
+def test_file_changes_adds_and_removes_steps(project: Path) -> None:
+    runbook = load(
+        project,
+        """
+steps:
+  - {id: restore, estimate: 3h, retry: {times: 1, delay: 5s, when: [failed]}}
+  - {id: buy-certificate, remove: true}
+  - {id: deploy-box, verify: {command: ['true']}}
+  - {id: warm-caches, phase: 2, after: settle, title: {en: Warm, es: Calentar}, owner: contractor,
+     needs: [settle], run: {command: ['true']}, estimate: 1m}
+""",
+    )
+    restore = runbook.get("restore")
+    assert restore is not None
+    assert restore.estimate == timedelta(hours=3)
+    assert restore.retry.when == {RetryOn.FAILED}
+    assert restore.destructive
+    certificate = runbook.get("install-certificate")
+    assert certificate is not None
+    assert certificate.needs == ("provision",)
+    ids = [step.id for step in runbook]
+    assert ids.index("warm-caches") == ids.index("settle") + 1
+
+
+def test_later_file_wins_and_null_takes_a_key_away(project: Path) -> None:
+    runbook = load(project, "steps: [{id: restore, estimate: 3h}]", "steps: [{id: restore, estimate: 4h, retry: null}]")
+    restore = runbook.get("restore")
+    assert restore is not None
+    assert restore.estimate == timedelta(hours=4)
+    assert restore.retry.times == 0
+
+
+def test_file_without_base_stands_alone(project: Path) -> None:
+    runbook = load(
+        project,
+        HEAD + "  - {id: only, phase: 1, title: Only, owner: client, run: {human: do}, estimate: 1m, expires: 2d}\n",
+    )
+    assert [step.id for step in runbook] == ["only"]
+    assert runbook.steps[0].kind is Kind.HUMAN
+    assert runbook.steps[0].expires == timedelta(days=2)
+
+
+def test_all_faults_are_named_at_once_with_their_places(project: Path) -> None:
+    found = faults(
+        project,
+        HEAD
+        + """\
+  - {id: a, phase: 1, title: A, run: {playbook: nowhere.yml}, estimate: 1m}
+  - {id: b, phase: 7, title: B, owner: vendor, run: {human: do}, estimate: soon}
+  - {id: b, phase: 1, title: B again, owner: client, run: {human: do}, estimate: 1m}
+  - {id: c, phase: 1, owner: client, run: {playbook: restore.yml, command: [ls]}, needs: [ghost], estimate: 1m}
+  - {id: d, phase: 1, title: D, owner: client, run: {human: do}, estimate: 1m, colour: red, destructive: true}
+  - {id: Bad_Id, phase: 1}
+  - {id: e, phase: 1, title: E, owner: client, run: {command: [no-such-program-here]}, estimate: 1m}
+""",
+    )
+    text = "\n".join(found)
+    for part in (
+        ":5: step 'a': owner is missing",
+        ":5: step 'a' runs playbook 'nowhere.yml', which does not exist",
+        ":6: step 'b' is in phase '7'",
+        ":6: step 'b': owner is 'vendor'",
+        ":6: step 'b': estimate: 'soon' is not a duration",
+        ":7: step id 'b' is used twice",
+        ":8: step 'c' runs playbook and command",
+        ":8: step 'c' needs 'ghost', which does not exist",
+        ":8: step 'c': title is missing",
+        ":9: step 'd' has an unknown key 'colour'",
+        ":9: step 'd' is destructive but runs nothing",
+        ":10: step 6 has no usable id",
+        ":11: step 'e' runs command 'no-such-program-here', which is not installed",
+    ):
+        assert part in text, part
+    assert all("\n" not in line for line in found)
+
+
+def test_cycle_is_named_with_its_members(project: Path) -> None:
+    step = "  - {{id: {0}, phase: 1, title: X, owner: client, run: {{human: do}}, estimate: 1m, needs: [{1}]}}\n"
+    found = faults(project, HEAD + step.format("a", "c") + step.format("b", "a") + step.format("c", "b"))
+    assert len(found) == 1
+    assert "circle: a → c → b → a" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("steps: [{id: x, id: y}]", "key 'id' is given twice"),
+        ("steps: [", "is not valid YAML"),
+        ("- a\n- b", "is not a mapping"),
+        ("version: 99\nsteps: []", "version 99 is newer"),
+        ("stpes: []", "unknown key 'stpes'"),
+        ("base: other", "base is 'other'"),
+        ("move: {language: fr}", "language is 'fr'"),
+        ("move: {leads_per_hour: [1, 2]}", "leads_per_hour is not a list of 24"),
+        ("steps: [{id: ghost, remove: true}]", "removes step 'ghost', which does not exist"),
+        ("steps: [{id: restore, after: ghost}]", "comes after 'ghost', which does not exist"),
+        ("steps: [{id: restore, retry: 3}]", "retry is not made of"),
+        ("steps: [{id: restore, retry: {times: -1}}]", "retry times is '-1'"),
+        ("steps: [{id: restore, gap: wide}]", "gap is 'wide'"),
+        ("phases: {1: {title: One, urgency: extreme}}", "urgency is 'extreme'"),
+    ],
+)
+def test_one_fault_one_line(project: Path, text: str, part: str) -> None:
+    found = faults(project, text)
+    assert any(part in line for line in found), found
+
+
+def test_unreadable_file_is_a_fault(project: Path) -> None:
+    with pytest.raises(RunbookError, match="cannot be read"):
+        load_runbook(project, [project / "missing.yml"])
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("15m", 900),
+        ("1h30m", 5400),
+        ("2d", 172800),
+        (45, 45),
+        ("1.5h", 5400),
+        ("0", None),
+        ("x", None),
+        ("5", None),
+    ],
+)
+def test_spans_are_read(text: str | int, seconds: int | None) -> None:
+    if seconds is None:
+        with pytest.raises(ValueError, match="duration"):
+            parse_span(text)
+    else:
+        assert parse_span(text) == timedelta(seconds=seconds)
+
+
+def test_spans_and_sizes_are_shown_in_two_units() -> None:
+    assert format_span(0.44) == "0.4 s"
+    assert format_span(725) == "12 min 05 s"
+    assert format_span(timedelta(hours=14, minutes=20)) == "14 h 20 min"
+    assert format_span(timedelta(days=7, hours=1)) == "7 d 01 h"
+    assert format_span(None) == "-"
+    assert format_bytes(812_345) == "812 kB"
+    assert format_bytes(30.2e9) == "30.2 GB"
+    assert format_bytes(2e12) == "2.0 TB"
