@@ -39,17 +39,28 @@ def test_server_has_what_the_site_checker_demands(host: Host, name: str, value: 
     assert ask(host, f"SELECT @@global.{name}").strip() == value
 
 
-def test_connection_of_a_client_that_names_only_the_character_set_matches_the_database(host: Host) -> None:
-    query = "SET NAMES utf8mb4; SELECT @@collation_connection = @@collation_database"
+def test_connection_of_a_client_that_asks_for_nothing_matches_the_database(host: Host) -> None:
+    query = "SELECT @@collation_connection = @@collation_database"
     assert ask(host, query, f"--defaults-extra-file={OPTIONS}", "portal") == "1"
 
 
 def test_new_table_gets_the_databases_collation(host: Host) -> None:
     query = (
-        "CREATE TABLE verify (a VARCHAR(9)) CHARSET utf8mb4; "
+        "CREATE TABLE verify (a VARCHAR(9)); "
         "SELECT TABLE_COLLATION FROM information_schema.TABLES WHERE TABLE_NAME = 'verify'; DROP TABLE verify"
     )
     assert ask(host, query, f"--defaults-extra-file={OPTIONS}", "portal") == "utf8mb4_unicode_ci"
+
+
+def test_character_set_without_a_collation_means_the_databases(host: Host) -> None:
+    if host.system_info.release.startswith("12"):
+        pytest.skip("MariaDB 10.11 has no setting for it; clients have to name the collation there")
+    query = (
+        "SET NAMES utf8mb4; SELECT @@collation_connection = @@collation_database; "
+        "CREATE TABLE verify (a VARCHAR(9)) CHARSET utf8mb4; "
+        "SELECT TABLE_COLLATION FROM information_schema.TABLES WHERE TABLE_NAME = 'verify'; DROP TABLE verify"
+    )
+    assert ask(host, query, f"--defaults-extra-file={OPTIONS}", "portal").split() == ["1", "utf8mb4_unicode_ci"]
 
 
 def test_clock_is_the_one_that_php_will_have(host: Host) -> None:
