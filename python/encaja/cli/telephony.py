@@ -7,15 +7,16 @@ import os
 import secrets
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from encaja.errors import EncajaError
+from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook.command import ansible_environment, inventory_arguments, program
-from encaja.runbook.move import Move, open_move
+from encaja.runbook.move import INVENTORY_VARIABLE, find_project
 from encaja.telephony.trial import Step, is_settled, judge
 
 app = typer.Typer(help="Test calls.", no_args_is_help=True)
@@ -24,6 +25,14 @@ console = Console(stderr=True)
 PLACE = Path("tests/lab/sip/place.yml")
 TOOL = "python3 /usr/local/lib/encaja/encaja.pyz telephony-calls /etc/encaja/telephony.json"
 LOOK_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Estate:
+    """Where the kit is, and which hosts it is about."""
+
+    project: Path
+    inventories: tuple[Path, ...]
 
 
 @app.callback()
@@ -44,15 +53,15 @@ def test(
 
     In the lab the outside world places it; elsewhere call one of the portal's numbers from any telephone and answer.
     """
-    move = open_move(inventories=inventory or ())
-    before = {call["id"] for call in _calls(move)}
-    if _has_outside(move):
+    estate = _estate(inventory or [])
+    before = {call["id"] for call in _calls(estate)}
+    if _has_outside(estate):
         number = number or f"+346{secrets.randbelow(10**8):08d}"
         console.print(f"the outside world calls as {number}")
-        _ansible(move, "ansible-playbook", [str(PLACE), "-e", json.dumps({"call_caller": number})])
+        _ansible(estate, "ansible-playbook", [str(PLACE), "-e", json.dumps({"call_caller": number})])
     else:
         console.print(f"call one of the portal's numbers now{f' from {number}' if number else ''}, answer, hang up")
-    steps = _follow(move, before, number, time.monotonic() + wait)
+    steps = _follow(estate, before, number, time.monotonic() + wait)
     if as_json:
         print(json.dumps([vars(step) for step in steps]))
     failed = [step for step in steps if not step.passed]
@@ -60,12 +69,22 @@ def test(
         raise EncajaError(f"{failed[0].name}: no ({failed[0].detail})", "test call", "journalctl -u encaja-telephony")
 
 
-def _follow(move: Move, before: set[str], number: str, deadline: float) -> list[Step]:
+def _estate(given: list[Path]) -> Estate:
+    """Return the inventories given, or those of the environment."""
+    names = given or [Path(name) for name in os.environ.get(INVENTORY_VARIABLE, "").split(":") if name]
+    if not names:
+        raise ConfigurationError("no inventory", "-i", f"give one with -i, or in {INVENTORY_VARIABLE}")
+    if missing := [str(name) for name in names if not name.exists()]:
+        raise ConfigurationError("no such inventory", ", ".join(missing), "give an existing file or directory with -i")
+    return Estate(find_project(), tuple(name.resolve() for name in names))
+
+
+def _follow(estate: Estate, before: set[str], number: str, deadline: float) -> list[Step]:
     """Print each step when it is settled, and return all of them."""
     told = 0
     steps: list[Step] = []
     while time.monotonic() < deadline:
-        call = next((one for one in _calls(move) if one["id"] not in before and _is_wanted(one, number)), None)
+        call = next((one for one in _calls(estate) if one["id"] not in before and _is_wanted(one, number)), None)
         if call:
             steps = judge(call, recorded=call["recordings"])
             while told < len(steps) and steps[told].passed is not None:
@@ -89,9 +108,9 @@ def _is_wanted(call: dict[str, Any], number: str) -> bool:
     return call["direction"] == "in" and "".join(filter(str.isdigit, call["number"])).endswith(digits)
 
 
-def _calls(move: Move) -> list[dict[str, Any]]:
+def _calls(estate: Estate) -> list[dict[str, Any]]:
     """Ask the telephone exchange for its latest calls."""
-    answer = json.loads(_ansible(move, "ansible", ["telephony", "-b", "-m", "ansible.builtin.command", "-a", TOOL]))
+    answer = json.loads(_ansible(estate, "ansible", ["telephony", "-b", "-m", "ansible.builtin.command", "-a", TOOL]))
     found: list[dict[str, Any]] = []
     for play in answer["plays"]:
         for task in play["tasks"]:
@@ -105,18 +124,18 @@ def _calls(move: Move) -> list[dict[str, Any]]:
     return found
 
 
-def _has_outside(move: Move) -> bool:
-    listed = json.loads(_ansible(move, "ansible-inventory", ["--list"]))
-    return bool(listed.get("cloud", {}).get("hosts")) and (move.project / PLACE).is_file()
+def _has_outside(estate: Estate) -> bool:
+    listed = json.loads(_ansible(estate, "ansible-inventory", ["--list"]))
+    return bool(listed.get("cloud", {}).get("hosts")) and (estate.project / PLACE).is_file()
 
 
-def _ansible(move: Move, name: str, arguments: list[str]) -> str:
+def _ansible(estate: Estate, name: str, arguments: list[str]) -> str:
     """Run one of Ansible's programs in the project and return its output; the last line says why it failed."""
-    environment = {**os.environ, **ansible_environment(move.project, os.environ)}
+    environment = {**os.environ, **ansible_environment(estate.project, os.environ)}
     if name == "ansible":
         environment |= {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"}
-    command = [program(name), *inventory_arguments(move.inventories), *arguments]
-    done = subprocess.run(command, cwd=move.project, env=environment, capture_output=True, text=True, check=False)
+    command = [program(name), *inventory_arguments(estate.inventories), *arguments]
+    done = subprocess.run(command, cwd=estate.project, env=environment, capture_output=True, text=True, check=False)
     if done.returncode and not (name == "ansible" and done.stdout.lstrip().startswith("{")):
         lines = [line for line in (done.stdout + done.stderr).splitlines() if "FAILED" in line or "rror" in line]
         raise EncajaError((lines or ["it failed"])[-1].strip()[:300], name)
