@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,7 +37,7 @@ class Context:
         self.url = f"https://{host}"
         self.dice = random.Random(seed)
         self.sizes = sizes
-        self.now = datetime.now().replace(microsecond=0)
+        self.now = portal_time()
         self.staff: list[int] = []
         self.people: dict[int, str] = {}
         self.links = "cloud"
@@ -50,6 +51,12 @@ class Context:
     def later(self, moment: datetime, days: int = 20) -> datetime:
         """Return a moment after another one, but not in the future."""
         return min(self.now - timedelta(minutes=1), moment + timedelta(seconds=self.dice.randrange(1, days * 86400)))
+
+
+def portal_time() -> datetime:
+    """Return the local time of PHP, whose zone may differ from the host's."""
+    done = subprocess.run(["php", "-r", "echo date('Y-m-d H:i:s');"], capture_output=True, text=True, check=True)
+    return datetime.fromisoformat(done.stdout)
 
 
 def build(

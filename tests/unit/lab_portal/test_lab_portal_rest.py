@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -334,3 +335,21 @@ def test_known_number_finds_its_contact_however_it_is_written(portal: PortalUnde
     assert (found["CRM_ENTITY_TYPE"], found["CRM_ENTITY_ID"]) == ("CONTACT", contact)
     registered = call(portal, "0034699887766", CRM_CREATE=1)
     assert (registered["CRM_ENTITY_TYPE"], registered["CRM_ENTITY_ID"]) == ("CONTACT", contact)
+
+
+def test_click_to_call_is_told_to_the_application(portal: PortalUnderTest) -> None:
+    client = portal.client("admin")
+    page = client.get("/crm/lead/details/1/").text
+    token = re.search(r'"sessid":"(\w+)"', page)
+    assert token
+    assert 'class="call-start"' in page
+    data = {"sessid": token.group(1), "phone": "+34600111222", "type": "lead", "id": "1"}
+    address = "/bitrix/services/main/ajax.php?action=voximplant.call.start"
+    assert client.post(address, data=data).json()["status"] == "error", "nobody listens"
+    portal.result("event.bind", {"event": "ONEXTERNALCALLSTART", "event_type": "offline"}, app=True)
+    assert client.post(address, data=data).json()["status"] == "success"
+    (event,) = portal.result("event.offline.get", {}, app=True)["events"]
+    assert event["EVENT_DATA"]["PHONE_NUMBER"] == "+34600111222"
+    finish = {"CALL_ID": event["EVENT_DATA"]["CALL_ID"], "USER_ID": 1, "DURATION": 5}
+    finished = portal.result("telephony.externalCall.finish", finish, app=True)
+    assert (finished["INCOMING"], finished["CRM_ENTITY_ID"]) == ("1", 1)

@@ -12,6 +12,15 @@ if (!$USER->IsAuthorized()) {
 if (!CPortalSession::isValidToken()) {
     $fail('The session token is wrong.', 403);
 }
+if (($_GET['action'] ?? '') === 'voximplant.call.start') {
+    try {
+        $told = CVoxExternalCall::start($USER->GetID(), (string)($_POST['phone'] ?? ''), strtoupper((string)($_POST['type'] ?? '')), (int)($_POST['id'] ?? 0));
+    } catch (RestError $e) {
+        $fail($e->getMessage());
+    }
+    $told || $fail('No telephony is connected.');
+    exit(json_encode(['status' => 'success', 'data' => ['message' => null], 'errors' => []]));
+}
 $chat = (int)($_POST['chat'] ?? 0);
 if (!CIMMessage::isMember($chat, $USER->GetID())) {
     $fail('You are not in this chat.', 403);

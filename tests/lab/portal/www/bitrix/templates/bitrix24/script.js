@@ -36,6 +36,12 @@
     link.href = target; link.textContent = p.phoneNumber; card.dataset.callId = p.callId; card.hidden = false;
   };
   handlers['voximplant.hideExternalCall'] = () => { card.hidden = true; };
+  document.querySelectorAll('.call-start').forEach((button) => button.addEventListener('click', async () => {
+    const data = new FormData();
+    data.append('sessid', page.sessid); ['phone', 'type', 'id'].forEach((name) => data.append(name, button.dataset[name]));
+    const answer = await (await fetch('/bitrix/services/main/ajax.php?action=voximplant.call.start', { method: 'POST', body: data })).json();
+    button.dataset.result = answer.status; if (answer.status !== 'success') button.title = answer.errors[0].message;
+  }));
   handlers['im.notify'] = (p) => {
     const list = document.getElementById('notifications');
     if (list) { const item = document.createElement('li'); item.className = 'notification'; item.innerHTML = p.html; list.prepend(item); }

@@ -40,7 +40,8 @@ foreach (array_filter($row, static fn($v) => $v !== null && $v !== '') as $name 
 }
 foreach (CCrm::multi($type, [$id])[$id] ?? [] as $kind => $values) {
     foreach ($values as $v) {
-        echo '<tr><th>', $kind, '<td class="field-', strtolower($kind), '">', h($v['VALUE']), '</tr>';
+        $call = $kind === 'PHONE' ? ' <button class="call-start" type="button" data-phone="' . h($v['VALUE']) . "\" data-type=\"$type\" data-id=\"$id\">Call</button>" : '';
+        echo '<tr><th>', $kind, '<td class="field-', strtolower($kind), '"><span>', h($v['VALUE']), '</span>', $call, '</tr>';
     }
 }
 echo '</table>';

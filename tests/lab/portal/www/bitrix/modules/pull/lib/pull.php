@@ -137,8 +137,9 @@ final class CPushManager
             return $again;
         }
         foreach (DB::rows('SELECT q.*, p.DEVICE_TOKEN FROM b_pull_push_queue q LEFT JOIN b_pull_push p ON p.USER_ID=q.USER_ID ORDER BY q.ID LIMIT ' . (int)CPullOptions::get('push_message_per_hit')) as $row) {
-            if ($row['DEVICE_TOKEN'] !== null) {
-                HttpClient::post(CPullOptions::get('push_service_url') . '?key=' . md5(LICENSE_KEY), ['token' => $row['DEVICE_TOKEN'], 'message' => $row['MESSAGE']]);
+            $address = CPullOptions::get('push_service_url') . '?key=' . md5(LICENSE_KEY);
+            if ($row['DEVICE_TOKEN'] !== null && HttpClient::post($address, ['token' => $row['DEVICE_TOKEN'], 'message' => $row['MESSAGE']]) === null) {
+                break;
             }
             DB::q('DELETE FROM b_pull_push_queue WHERE ID=?', $row['ID']);
         }

@@ -12,12 +12,12 @@ namespace {
         /** @var list<array{string, array}> */
         private static array $calls = [];
 
-        public static function fire(string $name, array $data): void
+        public static function fire(string $name, array $data, ?int $app = null): void
         {
             static $handlers = [];
             $handlers[$name] ??= DB::rows('SELECT e.*, a.ACTIVE FROM b_rest_event e LEFT JOIN b_rest_app a ON a.ID=e.APP_ID WHERE e.EVENT_NAME=?', $name);
             foreach ($handlers[$name] as $row) {
-                if ($row['APP_ID'] !== null && $row['ACTIVE'] !== 'Y') {
+                if (($row['APP_ID'] !== null && $row['ACTIVE'] !== 'Y') || ($app !== null && (int)$row['APP_ID'] !== $app)) {
                     continue;
                 }
                 if ($row['EVENT_HANDLER'] === '') {

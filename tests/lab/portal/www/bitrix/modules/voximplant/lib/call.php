@@ -28,9 +28,26 @@ final class CVoxExternalCall
         return DB::$link->affected_rows > 0 ? [] : self::fail('Could not find line with number ' . ($p['NUMBER'] ?? ''));
     }
 
+    /** Click to call: the call is registered for each application that listens, and told to it. False where none does. */
+    public static function start(int $user, string $phone, string $type, int $entity): bool
+    {
+        $listening = DB::rows("SELECT DISTINCT a.* FROM b_rest_event e JOIN b_rest_app a ON a.ID=e.APP_ID AND a.ACTIVE='Y' WHERE e.EVENT_NAME='ONEXTERNALCALLSTART'");
+        foreach ($listening as $app) {
+            $call = self::open($app, ['USER_ID' => $user, 'PHONE_NUMBER' => $phone, 'TYPE' => 1, 'CRM_ENTITY_TYPE' => $type, 'CRM_ENTITY_ID' => $entity]);
+            CRestEvent::fire('ONEXTERNALCALLSTART', [
+                'PHONE_NUMBER' => $phone, 'PHONE_NUMBER_INTERNATIONAL' => $phone, 'EXTENSION' => '', 'USER_ID' => $user, 'CALL_LIST_ID' => 0, 'LINE_NUMBER' => '', 'IS_MOBILE' => 0,
+                'CRM_ENTITY_TYPE' => $type, 'CRM_ENTITY_ID' => $entity, 'CALL_ID' => $call['CALL_ID']], (int)$app['ID']);
+        }
+        return $listening !== [];
+    }
+
     public static function register(array $p, CRestServer $s): array
     {
-        $app = $s->needApp();
+        return self::open($s->needApp(), $p);
+    }
+
+    private static function open(array $app, array $p): array
+    {
         $user = self::user($p);
         $phone = (string)($p['PHONE_NUMBER'] ?? '') ?: self::fail('PHONE_NUMBER is empty');
         $kind = (int)($p['TYPE'] ?? 0);
