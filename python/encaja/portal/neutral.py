@@ -16,6 +16,7 @@ from .database import Database, quoted
 
 KEYS = {"id", "why", "table", "live", "make", "delete", "options", "needs"}
 SUSPICIOUS = ("password", "secret", "token", "api_key", "apikey", "webhook", "callback_url", "endpoint")
+TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "blob", "mediumblob", "longblob", "varbinary"}
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,9 @@ def unknown_secrets(database: Database, rules: Sequence[Mapping[str, Any]], ackn
     for table, columns in database.columns().items():
         if table in covered:
             continue
-        for column in columns:
+        for column, kind in columns.items():
             full = f"{table}.{column}"
-            if full in acknowledged or not any(word in column.lower() for word in SUSPICIOUS):
+            if full in acknowledged or kind not in TEXTS or not any(word in column.lower() for word in SUSPICIOUS):
                 continue
             filled = f"SELECT COUNT(*) FROM {quoted(table)} WHERE COALESCE({quoted(column)}, '') NOT IN ('', '0')"  # noqa: S608
             if database.count(filled):
