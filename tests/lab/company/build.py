@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -59,6 +59,20 @@ def portal_time() -> datetime:
     return datetime.fromisoformat(done.stdout)
 
 
+PARTS: tuple[Callable[[Context], dict[str, int]], ...] = (
+    people.users,
+    crm.companies,
+    crm.contacts,
+    crm.leads,
+    crm.deals,
+    crm.activities,
+    crm.comments,
+    office.tasks,
+    office.messages,
+    vendor.everything,
+)
+
+
 def build(
     config: Mapping[str, Any],
     docroot: Path,
@@ -78,18 +92,7 @@ def build(
     context = Context(store, config["host"], seed, sizes)
     context.links = links
     counts: dict[str, int] = {}
-    for part in (
-        people.users,
-        crm.companies,
-        crm.contacts,
-        crm.leads,
-        crm.deals,
-        crm.activities,
-        crm.comments,
-        office.tasks,
-        office.messages,
-        vendor.everything,
-    ):
+    for part in PARTS:
         counts.update(part(context))
     store.connection.commit()
     return counts

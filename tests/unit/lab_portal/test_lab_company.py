@@ -1,17 +1,20 @@
 """The company is the same for the same seed, holds together, and hides the cloud's host in valid values."""
 
-# ruff: noqa: S608 - statements of a test, from constants of the test
+# ruff: noqa: ARG002, S608 - the notes take what a store takes; statements are made from constants
 
 from __future__ import annotations
 
 import json
 import random
 import subprocess
-from typing import Any
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from lab.company import store
+from lab.company import build, store
 from unit.lab_portal.standin import SIZES, PortalUnderTest
 
 HOST = "cloud.encaja.test"
@@ -43,6 +46,50 @@ def test_php_reads_back_what_was_serialised() -> None:
         check=True,
     )
     assert json.loads(done.stdout) == values
+
+
+class Notes:
+    """A store that notes what it is given."""
+
+    name = "noted"
+    bucket = None
+
+    def __init__(self, docroot: Path) -> None:
+        self.docroot = docroot
+        self.rows: dict[str, list[Any]] = {}
+
+    def insert(self, table: str, rows: Iterable[Any], verb: str = "INSERT") -> int:
+        self.rows.setdefault(table, []).extend(dict(row) for row in rows)
+        return 0
+
+    def execute(self, sql: str, arguments: tuple[Any, ...] | None = None) -> None:
+        self.rows.setdefault(sql, []).append(arguments)
+
+    def value(self, sql: str) -> int:
+        return 7
+
+    def next_id(self, table: str, column: str = "ID") -> int:
+        return 7
+
+    def file(self, number: int, module: str, name: str, content: bytes, *, cloud: bool = False) -> dict[str, Any]:
+        return {"ID": number, "NAME": name, "FILE_SIZE": len(content)}
+
+
+def noted(docroot: Path, seed: int) -> dict[str, list[Any]]:
+    notes = Notes(docroot)
+    context = build.Context(cast(store.Store, notes), HOST, seed, build.Sizes(**SIZES))
+    context.now = datetime(2026, 3, 1, 12)
+    for part in build.PARTS:
+        part(context)
+    return notes.rows
+
+
+def test_same_seed_makes_the_same_company_and_another_one_another(tmp_path: Path) -> None:
+    once = noted(tmp_path, 3)
+    assert noted(tmp_path, 3) == once
+    other = noted(tmp_path, 4)
+    assert other.keys() == once.keys()
+    assert other["b_crm_lead"] != once["b_crm_lead"]
 
 
 @pytest.mark.integration
@@ -128,8 +175,6 @@ def test_every_serialised_value_is_valid_and_the_host_is_in_many(installed: Port
 @pytest.mark.integration
 def test_second_fill_is_refused(installed: PortalUnderTest) -> None:
     with pytest.raises(SystemExit, match="has users or leads already"):
-        from lab.company.build import Sizes, build
-
         socket = installed.value("SELECT @@socket")
         database = {"host": f"localhost:{socket}", "name": "portal", "login": "root", "password": ""}
-        build({"database": database, "host": HOST}, installed.root, Sizes(leads=1))
+        build.build({"database": database, "host": HOST}, installed.root, build.Sizes(leads=1))
