@@ -31,6 +31,7 @@ BUSY_ERRORS = {"QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT", "OVERLOAD_LIMIT"}
 # What the portal has against the application, not against the one call.
 APPLICATION_ERRORS = {
     "WRONG_AUTH_TYPE",
+    "WRONG_CLIENT",
     "insufficient_scope",
     "INVALID_CREDENTIALS",
     "PORTAL_DELETED",

@@ -296,7 +296,9 @@ class Reporter:
     async def _finished(self, wanted: dict[str, str]) -> dict[str, Any] | None:
         """Return the portal's record of a finished call, or None when there is none or it cannot be asked."""
         try:
-            rows = await self._portal.call("voximplant.statistic.get", {"FILTER": wanted})
+            rows = await self._portal.call(
+                "voximplant.statistic.get", {"FILTER": wanted, "SORT": "ID", "ORDER": "DESC"}
+            )
         except RefusalError as refusal:
             log.warning("cannot ask the portal for finished calls: %s", refusal)
             return None

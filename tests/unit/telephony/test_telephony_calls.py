@@ -44,6 +44,16 @@ def test_a_recorded_call_is_understood(name, direction, rung, speaker, duration,
     assert summary.line.startswith("+3491000000") if direction == "in" else summary.line == ""
 
 
+def test_a_call_started_by_the_exchange_is_the_agents_call_to_outside():
+    """As a click on a number does: first the agent's telephone is called, then the customer's."""
+    happened = stream("click")
+    summary = fold(happened)
+    assert (summary.direction, summary.number, summary.caller, summary.status) == ("out", "+34600999888", 5, "200")
+    assert fold(happened[:3]).number == ""
+    rang_in_vain = [event for event in happened if event.kind not in ("ANSWER", "BRIDGE_ENTER", "BRIDGE_EXIT")]
+    assert (fold(rang_in_vain).number, fold(rang_in_vain).answered) == ("+34600999888", None)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=20)
 @given(data=st.data())
