@@ -25,7 +25,7 @@ from telephony_support import (
 
 from encaja.telephony import recording, report
 from encaja.telephony.events import Event
-from encaja.telephony.portal import Portal
+from encaja.telephony.portal import Portal, UnreachableError
 from encaja.telephony.report import Reporter
 from encaja.telephony.spool import Spool
 
@@ -382,10 +382,7 @@ def test_a_recording_that_never_came_is_said_so(make: Make):
         assert bench.entry(happened[0].linked).report.outcome == "told"
 
 
-def test_a_token_is_renewed_and_kept(make: Make, tmp_path: Path):
-    """The endpoint that renews tokens is the portal's own here."""
-    from encaja.telephony.portal import UnreachableError
-
+def test_a_refused_token_holds_all_calls_until_it_is_right(make: Make, tmp_path: Path):
     happened = stream("missed")
     with make(happened[0]) as (portal, bench):
         portal.tokens = {"another"}
