@@ -62,6 +62,11 @@ def _exists(entry: Entry) -> bool:
     return find_spec(f"encaja.cli.{entry.module}") is not None
 
 
+def available() -> list[str]:
+    """Names of the commands whose modules exist."""
+    return [name for name, entry in COMMANDS.items() if _exists(entry)]
+
+
 def _load(name: str, entry: Entry) -> Any:
     """The real command: a module's whole `app` for a group, else the command of that name that it registers."""
     module = importlib.import_module(f"encaja.cli.{entry.module}")
@@ -84,7 +89,7 @@ class LazyGroup(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of the commands whose modules exist."""
         del ctx
-        return [name for name, entry in COMMANDS.items() if _exists(entry)]
+        return available()
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command: a line for the help, or the real one once it is called."""

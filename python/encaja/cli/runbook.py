@@ -20,6 +20,7 @@ from encaja.runbook.closing import close, expected_seconds, report_json, write_r
 from encaja.runbook.compare import compare_passes
 from encaja.runbook.conductor import WAITING_CODE, Conductor, Options
 from encaja.runbook.journal import EntryKind, GateState, Journal, Pass
+from encaja.runbook.load import RunbookError
 from encaja.runbook.lock import is_held
 from encaja.runbook.move import DEFAULT_PASS, Move, open_move, whoami
 from encaja.runbook.preflight import preflight
@@ -63,7 +64,24 @@ def _move(
         if not equals or not name:
             raise ConfigurationError(f"'{item}' is not NAME=VALUE", "--set", "write for example --set target=test")
         pairs.append((name, value))
-    return open_move(inventories=inventory or (), runbooks=runbook or (), variables=pairs, state=state)
+    move = open_move(inventories=inventory or (), runbooks=runbook or (), variables=pairs, state=state)
+    _check_commands(move)
+    return move
+
+
+def _check_commands(move: Move) -> None:
+    """Refuses a run-book that calls a command of this program that does not exist."""
+    from encaja.cli import available  # noqa: PLC0415 - the package's table, which imports this module by name
+
+    known = available()
+    faults = [
+        f"run-book: step '{step.id}' runs 'encaja {action.command[1]}', which does not exist (see 'encaja --help')"
+        for step in move.runbook
+        for action in (step.action, step.verify)
+        if action and action.command[:1] == ("encaja",) and action.command[1:2] and action.command[1] not in known
+    ]
+    if faults:
+        raise RunbookError(faults)
 
 
 def _pass(journal: Journal, name: str | None) -> Pass:

@@ -91,7 +91,6 @@ class Facts:
     transfers: Sequence[Transfer]
     documents: Mapping[str, Sequence[tuple[str, Document]]]
     bands: Sequence[charts.Band]
-    forecast_from_passes: bool
     differences: Sequence[StepDifference]
     previous: Pass | None
     pass_seconds: Mapping[str, Mapping[str, float]]
@@ -149,7 +148,6 @@ def gather(move: Move, journal: Journal, pass_: Pass, told: Assumptions) -> Fact
         _transfers(journal, attempts),
         _documents(journal, pass_, attempts),
         _bands(runbook.steps, history, actual, told),
-        bool(history),
         compare_passes(runbook, journal, previous, pass_) if previous else [],
         previous,
         _pass_seconds(move, journal, [*earlier[-3:], pass_]) if previous else {},
@@ -217,9 +215,9 @@ def _bands(
     random = np.random.default_rng(0)
     found = []
     for step in steps:
-        if step.kind is Kind.HUMAN or (history and step.id not in history):
+        if step.kind is Kind.HUMAN or step.id not in history:
             continue
-        spread = Spread.of(guess(step, history.get(step.id, ()), told).draw(random, 2000))
+        spread = Spread.of(guess(step, history[step.id], told).draw(random, 2000))
         past = actual.get(step.id)
         found.append(charts.Band(step.id, spread.low, spread.median, spread.high, past[-1].seconds if past else None))
     return [band for band in found if band.median > 0]

@@ -94,6 +94,7 @@ class TerminalDisplay:
         self._places: dict[str, str] = {}
         self._printed = time.monotonic()
         self._width = 0
+        self._todo: dict[str, float] = {}
 
     # The conductor's side
 
@@ -102,6 +103,7 @@ class TerminalDisplay:
         self._language = move.runbook.settings.language
         self._width = max(len(step.id) for step in selected)
         left = [step for step in selected if not states[step.id].done]
+        self._todo = {step.id: self._expected.get(step.id, 0.0) for step in left if step.kind is not Kind.HUMAN}
         self._places = {step.id: f"{number}/{len(selected)}" for number, step in enumerate(selected, 1)}
         summary = f"{len(left)} of {len(selected)} steps to go" if left else "all of its steps are done"
         inventories = ", ".join(path.name for path in move.inventories) or "no inventory"
@@ -126,6 +128,7 @@ class TerminalDisplay:
     def start(self, step: Step, attempt: Attempt) -> None:
         """An attempt starts."""
         self._now = _Now(step, attempt)
+        self._todo.pop(step.id, None)
         if not self._live:
             again = f", attempt {attempt.number}" if attempt.number > 1 else ""
             self._line("▸", "cyan", step, {VERIFY: "verifying", CHECK: "checking"}.get(attempt.part, "started") + again)
@@ -306,6 +309,10 @@ class TerminalDisplay:
                 kind, ""
             )
             body.add_row(f"    {host}", Text(kind, style))
+        ahead = sum(self._todo.values())
+        if ahead:
+            after = f"    then {len(self._todo)} more steps, about {format_span(ahead)} of machine time"
+            return Group(head, body, Text(after, "dim"))
         return Group(head, body)
 
     @staticmethod

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from conductor_project import HEAD, SECRET, Project, all_gone, wait_for
+from conductor_project import SECRET, Project, all_gone, wait_for
 
 from encaja.runbook.journal import Journal, Result
 
@@ -261,7 +262,28 @@ def test_bad_runbook_names_every_fault_on_a_line(make) -> None:
     done = project.encaja("plan")
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 2
-    assert HEAD  # the head alone is sound; both faults are the steps'
+
+
+def test_unknown_command_of_the_program_is_a_fault_of_the_runbook(make) -> None:
+    project = make(step("a", "command: [encaja, fly]"))
+    done = project.encaja("plan")
+    assert done.returncode == 2
+    assert "'encaja fly', which does not exist" in done.stderr
+
+
+def test_full_disk_stops_the_step_cleanly_and_the_next_run_goes_on(make) -> None:
+    project = make(step("a", "command: [sh, -c, 'test -e little || exec yes some more output; echo little']"))
+    limited = f"ulimit -f 2000; exec {' '.join(project.command('run'))}"
+    done = subprocess.run(
+        ["bash", "-c", limited], cwd=project.path, env=project.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert project.survivors() == []
+    (project.path / "little").touch()
+    assert project.encaja("run").returncode == 0
+    assert project.results("a") == [Result.INTERRUPTED, Result.DONE]
 
 
 def test_slow_reader_does_not_hold_ansible_up(tmp_path: Path) -> None:

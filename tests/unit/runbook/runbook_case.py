@@ -16,6 +16,7 @@ from encaja.runbook.move import Move
 PLAYBOOKS = (
     "preflight", "provision", "certificates", "portal", "restore", "settle", "push_pull", "domain", "telephony",
     "clone", "compare", "carry_over", "verify", "backup",
+    "release",
 )  # fmt: skip
 SIZE = 30_000_000_000.0
 MINUTES = {
@@ -30,9 +31,8 @@ MINUTES = {
     "configure-telephony-server": 22.0,
     "test-call": 1.5,
     "test-host": 31.0,
-    "carry-over": 48.0,
     "refresh-preproduction": 29.0,
-    "compare": 1.0,
+    "release": 1.0,
 }
 HOURS = {
     "buy-certificate": 20.0,
@@ -43,6 +43,7 @@ HOURS = {
     "test-in-depth": 5.0,
     "declare-healthy": 0.5,
     "stop-cloud-sales": 0.2,
+    "carry-over": 3.0,
     "sales-start": 0.3,
     "test-in-use": 52.0,
     "approve-performance": 1.0,
@@ -194,7 +195,7 @@ _DOCUMENTS = {
             {"check": "users who cannot log in", "ok": False, "found": "17 of 212 need a new password"},
         ],
     },
-    "compare": {
+    "refresh-preproduction": {
         "kind": "compare",
         "a": "production",
         "b": "preproduction",
@@ -205,7 +206,7 @@ _DOCUMENTS = {
             {"area": "options", "a": 3311, "b": 3311, "same": True},
         ],
     },
-    "carry-over": {
+    "test-call": {
         "kind": "reconcile",
         "since": "2026-11-05T20:00Z",
         "entities": [
