@@ -6,7 +6,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 RELEASE ?= debian13
 
-.PHONY: help setup demo test test-all check lint unit integration molecule e2e bench bench-restore lock clean
+.PHONY: help setup demo test test-all check lint unit integration molecule e2e bench bench-restore docs lock clean
 
 help:  ## show these lines
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -52,6 +52,9 @@ bench: setup  ## ratios against named baselines
 
 bench-restore: setup  ## the restore engine against 'tar' and 'mariadb'
 	pytest -q -s tests/bench/test_restore.py
+
+docs: setup  ## write docs/variables.md anew
+	python -m encaja.preflight.document > docs/variables.md
 
 lock: setup  ## pin the dependencies of pyproject.toml again
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
