@@ -9,7 +9,10 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
+
+import httpx
 
 from encaja.backup.errors import BackupUsageError
 from encaja.backup.naming import VolumeName
@@ -114,3 +117,24 @@ def _add(entries: dict[int, Entry], link: Link, address: str, sha256: str | None
     name = VolumeName.parse(unquote(urlsplit(address).path.rpartition("/")[2]))
     if name and name.archive == link.name.archive:
         entries[name.number] = Entry(address, sha256)
+
+
+def make_link(url: str, count: int | None = None, listing: str | None = None) -> Link:
+    """Make a link of what a person gives.
+
+    Args:
+        url: address of the first volume.
+        count: number of volumes.
+        listing: address or file of a listing.
+    """
+    link = Link(url, count=count)
+    return Link(url, read_listing(_read(listing), link), count) if listing else link
+
+
+def _read(place: str) -> str:
+    try:
+        if place.startswith(("http://", "https://")):
+            return httpx.get(place, follow_redirects=True).raise_for_status().text
+        return Path(place).read_text(encoding="utf-8")
+    except (OSError, httpx.HTTPError) as error:
+        raise BackupUsageError(f"cannot read the listing: {error}", place, "check its address") from error

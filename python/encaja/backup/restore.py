@@ -29,7 +29,7 @@ from encaja.backup.errors import BackupError, BackupUsageError, BadVolume, Targe
 from encaja.backup.fetch import Fetcher
 from encaja.backup.job import RestoreJob
 from encaja.backup.journal import Journal, boot_id, load_journal
-from encaja.backup.links import Link, read_listing
+from encaja.backup.links import make_link
 from encaja.backup.loader import Loaders
 from encaja.backup.proof import check_first_block
 from encaja.backup.spool import Spool
@@ -254,9 +254,7 @@ class Restore:
         self.job.directory.mkdir(parents=True, exist_ok=True)
         header = bytes.fromhex(self._journal.header) if self._journal else b""
         if self.job.url:
-            link = Link(self.job.url, count=self.job.volumes)
-            if self.job.listing:
-                link = Link(self.job.url, read_listing(_read_text(self.job.listing), link), self.job.volumes)
+            link = make_link(self.job.url, self.job.volumes, self.job.listing)
             self._fetcher = Fetcher(
                 link, self.job.directory, self.job.fetch, ahead=_AHEAD if self.job.low_disk else None
             )
@@ -645,17 +643,6 @@ def _data_directory(job: RestoreJob) -> Path | None:
     except pymysql.err.Error as error:
         raise database.explain(error, job.server) from error
     return folder if folder.is_dir() else None
-
-
-def _read_text(place: str) -> str:
-    import httpx  # noqa: PLC0415  (only for a listing at an address)
-
-    try:
-        if place.startswith(("http://", "https://")):
-            return httpx.get(place, follow_redirects=True).raise_for_status().text
-        return Path(place).read_text(encoding="utf-8")
-    except (OSError, httpx.HTTPError) as error:
-        raise BackupUsageError(f"cannot read the listing: {error}", place, "check its address") from error
 
 
 def _sync_tree(tree: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +14,20 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from encaja.backup import archive, naming
+from encaja.backup.crypt import open_header
 from encaja.backup.errors import BackupUsageError
+from encaja.backup.fetch import Fetcher, FetchOptions, FetchProgress
+from encaja.backup.job import read_job
+from encaja.backup.links import make_link
+from encaja.backup.restore import Restore
+from encaja.backup.switch import roll_back
 from encaja.backup.unpack import unpack as unpack_archive
 from encaja.errors import DifferencesFound
 
 app = typer.Typer(no_args_is_help=True, help="Look at, prove, fetch, unpack and restore a backup of the portal.")
 _console = Console()
+
+JOB = Path("/etc/encaja/restore.json")
 
 Place = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the backup, or its first volume.")]
 PasswordFile = Annotated[Path | None, typer.Option(help="File whose first line is the archive's password.")]
@@ -120,3 +129,96 @@ def unpack(
         task = shown.add_task("unpacking", total=sum(path.stat().st_size for path in volumes.volumes.values()))
         done = unpack_archive(volumes, to, password, lambda count: shown.advance(task, count))
     typer.echo(f"{done.files} files, {_size(done.bytes)}, in {to}")
+
+
+@app.command()
+def fetch(  # noqa: PLR0917  (options of a command)
+    url: Annotated[str, typer.Argument(metavar="URL", help="Link to the first volume.")],
+    to: Annotated[Path, typer.Option(help="Folder for the volumes; what is there is used.")],
+    volumes: Annotated[int | None, typer.Option(help="Number of volumes, where the archive does not say.")] = None,
+    listing: Annotated[str | None, typer.Option(help="File or address with a volume a line, and its SHA-256.")] = None,
+    connections: Annotated[int, typer.Option(min=1, max=64, help="Connections at a time.")] = 16,
+    rate: Annotated[float | None, typer.Option(help="Limit in MB/s of all connections together.")] = None,
+    password_file: PasswordFile = None,
+) -> None:
+    """Fetch an archive; every volume is proven on arrival, and a bad one fetched again alone."""
+    link = make_link(url, volumes, listing)
+    options = FetchOptions(connections=connections, rate=rate * 1e6 if rate else None)
+    fetcher = Fetcher(link, to, options)
+    fetcher.prepare()
+    if link.name.encrypted and password_file:
+        open_header(fetcher.first_block, read_password(password_file, needed=True), link.name.archive)
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            fetcher.run()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    with _progress() as shown:
+        task = shown.add_task("fetching")
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(0.5)
+                now = fetcher.progress()
+                shown.update(task, completed=now.done, total=now.total or None, description=_volumes(now))
+        finally:
+            fetcher.stop()
+            thread.join()
+    if failed:
+        raise failed[0]
+    done = fetcher.progress()
+    typer.echo(f"{done.good} volumes, {_size(done.done)}, proven, in {to} ({done.rejected} had to be fetched again)")
+
+
+def _volumes(now: FetchProgress) -> str:
+    bad = f", {now.rejected} bad" if now.rejected else ""
+    return f"{now.good} of {now.count} volumes good{bad}, {now.under_way} under way"
+
+
+@app.command()
+def restore(
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="Job file, as the role restore writes it.")] = JOB,
+) -> None:
+    """Restore the portal on this machine, or go on with it; nothing live is touched before the end."""
+    work = Restore(read_job(job))
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work.run()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    with _console.status("looking") as shown:
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(0.5)
+                shown.update(f"{work.status.phase}: {work.status.message}")
+        except KeyboardInterrupt:
+            work.cancel()
+            thread.join()
+            raise
+    if failed:
+        raise failed[0]
+    report = work.journal.report
+    typer.echo(
+        f"{report['files']} files and {report['rows']} rows in {report['tables']} tables restored to {work.job.tree}"
+    )
+    for warning in report.get("warnings", []):
+        typer.echo(f"warning: {warning}")
+
+
+@app.command()
+def rollback(
+    home: Annotated[Path, typer.Option(help="Folder of the portal, with www and trees.")] = Path("/srv/portal"),
+    work: Annotated[Path, typer.Option(help="Folder of the restore's journals.")] = Path("/var/lib/encaja/restore"),
+) -> None:
+    """Make the tree (and with it the database) that was live before the last switch live again."""
+    done = roll_back(home / "www", work)
+    typer.echo(f"live: {done.after}")

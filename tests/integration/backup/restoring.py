@@ -41,6 +41,7 @@ class Database:
 
     folder: Path
     process: subprocess.Popen | None = None
+    memory_mb: int = 64
 
     @property
     def socket(self) -> Path:
@@ -48,16 +49,16 @@ class Database:
 
     def initialise(self) -> None:
         subprocess.run(
-            ["mariadb-install-db", "--no-defaults", f"--datadir={self.folder / 'data'}", "--auth-root-authentication-method=normal",
-             "--skip-test-db"],
+            ["mariadb-install-db", "--no-defaults", f"--datadir={self.folder / 'data'}", "--skip-test-db",
+             "--auth-root-authentication-method=normal"],
             check=True, capture_output=True,
         )  # fmt: skip
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            ["mariadbd", "--no-defaults", f"--datadir={self.folder / 'data'}", f"--socket={self.socket}", "--skip-networking",
-             "--user=root", "--skip-log-bin", "--innodb-buffer-pool-size=64M", f"--pid-file={self.folder / 'pid'}",
-             f"--tmpdir={self.folder}", "--innodb-flush-method=O_DIRECT_NO_FSYNC"],
+            ["mariadbd", "--no-defaults", f"--datadir={self.folder / 'data'}", f"--socket={self.socket}",
+             "--skip-networking", "--user=root", "--skip-log-bin", f"--innodb-buffer-pool-size={self.memory_mb}M",
+             f"--pid-file={self.folder / 'pid'}", f"--tmpdir={self.folder}", "--innodb-flush-method=O_DIRECT_NO_FSYNC"],
             stdout=subprocess.DEVNULL, stderr=(self.folder / "log").open("ab"),
         )  # fmt: skip
         for _ in range(600):
@@ -141,7 +142,7 @@ def rows(database: Database, name: str) -> dict[str, str]:
             tables = sorted(row[0] for row in cursor.fetchall())
             found = {}
             for table in tables:
-                cursor.execute(f"SELECT * FROM `{table}`")
+                cursor.execute(f"SELECT * FROM `{table}`")  # noqa: S608
                 found[table] = hashlib.sha256(repr(sorted(map(repr, cursor.fetchall()))).encode()).hexdigest()
             return found
     finally:

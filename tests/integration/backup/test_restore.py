@@ -11,7 +11,6 @@ import time
 import zlib
 
 import pytest
-from lab.misbehaving_server import Fault, serving
 from restoring import (
     FIXTURES,
     NAMES,
@@ -32,6 +31,7 @@ from encaja.backup.job import parse_job
 from encaja.backup.journal import load_journal
 from encaja.backup.restore import Restore
 from encaja.portal import php
+from lab.misbehaving_server import Fault, serving
 
 pytestmark = pytest.mark.integration
 
@@ -51,7 +51,9 @@ def assert_restored(home, database, kind="plain"):
 
 
 def assert_settings_are_back(database):
-    assert database.run("SELECT @@GLOBAL.max_allowed_packet, @@GLOBAL.innodb_flush_log_at_trx_commit") == [(16 << 20, 1)]
+    assert database.run("SELECT @@GLOBAL.max_allowed_packet, @@GLOBAL.innodb_flush_log_at_trx_commit") == [
+        (16 << 20, 1)
+    ]
 
 
 def assert_untouched(home, database):
@@ -85,9 +87,9 @@ def test_definitions_of_tables(home, database):
         assert sorted(line.strip(" ,") for line in found[name].split("\n")) == sorted(
             line.strip(" ,") for line in clean.split("\n")
         )
-    assert database.run("SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME='portal_s1'") == [
-        ("utf8mb4_unicode_ci",)
-    ]
+    assert database.run(
+        "SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME='portal_s1'"
+    ) == [("utf8mb4_unicode_ci",)]
 
 
 def test_what_is_written_into_the_tree(home, database):
@@ -135,7 +137,9 @@ def test_over_a_link_with_one_bad_volume_and_resets(kind, home, database):
 
 
 def test_bad_tar_header_without_gzip_is_fetched_again(home, database):
-    with serving(FIXTURES / "uncompressed", [Fault("flip", f"{NAMES['uncompressed']}.7", times=1, at=header_in_last_volume())]) as server:
+    with serving(
+        FIXTURES / "uncompressed", [Fault("flip", f"{NAMES['uncompressed']}.7", times=1, at=header_in_last_volume())]
+    ) as server:
         restore_here(over(server, home, database, "uncompressed"))
         assert server.record.sent[f"{NAMES['uncompressed']}.7"] > 2 * 200_000
     assert_restored(home, database, "uncompressed")
@@ -163,7 +167,9 @@ def test_expired_link_then_a_new_one(home, database):
     assert_settings_are_back(database)
     with serving(FIXTURES / "plain") as server:
         restore_here(over(server, home, database))
-        assert sum(server.record.sent.values()) < sum(p.stat().st_size for p in FIXTURES.joinpath("plain").glob("*.tar.gz*"))
+        assert sum(server.record.sent.values()) < sum(
+            p.stat().st_size for p in FIXTURES.joinpath("plain").glob("*.tar.gz*")
+        )
     assert_restored(home, database)
 
 
@@ -201,9 +207,12 @@ def test_killed_at_random_moments(seed, home, database):
             process = start(file)
             moment = time.monotonic() + delay
             # The moments count from the first sign of life, so that they fall into the work and not into imports.
-            before = (home / "work" / "status.json").stat().st_mtime_ns if (home / "work" / "status.json").exists() else 0
+            before = (
+                (home / "work" / "status.json").stat().st_mtime_ns if (home / "work" / "status.json").exists() else 0
+            )
             while process.poll() is None and not (
-                (home / "work" / "status.json").exists() and (home / "work" / "status.json").stat().st_mtime_ns != before
+                (home / "work" / "status.json").exists()
+                and (home / "work" / "status.json").stat().st_mtime_ns != before
             ):
                 time.sleep(0.01)
                 moment = time.monotonic() + delay
@@ -326,7 +335,7 @@ def tar_of(name: bytes, data: bytes) -> bytes:
         (lambda folder: (folder / "a.tar.gz").write_bytes(gzip_of(b"no tar" * 500)), "not a .tar.gz archive"),
         (lambda folder: (folder / "a.tar").write_bytes(tar_of(b"etc/passwd", b"x")), "no dump at its front"),
         (lambda folder: [(folder / name).write_bytes(b"x") for name in ("a.tar", "b.tar")], "2 archives in one folder"),
-        (lambda folder: None, "no backup here"),
+        (lambda _folder: None, "no backup here"),
     ],
     ids=["not an archive", "not a tar", "foreign tar", "two archives", "nothing"],
 )
