@@ -333,7 +333,7 @@ def mail_program(scene: Scene) -> Finding:
 def fast_download(scene: Scene) -> Finding:
     """Files handed out by the web server instead of PHP."""
     on = scene.portal.option("main", "bx_fast_download", "N") == "Y"
-    return ok("on") if on else people("off: switch main.bx_fast_download on, nginx is prepared for it")
+    return ok("on") if on else found("off, although nginx is prepared for it")
 
 
 def pages(scene: Scene) -> Finding:
@@ -433,7 +433,7 @@ CHECKS: Final[Sequence[Check]] = (
            "name resolution on the portal's host"),
     _check("web-push", ("Push server's door", "Puerta del servidor push"), push_processes, "playbook push_pull"),
     _check("web-fast-download", ("Files by the web server", "Ficheros servidos por el servidor web"), fast_download,
-           "main.bx_fast_download", "note"),
+           "playbook settle (settle_fast_download)", "warning"),
     _check("host-scripts", ("Installers left behind", "Instaladores olvidados"), install_scripts, "delete them"),
     _check("host-cache", ("Cache server", "Servidor de caché"), redis_server, "role cache"),
     _check("host-files", ("Owners and space", "Propietarios y espacio"), temporary_files, "role portal; a larger disk"),

@@ -26,6 +26,7 @@ __all__ = [
     "edit_define",
     "edit_variable",
     "encode",
+    "guard_define",
     "is_serialized",
     "literal",
     "parse_literal",
@@ -577,6 +578,17 @@ def edit_define(text: str, name: str, value: object = REMOVED) -> str:
     """
     line = "" if value is REMOVED else f'define("{name}", {literal(value)});'
     return _edited(text, _defines(text, name), value, value is REMOVED, line)
+
+
+def guard_define(text: str, name: str, value: object, condition: str) -> str:
+    """The text with ``define("NAME", value);`` under an ``if`` with this condition; one that has an ``if`` is kept."""
+    found = _defines(text, name)
+    if not found:
+        return _edited(text, (), value, remove=False, line=f'if ({condition}) define("{name}", {literal(value)});')
+    for statement in reversed(found):
+        if not statement.sole_body:
+            text = f"{text[: statement.start]}if ({condition}) {text[statement.start :]}"
+    return text
 
 
 def edit_variable(text: str, name: str, value: object = REMOVED) -> str:

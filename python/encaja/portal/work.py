@@ -16,6 +16,7 @@ from .serialized import SerializedError, serialize, unserialize
 from .site import Portal
 
 FROST: Final = ("NO_AGENT_CHECK", "DisableEventsCheck")
+OUTSIDE_CRON: Final = '!(defined("CHK_EVENT") && CHK_EVENT === true)'
 WAITING, HELD = "N", "H"
 """``b_event.SUCCESS_EXEC``: the kernel sends ``N``; ``H`` is the kit's own mark and means nothing to the kernel."""
 MAIL_DECISIONS: Final = ("hold", "purge", "release")
@@ -31,12 +32,14 @@ class WorkPolicy:
         mail: what becomes of mail that was waiting in the backup: ``hold``, ``purge`` or ``release``.
         session_minutes: the shortest time without activity after which any group's policy may end a session.
         all_agents_on_cron: whether no agent runs on pages.
+        fast_download: whether the web server hands out files (``X-Accel-Redirect``), which role web prepares.
     """
 
     frozen: bool = True
     mail: str = "hold"
     session_minutes: int = 1440
     all_agents_on_cron: bool = True
+    fast_download: bool = True
 
 
 def plan_work(portal: Portal, policy: WorkPolicy) -> tuple[Plan, dict[str, Any]]:
@@ -46,7 +49,7 @@ def plan_work(portal: Portal, policy: WorkPolicy) -> tuple[Plan, dict[str, Any]]
         The plan, and what has to be noted about this database once it is applied.
     """
     plan = Plan()
-    plan_frost(portal, plan, frozen=policy.frozen)
+    plan_constants(portal, plan, frozen=policy.frozen, cron=policy.all_agents_on_cron)
     _plan_agents(portal, plan, policy)
     notes = _plan_mail(portal, plan, policy.mail)
     _plan_sessions(portal, plan, policy.session_minutes)
@@ -57,11 +60,17 @@ def plan_work(portal: Portal, policy: WorkPolicy) -> tuple[Plan, dict[str, Any]]
     return plan, notes
 
 
-def plan_frost(portal: Portal, plan: Plan, *, frozen: bool) -> None:
-    """Set or remove the freeze switches; the file's other constants stay."""
+def plan_constants(portal: Portal, plan: Plan, *, frozen: bool, cron: bool) -> None:
+    """Set or remove the freeze switches, and say how cron and pages share the agents; other constants stay.
+
+    With ``BX_CRONTAB_SUPPORT`` the kernel runs only non-periodic agents on cron and the rest on pages. Defined
+    everywhere but in the cron script (which defines ``CHK_EVENT``), it keeps pages free and lets cron run them all.
+    """
     after = portal.dbconn
     for name in FROST:
         after = php.edit_define(after, name, True) if frozen else php.edit_define(after, name)
+    if cron:
+        after = php.guard_define(after, "BX_CRONTAB_SUPPORT", True, OUTSIDE_CRON)
     portal.set_dbconn(plan, after)
 
 
@@ -71,9 +80,9 @@ def is_frozen(portal: Portal) -> bool:
 
 
 def _plan_agents(portal: Portal, plan: Plan, policy: WorkPolicy) -> None:
-    # BX_CRONTAB_SUPPORT (role portal) sends the other agents to cron; these two stop the rest from running on pages.
     portal.set_option(plan, "main", "agents_use_crontab", "N")
     portal.set_option(plan, "main", "check_agents", "N" if policy.all_agents_on_cron else "Y")
+    portal.set_option(plan, "main", "bx_fast_download", "Y" if policy.fast_download else "N")
     if portal.option("main", "dump_auto_enable_auto", "0") not in {"", "0"}:
         portal.set_option(plan, "main", "dump_auto_enable_auto", "0")
     if policy.frozen:  # agents that were running when the backup was made; in a frozen portal none can be

@@ -134,7 +134,7 @@ def test_differences_show_no_secrets(portal: Portal) -> None:
     plan = cloud.plan_cloud(portal, cloud.CloudPolicy("BOX-LICENCE-1"))
     plan.extend(pull.plan_pull(portal, pull.PullPolicy("push-key-1")))
     plan.extend(domain.plan_domain(portal, POLICY)[0])
-    work.plan_frost(portal, plan, frozen=True)
+    work.plan_constants(portal, plan, frozen=True, cron=True)
     shown = json.dumps(plan.diff())
     for secret in ("BOX-LICENCE-1", "push-key-1", "cloud-secret", "source-crypto-key", "cloud-key", "dbconn-password"):
         assert secret not in shown
@@ -234,6 +234,7 @@ def test_waiting_mail_is_held_and_new_mail_is_not(portal: Portal, tmp_path: Path
     after = again(portal)
     assert work.mail_counts(after) == {"waiting": 0, "held": 3, "mailboxes": 0}
     assert work.is_frozen(after)
+    assert 'if (!(defined("CHK_EVENT") && CHK_EVENT === true)) define("BX_CRONTAB_SUPPORT", true);' in after.dbconn
     assert not work.strict_groups(after, 1440)
     assert unserialize(after.database.value("SELECT SECURITY_POLICY FROM b_group WHERE ID=1")) == {
         "SESSION_TIMEOUT": 1440, "SESSION_IP_MASK": "0.0.0.0", "MAX_STORE_NUM": 10,

@@ -138,6 +138,17 @@ def test_removed_body_of_an_if_does_not_let_it_swallow_the_next_statement() -> N
     assert 'CHK_EVENT===true))\n\t;\ndefine("BX_UTF"' in edited
 
 
+def test_guarded_define_keeps_its_condition_and_gets_one_when_it_has_none() -> None:
+    assert php.guard_define(DBCONN, "BX_CRONTAB_SUPPORT", True, "X") == DBCONN
+    guarded = php.guard_define(DBCONN, "BX_UTF", True, "!defined('X')")
+    assert "if (!defined('X')) define(\"BX_UTF\", true); /*" in guarded
+    assert php.guard_define(guarded, "BX_UTF", True, "!defined('X')") == guarded
+    assert php.edit_define(guarded, "BX_UTF", True) == guarded
+    added = php.guard_define("<?php\n$a = 1;\n", "NEW", True, "X")
+    assert added == '<?php\nif (X) define("NEW", true);\n$a = 1;\n'
+    assert php.guard_define(added, "NEW", True, "X") == added
+
+
 def test_comments_are_no_code() -> None:
     assert php.read_define(DBCONN, "DEAD") is None
     assert php.read_define(DBCONN, "NO_AGENT_CHECK") is None

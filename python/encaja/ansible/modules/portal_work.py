@@ -29,6 +29,10 @@ options:
     description: Whether no agent runs on pages.
     type: bool
     default: true
+  fast_download:
+    description: Whether the web server hands out files instead of PHP; the web role prepares it.
+    type: bool
+    default: true
   root:
     description: The portal's document root.
     type: path
@@ -83,7 +87,9 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
     wanted = module.params
     portal = open_portal(module)
     frozen = not portal.state().get("released", False) if wanted["frozen"] == "keep" else wanted["frozen"] == "yes"
-    policy = work.WorkPolicy(frozen, wanted["mail"], wanted["session_minutes"], wanted["all_agents_on_cron"])
+    policy = work.WorkPolicy(
+        frozen, wanted["mail"], wanted["session_minutes"], wanted["all_agents_on_cron"], wanted["fast_download"]
+    )
     planned, notes = work.plan_work(portal, policy)
     if wanted["frozen"] != "keep":
         notes["released"] = not frozen
@@ -95,6 +101,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "mail": {"type": "str", "choices": ["hold", "purge", "release"], "default": "hold"},
     "session_minutes": {"type": "int", "default": 1440},
     "all_agents_on_cron": {"type": "bool", "default": True},
+    "fast_download": {"type": "bool", "default": True},
     **PORTAL_ARGUMENTS,
 }
 
