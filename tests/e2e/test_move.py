@@ -1,0 +1,129 @@
+"""What holds after the whole move: the portal, the call, the copy, the journal."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from e2e.conftest import ROOT, Lab
+
+
+def changed(output: str) -> dict[str, int]:
+    """Host to the number of changes, from Ansible's recap."""
+    return {host: int(count) for host, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)}
+
+
+def test_every_step_is_done(moved: Lab) -> None:
+    shown = subprocess.run(["encaja", "journal", "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    events = json.loads(shown.stdout)
+    assert events, "the journal is empty"
+    again = subprocess.run(
+        ["encaja", "run", "-i", str(moved.inventory), "--by", "test", "--yes"],
+        cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_the_portal_has_what_the_cloud_had(moved: Lab) -> None:
+    count = "mariadb -N -e 'SELECT COUNT(*) FROM {0}.b_crm_lead WHERE ID <= (SELECT MAX(ID) FROM {0}.b_crm_lead)'"
+    cloud = int(moved.shell("cloud", count.format("portal")))
+    database = moved.shell("production", "mariadb -N -e 'SHOW DATABASES LIKE \"portal\\_%\"'")
+    box = int(moved.shell("production", count.format(database)))
+    assert cloud >= 2000
+    assert box >= cloud
+
+
+def test_a_volume_was_bad_and_fetched_again(moved: Lab) -> None:
+    status = json.loads(moved.shell("production", "cat /var/lib/encaja/restore/status.json"))
+    assert status["error"] is None
+    asked = moved.shell("cloud", "cat /opt/lab/faults.json")
+    assert "flip" in asked
+
+
+def test_the_call_became_a_lead_with_a_recording(moved: Lab) -> None:
+    database = moved.shell("production", "mariadb -N -e 'SHOW DATABASES LIKE \"portal\\_%\"'")
+    calls = moved.shell(
+        "production",
+        f'mariadb -N {database} -e "SELECT COUNT(*) FROM b_voximplant_statistic WHERE CALL_RECORD_ID > 0"',
+    )
+    assert int(calls) >= 1
+
+
+def test_the_site_changes_nothing_the_second_time(moved: Lab) -> None:
+    done = moved.play("site.yml", "--limit", "production:telephony")
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert set(changed(done.stdout).values()) == {0}, done.stdout[-4000:]
+
+
+def test_check_mode_on_converged_hosts(moved: Lab) -> None:
+    done = moved.play("site.yml", "--limit", "production:telephony", "--check", "--diff")
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert set(changed(done.stdout).values()) == {0}, done.stdout[-4000:]
+
+
+class TestCopy:
+    """Pre-production after the copy."""
+
+    def test_nothing_goes_out(self, moved: Lab) -> None:
+        for target in ("10.89.80.10 25", "10.89.80.11 443", "10.89.80.10 5060"):
+            reached = moved.shell(
+                "preproduction",
+                f"timeout 5 bash -c 'exec 3<>/dev/tcp/{target.replace(' ', '/')}' && echo reached || true",
+            )
+            assert reached == ""
+
+    def test_it_serves_its_page_with_the_banner(self, moved: Lab) -> None:
+        page = moved.shell(
+            "cloud",
+            "curl -sk --resolve preproduction.encaja.test:443:10.89.80.12 https://preproduction.encaja.test/auth/",
+        )
+        assert "copy of production" in page
+
+    def test_agents_and_mail_are_off(self, moved: Lab) -> None:
+        assert moved.shell("preproduction", "systemctl is-enabled encaja-portal-cron.timer || true") == "masked"
+        database = moved.shell("preproduction", "mariadb -N -e 'SHOW DATABASES LIKE \"portal\\_%\"'")
+        live = moved.shell(
+            "preproduction", f"mariadb -N {database} -e \"SELECT COUNT(*) FROM b_agent WHERE ACTIVE <> 'N'\""
+        )
+        assert live == "0"
+
+    def test_the_key_of_the_copy_is_gone(self, moved: Lab) -> None:
+        assert moved.shell("production", "grep -c clone-source /root/.ssh/authorized_keys || true") == "0"
+        assert moved.shell("preproduction", "ls /var/lib/encaja/clone/key 2>/dev/null || true") == ""
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["-e", "clone_source=preproduction", "-e", "clone_target=production", "-e", "clone_confirm=production"],
+            ["-e", "clone_source=production", "-e", "clone_target=preproduction"],
+        ],
+    )
+    def test_the_wrong_way_is_refused(self, moved: Lab, arguments: list[str]) -> None:
+        done = moved.play("playbooks/clone.yml", *arguments)
+        assert done.returncode != 0
+        assert "production is never a target" in done.stdout or "clone_confirm=preproduction" in done.stdout
+        assert moved.shell("production", "test -e /etc/encaja/dark && echo dark || true") == ""
+
+
+def test_no_secret_is_written_down(moved: Lab) -> None:
+    """Journal, logs and report hold none of the lab's secrets, nor does the journal of any host."""
+    secrets = [value for name, value in moved.workspace.secrets().items() if name != "encaja_licence_key"]
+    folder = ROOT / ".encaja"
+    for path in folder.rglob("*"):
+        if path.is_file() and "lab" not in path.relative_to(folder).parts[:1]:
+            text = path.read_bytes()
+            for secret in secrets:
+                assert secret.encode() not in text, f"a secret is in {path.relative_to(ROOT)}"
+    for host in ("production", "preproduction", "telephony"):
+        journal = moved.shell(host, "journalctl -q --no-pager -o cat")
+        for secret in secrets:
+            assert secret not in journal, f"a secret is in the journal of {host}"
+
+
+def test_the_report_opens_without_a_network(moved: Lab) -> None:
+    report = (ROOT / ".encaja" / "report.html").read_text()
+    assert "<svg" in report or "data:image/" in report
+    assert not re.search(r'(?:src|href)="https?://[^"]+\.(?:js|css|png|svg|woff2?)"', report)
