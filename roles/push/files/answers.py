@@ -14,7 +14,7 @@ import sys
 WRONG_CHANNEL = 4010
 
 
-def close_code(host, port, channel):
+def close_code(host: str, port: int, channel: str) -> int | None:
     """The code with which the server closes the WebSocket; None while it stays open."""
     with socket.create_connection((host, port), timeout=10) as stream:
         key = base64.b64encode(os.urandom(16)).decode()
@@ -46,7 +46,7 @@ def close_code(host, port, channel):
         return int.from_bytes(rest[2:4], "big") if rest[0] & 0x0F == 8 else None
 
 
-def fault_of(path):
+def fault_of(path: str) -> str:
     """What is wrong with the process that this file configures; empty when nothing is."""
     with open(path) as file:
         config = json.load(file)

@@ -197,7 +197,7 @@ def _rows(connection: pymysql.Connection[Any], table: str) -> Iterator[bytes]:
     columns = [(str(row[0]), str(row[1])) for row in described]
     order = _order([(str(row[0]), str(row[1])) for row in described if row[3] == "PRI"])
     # CAST … AS BINARY keeps the driver from decoding every row only for it to be encoded again.
-    query = f"SELECT CAST({row_expression(columns)} AS BINARY) FROM {identifier(table)}{order}"  # noqa: S608 - names from the server
+    query = f"SELECT CAST({row_expression(columns)} AS BINARY) FROM {identifier(table)}{order}"
     with connection.cursor(SSCursor) as cursor:
         cursor.execute(query)
         for row in cursor.fetchall_unbuffered():

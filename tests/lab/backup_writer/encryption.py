@@ -33,7 +33,7 @@ def encryptor(password: bytes, cipher: str = "aes-256-ecb") -> Encrypt:
     algorithm = algorithms.AES(key) if cipher == "aes-256-ecb" else _blowfish(key)
 
     def encrypt(data: bytes) -> bytes:
-        context = Cipher(algorithm, modes.ECB()).encryptor()  # noqa: S305 - the vendor's format is ECB
+        context = Cipher(algorithm, modes.ECB()).encryptor()
         return context.update(data) + context.finalize()
 
     return encrypt
@@ -52,4 +52,4 @@ def _blowfish(key: bytes) -> BlockCipherAlgorithm:
         from cryptography.hazmat.decrepit.ciphers.algorithms import Blowfish
     except ImportError:
         from cryptography.hazmat.primitives.ciphers.algorithms import Blowfish
-    return Blowfish(key)  # noqa: S304 - one of the vendor's two ciphers
+    return Blowfish(key)

@@ -56,7 +56,7 @@ def stream(archive: list[Volume]) -> bytes:
 
 def decrypted(data: bytes) -> bytes:
     key = hashlib.md5(PASSWORD, usedforsecurity=False).hexdigest().encode()
-    context = Cipher(algorithms.AES(key), modes.ECB()).decryptor()  # noqa: S305 - the vendor's format
+    context = Cipher(algorithms.AES(key), modes.ECB()).decryptor()
     return context.update(data) + context.finalize()
 
 

@@ -76,8 +76,8 @@ def send(sink: SimpleNamespace, mail: EmailMessage) -> None:
 
 
 def get(sink: SimpleNamespace, path: str, method: str = "GET") -> str:
-    request = urllib.request.Request(sink.http + path, method=method)  # noqa: S310
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+    request = urllib.request.Request(sink.http + path, method=method)
+    with urllib.request.urlopen(request, timeout=10) as answer:
         return str(answer.read().decode())
 
 
