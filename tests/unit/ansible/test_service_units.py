@@ -71,6 +71,7 @@ def test_a_unit_that_is_written_wrongly_is_refused(unit: object, fault: str) -> 
             ["disable", "stop", "mask"],
         ),
         ({"name": "a.service", "masked": True}, MASKED, []),
+        ({"name": "a.service", "enabled": True, "state": "started"}, MASKED, []),
         (
             {"name": "a.service", "masked": False, "enabled": True, "state": "started"},
             MASKED,

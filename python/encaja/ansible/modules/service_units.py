@@ -116,6 +116,8 @@ def plan(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
     """Name the verbs of systemctl that bring one unit from its present state to the wanted one."""
     verbs = []
     is_masked = now["LoadState"] == "masked"
+    if is_masked and unit["masked"] is not False:
+        return []  # somebody keeps it off on purpose, as on a copy that is dark
     if unit["masked"] is False and is_masked:
         verbs.append("unmask")
     if unit["enabled"] is True and now["UnitFileState"] in ("disabled", "", "masked"):
