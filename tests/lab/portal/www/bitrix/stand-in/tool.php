@@ -11,7 +11,7 @@ require dirname(__DIR__) . '/modules/main/include.php';
 const USAGE = <<<'TXT'
 usage: php bitrix/stand-in/tool.php COMMAND
   webhook --user ID --title T [--scope crm,task,user,im,disk,telephony] [--password P]   prints ID/PASSWORD of the address /rest/ID/PASSWORD/
-  app --code C [--scope ...] [--token T] [--handler URL]                                 a local application; prints its token
+  app --code C [--scope ...] [--token T] [--handler URL]                                 a local application; prints its token (--token - reads it)
   option get MODULE NAME | set MODULE NAME VALUE | delete MODULE [NAME]
   reindex [--seconds N]      purge      agents      mails      check      password USER_ID (reads the word from stdin)
 TXT;
@@ -41,7 +41,7 @@ switch ($command) {
         $client = 'local.' . substr(md5($code), 0, 14);
         $token = DB::val('SELECT APPLICATION_TOKEN FROM b_rest_app WHERE CLIENT_ID=?', $client);
         if ($token === null) {
-            $token = $named['token'] ?? bin2hex(random_bytes(16));
+            $token = ($named['token'] ?? '') === '-' ? trim((string)stream_get_contents(STDIN)) : $named['token'] ?? bin2hex(random_bytes(16));
             DB::insert('b_rest_app', ['CLIENT_ID' => $client, 'CODE' => $code, 'APP_NAME' => $code, 'INSTALLED' => 'Y', 'URL' => $named['handler'] ?? '', 'SCOPE' => $scopes, 'STATUS' => 'L', 'CLIENT_SECRET' => bin2hex(random_bytes(20)), 'APPLICATION_TOKEN' => $token]);
         }
         echo "$token\n";
