@@ -31,13 +31,15 @@ lint: setup  ## ruff, mypy, yamllint, ansible-lint with the production profile
 unit: setup  ## tests that need nothing but Python
 	pytest -q -n 2 tests/unit
 
-integration: setup  ## tests against services of this machine, started by the tests themselves
+integration: setup  ## tests against MariaDB, Redis, PHP and Node, started by the tests themselves
+	tools/test-packages
 	pytest -q tests/integration
 
 molecule: setup  ## every role on $(RELEASE): check, converge, idempotence, check, verify
 	tools/molecule $(RELEASE)
 
 e2e: setup  ## the whole estate in the lab
+	tools/test-packages
 	pytest -q tests/e2e
 
 test: setup lint unit integration molecule e2e  ## every test, roles on Debian 13
