@@ -11,7 +11,7 @@ require dirname(__DIR__) . '/modules/main/include.php';
 const USAGE = <<<'TXT'
 usage: php bitrix/stand-in/tool.php COMMAND
   webhook --user ID --title T [--scope crm,task,user,im,disk,telephony] [--password P]   prints ID/PASSWORD of the address /rest/ID/PASSWORD/
-  app --code C [--scope ...] [--token T] [--handler URL]                                 a local application; prints its token (--token - reads it)
+  app --code C [--scope ...] [--token T] [--handler URL]                                 a local application; prints its token; `-` for a secret reads it
   option get MODULE NAME | set MODULE NAME VALUE | delete MODULE [NAME]
   reindex [--seconds N]      purge      agents      mails      check      password USER_ID (reads the word from stdin)
 TXT;
@@ -25,11 +25,17 @@ while (($a = array_shift($arguments)) !== null) {
         $plain[] = $a;
     }
 }
+/** A secret as given, read from standard input for `-`, or made up. */
+$given = static fn(string $name, int $bytes): string => match ($named[$name] ?? '') {
+    '-' => trim((string)stream_get_contents(STDIN)),
+    '' => bin2hex(random_bytes($bytes)),
+    default => $named[$name],
+};
 $scopes = $named['scope'] ?? 'crm,task,tasks,user,im,disk,telephony';
 switch ($command) {
     case 'webhook':
         $user = (int)($named['user'] ?? 1);
-        $password = $named['password'] ?? bin2hex(random_bytes(8));
+        $password = $given('password', 8);
         if (!DB::val('SELECT 1 FROM b_rest_ap WHERE USER_ID=? AND PASSWORD=?', $user, $password)) {
             $id = DB::insert('b_rest_ap', ['USER_ID' => $user, 'PASSWORD' => $password, 'TITLE' => $named['title'] ?? 'Webhook', 'DATE_CREATE' => now()]);
             DB::bulk('b_rest_ap_permission', 'PASSWORD_ID, PERM', array_map(static fn($p) => [$id, trim($p)], explode(',', $scopes)));
@@ -41,7 +47,7 @@ switch ($command) {
         $client = 'local.' . substr(md5($code), 0, 14);
         $token = DB::val('SELECT APPLICATION_TOKEN FROM b_rest_app WHERE CLIENT_ID=?', $client);
         if ($token === null) {
-            $token = ($named['token'] ?? '') === '-' ? trim((string)stream_get_contents(STDIN)) : $named['token'] ?? bin2hex(random_bytes(16));
+            $token = $given('token', 16);
             DB::insert('b_rest_app', ['CLIENT_ID' => $client, 'CODE' => $code, 'APP_NAME' => $code, 'INSTALLED' => 'Y', 'URL' => $named['handler'] ?? '', 'SCOPE' => $scopes, 'STATUS' => 'L', 'CLIENT_SECRET' => bin2hex(random_bytes(20)), 'APPLICATION_TOKEN' => $token]);
         }
         echo "$token\n";
