@@ -143,6 +143,12 @@ class Loaders:
 
     def create_views(self) -> None:
         """Make the views, in rounds, because one may need another; those that cannot be made are reported."""
+        try:
+            self._create_views()
+        finally:
+            self._disconnect()
+
+    def _create_views(self) -> None:
         waiting = [table for table in self._spool.tables if table.view and table.name not in self._spool.loaded]
         connection = self._connection()
         while waiting:

@@ -253,6 +253,7 @@ class Restore:
         """Find the archive, by link or in its folder, and check its head and password before anything else."""
         self.job.directory.mkdir(parents=True, exist_ok=True)
         header = bytes.fromhex(self._journal.header) if self._journal else b""
+        point = self._journal.resume_point() if self._journal else None
         if self.job.url:
             link = make_link(self.job.url, self.job.volumes, self.job.listing)
             self._fetcher = Fetcher(
@@ -261,15 +262,14 @@ class Restore:
             self._fetcher.prepare()
             self._count = self._fetcher.count
             block, name = self._fetcher.first_block, self._fetcher.name
+        elif point is not None and self._journal:
+            name = volume_name(self._journal.archive)
+            block, self._count = header, int(point["count"])
         else:
             self._volumes = naming.find_volumes(self.job.directory)
             name = self._volumes.first
-            checkpoint = self._journal.resume_point() if self._journal else None
-            if checkpoint and self.job.low_disk:
-                self._count = int(checkpoint["count"])
-            else:
-                self._count = require_complete(self._volumes)
-            block = header or first_block(name, self._volumes.path(0))
+            self._count = require_complete(self._volumes)
+            block = first_block(name, self._volumes.path(0))
             check_first_block(name, block, str(self._volumes.path(0)))
         stream = ArchiveStream(name, self.job.password)
         if name.encrypted:
@@ -410,7 +410,7 @@ class Restore:
             if number == self._count - 1:
                 self._last_byte = self._last_byte or time.monotonic()
             return path
-        path = self.job.directory / str(naming.VolumeName.parse(self.journal.archive).volume(number))  # type: ignore[union-attr]
+        path = self.job.directory / str(volume_name(self.journal.archive).volume(number))
         if not path.is_file():
             raise BackupError("the volume is missing", str(path), "lay it there and run the same command again")
         return path
@@ -615,6 +615,14 @@ def put_back_settings(journal: Journal, job: RestoreJob) -> None:
         return  # a server that is away comes back with its own settings
     journal.settings = None
     journal.save()
+
+
+def volume_name(archive: str) -> naming.VolumeName:
+    """The parsed name of an archive that a journal speaks of."""
+    name = naming.VolumeName.parse(archive)
+    if name is None:
+        raise BackupError(f"the journal speaks of {archive!r}", "", "delete the work folder and restore again")
+    return name
 
 
 def owner_of(job: RestoreJob) -> tuple[int, int] | None:

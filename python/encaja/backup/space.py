@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +93,13 @@ def check_space(wanted: list[Need]) -> None:
 
 def unpack_prefix(data: bytes, *, compressed: bool, decryptor: crypt.Decryptor | None) -> bytes:
     """The first tar bytes of an archive, from the first stored bytes of its first volume."""
-    plain = b"".join(gzips.GzipDecoder().feed(data)) if compressed else data
+    plain = b""
+    if not compressed:
+        plain = data
+    else:
+        with suppress(zlib.error):  # a damaged head is found when its volume is proven
+            for piece in gzips.GzipDecoder().feed(data):
+                plain += piece
     if decryptor is None:
         return plain
     body = plain[crypt.HEADER_LENGTH :]

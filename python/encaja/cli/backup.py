@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -15,9 +16,10 @@ from rich.table import Table
 
 from encaja.backup import archive, naming
 from encaja.backup.crypt import open_header
+from encaja.backup.database import Server
 from encaja.backup.errors import BackupUsageError
 from encaja.backup.fetch import Fetcher, FetchOptions, FetchProgress
-from encaja.backup.job import read_job
+from encaja.backup.job import RestoreJob, read_job
 from encaja.backup.links import make_link
 from encaja.backup.restore import Restore
 from encaja.backup.switch import roll_back
@@ -180,11 +182,47 @@ def _volumes(now: FetchProgress) -> str:
 
 
 @app.command()
-def restore(
-    job: Annotated[Path, typer.Argument(metavar="JOB", help="Job file, as the role restore writes it.")] = JOB,
+def restore(  # noqa: PLR0917  (options of a command)
+    source: Annotated[str | None, typer.Argument(metavar="[URL|DIR]", help="Link or folder; without it --job.")] = None,
+    job: Annotated[Path, typer.Option(help="Job file, as the role restore writes it.")] = JOB,
+    home: Annotated[Path, typer.Option(help="Folder of the portal, with www and trees.")] = Path("/srv/portal"),
+    volumes_in: Annotated[Path, typer.Option(help="Folder for fetched volumes.")] = Path("/srv/portal/backup"),
+    stamp: Annotated[str, typer.Option(help="Names the restore, its tree and its database.")] = "",
+    database_user: Annotated[str, typer.Option(help="User of the new database.")] = "portal",
+    database_password_file: Annotated[Path | None, typer.Option(help="File with its password.")] = None,
+    database_socket: Annotated[str, typer.Option(help="Local socket of the server.")] = "/run/mysqld/mysqld.sock",
+    domain: Annotated[str | None, typer.Option(help="The portal's host name.")] = None,
+    owner: Annotated[str | None, typer.Option(help="User of the tree.")] = "www-data",
+    low_disk: Annotated[bool, typer.Option("--low-disk", help="Delete volumes once consumed.")] = False,
+    password_file: PasswordFile = None,
 ) -> None:
     """Restore the portal on this machine, or go on with it; nothing live is touched before the end."""
-    work = Restore(read_job(job))
+    if source is None:
+        work = Restore(read_job(job))
+    else:
+        found = re.search("[0-9]{8}_[0-9]{6}", source)
+        stamp = stamp or (found[0] if found else "restored")
+        linked = source.startswith(("http://", "https://"))
+        work = Restore(
+            RestoreJob(
+                stamp=stamp,
+                url=source if linked else None,
+                directory=volumes_in if linked else Path(source),
+                password=read_password(password_file, needed=".enc" in source),
+                home=home,
+                work=Path("/var/lib/encaja/restore"),
+                server=Server(
+                    name=f"portal_{re.sub('[^0-9A-Za-z]', '_', stamp)}",
+                    user=database_user,
+                    password=read_password(database_password_file, needed=False) or "",
+                    socket=database_socket,
+                    admin_user="root",
+                ),
+                domain=domain,
+                owner=owner,
+                low_disk=low_disk,
+            )
+        )
     failed: list[BaseException] = []
 
     def run() -> None:

@@ -141,7 +141,7 @@ def test_blowfish(tmp_path):
 
     clear = (b"1" * 32).ljust(100, b"\0") + crypt.SIGNATURE.ljust(90, b"\0") + b"1.1".ljust(10, b"\0") + bytes(56)
     body = tar_entry(b"a/b.txt", b"text" * 1000)
-    encryptor = Cipher(Blowfish(crypt.archive_key("old")), modes.ECB()).encryptor()  # noqa: S305
+    encryptor = Cipher(Blowfish(crypt.archive_key("old")), modes.ECB()).encryptor()
     (tmp_path / "x.enc").write_bytes(clear + encryptor.update(clear + body))
     volumes = naming.find_volumes(tmp_path)
     assert archive.verify(volumes, "old").good
