@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,20 @@ def expected_seconds(move: Move, journal: Journal) -> dict[str, float]:
     return expected
 
 
-def close(move: Move, journal: Journal, pass_: Pass, console: Console, addresses: Sequence[tuple[str, str]]) -> None:
-    """Prints how the pass stands; once it is complete, writes the report and says where everything is."""
+def close(
+    move: Move, journal: Journal, pass_: Pass, console: Console, addresses: Callable[[], Sequence[tuple[str, str]]]
+) -> None:
+    """Prints how the pass stands; once it is complete, writes the report and says where everything is.
+
+    `addresses` gives the portals' names and addresses; it is asked only then, for it may have to read the inventory.
+    """
     language = move.runbook.settings.language
     states = read_states(move, journal, pass_)
     console.print(tables.status_table(move.runbook, states, language))
     if any(state.state is not State.DONE for state in states.values()):
         return
-    shown = [(address.title.get(language), address.url) for address in move.runbook.settings.addresses] or list(
-        addresses
-    )
+    settings = move.runbook.settings
+    shown = [(address.title.get(language), address.url) for address in settings.addresses] or addresses()
     for name, url in shown:
         console.print(f"  [bold]{name:<16}[/bold] [blue]{url}[/blue]", soft_wrap=True)
     path = write_report(move, journal, pass_, language, None)
