@@ -374,13 +374,16 @@ final class CRestOther
         $parts = ['1=1'];
         foreach ((array)($p['FILTER'] ?? $p['filter'] ?? []) as $key => $value) {
             preg_match('/^([!<>=%@?]*)(.*)$/', (string)$key, $m);
-            if (in_array($m[2], ['ID', 'CALL_ID', 'PHONE_NUMBER', 'CALL_START_DATE', 'CRM_ACTIVITY_ID', 'CALL_FAILED_CODE', 'PORTAL_USER_ID'], true)) {
+            if (in_array($m[2], ['ID', 'CALL_ID', 'EXTERNAL_CALL_ID', 'PHONE_NUMBER', 'CALL_START_DATE', 'CRM_ACTIVITY_ID', 'CALL_FAILED_CODE', 'PORTAL_USER_ID'], true)) {
                 $parts[] = sql_condition($m[2], $m[1], $m[2] === 'CALL_START_DATE' ? CCrm::store($value, 'datetime') : $value);
             }
         }
         $where = implode(' AND ', $parts);
         $start = RestPage::start($p);
-        $rows = DB::rows("SELECT ID, PORTAL_USER_ID, PORTAL_NUMBER, PHONE_NUMBER, CALL_ID, EXTERNAL_CALL_ID, INCOMING CALL_TYPE, CALL_DURATION, CALL_START_DATE, CALL_FAILED_CODE, CALL_FAILED_REASON, CALL_RECORD_ID RECORD_FILE_ID, CRM_ENTITY_TYPE, CRM_ENTITY_ID, CRM_ACTIVITY_ID FROM b_voximplant_statistic WHERE $where ORDER BY ID LIMIT " . max(0, $start) . ', ' . RestPage::SIZE);
+        $sort = (string)($p['SORT'] ?? $p['sort'] ?? 'ID');
+        $sort = in_array($sort, ['ID', 'CALL_START_DATE', 'CALL_DURATION', 'PHONE_NUMBER'], true) ? $sort : 'ID';
+        $sort .= strtoupper((string)($p['ORDER'] ?? $p['order'] ?? 'ASC')) === 'DESC' ? ' DESC' : ' ASC';
+        $rows = DB::rows("SELECT ID, PORTAL_USER_ID, PORTAL_NUMBER, PHONE_NUMBER, CALL_ID, EXTERNAL_CALL_ID, INCOMING CALL_TYPE, CALL_DURATION, CALL_START_DATE, CALL_FAILED_CODE, CALL_FAILED_REASON, CALL_RECORD_ID RECORD_FILE_ID, CRM_ENTITY_TYPE, CRM_ENTITY_ID, CRM_ACTIVITY_ID FROM b_voximplant_statistic WHERE $where ORDER BY $sort LIMIT " . max(0, $start) . ', ' . RestPage::SIZE);
         return new RestPage($rows, $start < 0 ? null : (int)DB::val("SELECT COUNT(*) FROM b_voximplant_statistic WHERE $where"), $start);
     }
 }
