@@ -1,4 +1,4 @@
-"""Announces gates to those concerned."""
+"""Announces gates and failures to those concerned."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from encaja.notices import Notice, compose, send
-from encaja.runbook.journal import GateState, Pass
+from encaja.runbook.journal import Fault, GateState, Pass
 from encaja.runbook.model import Step
 from encaja.runbook.move import Move
 
@@ -23,18 +23,26 @@ class TeamAnnouncer:
         self, move: Move, pass_: Pass, step: Step, state: GateState, expires: datetime | None
     ) -> Sequence[str]:
         """Sends the notice; returns what the journal should say about it."""
-        addresses = move.runbook.settings.announce.team
-        if not addresses or state is not GateState.WAITING:
+        if not move.runbook.settings.announce.team or state is not GateState.WAITING:
             return []
-        notice = compose_for(move, pass_, step, expires)
+        return self._deliver(move, compose_for(move, pass_, step, expires))
+
+    def tell_failure(self, move: Move, pass_: Pass, step: Step, fault: Fault) -> Sequence[str]:
+        """Sends what failed and what to do about it; returns what the journal should say about it."""
+        if not move.runbook.settings.announce.team:
+            return []
+        values = {**_values(move, pass_, step), "what": fault.what, "mend": fault.mend}
+        return self._deliver(move, compose("failed", move.runbook.settings.language, values))
+
+    def _deliver(self, move: Move, notice: Notice) -> list[str]:
+        addresses = move.runbook.settings.announce.team
         failed = self._send(notice, addresses)
         delivered = len(addresses) - len(failed)
         lines = [f'told {delivered} of {len(addresses)} addresses: "{notice.subject}"'] if delivered else []
         return lines + [f"not delivered: {line}" for line in failed]
 
 
-def compose_for(move: Move, pass_: Pass, step: Step, expires: datetime | None) -> Notice:
-    """The notice of a step's gate in the move's language: the step's own, or the general one."""
+def _values(move: Move, pass_: Pass, step: Step) -> dict[str, str]:
     settings = move.runbook.settings
     values = {
         "move": move.title,
@@ -45,4 +53,9 @@ def compose_for(move: Move, pass_: Pass, step: Step, expires: datetime | None) -
     }
     if settings.addresses:
         values["portal"] = settings.addresses[0].url
-    return compose(step.notice or "gate", settings.language, values, until=expires)
+    return values
+
+
+def compose_for(move: Move, pass_: Pass, step: Step, expires: datetime | None) -> Notice:
+    """The notice of a step's gate in the move's language: the step's own, or the general one."""
+    return compose(step.notice or "gate", move.runbook.settings.language, _values(move, pass_, step), until=expires)

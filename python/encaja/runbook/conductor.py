@@ -172,6 +172,8 @@ class Conductor:
                 waiting = True
             elif code:
                 return code
+        if self._interrupted.is_set():
+            return 1
         return WAITING_CODE if waiting else 0
 
     @property
@@ -223,7 +225,11 @@ class Conductor:
             if result is Result.INTERRUPTED or self._interrupted.is_set():
                 return 1
             if not self._retries(step, ending, tries):
-                self.display.failure(step, attempt, self._faults(attempt), Path(attempt.directory) / "log")
+                faults = self._faults(attempt)
+                self.display.failure(step, attempt, faults, Path(attempt.directory) / "log")
+                if faults:
+                    lines = self.announcer.tell_failure(self.move, pass_, step, faults[0])
+                    self._note_announced(pass_, step, lines)
                 return DIFFERENCES_CODE if result is Result.DIFFERENCES else 1
             delay = step.retry.delay.total_seconds() * 2**tries
             tries += 1
@@ -418,11 +424,14 @@ class Conductor:
 
     def _keeper(self, pass_: Pass) -> gates.GateKeeper:
         def announce(step: Step, state: GateState, expires: datetime | None) -> None:
-            for text in self.announcer.announce(self.move, pass_, step, state, expires):
-                line = self._clean().clean(text)
-                self.journal.add_entry(pass_, EntryKind.ANNOUNCED, line, by=self.options.by, step=step.id)
+            self._note_announced(pass_, step, self.announcer.announce(self.move, pass_, step, state, expires))
 
         return gates.GateKeeper(self.journal, pass_, self.display, announce, self.options.by, self.options.yes)
+
+    def _note_announced(self, pass_: Pass, step: Step, lines: Sequence[str]) -> None:
+        for text in lines:
+            line = self._clean().clean(text)
+            self.journal.add_entry(pass_, EntryKind.ANNOUNCED, line, by=self.options.by, step=step.id)
 
     # Death and rebirth
 
@@ -453,8 +462,10 @@ class Conductor:
         def stop(number: int, frame: FrameType | None) -> None:
             del number, frame
             self._interrupted.set()
-            if self._execution is not None:
-                self._execution.stop()
+            if self._execution is None:
+                # Nothing runs: a question at the terminal would otherwise swallow Ctrl-C.
+                raise KeyboardInterrupt
+            self._execution.stop()
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from encaja.errors import ConfigurationError
-from encaja.runbook.journal import Gate, GateState, Journal, Pass
+from encaja.runbook.journal import Fault, Gate, GateState, Journal, Pass
 from encaja.runbook.model import Kind, Step
 from encaja.runbook.move import Move
 from encaja.runbook.spans import now
@@ -22,6 +22,9 @@ class Announcer(Protocol):
         self, move: Move, pass_: Pass, step: Step, state: GateState, expires: datetime | None
     ) -> Sequence[str]:
         """Sends what is to be sent; returns one line for the journal for each message or failure to deliver."""
+
+    def tell_failure(self, move: Move, pass_: Pass, step: Step, fault: Fault) -> Sequence[str]:
+        """Tells the team that a step failed for good; returns lines for the journal."""
 
 
 class Screen(Protocol):

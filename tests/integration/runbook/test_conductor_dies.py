@@ -8,10 +8,11 @@ import signal
 import time
 from pathlib import Path
 
+import pexpect
 import pytest
 from conductor_project import Project, all_gone, wait_for
 
-from encaja.runbook.journal import EntryKind, Result
+from encaja.runbook.journal import EntryKind, GateState, Result
 from encaja.runbook.leash import descendants
 
 CHAIN = "".join(
@@ -106,6 +107,37 @@ def test_nothing_of_a_playbook_outlives_the_conductor(tmp_path: Path, how: signa
     assert project.results("slow") == [Result.INTERRUPTED, Result.DONE]
     with project.journal() as journal:
         assert [entry.kind for entry in journal.entries()] == [EntryKind.TAKEOVER]
+
+
+def test_ctrl_c_at_a_question_is_not_lost(tmp_path: Path) -> None:
+    steps = "  - {id: talk, phase: 1, title: Talk, owner: client, estimate: 1s, run: {human: do}}\n"
+    project = Project(tmp_path / "project", steps)
+    words = project.command("run")
+    terminal = pexpect.spawn(words[0], words[1:], cwd=str(project.path), env=project.environment, timeout=60)
+    terminal.expect("approve, reject or later")
+    terminal.sendintr()
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 1
+    with project.journal() as journal:
+        assert [gate.state for gate in journal.gates()] == [GateState.WAITING]
+
+
+def test_answer_at_the_terminal_opens_the_gate(tmp_path: Path) -> None:
+    steps = "  - {id: talk, phase: 1, title: Talk, owner: client, estimate: 1s, run: {human: do}}\n"
+    project = Project(tmp_path / "project", steps)
+    words = project.command("run", "--by", "Ana")
+    terminal = pexpect.spawn(words[0], words[1:], cwd=str(project.path), env=project.environment, timeout=60)
+    terminal.expect("approve, reject or later")
+    terminal.sendline("approve")
+    terminal.expect("note")
+    terminal.sendline("as agreed")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0
+    with project.journal() as journal:
+        last = journal.gates()[-1]
+    assert (last.state, last.by, last.note) == (GateState.APPROVED, "Ana", "as agreed")
 
 
 def test_what_a_killed_leash_left_is_ended_by_the_next_conductor(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from encaja.errors import ConfigurationError
 from encaja.notices import Notice, compose, send, texts
 from encaja.runbook import gates
 from encaja.runbook.announce import TeamAnnouncer
-from encaja.runbook.journal import EntryKind, GateState, Journal, Pass, Result
+from encaja.runbook.journal import EntryKind, Fault, GateState, Journal, Pass, Result
 from encaja.runbook.model import Step
 from encaja.runbook.move import Move
 from encaja.runbook.spans import now
@@ -244,7 +244,11 @@ def test_team_is_told_and_a_failed_delivery_does_not_stop_the_move(tmp_path: Pat
     with Journal(move.journal) as journal:
         pass_ = journal.start_pass("cutover", "ana", {})
         lines = TeamAnnouncer(sender).announce(move, pass_, move.step("request-backup"), GateState.WAITING, None)
+        fault = Fault(1, now(), "host", "task", "no space left", "", "free some space")
+        TeamAnnouncer(sender).tell_failure(move, pass_, move.step("restore"), fault)
     assert sent[0][0].subject.endswith("pida la copia de seguridad al proveedor")
+    assert "no space left" in sent[1][0].body
+    assert "free some space" in sent[1][0].body
     assert lines[0].startswith("told 1 of 2")
     assert lines[1].startswith("not delivered")
 
