@@ -41,7 +41,7 @@ mariadb {database} -e "DELETE FROM b_module_to_module WHERE TO_CLASS LIKE '%Host
 sed -i '1a define("NO_AGENT_CHECK", true); define("DisableEventsCheck", true);' {tree}/bitrix/php_interface/dbconn.php
 mariadb -e "DROP DATABASE {database}_network"
 chown -R www-data:www-data {tree}; rm -rf {tree}/bitrix/managed_cache/*
-readlink /srv/portal/www > /opt/encaja-browser/before
+[ "$(readlink /srv/portal/www)" = trees/browser ] || readlink /srv/portal/www > /opt/encaja-browser/before
 ln -sfn trees/browser /srv/portal/www
 systemctl reload 'php*-fpm.service'
 """
