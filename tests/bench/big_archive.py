@@ -96,7 +96,7 @@ def make(folder: Path, *, unpacked: int, sql: int, files: int, volumes: int = 10
     name = "20261001_210000_full_benchmark0000001"
     mean = (unpacked - dump.stat().st_size) // files
     pool = chance.randbytes(4 << 20) + (" ".join(chance.choices(_WORDS, k=400_000))).encode()
-    limit = (unpacked // volumes // 512 + 1) * 512
+    limit = ((unpacked + files * 1024) // volumes // 512 + 1) * 512  # a file costs a header and its padding
     first = folder / f"{name}.tar.gz"
 
     def entry(path: str, size: int) -> bytes:
