@@ -57,6 +57,7 @@ def _move(
     runbook: list[Path] | None = None,
     settings: list[str] | None = None,
     state: Path | None = None,
+    pass_name: str | None = None,
 ) -> Move:
     pairs = []
     for item in settings or []:
@@ -64,7 +65,9 @@ def _move(
         if not equals or not name:
             raise ConfigurationError(f"'{item}' is not NAME=VALUE", "--set", "write for example --set target=test")
         pairs.append((name, value))
-    move = open_move(inventories=inventory or (), runbooks=runbook or (), variables=pairs, state=state)
+    move = open_move(
+        inventories=inventory or (), runbooks=runbook or (), variables=pairs, state=state, pass_name=pass_name
+    )
     _check_commands(move)
     return move
 
@@ -160,7 +163,7 @@ def run(
     by: Annotated[str | None, typer.Option("--by", help="Who runs it, for the journal.")] = None,
 ) -> int:
     """Go on from where the journal stands."""
-    move = _move(inventory, runbook, settings, state)
+    move = _move(inventory, runbook, settings, state, pass_name)
     console = _console()
     with Journal(move.journal) as journal:
         known = journal.passes()
@@ -187,7 +190,7 @@ def reject(step: str, *, by: By, note: Note = "", pass_name: PassName = None, st
 
 
 def _decide(step: str, decision: GateState, *, by: str, note: str, pass_name: str | None, state: Path | None) -> None:
-    move = _move(state=state)
+    move = _move(state=state, pass_name=pass_name)
     with Journal(move.journal, create=False) as journal:
         gates.decide(move, journal, _pass(journal, pass_name), step, decision=decision, by=by, note=note)
     _console().print(f"{step}: {decision} by {by}; 'encaja run' goes on")
@@ -205,7 +208,7 @@ def status(
     language: Language = None,
 ) -> int:
     """Where the move stands."""
-    move = _move(inventory, runbook, settings, state)
+    move = _move(inventory, runbook, settings, state, pass_name)
     with Journal(move.journal, create=False) as journal:
         pass_ = _pass(journal, pass_name)
         inputs = Inputs(move) if move.inventories else None
@@ -241,7 +244,7 @@ def journal_main(
     """What happened, in order; 'journal add' notes something by hand, 'journal diff' compares two passes."""
     if context.invoked_subcommand:
         return
-    move = _move(state=state)
+    move = _move(state=state, pass_name=pass_name)
     with Journal(move.journal, create=False) as journal:
         chosen = [_pass(journal, pass_name)] if pass_name else journal.passes()
         lines = [line for item in chosen for line in story.lines(journal, item)]
@@ -265,7 +268,7 @@ def journal_add(
     state: StateDir = None,
 ) -> None:
     """Note something by hand: an observation, a fault, its cure."""
-    move = _move(state=state)
+    move = _move(state=state, pass_name=pass_name)
     kinds = (EntryKind.NOTE, EntryKind.FAULT, EntryKind.CURE)
     if kind not in kinds:
         raise ConfigurationError(f"there is no kind '{kind}'", "--kind", f"known are {', '.join(kinds)}")
@@ -320,7 +323,7 @@ def forecast(
     as_json: AsJson = False,
 ) -> None:
     """When each step and the whole will be over, with a spread, and what the gap costs."""
-    move = _move(inventory, runbook, settings, state)
+    move = _move(inventory, runbook, settings, state, pass_name)
     from encaja.runbook import foresee  # noqa: PLC0415 - brings numpy, which the other commands do without
 
     told = foresee.assumptions(move, link=link, size=size, leads_per_day=leads_per_day)
@@ -351,7 +354,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """One HTML file that opens anywhere, or JSON."""
-    move = _move(state=state)
+    move = _move(state=state, pass_name=pass_name)
     with Journal(move.journal, create=False) as journal:
         pass_ = _pass(journal, pass_name)
         chosen = _language(move, language)
@@ -375,7 +378,7 @@ def notice(
     language: Language = None,
 ) -> None:
     """A text for the people concerned: shown, or sent to all users and journalled."""
-    move = _move(state=state)
+    move = _move(state=state, pass_name=pass_name)
     step = next((item for item in move.runbook if item.notice == name), None)
     values = {"move": move.title, "pass_name": pass_name or DEFAULT_PASS}
     values |= {key: value for key, value in (("date", date), ("portal", portal)) if value}

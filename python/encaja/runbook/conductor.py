@@ -136,6 +136,7 @@ class Conductor:
         return {
             "inventories": [str(path) for path in self.move.inventories],
             "variables": dict(self.move.runbook.settings.variables),
+            "set": dict(self.move.chosen),
             "move": self.move.title,
         }
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from encaja.errors import ConfigurationError
+from encaja.runbook.journal import Journal
 from encaja.runbook.load import load_runbook
 from encaja.runbook.model import Action, Runbook, Step
 
@@ -18,6 +19,7 @@ STATE_VARIABLE = "ENCAJA_STATE"
 INVENTORY_VARIABLE = "ENCAJA_INVENTORY"
 RUNBOOK_VARIABLE = "ENCAJA_RUNBOOK"
 RUNBOOK_NAME = "runbook.yml"
+JOURNAL_NAME = "journal.sqlite3"
 _NAME = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 DEFAULT_PASS = "cutover"  # noqa: S105 - a pass through the run-book
 
@@ -30,11 +32,12 @@ class Move:
     state: Path
     runbook: Runbook
     inventories: tuple[Path, ...]
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def journal(self) -> Path:
         """The journal's file."""
-        return self.state / "journal.sqlite3"
+        return self.state / JOURNAL_NAME
 
     @property
     def lock(self) -> Path:
@@ -100,18 +103,22 @@ def open_move(
     inventories: Sequence[Path] = (),
     runbooks: Sequence[Path] = (),
     variables: Sequence[tuple[str, str]] = (),
+    pass_name: str | None = None,
 ) -> Move:
-    """The move as options, environment and files describe it.
+    """The move as options, environment, journal and files describe it.
 
     Run-book files are laid over the shipped one in this order: `runbook.yml` of the project, `runbook.yml` beside
-    each inventory, those given. Inventories are those given, or of the environment, or of the run-book, or all there
-    is only one of.
+    each inventory, those given. Inventories are those given, or of the environment, or those that the pass began with
+    (the latest pass where none is named), or of the run-book. A pass keeps its variables too.
 
     Raises:
         ConfigurationError: something is missing or wrong, each fault on a line of its own.
     """
     root = project.resolve() if project else find_project()
-    given = tuple(inventories) or _from_environment(INVENTORY_VARIABLE)
+    directory = (state or _state_directory(root)).resolve()
+    begun = _begun_with(directory / JOURNAL_NAME, pass_name)
+    remembered = tuple(path for item in begun.get("inventories", ()) if (path := Path(item)).exists())
+    given = tuple(inventories) or _from_environment(INVENTORY_VARIABLE) or remembered
     files = tuple(runbooks) or _from_environment(RUNBOOK_VARIABLE)
     runbook = load_runbook(root, _overrides(root, given, files))
     if not given and runbook.settings.inventory:
@@ -121,11 +128,20 @@ def open_move(
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
         raise ConfigurationError("no such inventory", ", ".join(missing), "give an existing file or directory with -i")
-    if variables:
-        merged = {**runbook.settings.variables, **dict(variables)}
+    chosen = {**begun.get("set", {}), **dict(variables)}
+    if chosen:
+        merged = {**runbook.settings.variables, **chosen}
         runbook = replace(runbook, settings=replace(runbook.settings, variables=merged))
-    directory = state or _state_directory(root)
-    return Move(root, directory.resolve(), runbook, paths)
+    return Move(root, directory, runbook, paths, chosen)
+
+
+def _begun_with(journal: Path, pass_name: str | None) -> Mapping[str, Any]:
+    """What a pass was begun with; nothing where it has not begun."""
+    if not journal.exists():
+        return {}
+    with Journal(journal, create=False) as opened:
+        known = [item for item in opened.passes() if pass_name in (None, item.name)]
+    return known[-1].details if known else {}
 
 
 def _state_directory(root: Path) -> Path:

@@ -231,6 +231,23 @@ def test_passes_stand_side_by_side(make) -> None:
     assert "the cable fell out" not in project.encaja("journal", "--pass", "rehearsal-1").stdout
 
 
+def test_pass_remembers_its_inventory_and_variables(make) -> None:
+    project = make(step("x", "human: do"))
+    there = project.path / "there"
+    there.mkdir()
+    (there / "hosts.yml").write_text("all: {}\n")
+    (there / "runbook.yml").write_text(
+        "version: 1\nbase: none\nphases: {1: {title: One, urgency: low}}\nsteps:\n"
+        + step("a", "command: [sh, -c, 'echo $word > out']")
+    )
+    first = project.encaja("run", "-i", "there", "--set", "word=hello", "--until", "a")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert (project.path / "out").read_text().strip() == "hello"
+    (project.path / "out").unlink()
+    assert project.encaja("run", "--from", "a").returncode == 0
+    assert (project.path / "out").read_text().strip() == "hello"
+
+
 def test_second_conductor_is_refused(make) -> None:
     project = make(step("a", "command: [sh, -c, 'echo $$ > pid; exec sleep 300']"))
     first = project.start("run")
