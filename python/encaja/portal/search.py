@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+import pymysql
+
+from ..errors import EncajaError
 from .plan import Plan
 from .site import Portal
 
@@ -31,12 +34,18 @@ def plan_search(portal: Portal, engine: str, sphinx: str = "127.0.0.1:9306") -> 
     for module, name in portal.options:
         if module == "main" and name.startswith("~ft_") and portal.options[module, name] == empty:
             portal.remove_option(plan, module, name)
-    plan.report = index_state(portal)
+    plan.report = index_state(portal, engine, sphinx)
     return plan
 
 
-def index_state(portal: Portal) -> dict[str, Any]:
-    """How many records are indexed, how many have their text, and known words that do not find their records."""
+def index_state(portal: Portal, engine: str = "", sphinx: str = "") -> dict[str, Any]:
+    """How many records are indexed, how many have their text, and known words that do not find their records.
+
+    Args:
+        portal: the portal.
+        engine: the engine that searches; the portal's own by default.
+        sphinx: address of Sphinx where it is the engine; the portal's own by default.
+    """
     if not portal.has("b_search_content"):
         return {"records": 0, "texts": 0, "samples": [], "not_found": []}
     records = portal.database.count("SELECT COUNT(*) FROM b_search_content")
@@ -47,7 +56,38 @@ def index_state(portal: Portal) -> dict[str, Any]:
     )
     samples = [sample for source in INDEXED if (sample := _sample(portal, *source))]
     missing = [sample for sample in samples if not _finds(portal, sample)]
+    if (engine or portal.option("search", "full_text_engine")) == "sphinx":
+        address = sphinx or portal.option("search", "sphinx_connection", "127.0.0.1:9306")
+        index = re.sub(r"\W", "", portal.option("search", "sphinx_index_name", "bitrix"))
+        words = [sample["word"] for sample in samples]
+        unknown = sphinx_unknown(address, index, words)
+        missing += [sample for sample in samples if sample["word"] in unknown and sample not in missing]
     return {"records": records, "texts": texts, "samples": samples, "not_found": missing}
+
+
+def sphinx_unknown(address: str, index: str, words: list[str]) -> set[str]:
+    """The words that Sphinx finds in no document.
+
+    Raises:
+        EncajaError: there is no Sphinx at that address, or it has no such index.
+    """
+    host, _, port = address.partition(":")
+    try:
+        connection = pymysql.connect(
+            host="127.0.0.1" if host == "localhost" else host, port=int(port or 9306), user="", autocommit=True,
+            charset="utf8mb4", connect_timeout=10,
+        )  # fmt: skip
+        with connection, connection.cursor() as cursor:
+            found = set()
+            for word in words:
+                cursor.execute(f"SELECT id FROM {index} WHERE MATCH(%s) LIMIT 1", (word,))  # noqa: S608  letters only
+                if cursor.fetchall():
+                    found.add(word)
+    except pymysql.MySQLError as fault:
+        raise EncajaError(
+            f"Sphinx does not answer: {fault}", address, "run role search, or take another engine"
+        ) from fault
+    return set(words) - found
 
 
 def needs_reindex(state: dict[str, Any]) -> bool:

@@ -120,7 +120,7 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
         result["changed"] = True
         if not module.check_mode:
             result["reindexed"] = _rebuild(portal.root, wanted["domain"])
-            result["report"] = search.index_state(portal)
+            result["report"] = search.index_state(portal, wanted["engine"], wanted["sphinx"])
     return result
 
 
