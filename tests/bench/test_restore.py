@@ -155,7 +155,7 @@ def test_limited_link_and_a_corrupt_volume(bench, archive):
 
 def test_many_connections(bench):
     """800 KB/s per connection."""
-    small = make(bench.folder / "small", unpacked=60_000_000, sql=6_000_000, files=500)
+    small = make(bench.folder / "small", unpacked=120_000_000, sql=6_000_000, files=500)
     stored = sum(path.stat().st_size for path in small.first.parent.iterdir())
     with serving(small.first.parent, rate=800e3) as server:
         took = {}
