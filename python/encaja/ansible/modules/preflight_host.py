@@ -19,12 +19,8 @@ options:
     type: list
     elements: str
     required: true
-  now:
-    description: The controller's clock, in seconds since 1970.
-    type: float
-    required: true
   skew_seconds:
-    description: How far the clocks may differ.
+    description: How far the clocks of host and controller may differ.
     type: float
     default: 5
   disk:
@@ -50,7 +46,6 @@ EXAMPLES = r"""
   preflight_host:
     environment: production
     releases: ["12", "13"]
-    now: "{{ now(utc=true).timestamp() }}"
     disk: [{path: /srv, bytes: 64000000000, why: "backup, tree and database"}]
 """
 
@@ -60,6 +55,10 @@ faults:
   returned: always
   type: list
   elements: dict
+clock:
+  description: The host's clock, in seconds since 1970.
+  returned: always
+  type: float
 """
 
 import os
@@ -99,14 +98,6 @@ def marker_faults(environment: str) -> Found:
         return []
     mend = f"take it out of group '{environment}', or remove {MARKER} if it really changes over"
     return [(f"its marker says {marked!r}, the inventory says {environment!r}", mend)]
-
-
-def clock_faults(now: float, skew: float) -> Found:
-    """The clocks of host and controller agree."""
-    differs = time.time() - now
-    if abs(differs) <= skew:
-        return []
-    return [(f"its clock is {differs:+.0f} s off the controller's", "let chrony set the clock, then run again")]
 
 
 def disk_faults(needs: list[dict[str, Any]]) -> Found:
@@ -170,8 +161,6 @@ def main() -> None:
         argument_spec={
             "environment": {"type": "str", "required": True},
             "releases": {"type": "list", "elements": "str", "required": True},
-            "now": {"type": "float", "required": True},
-            "skew_seconds": {"type": "float", "default": 5},
             "disk": {"type": "list", "elements": "dict", "default": []},
             "ports": {"type": "list", "elements": "dict", "default": []},
             "names": {"type": "list", "elements": "str", "default": []},
@@ -182,12 +171,12 @@ def main() -> None:
     found = [
         *release_faults(given["releases"]),
         *marker_faults(given["environment"]),
-        *clock_faults(given["now"], given["skew_seconds"]),
         *disk_faults(given["disk"]),
         *port_faults(given["ports"]),
         *name_faults(given["names"]),
     ]
-    module.exit_json(changed=False, faults=[{"what": what, "mend": mend} for what, mend in found])
+    faults = [{"what": what, "mend": mend} for what, mend in found]
+    module.exit_json(changed=False, faults=faults, clock=time.time())
 
 
 if __name__ == "__main__":
