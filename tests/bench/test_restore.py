@@ -61,7 +61,7 @@ class Bench:
         assert status == 0, process.stderr.read()
         journal = json.loads((home / "work" / stamp / "journal.json").read_text())
         assert journal["report"]["files"] == archive.files
-        rows = sum(self.database.run(f"SELECT COUNT(*) FROM b_bench_{n}", f"bench_{stamp}")[0][0] for n in range(8))  # noqa: S608
+        rows = sum(self.database.run(f"SELECT COUNT(*) FROM b_bench_{n}", f"bench_{stamp}")[0][0] for n in range(8))
         assert rows == archive.rows
         return Run(seconds, usage.ru_maxrss * 1024, journal)
 

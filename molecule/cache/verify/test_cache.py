@@ -4,7 +4,7 @@ import shlex
 
 from testinfra.host import Host
 
-PASSWORD = "long enough, with \"quotes\" and 'ticks'"  # noqa: S105  made up for this test
+PASSWORD = "long enough, with \"quotes\" and 'ticks'"
 SOCKET = "redis-cli -s /run/redis/redis.sock"
 
 

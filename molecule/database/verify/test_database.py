@@ -5,7 +5,7 @@ import shlex
 import pytest
 from testinfra.host import Host
 
-PASSWORD = 'it\'s "quoted" \\ and long'  # noqa: S105  made up for this test
+PASSWORD = 'it\'s "quoted" \\ and long'
 OPTIONS = "/root/verify.cnf"
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 WWW = "/srv/portal/www"
-PASSWORD = "not-the-portals"  # noqa: S105
+PASSWORD = "not-the-portals"
 
 
 @pytest.fixture

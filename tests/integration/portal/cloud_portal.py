@@ -44,7 +44,7 @@ def fill(cursor: Any) -> None:
     def insert(table: str, **values: Any) -> None:
         columns = ", ".join(f"`{name}`" for name in values)
         cursor.execute(
-            f"INSERT INTO {table} ({columns}) VALUES ({', '.join(['%s'] * len(values))})",  # noqa: S608
+            f"INSERT INTO {table} ({columns}) VALUES ({', '.join(['%s'] * len(values))})",
             list(values.values()),
         )
 

@@ -67,7 +67,7 @@ class Store:
 
     def next_id(self, table: str, column: str = "ID") -> int:
         """Return the first free key of a table."""
-        return int(self.value(f"SELECT IFNULL(MAX({column}), 0) + 1 FROM {table}"))  # noqa: S608
+        return int(self.value(f"SELECT IFNULL(MAX({column}), 0) + 1 FROM {table}"))
 
     def file(self, number: int, module: str, name: str, content: bytes, *, cloud: bool = False) -> dict[str, Any]:
         """Write a file's body and return its row of b_file; with ``cloud`` the body goes into the bucket."""

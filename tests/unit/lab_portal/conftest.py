@@ -1,6 +1,6 @@
 """A stand-in cloud with a small company, on a private database and PHP's own server."""
 
-# ruff: noqa: S608 - statements of a test, from constants of the test
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The company is the same for the same seed, holds together, and hides the cloud's host in valid values."""
 
-# ruff: noqa: ARG002, S608 - the notes take what a store takes; statements are made from constants
+# ruff: noqa: ARG002 - the notes take what a store takes; statements are made from constants
 
 from __future__ import annotations
 

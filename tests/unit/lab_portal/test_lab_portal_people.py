@@ -1,6 +1,6 @@
 """Who gets in, who does not, and what ends a session."""
 
-# ruff: noqa: S608 - statements of a test, from constants of the test
+
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class FakeAsterisk:
                 "CREATE TABLE IF NOT EXISTS cel (AcctId INTEGER PRIMARY KEY, eventtype,eventtime,cidnum,exten,context,"
                 "channame,uniqueid,linkedid,extra)"
             )
-            database.execute(f"INSERT INTO cel VALUES (NULL, {', '.join('?' * 9)})", row)  # noqa: S608
+            database.execute(f"INSERT INTO cel VALUES (NULL, {', '.join('?' * 9)})", row)
         database.close()
         linked = row[7]
         (self.alive.discard if row[0] == "LINKEDID_END" else self.alive.add)(linked)

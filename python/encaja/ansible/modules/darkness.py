@@ -18,7 +18,7 @@ options:
     choices: [dark, released]
     required: true
   services:
-    description: Units to stop and mask (dark), or to unmask and start (released). Units that do not exist are passed over.
+    description: Units to stop and mask (dark), or to unmask and start (released). Unknown units are passed over.
     type: list
     elements: str
     required: true
