@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Protocol
 
@@ -268,7 +269,9 @@ class Conductor:
         action = self.move.filled(step.action) if step.action else Action()
         view = self._view()
         if action.playbook:
-            touched = effective_hosts(self.move.project, self._playbook_command(action, None))
+            with TemporaryDirectory(prefix="encaja-") as folder:
+                variables = write_variables(Path(folder), action.variables)
+                touched = effective_hosts(self.move.project, self._playbook_command(action, variables))
         else:
             touched = sorted(view.members("all"))
         fill = self.move.fill
