@@ -29,11 +29,12 @@ lint: setup  ## ruff, mypy, yamllint, ansible-lint with the production profile
 	ansible-lint --offline --profile production
 
 unit: setup  ## tests that need nothing but Python
-	pytest -q -n 2 tests/unit
+	pytest -q -n 2 -m 'not integration' tests/unit
 
 integration: setup  ## tests against MariaDB, Redis, PHP and Node, started by the tests themselves
 	tools/test-packages
-	pytest -q tests/integration
+	pytest -q -n 2 tests/integration
+	pytest -q -m integration tests/unit
 
 molecule: setup  ## every role on $(RELEASE): check, converge, idempotence, check, verify
 	tools/molecule $(RELEASE)
