@@ -101,7 +101,7 @@ def test_a_volume_served_badly(number, fault, tmp_path):
         [Fault("status", after=3, times=25, at=503)],
         [Fault("reset", times=40, at=20000)],
         [Fault("no-range")],
-        [Fault("endless", times=17)],
+        [Fault("endless", volume(number), times=1) for number in range(17)],
         [
             Fault("reset", after=5, times=10, at=0),
             Fault("status", after=3, times=5, at=500),
