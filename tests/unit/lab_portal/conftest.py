@@ -1,7 +1,5 @@
 """A stand-in cloud with a small company, on a private database and PHP's own server."""
 
-
-
 from __future__ import annotations
 
 import http.server

@@ -1,7 +1,5 @@
 """Who gets in, who does not, and what ends a session."""
 
-
-
 from __future__ import annotations
 
 import re
