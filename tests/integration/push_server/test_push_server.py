@@ -83,7 +83,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     home = tmp_path_factory.mktemp("push")
     redis_socket = home / "redis.sock"
     with tarfile.open(build(home).path) as archive:
-        archive.extractall(home, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # not in the Python of Debian 12
+        archive.extractall(home)
     package = home / "package"
     running: list[subprocess.Popen[bytes]] = []
     ports: dict[str, int] = {}

@@ -18,7 +18,8 @@ from lab.push_server.build import build
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     with tarfile.open(build(tmp_path).path) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # not in the Python of Debian 12
+        archive.extractall(tmp_path)
     return tmp_path / "package"
 
 
