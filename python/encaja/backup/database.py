@@ -13,6 +13,7 @@ from encaja.backup.ddl import Collations
 from encaja.backup.errors import BackupError, BackupUsageError, TargetNotReady
 
 STATE_TABLE = "encaja_restore"
+PROBE = "encaja_probe"
 LARGEST_PACKET = 1 << 30
 _NAME = re.compile(r"[0-9A-Za-z_]{1,64}")
 _LOST = frozenset({2002, 2003, 2006, 2013, 2014, 2055, ER.SERVER_SHUTDOWN, 1927, 1040, 0})
@@ -157,7 +158,8 @@ def prepare_database(server: Server, run: str) -> Collations:
                 f"CREATE DATABASE IF NOT EXISTS `{server.name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
             )
             connection.select_db(server.name)
-            tables = {str(row[0]) for row in query(connection, "SHOW TABLES")}
+            # A run that was killed while it tried its rights may have left what it tried them with.
+            tables = {str(row[0]) for row in query(connection, "SHOW TABLES")} - {PROBE, f"{PROBE}_view"}
             if STATE_TABLE not in tables and tables:
                 raise TargetNotReady(
                     f"the database is not empty ({len(tables)} tables)",
@@ -186,8 +188,10 @@ def prepare_database(server: Server, run: str) -> Collations:
 
 
 def _try_rights(connection: Connection) -> None:
-    probe = "encaja_probe"
+    probe = PROBE
     for statement in (
+        f"DROP VIEW IF EXISTS `{probe}_view`",
+        f"DROP TABLE IF EXISTS `{probe}`",
         f"CREATE TABLE `{probe}` (a INT, b INT) ENGINE=InnoDB",
         f"ALTER TABLE `{probe}` ADD KEY k (a)",
         f"INSERT INTO `{probe}` VALUES (1, 1)",  # noqa: S608
