@@ -214,7 +214,7 @@ class Restore:
             if self.job.tree.exists() and any(self.job.tree.iterdir()):
                 raise TargetNotReady("the new tree is not empty", str(self.job.tree), "give this restore another stamp")
             self._check_space(stream)
-        run = known.run if known else secrets.token_hex(8)
+        run = known.run if known else self._identity()
         collations = database.prepare_database(self.job.server, run)
         if known is None:
             known = Journal(self.job.own_work / "journal.json", str(stream.name), run)
@@ -248,6 +248,19 @@ class Restore:
             self.journal.report["seconds_after_last_byte"] = round(time.monotonic() - self._last_byte, 1)
         self.journal.phase = "finish"
         self.journal.save()
+
+    def _identity(self) -> str:
+        """What marks the new database as ours: on disk before the mark is, so that a kill in between is no loss."""
+        path = self.job.own_work / "identity"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = path.with_name(".identity.new")
+            with beside.open("w") as stream:
+                stream.write(secrets.token_hex(8))
+                stream.flush()
+                os.fsync(stream.fileno())
+            beside.replace(path)
+        return path.read_text()
 
     def _open_source(self) -> ArchiveStream:
         """Find the archive, by link or in its folder, and check its head and password before anything else."""
