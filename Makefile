@@ -33,7 +33,7 @@ unit: setup  ## tests that need nothing but Python
 
 integration: setup  ## tests against MariaDB, Redis, PHP and Node, started by the tests themselves
 	tools/test-packages
-	pytest -q -n 2 tests/integration
+	pytest -q tests/integration
 	pytest -q -m integration tests/unit
 
 molecule: setup  ## every role on $(RELEASE): check, converge, idempotence, check, verify
@@ -41,14 +41,14 @@ molecule: setup  ## every role on $(RELEASE): check, converge, idempotence, chec
 
 e2e: setup  ## the whole estate in the lab
 	tools/test-packages
-	pytest -q tests/e2e
+	trap 'encaja lab down > /dev/null' EXIT; pytest -q tests/e2e
 
 test: setup lint unit integration molecule e2e  ## every test, roles on Debian 13
 
 test-all: setup lint unit integration  ## every test, roles on Debian 13 and 12
 	tools/molecule debian13
 	tools/molecule debian12
-	pytest -q tests/e2e
+	trap 'encaja lab down > /dev/null' EXIT; pytest -q tests/e2e
 
 bench: setup  ## ratios against named baselines
 	pytest -q -s tests/bench
