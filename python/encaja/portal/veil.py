@@ -1,0 +1,100 @@
+"""What of a value may leave its host: the text, or only whether it equals another host's.
+
+Two hosts are compared by keyed digests (HMAC-SHA-256) that each makes of its own values. The key is the controller's,
+fresh for every comparison, so a digest says nothing about a value but whether two of them are the same. A value is
+digested twice: as it stands, and with the names of its own environment (domain, host, addresses, database, tree) taken
+out, so that ``https://crm.example/x`` and ``https://pre.example/x`` are told from a real difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+from .settings import is_secret
+
+SHOWN: Final = 1000
+"""Characters of a value that are shown at most."""
+SUSPICIOUS: Final = re.compile(r"passw|passwd|secret|token|api_?key|webhook|credential|private|signature|salt", re.I)
+"""Parts of names that people and modules give to what is secret."""
+
+_INSIDE: Final = (
+    re.compile(r"(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|authorization|auth)[\"']?\s*(?:[:=]|=>|;s:\d+:)", re.I),
+    re.compile(r"(?:passw(?:or)?d|secret|token|api[_-]?key)[\"']?\s+[\"']?[A-Za-z0-9]", re.I),
+    re.compile(r"\b(?:bearer|basic)\s+[A-Za-z0-9+/=._-]{8,}", re.I),
+    re.compile(r"://[^/\s:@]*:[^/\s@]+@"),
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+)
+_WORD: Final = re.compile(r"[A-Za-z0-9+=_-]{20,}")
+_SERIALIZED_LENGTH: Final = re.compile(r"\bs:\d+:")
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a text carries a credential: a password in a URL, an authorization, a field called so, a private key."""
+    return any(pattern.search(text) for pattern in _INSIDE)
+
+
+def looks_random(text: str) -> bool:
+    """Whether a text has a word of 20 characters or more with letters and at least three digits, as keys have."""
+    words = (match.group() for match in _WORD.finditer(text))
+    return any(sum(map(str.isdigit, word)) >= 3 and any(map(str.isalpha, word)) for word in words)
+
+
+class Guard(Enum):
+    """How careful a section is: nothing in it is secret, what is named so is, or also what only looks like it."""
+
+    OPEN = "open"
+    NAMED = "named"
+    STRICT = "strict"
+
+
+class Veil:
+    """Turns the values of one host into what may leave it.
+
+    Args:
+        salt: the key of the digests; the same on all hosts of a comparison.
+        own: names of this environment and what stands in their place, such as ``{"crm.example": "{here}"}``.
+    """
+
+    def __init__(self, salt: str, own: Mapping[str, str]) -> None:
+        self._salt = salt.encode()
+        names = sorted((name for name in own if name), key=lambda name: (-len(name), name))
+        self._own = {name.lower(): own[name] for name in names}
+        joined = "|".join(re.escape(name) for name in names)
+        self._pattern = re.compile(rf"(?<![A-Za-z0-9_])(?:{joined})(?![A-Za-z0-9_])", re.I) if names else None
+
+    def digest(self, text: str) -> str:
+        """The keyed digest of a text, 16 hexadecimal digits."""
+        return hmac.new(self._salt, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
+
+    def without_names(self, text: str) -> str:
+        """The text with this environment's own names taken out."""
+        if self._pattern is None:
+            return text
+        found = self._pattern.sub(lambda match: self._own[match.group().lower()], text)
+        return found if found == text else _SERIALIZED_LENGTH.sub("s:#:", found)
+
+    def value(self, name: str, text: str, guard: Guard = Guard.STRICT, shown: str | None = None) -> list[str | None]:
+        """What leaves the host of a value: its text (None when it is secret), its digest, and that without names.
+
+        Args:
+            name: what the value is called; tells secrets by their names.
+            text: the value.
+            guard: how careful to be.
+            shown: what stands for a value that is not shown itself, such as the length of a program.
+        """
+        visible = None if _hidden(name, text, guard) else (text if shown is None else shown)[:SHOWN]
+        return [visible, self.digest(text), self.digest(self.without_names(text))]
+
+
+def _hidden(name: str, text: str, guard: Guard) -> bool:
+    if guard is Guard.OPEN or not text:
+        return False
+    plain = re.sub(r"[^A-Za-z0-9~]+", "_", re.sub(r" \([^)]*\)$", "", name))
+    if is_secret(plain) or holds_secret(text):
+        return True
+    return guard is Guard.STRICT and (SUSPICIOUS.search(plain) is not None or looks_random(text))
