@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,13 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from encaja.errors import ConfigurationError, DifferencesFound, EncajaError
-from encaja.runbook.command import ansible_environment, playbook_command, write_variables
-from encaja.runbook.execute import run_playbook
-from encaja.runbook.model import Action
-from encaja.runbook.move import INVENTORY_VARIABLE, find_project, open_move
+from encaja.cli.playbook import check_words, find_inventories, play
+from encaja.errors import ConfigurationError, DifferencesFound
+from encaja.runbook.move import find_project
 
-ENVIRONMENTS: Final = ("production", "preproduction", "test")
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {"check": "check", "state": "state", "evidence": "evidence", "cure": "cure", "ok": "ok", "cured": "cured",
            "people": "for people", "found": "FOUND", "unknown": "unknown"},
@@ -30,40 +25,14 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
 STYLES: Final = {"ok": "green", "cured": "green", "people": "cyan", "found": "bold red", "unknown": "yellow"}
 
 
-def find_inventories(project: Path, given: Sequence[Path]) -> tuple[Path, ...]:
-    """The inventories given, or those of the environment, or (only then it is read) those that the run-book names."""
-    named = tuple(given) or tuple(Path(item) for item in os.environ.get(INVENTORY_VARIABLE, "").split(":") if item)
-    if not named:
-        return open_move(project=project).inventories
-    if missing := [str(path) for path in named if not path.exists()]:
-        raise ConfigurationError("no such inventory", ", ".join(missing), "give an existing file or directory with -i")
-    return tuple(path.resolve() for path in named)
-
-
 def collect(project: Path, inventories: Sequence[Path], environment: str, only: Sequence[str] = ()) -> dict[str, Any]:
     """Run playbook ``verify`` for an environment and return the verification that its portal handed over.
 
     Raises:
         EncajaError: a host is unreachable, or the look itself failed.
     """
-    playbook = project / "playbooks" / "verify.yml"
-    with tempfile.TemporaryDirectory(prefix="encaja-verify-") as name:
-        directory = Path(name)
-        variables = write_variables(directory, {"verify_strict": False, "verify_only": list(only)})
-        action = Action(playbook="verify.yml", limit=environment)
-        command = playbook_command(playbook, action, inventories, variables_file=variables)
-        execution = run_playbook(0, directory, project, command, ansible_environment(project, os.environ))
-        try:
-            for _ in execution:
-                pass
-        except BaseException:
-            execution.stop()
-            raise
-    ending = execution.ending
-    if ending.faults:
-        fault = ending.faults[0]
-        raise EncajaError(fault.what, fault.host or environment, fault.mend or "see the playbook's output")
-    for document in ending.documents:
+    variables = {"verify_strict": False, "verify_only": list(only)}
+    for document in play(project, inventories, "verify.yml", variables, limit=environment, where=environment):
         if isinstance(document.body, dict) and document.body.get("kind") == "verification":
             return document.body
     raise ConfigurationError(
@@ -107,10 +76,7 @@ def register(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     ) -> None:
         """Verify an environment against the case's checklist; changes nothing. Exit code 4 when something was found."""
-        if environment not in ENVIRONMENTS:
-            raise ConfigurationError(f"no environment {environment!r}", "verify", f"use {', '.join(ENVIRONMENTS)}")
-        if language not in WORDS:
-            raise ConfigurationError(f"no language {language!r}", "--language", "use en or es")
+        check_words("verify", [environment], language)
         project = find_project()
         body = collect(project, find_inventories(project, inventory or ()), environment, only or ())
         text = json.dumps(body, indent=2, ensure_ascii=False)

@@ -8,19 +8,7 @@ import pytest
 from encaja.compare.differences import compare, rules, window
 from encaja.compare.environments import Environment
 from encaja.errors import ConfigurationError
-from encaja.portal.veil import Guard, Veil
-
-GIB4, GIB8 = {"memory": 4096, "processors": 2}, {"memory": 8192, "processors": 4}
-
-
-def snapshot(host: str, sections: dict[str, dict[str, str]], **more: Any) -> dict[str, Any]:
-    veil = Veil("salt", {host: "{here}"})
-    guards = {"counts": Guard.OPEN, "packages": Guard.OPEN, "mariadb": Guard.NAMED, "php": Guard.NAMED}
-    values = {
-        section: {name: veil.value(name, text, guards.get(section, Guard.STRICT)) for name, text in held.items()}
-        for section, held in sections.items()
-    }
-    return {"sections": values, "missing": {}, "neutral": {}, "size": GIB4, **more}
+from unit.compare.comparison_case import GIB8, snapshot
 
 
 def both(

@@ -1,0 +1,186 @@
+"""``encaja clone`` and ``encaja compare``: a full, neutralised copy of an environment, and what differs between two."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+from rich.table import Table
+
+from encaja.cli.playbook import check_words, find_inventories, play
+from encaja.clone.direction import TARGETS
+from encaja.compare.differences import KIND
+from encaja.compare.page import WORDS, to_html
+from encaja.errors import ConfigurationError, DifferencesFound, EncajaError
+from encaja.runbook.events import Signals
+from encaja.runbook.move import find_project
+from encaja.runbook.screen import amount
+from encaja.runbook.spans import format_span
+
+Inventory = Annotated[
+    list[Path] | None, typer.Option("--inventory", "-i", help="Inventory; may be given several times.")
+]
+_SAID: Final[Mapping[str, Mapping[str, str]]] = {
+    "en": {"ask": "Everything on {target} will be replaced by a copy of {source}. Type {target} to go on",
+           "done": "{target} is a neutralised copy of {source} ({span})"},
+    "es": {"ask": "Todo en {target} se sustituirá por una copia de {source}. Escriba {target} para seguir",
+           "done": "{target} es una copia neutralizada de {source} ({span})"},
+}  # fmt: skip
+
+
+def tables(body: Mapping[str, Any], language: str, names: bool = False) -> list[Table]:
+    """A comparison as tables: the sections, what differs, and what is as it should be (with all names, if wanted)."""
+    words = WORDS[language]
+    summary = Table(title=f"{body['a']} · {body['b']}", title_justify="left")
+    summary.add_column(words["section"])
+    for column in ("compared", "equal", "expected", "different"):
+        summary.add_column(words[column], justify="right")
+    for row in body["sections"]:
+        different = f"[bold red]{row['different']}[/bold red]" if row["different"] else "0"
+        summary.add_row(
+            row["section"][language], str(row["compared"]), str(row["equal"]), str(row["expected"]), different
+        )
+    result = [summary]
+    if body["found"]:
+        found = Table(title=words["found"], title_justify="left")
+        for column, ratio in ((words["section"], 2), (words["name"], 5), (body["a"], 5), (body["b"], 5)):
+            found.add_column(column, overflow="fold", ratio=ratio)
+        for row in body["found"]:
+            values = ("[dim]-[/dim]" if row[side] is None else escape(row[side]) for side in ("a", "b"))
+            found.add_row(row["section"][language], escape(row["name"]), *values)
+        result.append(found)
+    if body["expected"]:
+        expected = Table(title=words["expected"].capitalize(), title_justify="left")
+        for column in ("section", "why"):
+            expected.add_column(words[column], overflow="fold")
+        expected.add_column(words["count"], justify="right")
+        if names:
+            expected.add_column(words["names"], overflow="fold")
+        for row in body["expected"]:
+            why = row["why"].get(language) or next(iter(row["why"].values()))
+            listed = (escape(", ".join(row["names"])),) if names else ()
+            expected.add_row(row["section"][language], escape(why), str(row["count"]), *listed)
+        result.append(expected)
+    return result
+
+
+def _confirm(source: str, target: str, given: str, language: str) -> None:
+    """See that the copy goes the right way, and that somebody said so by name."""
+    check_words("clone", [source, target], language)
+    if target not in TARGETS:
+        raise ConfigurationError(f"{target} is never a target", "clone", f"use {' or '.join(TARGETS)}")
+    if source == target:
+        raise ConfigurationError(f"source and target are both {source}", "clone", "give two environments")
+    if not given and sys.stdin.isatty():
+        given = typer.prompt(_SAID[language]["ask"].format(source=source, target=target))
+    if given != target:
+        raise ConfigurationError(
+            f"the overwriting of {target} is not confirmed", "clone", f"say so: --confirm {target}"
+        )
+
+
+class _Progress:
+    """Says which part is under way: a line per play, and the task with its amounts on the last line of a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        self._task = ""
+        self._status = Status("", console=console)
+
+    def __enter__(self) -> _Progress:
+        if self._console.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def __call__(self, signals: Signals) -> None:
+        if signals.play:
+            elapsed = format_span(time.monotonic() - self._began)
+            self._console.print(f"[dim]{elapsed:>10}[/dim]  {escape(signals.play)}")
+        self._task = signals.task or self._task
+        told = [f"{measure.name}: {amount(measure)}" for measure in signals.measures]
+        told = told or [message for _, message in signals.messages]
+        if told or signals.task:
+            self._status.update(escape(" · ".join([self._task, *told])))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the group that holds them."""
+
+    @app.command("clone")
+    def clone(  # noqa: PLR0917  the command line names them
+        source: Annotated[str, typer.Argument(help="The environment to copy.")],
+        target: Annotated[str, typer.Argument(help="preproduction or test: all of it is replaced.")],
+        inventory: Inventory = None,
+        confirm: Annotated[str, typer.Option("--confirm", help="The target's name once more.")] = "",
+        language: Annotated[str, typer.Option("--language", help="en or es.")] = "en",
+        as_json: Annotated[bool, typer.Option("--json", help="Print what was handed over as JSON.")] = False,
+    ) -> None:
+        """Make one environment a full, neutralised copy of another. Cut off, it stays dark; run it again."""
+        _confirm(source, target, confirm, language)
+        project = find_project()
+        inventories = find_inventories(project, inventory or ())
+        variables = {"clone_source": source, "clone_target": target, "clone_confirm": target}
+        console = Console(stderr=True, highlight=False)
+        began = time.monotonic()
+        with _Progress(console) as progress:
+            documents = play(project, inventories, "clone.yml", variables, where=f"{source} -> {target}", tell=progress)
+        span = format_span(time.monotonic() - began)
+        console.print(f"[green]✓[/green] {_SAID[language]['done'].format(source=source, target=target, span=span)}")
+        if as_json:
+            told = [document.body for document in documents]
+            print(json.dumps({"kind": "clone", "source": source, "target": target, "documents": told}, indent=2))
+
+    @app.command("compare")
+    def compare(  # noqa: PLR0917  the command line names them
+        a: Annotated[str, typer.Argument(help="The one environment, usually production.")],
+        b: Annotated[str, typer.Argument(help="The other.")],
+        inventory: Inventory = None,
+        drift: Annotated[
+            float, typer.Option("--drift", min=0, max=100, help="Per cent by which rows of a table may differ.")
+        ] = 0.0,
+        language: Annotated[str, typer.Option("--language", help="en or es.")] = "en",
+        output: Annotated[Path | None, typer.Option("--output", help="Also write a file: .html, or JSON.")] = None,
+        names: Annotated[bool, typer.Option("--all", help="Name also every difference that is expected.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    ) -> None:
+        """Compare two environments; changes nothing. Exit code 4 when they differ in what should be the same."""
+        check_words("compare", [a, b], language)
+        if a == b:
+            raise ConfigurationError(f"{a} is compared with itself", "compare", "give two environments")
+        project = find_project()
+        body = _collect(project, find_inventories(project, inventory or ()), a, b, drift)
+        text = json.dumps(body, indent=2, ensure_ascii=False)
+        if output:
+            page = to_html(body, language) if output.suffix in {".html", ".htm"} else f"{text}\n"
+            output.write_text(page, encoding="utf-8")
+        if as_json:
+            print(text)
+        else:
+            console = Console(highlight=False)
+            wide = console if console.is_terminal else Console(highlight=False, width=max(console.width, 160))
+            for table in tables(body, language, names):
+                wide.print(table)
+        if body["differences"]:
+            where = ", ".join(row["section"]["en"] for row in body["sections"] if row["different"])
+            raise DifferencesFound(f"{body['differences']} differences, in {where}", f"{a} and {b}", "see the table")
+
+
+def _collect(project: Path, inventories: tuple[Path, ...], a: str, b: str, drift: float) -> dict[str, Any]:
+    """Run playbook ``compare`` and return the comparison that it handed over."""
+    variables = {"compare_a": a, "compare_b": b, "compare_drift": drift, "compare_strict": False}
+    for document in play(project, inventories, "compare.yml", variables, where=f"{a} and {b}"):
+        if isinstance(document.body, dict) and document.body.get("kind") == KIND:
+            return document.body
+    raise EncajaError("the playbook handed over no comparison", f"{a} and {b}", "run it with ansible-playbook")

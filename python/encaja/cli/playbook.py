@@ -1,0 +1,91 @@
+"""One playbook started from a command, with what it says on its way and what it hands over."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from encaja.errors import ConfigurationError, EncajaError
+from encaja.runbook.command import ansible_environment, playbook_command, write_variables
+from encaja.runbook.events import Signals
+from encaja.runbook.execute import run_playbook
+from encaja.runbook.journal import Document
+from encaja.runbook.model import Action
+from encaja.runbook.move import INVENTORY_VARIABLE, open_move
+
+ENVIRONMENTS = ("production", "preproduction", "test")
+LANGUAGES = ("en", "es")
+
+
+def find_inventories(project: Path, given: Sequence[Path]) -> tuple[Path, ...]:
+    """The inventories given, or those of the environment, or (only then it is read) those that the run-book names."""
+    named = tuple(given) or tuple(Path(item) for item in os.environ.get(INVENTORY_VARIABLE, "").split(":") if item)
+    if not named:
+        return open_move(project=project).inventories
+    if missing := [str(path) for path in named if not path.exists()]:
+        raise ConfigurationError("no such inventory", ", ".join(missing), "give an existing file or directory with -i")
+    return tuple(path.resolve() for path in named)
+
+
+def check_words(command: str, environments: Sequence[str], language: str = "en") -> None:
+    """Refuse an environment or a language that does not exist.
+
+    Raises:
+        ConfigurationError: with all faults.
+    """
+    unknown = [repr(name) for name in environments if name not in ENVIRONMENTS]
+    if unknown:
+        raise ConfigurationError(f"no environment {', '.join(unknown)}", command, f"use {', '.join(ENVIRONMENTS)}")
+    if language not in LANGUAGES:
+        raise ConfigurationError(f"no language {language!r}", "--language", "use en or es")
+
+
+def play(
+    project: Path,
+    inventories: Sequence[Path],
+    name: str,
+    variables: Mapping[str, Any],
+    *,
+    limit: str = "",
+    where: str = "",
+    tell: Callable[[Signals], None] | None = None,
+) -> list[Document]:
+    """Run a playbook to its end and return the documents that it handed over.
+
+    Args:
+        project: where the kit is.
+        inventories: what it runs on.
+        name: the playbook's file, below ``playbooks``.
+        variables: extra variables; they go by file.
+        limit: hosts or groups.
+        where: what the command is about, for the error.
+        tell: is given what the playbook says while it runs.
+
+    Raises:
+        EncajaError: a host is unreachable, or a task failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="encaja-") as temporary:
+        directory = Path(temporary)
+        action = Action(playbook=name, limit=limit)
+        command = playbook_command(
+            project / "playbooks" / name, action, inventories, variables_file=write_variables(directory, variables)
+        )
+        execution = run_playbook(0, directory, project, command, ansible_environment(project, os.environ))
+        try:
+            for signals in execution:
+                if signals is not None and tell is not None:
+                    tell(signals)
+        except BaseException:
+            execution.stop()
+            raise
+    ending = execution.ending
+    if ending.faults:
+        told = [fault for fault in ending.faults if "output is hidden" not in fault.what]
+        fault = (told or ending.faults)[-1]
+        raise EncajaError(fault.what, fault.host or where, fault.mend or "see the playbook's output")
+    if ending.code:
+        raise EncajaError(f"{name} ended with code {ending.code}", where, "run it with ansible-playbook to see more")
+    return ending.documents
