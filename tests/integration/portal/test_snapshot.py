@@ -65,7 +65,8 @@ def test_a_settled_and_neutralised_copy_differs_in_nothing_and_a_change_shows(po
 
 def made_a_copy_of_old(portal: Portal, kept: Path) -> Portal:
     """A portal in use under its old name: settled once, so that its own addresses are in order."""
-    plan, _ = domain.plan_domain(portal, domain.DomainPolicy(OLD))
+    portal.settings_path.write_text(portal.settings_path.read_text().replace(f"http://{OLD}", f"https://{OLD}"))
+    plan, _ = domain.plan_domain(again(portal), domain.DomainPolicy(OLD))
     plan.apply(portal.database, kept / "old")
     return again(portal)
 
