@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -26,6 +26,7 @@ from encaja.errors import ConfigurationError
 SIGNERS = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
 Signer: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
+KIND: Final = "certificates"
 MINIMUM_RSA_BITS = 2048
 WEAK_HASHES = ("md5", "sha1")
 CLOCK_SLACK = datetime.timedelta(minutes=5)
@@ -54,6 +55,21 @@ class Found:
     names: tuple[str, ...] = ()
     issuer: str = ""
     expires: datetime.datetime | None = None
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """What it is: its name, the names that it covers, issuer, last day and the days that are left."""
+        left = (self.expires - datetime.datetime.now(datetime.UTC)).days if self.expires else None
+        return {
+            "name": name,
+            "names": list(self.names),
+            "issuer": self.issuer,
+            "expires": self.expires.date().isoformat() if self.expires else None,
+            "days_left": left,
+        }
+
+    def as_row(self, name: str) -> dict[str, Any]:
+        """What it is and what is wrong with it, for tables and programs (kind ``certificates``)."""
+        return {**self.facts(name), "faults": list(self.faults), "warnings": list(self.warnings)}
 
 
 def read_pem(given: str) -> bytes:

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import translate
+from fnmatch import fnmatchcase, translate
 from importlib import resources
 from typing import Any, Final
 
@@ -191,7 +191,8 @@ class _Judge:
     def _is_neutral(self, section: str, name: str, one: Seen | None, other: Seen | None) -> bool:
         """Whether a neutralised copy has this name as neutralisation leaves it; rows it deletes only become fewer."""
         for side, own, its in ((self.sides[0], one, other), (self.sides[1], other, one)):
-            if side.neutral is None or name not in side.neutral.get(section, ()):
+            names = side.neutral.get(section, frozenset()) if side.neutral is not None else frozenset()
+            if not any(fnmatchcase(name.lower(), pattern.lower()) for pattern in names):
                 continue
             if section != "counts" or own is None or its is None or name in _GROWING or _rows(own) <= _rows(its):
                 return True

@@ -6,6 +6,7 @@ import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
@@ -235,18 +236,28 @@ def neutralised(portal: Portal, rules: Sequence[Mapping[str, Any]], sections: Ma
     if portal.options.get(NEUTRAL_MARKER) != "Y":
         return found
     found.marked = True
+    wanted = {
+        str(name).lower(): None if value is None else str(value)
+        for rule in rules
+        for name, value in (rule.get("options") or {}).items()
+    }
+    present = {f"{module}.{name}": value for (module, name), value in portal.options.items()}
+    for name, value in wanted.items():
+        if "*" in name:  # all that begin so are removed, but for those that another rule sets
+            holds = not any(fnmatchcase(one, name) and wanted.get(one) is None for one in present)
+        else:
+            holds = present.get(name) == value
+        if holds:
+            found.names["options"].append(name)
     for rule in rules:
-        for name, wanted in (rule.get("options") or {}).items():
-            module, _, option = str(name).partition(".")
-            present = portal.options.get((module, option.lower()))
-            if present == (None if wanted is None else str(wanted)):
-                found.names["options"].append(f"{module}.{option.lower()}")
+        fresh = (str(name).lower() for name in rule.get("fresh") or ())
+        found.names["options"] += [name for name in fresh if present.get(name)]
         if rule.get("delete"):
             found.names["counts"].append(str(rule["table"]))
     if TEST_USERS_MARKER in portal.options:
         found.names["options"].append(".".join(TEST_USERS_MARKER))
         found.names["counts"] += TEST_USERS_TABLES
-    for unit, value in sections.get("schedule", {}).items():
-        if value[0] is not None and value[0].startswith("masked"):
+    for unit, told in sections.get("schedule", {}).items():
+        if (told[0] or "").startswith("masked"):
             found.names["schedule"].append(unit)
     return found

@@ -68,6 +68,8 @@ def test_only_what_neutralisation_set_is_folded_and_only_on_a_marked_copy() -> N
     assert len(both(left, right)["found"]) == 4
     more = {**right, "counts": {"b_rest_event": "10", "b_crm_lead": "9"}}
     assert "b_rest_event" in found(both(left, more, neutral=neutral))
+    gone = {"options": {"pull.shared_key": "k", "pull.x": "1", "pullx.y": "1"}}
+    assert set(found(both(gone, {}, neutral={"options": ["pull.*"]}))) == {"pullx.y"}
 
 
 @pytest.mark.parametrize(

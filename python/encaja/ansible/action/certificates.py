@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -156,7 +155,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _report(self, result: dict[str, Any], found: dict[str, Found]) -> dict[str, Any]:
         """Say what each certificate is and how long it lasts."""
-        now = datetime.datetime.now(datetime.UTC)
         told = []
         for item in result.pop("seen", []):
             looked = found.get(item["name"])
@@ -164,14 +162,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 looked = examine(item["certificate"].encode(), None, b"", names=[], roots=[])
             if looked is None or looked.expires is None:
                 continue
-            told.append(
-                {
-                    "name": item["name"],
-                    "names": list(looked.names),
-                    "issuer": looked.issuer,
-                    "expires": looked.expires.date().isoformat(),
-                    "days_left": (looked.expires - now).days,
-                }
-            )
+            told.append(looked.facts(item["name"]))
         result["certificates"] = told
         return result
