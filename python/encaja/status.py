@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 INTERVAL = 0.5
+# Set by the conductor for what it runs: where a command puts its status, so that it is shown and journalled.
+PROGRESS_VARIABLE = "ENCAJA_PROGRESS"
+# Begins a line of Ansible's output that holds a status as JSON, with the host that it is of.
+PROGRESS_MARK = "encaja_progress "
 
 
 def _now() -> str:
@@ -70,3 +75,9 @@ class Status:
         beside.write_text(json.dumps(content, indent=1) + "\n")
         beside.replace(self.path)
         self._written = time.monotonic()
+
+
+def conducted(unit: str = "bytes") -> Status | None:
+    """The status that the conductor follows while a command of the run-book runs; None outside of a run-book."""
+    path = os.environ.get(PROGRESS_VARIABLE)
+    return Status(Path(path), unit) if path else None

@@ -25,6 +25,7 @@ from encaja.backup.restore import Restore
 from encaja.backup.switch import roll_back
 from encaja.backup.unpack import unpack as unpack_archive
 from encaja.errors import DifferencesFound
+from encaja.status import conducted
 
 app = typer.Typer(no_args_is_help=True, help="Look at, prove, fetch, unpack and restore a backup of the portal.")
 _console = Console()
@@ -159,14 +160,20 @@ def fetch(  # noqa: PLR0917  (options of a command)
             failed.append(error)
 
     thread = threading.Thread(target=work, daemon=True)
+    status = conducted()
     with _progress() as shown:
         task = shown.add_task("fetching")
+        if status:
+            status.begin("fetch")
         thread.start()
         try:
             while thread.is_alive():
                 thread.join(0.5)
                 now = fetcher.progress()
                 shown.update(task, completed=now.done, total=now.total or None, description=_volumes(now))
+                if status:
+                    status.total, status.message = now.total, _volumes(now)
+                    status.advance(now.done)
         finally:
             fetcher.stop()
             thread.join()

@@ -17,6 +17,7 @@ from typing import Any
 
 from encaja.runbook.journal import Document, Event, Fault, Measure
 from encaja.runbook.spans import from_text, now
+from encaja.status import PROGRESS_MARK
 
 RESULT_KEY = "encaja_result"
 PROGRESS_KEY = "encaja_progress"
@@ -54,6 +55,8 @@ class Digest:
         data = raw.get("event_data") or {}
         signals = Signals(log=str(raw.get("stdout") or ""))
         handler = _HANDLERS.get(kind)
+        if kind == "verbose" and signals.log.startswith(PROGRESS_MARK):
+            self._on_progress_line(_moment(raw), signals)
         if handler is not None:
             handler(self, data, _moment(raw), signals)
         return signals
@@ -147,15 +150,19 @@ class Digest:
         self, data: Mapping[str, Any], result: Mapping[str, Any], at: datetime, signals: Signals
     ) -> None:
         status = find_progress(result)
-        if status is None:
+        if status is not None:
+            add_progress(signals, self.attempt, str(data.get("host") or ""), status, at)
+
+    def _on_progress_line(self, at: datetime, signals: Signals) -> None:
+        """A host tool's status, told while its task still runs."""
+        try:
+            status = json.loads(signals.log.removeprefix(PROGRESS_MARK))
+        except ValueError:
             return
-        host = str(data.get("host") or "")
-        measure = to_measure(self.attempt, host, status, at)
-        if measure:
-            signals.measures.append(measure)
-        message = str(status.get("message") or status.get("phase") or "")
-        if message:
-            signals.messages.append((host, message))
+        if isinstance(status, dict):
+            host = str(status.get("host") or "")
+            signals.log = f"{host}: {status.get('line', '')}"
+            add_progress(signals, self.attempt, host, status, at)
 
 
 _HANDLERS = {
@@ -193,6 +200,16 @@ def find_progress(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
     except ValueError:
         return None
     return status if isinstance(status, dict) and "done" in status and "total" in status else None
+
+
+def add_progress(signals: Signals, attempt: int, host: str, status: Mapping[str, Any], at: datetime) -> None:
+    """Puts a tool's status into `signals`: its amounts as a measure, and what it says."""
+    measure = to_measure(attempt, host, status, at)
+    if measure:
+        signals.measures.append(measure)
+    message = str(status.get("message") or status.get("phase") or "")
+    if message:
+        signals.messages.append((host, message))
 
 
 def to_measure(attempt: int, host: str, status: Mapping[str, Any], at: datetime) -> Measure | None:

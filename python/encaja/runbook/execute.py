@@ -14,19 +14,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from encaja.errors import EncajaError
 from encaja.runbook import leash
-from encaja.runbook.events import LAST_LINES, Digest, Signals, last_log_lines
+from encaja.runbook.events import LAST_LINES, Digest, Signals, add_progress, last_log_lines
 from encaja.runbook.journal import Document, Fault
 from encaja.runbook.lock import MARK
 from encaja.runbook.spans import now
+from encaja.status import PROGRESS_VARIABLE
 
 LEASH = Path(leash.__file__)
 QUEUE_LIMIT = 5000
 _POLL = 0.5
+_LOOK = 0.2
 _END = None
 
 
@@ -162,7 +165,7 @@ def run_playbook(
             project_dir=str(project),
             artifact_dir=str(private),
             ident="artifacts",
-            envvars={**environment, MARK: str(directory)},
+            envvars={**environment, **_marks(directory)},
             fact_cache_type="none",
             suppress_env_files=True,
             quiet=True,
@@ -203,7 +206,10 @@ def run_playbook(
 def run_command(
     attempt: int, directory: Path, project: Path, command: Sequence[str], environment: Mapping[str, str]
 ) -> Execution:
-    """Starts a command on the controller; its output is the log, and JSON on its standard output a document."""
+    """Starts a command on the controller; its output is the log, and JSON on its standard output a document.
+
+    What it writes as its status (`encaja.status.conducted`) is followed.
+    """
     execution = Execution(attempt, directory)
 
     def body() -> Ending:
@@ -213,7 +219,7 @@ def run_command(
         process = subprocess.Popen(
             leashed(directory, command),
             cwd=project,
-            env={**os.environ, **environment, MARK: str(directory)},
+            env={**os.environ, **environment, **_marks(directory)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -233,11 +239,16 @@ def run_command(
                     size += len(line)
                 execution.put(Signals(log=text))
 
+        ended = threading.Event()
+        watch = threading.Thread(target=_follow_status, args=(execution, ended), daemon=True)
         errors = threading.Thread(target=pump, args=(process.stderr, False), daemon=True)
+        watch.start()
         errors.start()
         pump(process.stdout, True)
         errors.join()
         process.wait()
+        ended.set()
+        watch.join()
         code = recorded_code(directory)
         if code is None:
             return Ending(leash.INTERRUPTED, stopped=True, tail=list(tail))
@@ -249,6 +260,30 @@ def run_command(
 
     execution.start(body)
     return execution
+
+
+def _marks(directory: Path) -> dict[str, str]:
+    return {MARK: str(directory), PROGRESS_VARIABLE: str(directory / "progress.json")}
+
+
+def _follow_status(execution: Execution, ended: threading.Event) -> None:
+    """Hands on a command's status file whenever it was replaced, the last one included."""
+    path = execution.directory / "progress.json"
+    seen = 0
+    while True:
+        last = ended.wait(_LOOK)
+        try:
+            written = path.stat().st_mtime_ns
+            status = json.loads(path.read_text(encoding="utf-8")) if written != seen else None
+        except (OSError, ValueError):
+            status = None
+        if isinstance(status, dict):
+            seen = written
+            signals = Signals()
+            add_progress(signals, execution.attempt, "", status, datetime.fromtimestamp(written / 1e9, UTC))
+            execution.put(signals)
+        if last:
+            return
 
 
 def recorded_code(directory: Path) -> int | None:

@@ -77,7 +77,7 @@ def link_of(measures: Iterable[Measure]) -> Link | None:
             by_name.setdefault(measure.name, []).append(measure)
     if not by_name:
         return None
-    samples = with_rates(max(by_name.values(), key=lambda items: items[-1].total))
+    samples = with_rates(_while_it_ran(max(by_name.values(), key=lambda items: items[-1].total)))
     # Between two attempts nothing was transferred: that time is not the link's.
     pairs = [(a, b) for a, b in pairwise(samples) if a.attempt == b.attempt]
     moved = sum(after.done - before.done for before, after in pairs)
@@ -88,6 +88,14 @@ def link_of(measures: Iterable[Measure]) -> Link | None:
         return Link(samples[-1].total, samples[-1].total / mean, rates) if mean else None
     # What came before a first sample took as long as its share at the mean rate.
     return Link(samples[-1].total, seconds * samples[-1].total / moved, rates)
+
+
+def _while_it_ran(samples: Sequence[Measure]) -> Sequence[Measure]:
+    """The samples up to the first that has everything: what a tool does after the last byte is not the link's time."""
+    end = samples[-1].done
+    whole = end >= samples[-1].total
+    last = next((number for number, sample in enumerate(samples) if whole and sample.done >= end), len(samples) - 1)
+    return samples[: last + 1]
 
 
 def with_rates(samples: Sequence[Measure]) -> list[Measure]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import time
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
+from encaja.status import PROGRESS_MARK, PROGRESS_VARIABLE
 
 _RUNNING = frozenset({"active", "activating", "deactivating", "reloading"})
 _display = Display()
@@ -50,6 +53,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the tool and give its last status."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        self._task_vars = task_vars or {}
         _, given = self.validate_argument_spec(
             {
                 "unit": {"type": "str", "required": True},
@@ -82,10 +86,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if properties.get("ActiveState") not in _RUNNING:
                 return properties, status
             if line and line != shown:
-                _display.display(f"{self._task.get_name()}: {line}")
+                _display.display(self._told(line, status))
                 shown = line
             time.sleep(pause)
             pause = min(float(given["interval"]), pause * 1.5)
+
+    def _told(self, line: str, status: dict[str, Any]) -> str:
+        """The line for whoever looks: a person, or the conductor, who makes more of it."""
+        if PROGRESS_VARIABLE not in os.environ:
+            return f"{self._task.get_name()}: {line}"
+        known = {key: status.get(key) for key in ("phase", "message", "done", "total", "unit", "rate")}
+        return PROGRESS_MARK + json.dumps({"host": self._host, "line": line, **known})
+
+    @property
+    def _host(self) -> str:
+        return str(self._task_vars.get("inventory_hostname", ""))
 
     def _remote(self, command: str, given: dict[str, Any]) -> str:
         """Run a command; while the host is out of reach, try again."""
