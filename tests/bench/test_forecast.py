@@ -167,8 +167,8 @@ def test_second_pass_is_forecast_from_the_first(tmp_path: Path, archive: BigArch
         with capsys.disabled():
             print(
                 f"\nforecast: seed {seed}, link {item.rates[0] / 1e6:.1f} then {item.rates[1] / 1e6:.1f} MB/s, "
-                f"took {item.actual:.1f} s; before it {_said(item, item.before)}; backtest {_said(item, item.backtest)}; "
-                f"as last time {item.as_last_time:.1f} s",
+                f"took {item.actual:.1f} s; before it {_said(item, item.before)}; "
+                f"backtest {_said(item, item.backtest)}; as last time {item.as_last_time:.1f} s",
                 end="",
             )
     with capsys.disabled():
@@ -179,8 +179,8 @@ def test_second_pass_is_forecast_from_the_first(tmp_path: Path, archive: BigArch
             inside = sum(item.inside(band) for item, band in zip(found, bands, strict=True))
             error = statistics.median(item.error(band[1]) for item, band in zip(found, bands, strict=True))
             wide = statistics.median(band[2] / band[0] for band in bands)
-            print(f"\nforecast {name}: {inside} of {len(found)} inside the 90 % band, median error {100 * error:.1f} %, "
-                  f"band {wide:.2f} x wide (median)", end="")  # fmt: skip
+            said = f"{inside} of {len(found)} inside the 90 % band, median error {100 * error:.1f} %"
+            print(f"\nforecast {name}: {said}, band {wide:.2f} x wide (median)", end="")
         baseline = statistics.median(item.error(item.as_last_time) for item in found)
         print(f"\nforecast as last time: median error {100 * baseline:.1f} %")
     assert all(item.actual > 0 for item in found)

@@ -34,7 +34,7 @@ class Entry:
 
 _MOVE, _PORTAL, _TOOLS = "The move", "The portal and its copies", "Tools"
 COMMANDS: dict[str, Entry] = {
-    "check": Entry("runbook", "Preflight: inventory, hosts, disk, link, backup; changes nothing.", _MOVE),
+    "check": Entry("runbook", "Preflight: everything that would stop the move, at once; changes nothing.", _MOVE),
     "plan": Entry("runbook", "The run-book: steps, owners, gates, estimates.", _MOVE),
     "run": Entry("runbook", "Go on from where the journal stands.", _MOVE),
     "approve": Entry("runbook", "Say yes at a gate, by name.", _MOVE),

@@ -135,11 +135,16 @@ def plan(
 
 @app.command()
 def check(
-    *, inventory: Inventory = None, runbook: RunbookFile = None, settings: Setting = None, state: StateDir = None
+    *,
+    inventory: Inventory = None,
+    runbook: RunbookFile = None,
+    settings: Setting = None,
+    state: StateDir = None,
+    as_json: AsJson = False,
 ) -> int:
-    """Preflight: inventory, hosts, disk, link, backup; changes nothing."""
+    """Preflight: everything that would stop the move, at once; changes nothing. Exit code 2 where something is wrong."""
     move = _move(inventory, runbook, settings, state)
-    return preflight(move, _console())
+    return preflight(move, _console(), as_json=as_json)
 
 
 @app.command()

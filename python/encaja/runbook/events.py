@@ -90,6 +90,7 @@ class Digest:
     def _on_ok(self, data: Mapping[str, Any], at: datetime, signals: Signals) -> None:
         result = _result(data)
         changed = bool(result.get("changed"))
+        self._take_documents(result.get(RESULT_KEY), at)
         signals.events.append(self._event(data, at, "changed" if changed else "ok", changed=changed))
         self._look_for_progress(data, result, at, signals)
 
@@ -99,6 +100,7 @@ class Digest:
     def _on_failed(self, data: Mapping[str, Any], at: datetime, signals: Signals) -> None:
         result = _result(data)
         what, lines = describe_failure(result)
+        self._take_documents(result.get(RESULT_KEY), at)
         ignored = bool(data.get("ignore_errors"))
         signals.events.append(self._event(data, at, "ignored" if ignored else "failed", text=what))
         if not ignored:
@@ -126,7 +128,10 @@ class Digest:
                 {str(host): int(count) for host, count in counts.items()} if isinstance(counts, dict) else {}
             )
         custom = data.get("artifact_data") or {}
-        handed = custom.get(RESULT_KEY) if isinstance(custom, dict) else None
+        self._take_documents(custom.get(RESULT_KEY) if isinstance(custom, dict) else None, at)
+
+    def _take_documents(self, handed: object, at: datetime) -> None:
+        """Results in JSON, handed over by `set_stats` or by a task itself, be it that it failed over them."""
         for item in handed if isinstance(handed, list) else [handed]:
             if isinstance(item, dict):
                 self.documents.append(Document(self.attempt, at, str(item.get("kind") or "result"), item))

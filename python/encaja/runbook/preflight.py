@@ -1,33 +1,98 @@
-"""`encaja check`: runs the preflight playbook outside of any pass and shows what it says."""
+"""`encaja check`: runs the preflight playbook outside of any pass and says what it found."""
 
 from __future__ import annotations
 
+import json
 import os
-import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
-from encaja.errors import ConfigurationError
+from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook.command import ansible_environment, playbook_command
+from encaja.runbook.execute import Ending, run_playbook
 from encaja.runbook.load import find_playbook
 from encaja.runbook.model import Action
 from encaja.runbook.move import Move
 
 PLAYBOOK = "preflight.yml"
+KIND = "preflight"
+_WORDS = {
+    "en": {"where": "where", "what": "what is wrong", "mend": "how to mend it", "looking": "looking at",
+           "fine": "nothing stands in the way", "hosts": "hosts looked at", "faults": "to mend before the move"},
+    "es": {"where": "dónde", "what": "qué falla", "mend": "cómo arreglarlo", "looking": "comprobando",
+           "fine": "nada impide el traslado", "hosts": "hosts comprobados", "faults": "por arreglar antes del traslado"},
+}  # fmt: skip
 
 
-def preflight(move: Move, console: Console) -> int:
-    """Looks at everything that a move needs, changes nothing, and returns 0, or 2 where something is wrong."""
+def preflight(move: Move, console: Console, *, as_json: bool = False) -> int:
+    """Looks at everything that a move needs, changes nothing, and returns 0, or 2 where something is wrong.
+
+    Raises:
+        EncajaError: the look itself failed.
+    """
     playbook = find_playbook(move.project, PLAYBOOK)
     if playbook is None:
         raise ConfigurationError("does not exist", f"playbook '{PLAYBOOK}'", "restore it from the repository")
     if not move.inventories:
         raise ConfigurationError("no inventory is given", "encaja check", "give one with -i")
-    command = playbook_command(playbook, Action(playbook=PLAYBOOK), move.inventories)
-    environment = {**os.environ, **ansible_environment(move.project, os.environ)}
-    environment.pop("ANSIBLE_NOCOLOR", None)
-    if console.is_terminal:
-        environment["ANSIBLE_FORCE_COLOR"] = "1"
-    console.print(f"checking [bold]{', '.join(path.name for path in move.inventories)}[/bold]")
-    done = subprocess.run(command, cwd=move.project, env=environment, check=False)
-    return 0 if done.returncode == 0 else 2
+    words = _WORDS[move.runbook.settings.language]
+    found = verdict(_look(move, playbook, console, words["looking"]))
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        console.print(view(found, words))
+    return 2 if found["faults"] else 0
+
+
+def _look(move: Move, playbook: Path, console: Console, looking: str) -> Ending:
+    named = ", ".join(path.name for path in move.inventories)
+    quiet = Console(stderr=True, quiet=not console.is_terminal)
+    with TemporaryDirectory(prefix="encaja-check-") as name, quiet.status(f"{looking} {escape(named)}") as shown:
+        command = playbook_command(playbook, Action(playbook=PLAYBOOK), move.inventories)
+        environment = ansible_environment(move.project, os.environ)
+        execution = run_playbook(0, Path(name), move.project, command, environment)
+        try:
+            for signals in execution:
+                if signals and signals.task:
+                    shown.update(f"{looking} {escape(named)}: {escape(signals.task)}")
+        except BaseException:
+            execution.stop()
+            raise
+    return execution.ending
+
+
+def verdict(ending: Ending) -> Mapping[str, Any]:
+    """What the preflight handed over: the hosts that it looked at and every fault (what, where, mend).
+
+    Raises:
+        EncajaError: it handed nothing over, because it broke before.
+    """
+    for document in ending.documents:
+        if document.kind == KIND:
+            body: Mapping[str, Any] = document.body
+            return body
+    if ending.faults:
+        fault = ending.faults[0]
+        raise EncajaError(fault.what, fault.host or PLAYBOOK, fault.mend or "mend it and run again")
+    raise EncajaError("the preflight was stopped", PLAYBOOK, "run it again")
+
+
+def view(found: Mapping[str, Any], words: Mapping[str, str]) -> RenderableType:
+    """The verdict for a person."""
+    hosts = Text(f"{words['hosts']}: {', '.join(found['hosts']) or '-'}", "dim")
+    if not found["faults"]:
+        return Group(Text.assemble(("✓ ", "bold green"), words["fine"]), hosts)
+    table = Table(border_style="dim", expand=False)
+    table.add_column(words["where"], style="bold", overflow="fold")
+    table.add_column(words["what"], style="red", overflow="fold")
+    table.add_column(words["mend"], style="green", overflow="fold")
+    for fault in found["faults"]:
+        table.add_row(escape(fault["where"]), escape(fault["what"]), escape(fault["mend"]))
+    return Group(Text.assemble(("✗ ", "bold red"), f"{len(found['faults'])} {words['faults']}"), table, hosts)

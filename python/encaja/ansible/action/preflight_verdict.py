@@ -19,11 +19,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return ``faults``; fail with all of them, one line each, when there are any."""
         super().run(tmp, task_vars)
         hostvars = (task_vars or {})["hostvars"]
+        looked_at: list[str] = []
         found = [Fault(**fault) for fault in self._task.args["inventory"]]
         for host in self._task.args["hosts"]:
             result = hostvars[host].get("preflight_host_result")
             if result is None:
                 continue
+            looked_at.append(host)
             if result.get("unreachable"):
                 found.append(Fault("no answer by SSH", host, "check its address, its SSH port and your key"))
             elif result.get("failed"):
@@ -31,7 +33,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             else:
                 found += [Fault(fault["what"], host, fault["mend"]) for fault in result.get("faults", [])]
         lines = [str(fault) for fault in found]
-        result = {"changed": False, "faults": [vars(fault) for fault in found]}
+        handed = {"kind": "preflight", "hosts": looked_at, "faults": [vars(fault) for fault in found]}
+        result = {"changed": False, "faults": handed["faults"], "encaja_result": handed}
         if found:
             said = f"{len(found)} thing{'s' if len(found) > 1 else ''} to mend before the move:\n"
             return {**result, "failed": True, "msg": said + "\n".join(lines)}
