@@ -142,7 +142,7 @@ def check(
     state: StateDir = None,
     as_json: AsJson = False,
 ) -> int:
-    """Preflight: everything that would stop the move, at once; changes nothing. Exit code 2 where something is wrong."""
+    """Preflight: everything that would stop the move, at once; changes nothing. Exit code 2 when something is wrong."""
     move = _move(inventory, runbook, settings, state)
     return preflight(move, _console(), as_json=as_json)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,7 @@ def timeline(bars: Sequence[Bar], words: Mapping[str, str], gap: tuple[datetime,
         axes.xaxis_date()
         locator = dates.AutoDateLocator(minticks=3, maxticks=10)
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, formats=_MOMENTS, offset_formats=_DAYS))
         axes.tick_params(length=0)
         axes.grid(axis="y", visible=False)
         handles = [Patch(color=COLOURS[owner], label=words[owner]) for owner in Owner]
@@ -149,6 +150,7 @@ def timeline(bars: Sequence[Bar], words: Mapping[str, str], gap: tuple[datetime,
 def rates(measures: Sequence[Measure], words: Mapping[str, str]) -> Figure:
     """The rate of a transfer over time, with its mean, and how much had arrived."""
     start = measures[0].at
+    measures = thinned(measures)
     minutes = [(item.at - start).total_seconds() / 60 for item in measures]
     hours = minutes[-1] > 180
     axis = [value / 60 for value in minutes] if hours else minutes
@@ -156,13 +158,16 @@ def rates(measures: Sequence[Measure], words: Mapping[str, str]) -> Figure:
         figure = _figure(10.5, 2.7)
         axes = figure.add_subplot()
         values = [item.rate / 1e6 for item in measures]
-        axes.fill_between(axis, values, color=LIGHT[Owner.CONTRACTOR], lw=0)
-        axes.plot(axis, values, color=COLOURS[Owner.CONTRACTOR], lw=1.4)
+        broken = [
+            math.nan if number and item.attempt != measures[number - 1].attempt else value
+            for number, (item, value) in enumerate(zip(measures, values, strict=True))
+        ]
+        axes.fill_between(axis, broken, color=LIGHT[Owner.CONTRACTOR], lw=0)
+        axes.plot(axis, broken, color=COLOURS[Owner.CONTRACTOR], lw=1.4)
         mean = sum(values) / len(values)
         axes.axhline(mean, color=MUTED, lw=0.8, ls="--")
         label = f"{words['mean']} {format_bytes(mean * 1e6)}/s"
-        place: dict[str, Any] = {"xytext": (6, -11), "textcoords": "offset points", "ha": "left"}
-        axes.annotate(label, (axis[0], mean), color=MUTED, fontsize=8, **place)
+        axes.set_title(label, loc="left", color=MUTED, fontsize=8, fontweight="normal")
         axes.set_ylim(0, max(values) * 1.15 or 1)
         axes.set_xlim(axis[0], axis[-1] or 1)
         axes.set_ylabel("MB/s")
@@ -177,6 +182,18 @@ def rates(measures: Sequence[Measure], words: Mapping[str, str]) -> Figure:
     return figure
 
 
+def thinned(measures: Sequence[Measure]) -> list[Measure]:
+    """So many samples that a picture can show them: each stands for those before it, with their mean rate."""
+    every = -(-len(measures) // _POINTS)
+    groups: list[list[Measure]] = []
+    for item in measures:
+        if groups and len(groups[-1]) < every and groups[-1][-1].attempt == item.attempt:
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+    return [replace(group[-1], rate=sum(item.rate for item in group) / len(group)) for group in groups]
+
+
 def bands(items: Sequence[Band], words: Mapping[str, str]) -> Figure:
     """Forecast (90 % band and median) against actual, on a logarithmic scale."""
     with mpl.rc_context(_STYLE):
@@ -189,7 +206,7 @@ def bands(items: Sequence[Band], words: Mapping[str, str]) -> Figure:
                 inside = item.low <= item.actual <= item.high
                 axes.plot([item.actual], [row], marker="o", color=GOOD if inside else BAD, ms=6, zorder=3)
         _time_axis(axes)
-        axes.set_yticks(range(len(items)), [item.label for item in items])
+        axes.set_yticks(range(len(items)), [item.label or words["whole_sum"] for item in items])
         axes.set_ylim(len(items) - 0.4, -0.6)
         axes.tick_params(length=0)
         axes.grid(axis="y", visible=False)
@@ -225,6 +242,10 @@ def passes(steps: Sequence[str], values: Mapping[str, Mapping[str, float]]) -> F
     return figure
 
 
+# Numbers alone: they read the same in every language.
+_MOMENTS = ["%Y", "%Y-%m", "%m-%d", "%H:%M", "%H:%M", "%H:%M:%S"]
+_DAYS = ["", "%Y", "%Y", "%Y-%m-%d", "%Y-%m-%d", "%Y-%m-%d"]
+_POINTS = 240
 _TICKS = (0.1, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 3 * 3600, 10 * 3600, 86400, 3 * 86400, 10 * 86400)
 
 

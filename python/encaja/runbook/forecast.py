@@ -414,7 +414,7 @@ def backtest(runbook: Runbook, journal: Journal, passes: Sequence[Pass], told: A
         total = np.zeros(DRAWS)
         for step in common:
             taken = actual[step.id][-1]
-            known = guess(step, earlier[step.id], _as_measured_early(told, taken))
+            known = guess(step, earlier[step.id], measured_early(told, taken))
             draws = known.draw(random, DRAWS)
             total += draws
             results.append(Backtest(passes[number].name, step.id, Spread.of(draws), taken.seconds, known.basis))
@@ -423,7 +423,7 @@ def backtest(runbook: Runbook, journal: Journal, passes: Sequence[Pass], told: A
     return results
 
 
-def _as_measured_early(told: Assumptions, taken: PastStep) -> Assumptions:
+def measured_early(told: Assumptions, taken: PastStep) -> Assumptions:
     """The link as it showed itself in the first tenth of the download, which is when one forecasts."""
     if taken.link is None or not taken.link.rates:
         return told

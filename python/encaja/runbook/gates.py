@@ -12,7 +12,7 @@ from encaja.runbook.journal import Fault, Gate, GateState, Journal, Pass
 from encaja.runbook.model import Kind, Step
 from encaja.runbook.move import Move
 from encaja.runbook.spans import now
-from encaja.runbook.states import confirm_gate, gate_state
+from encaja.runbook.states import ANSWERED_BY_YES, confirm_gate, gate_state
 
 
 class Announcer(Protocol):
@@ -74,7 +74,7 @@ def pass_gate(keeper: GateKeeper, step: Step, gate: str, question: str) -> GateS
         if not keeper.yes:
             keeper.announce(step, GateState.WAITING, expires)
     if keeper.yes:
-        journal.add_gate(pass_, gate, GateState.APPROVED, by=keeper.by, note="answered by --yes")
+        journal.add_gate(pass_, gate, GateState.APPROVED, by=keeper.by, note=ANSWERED_BY_YES)
         keeper.display.gate(step, GateState.APPROVED, "--yes", None)
         return GateState.APPROVED
     answer = keeper.display.ask(step, question)

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from encaja.runbook.journal import Attempt, Gate, GateState, Journal, Measure, Pass, Result
 from encaja.runbook.model import Kind, Runbook, Scale, Step
-from encaja.runbook.states import CHECK
+from encaja.runbook.states import ANSWERED_BY_YES, CHECK
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def past_gate(step: Step, pass_: Pass, lines: Sequence[Gate]) -> PastStep | None
     """How long a person took in an earlier pass; None where the gate was not approved, or answered by `--yes`."""
     waiting = next((line for line in lines if line.state is GateState.WAITING), None)
     approved = next((line for line in reversed(lines) if line.state is GateState.APPROVED), None)
-    if waiting is None or approved is None or approved.note == "answered by --yes":
+    if waiting is None or approved is None or approved.note == ANSWERED_BY_YES:
         return None
     return PastStep(step.id, pass_.name, (approved.at - waiting.at).total_seconds(), 0, waiting.at, approved.at)
 

@@ -27,7 +27,7 @@ _WORDS = {
     "en": {"where": "where", "what": "what is wrong", "mend": "how to mend it", "looking": "looking at",
            "fine": "nothing stands in the way", "hosts": "hosts looked at", "faults": "to mend before the move"},
     "es": {"where": "dónde", "what": "qué falla", "mend": "cómo arreglarlo", "looking": "comprobando",
-           "fine": "nada impide el traslado", "hosts": "hosts comprobados", "faults": "por arreglar antes del traslado"},
+           "fine": "nada impide el traslado", "hosts": "hosts comprobados", "faults": "por arreglar antes de mudarse"},
 }  # fmt: skip
 
 

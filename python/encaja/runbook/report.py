@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 
@@ -15,7 +16,7 @@ from markupsafe import Markup
 
 from encaja.runbook import charts
 from encaja.runbook.compare import StepDifference, compare_passes
-from encaja.runbook.forecast import Assumptions, Calendar, Spread, guess
+from encaja.runbook.forecast import Assumptions, Calendar, Spread, backtest, guess
 from encaja.runbook.history import PastStep, link_of, read_history, with_rates
 from encaja.runbook.journal import (
     Attempt,
@@ -33,7 +34,7 @@ from encaja.runbook.journal import (
 from encaja.runbook.model import Kind, Owner, Step
 from encaja.runbook.move import Move
 from encaja.runbook.spans import format_bytes, format_span, now, to_text
-from encaja.runbook.states import CHECK, CONFIRM_SUFFIX, State, StepState, read_states
+from encaja.runbook.states import ANSWERED_BY_YES, CHECK, CONFIRM_SUFFIX, State, StepState, read_states
 
 JSON_VERSION = 1
 _SECTIONS = {
@@ -49,6 +50,7 @@ _SECTIONS = {
     "certificate": "certificates",
     "certificates": "certificates",
 }
+_URGENT = ("found", "unknown", "people", "cured", "ok")
 DOCUMENT_SECTIONS = ("checks", "comparison", "reconciliation", "certificates", "results")
 
 
@@ -77,6 +79,44 @@ class Transfer:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """One check of a verification: what it said first and last."""
+
+    title: Mapping[str, str]
+    severity: str
+    before: str
+    after: str
+    evidence: str
+    cure: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """An environment's verifications in a pass, the checks that need attention first."""
+
+    environment: str
+    domain: str
+    at: datetime
+    probes: tuple[Probe, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many checks ended in which state, the urgent ones first."""
+        states = [probe.after for probe in self.probes]
+        return {state: states.count(state) for state in _URGENT if state in states}
+
+
+@dataclass(frozen=True)
+class Duty:
+    """What an owner's steps took: how many, how long they ran and how long they were waited for, in seconds."""
+
+    owner: Owner
+    steps: int
+    ran: float
+    waited: float
+
+
+@dataclass(frozen=True)
 class Facts:
     """All that a report says, gathered from the journal."""
 
@@ -96,6 +136,11 @@ class Facts:
     pass_seconds: Mapping[str, Mapping[str, float]]
     gap: tuple[datetime, datetime] | None
     gap_leads: float | None
+
+    @property
+    def cured(self) -> int:
+        """How many of the faults were followed by a cure or by a good end of their step."""
+        return sum(bool(row.cures) or self.states[row.step].done for row in self.faults)
 
     @property
     def begun(self) -> datetime:
@@ -133,7 +178,6 @@ def gather(move: Move, journal: Journal, pass_: Pass, told: Assumptions) -> Fact
     known = journal.passes()
     earlier = known[: [item.id for item in known].index(pass_.id)]
     history = read_history(runbook, journal, earlier)
-    actual = read_history(runbook, journal, [pass_])
     previous = earlier[-1] if earlier else None
     gap = _gap(move, states, journal, pass_)
     return Facts(
@@ -147,7 +191,7 @@ def gather(move: Move, journal: Journal, pass_: Pass, told: Assumptions) -> Fact
         _fault_rows(journal, pass_, attempts),
         _transfers(journal, attempts),
         _documents(journal, pass_, attempts),
-        _bands(runbook.steps, history, actual, told),
+        _bands(move, journal, [*earlier, pass_], history, told),
         compare_passes(runbook, journal, previous, pass_) if previous else [],
         previous,
         _pass_seconds(move, journal, [*earlier[-3:], pass_]) if previous else {},
@@ -207,20 +251,74 @@ def _documents(journal: Journal, pass_: Pass, attempts: Sequence[Attempt]) -> di
 
 
 def _bands(
-    steps: Sequence[Step],
+    move: Move,
+    journal: Journal,
+    passes: Sequence[Pass],
     history: Mapping[str, Sequence[PastStep]],
-    actual: Mapping[str, Sequence[PastStep]],
     told: Assumptions,
 ) -> list[charts.Band]:
+    """What was to be expected of each step from the earlier passes, as `encaja forecast --backtest` has it."""
     random = np.random.default_rng(0)
+    known = {
+        item.step: item for item in backtest(move.runbook, journal, passes, told) if item.pass_name == passes[-1].name
+    }
     found = []
-    for step in steps:
-        if step.kind is Kind.HUMAN or step.id not in history:
-            continue
-        spread = Spread.of(guess(step, history[step.id], told).draw(random, 2000))
-        past = actual.get(step.id)
-        found.append(charts.Band(step.id, spread.low, spread.median, spread.high, past[-1].seconds if past else None))
+    for step in move.runbook:
+        if step.id in known:
+            item = known[step.id]
+            found.append(charts.Band(step.id, item.forecast.low, item.forecast.median, item.forecast.high, item.actual))
+        elif step.kind is not Kind.HUMAN and step.id in history:
+            spread = Spread.of(guess(step, history[step.id], told).draw(random, 2000))
+            found.append(charts.Band(step.id, spread.low, spread.median, spread.high, None))
+    if "" in known:
+        whole = known[""]
+        found.append(charts.Band("", whole.forecast.low, whole.forecast.median, whole.forecast.high, whole.actual))
     return [band for band in found if band.median > 0]
+
+
+def verified(items: Sequence[tuple[str, Document]]) -> list[Verified]:
+    """Verifications by environment: each check as the first one found it and as the last one did.
+
+    A check that is "cured" in the only one had been found by an earlier look.
+    """
+    by_environment: dict[str, list[Document]] = {}
+    for _, document in items:
+        if document.kind == "verification" and isinstance(document.body, dict):
+            by_environment.setdefault(str(document.body.get("environment", "")), []).append(document)
+    return [_verified(name, documents) for name, documents in by_environment.items()]
+
+
+def _verified(environment: str, documents: Sequence[Document]) -> Verified:
+    last = documents[-1]
+    first = {item["id"]: str(item["state"]) for item in documents[0].body["checks"]} if len(documents) > 1 else {}
+    probes = [
+        Probe(
+            title=item["title"],
+            severity=str(item["severity"]),
+            before=first.get(item["id"], "found" if item["state"] == "cured" else ""),
+            after=str(item["state"]),
+            evidence=str(item["evidence"]),
+            cure=str(item["cure"]) if item["state"] in ("found", "unknown", "people") else "",
+        )
+        for item in last.body["checks"]
+    ]
+    rank = {state: place for place, state in enumerate(_URGENT)}
+    probes.sort(key=lambda probe: rank.get(probe.after, 0))
+    return Verified(environment, str(last.body.get("domain", "")), last.at, tuple(probes))
+
+
+def duties(facts: Facts) -> list[Duty]:
+    """What each owner's steps took."""
+    bars = timeline_bars(facts)
+    return [
+        Duty(
+            owner,
+            sum(step.owner is owner for step in facts.move.runbook),
+            sum((bar.ended - bar.begun).total_seconds() for bar in bars if bar.owner is owner and bar.kind != "waited"),
+            sum((bar.ended - bar.begun).total_seconds() for bar in bars if bar.owner is owner and bar.kind == "waited"),
+        )
+        for owner in Owner
+    ]
 
 
 def _pass_seconds(move: Move, journal: Journal, shown: Sequence[Pass]) -> dict[str, dict[str, float]]:
@@ -256,8 +354,20 @@ def _leads(gap: tuple[datetime, datetime], told: Assumptions) -> float | None:
 
 def words(language: str) -> dict[str, str]:
     """The report's words in a language ("en" or "es")."""
-    data = yaml.safe_load(resources.files("encaja.runbook").joinpath("report.yml").read_text(encoding="utf-8"))
-    return {key: str(value) for key, value in data[language].items()}
+    return {key: str(value) for key, value in _texts()[language].items()}
+
+
+@cache
+def _texts() -> dict[str, Any]:
+    text = resources.files("encaja.runbook").joinpath("report.yml").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = yaml.safe_load(text)
+    return loaded
+
+
+def _label(language: str, key: object) -> str:
+    """A key of a result as people read it."""
+    known = _texts()["labels"][language].get(key)
+    return str(known or key).replace("_", " ")
 
 
 def to_html(facts: Facts, language: str) -> str:
@@ -271,6 +381,7 @@ def to_html(facts: Facts, language: str) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"span": format_span, "bytes": format_bytes, "moment": _moment}
+    environment.filters["label"] = partial(_label, language)
     environment.tests["mapping_list"] = _is_mapping_list
     template = environment.get_template("report.html.j2")
     return template.render(
@@ -282,10 +393,26 @@ def to_html(facts: Facts, language: str) -> str:
         signoffs=[gate for gate in facts.gates if gate.state is not GateState.WAITING],
         confirm_suffix=CONFIRM_SUFFIX,
         attempts_of=_attempt_counts(facts.attempts),
+        took_of=_took(facts),
         pictures=_pictures(facts, spoken),
+        verified=verified(facts.documents["checks"]),
+        duties=duties(facts),
+        signers=_signers(facts),
+        unhandled=[item for item in facts.documents["checks"] if item[1].kind not in ("verification", "preflight")],
+        preflights=[item for item in facts.documents["checks"] if item[1].kind == "preflight"],
         columns=_columns,
         seconds=_total_seconds,
     )
+
+
+def _signers(facts: Facts) -> list[tuple[Owner, str]]:
+    """Who signs for which side; the name of whoever decided for that side last, to be corrected by hand."""
+    names: dict[Owner, str] = {}
+    for gate in facts.gates:
+        step = facts.move.runbook.get(gate.step.removesuffix(CONFIRM_SUFFIX))
+        if step and gate.state is GateState.APPROVED and gate.note != ANSWERED_BY_YES:
+            names[step.owner] = gate.by
+    return [(owner, names.get(owner, "")) for owner in Owner]
 
 
 def _moment(value: datetime) -> str:
@@ -305,6 +432,14 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))[:10]
 
 
+def _took(facts: Facts) -> dict[str, float]:
+    """How long each step took: all attempts at it together, or the wait for a person's decision."""
+    took = {step: state.seconds for step, state in facts.states.items() if state.seconds is not None}
+    for step in {attempt.step for attempt in facts.attempts}:
+        took[step] = sum(attempt.seconds or 0.0 for attempt in facts.attempts if attempt.step == step)
+    return took
+
+
 def _attempt_counts(attempts: Sequence[Attempt]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for attempt in attempts:
@@ -320,9 +455,9 @@ def _pictures(facts: Facts, spoken: Mapping[str, str]) -> dict[str, Markup]:
     if bars:
         figure = charts.timeline(bars, spoken, facts.gap)
         pictures["timeline"] = Markup(charts.to_svg(figure, "timeline"))  # noqa: S704
-    for number, transfer in enumerate(facts.transfers):
-        if len(transfer.measures) > 2:
-            figure = charts.rates(transfer.measures, spoken)
+    for number, measures in enumerate(_by_transfer(facts.transfers)):
+        if len(measures) > 2:
+            figure = charts.rates(measures, spoken)
             pictures[f"rates-{number}"] = Markup(charts.to_svg(figure, f"rates-{number}"))  # noqa: S704
     if facts.bands:
         figure = charts.bands(facts.bands, spoken)
@@ -335,6 +470,14 @@ def _pictures(facts: Facts, spoken: Mapping[str, str]) -> dict[str, Markup]:
             figure = charts.passes(steps, facts.pass_seconds)
             pictures["passes"] = Markup(charts.to_svg(figure, "passes"))  # noqa: S704
     return pictures
+
+
+def _by_transfer(transfers: Sequence[Transfer]) -> list[list[Measure]]:
+    """The samples of each transfer, all attempts at it together."""
+    found: dict[tuple[str, str, str], list[Measure]] = {}
+    for item in transfers:
+        found.setdefault((item.step, item.host, item.name), []).extend(item.measures)
+    return list(found.values())
 
 
 def timeline_bars(facts: Facts) -> list[charts.Bar]:
@@ -427,6 +570,8 @@ def to_json(facts: Facts) -> dict[str, Any]:
             ]
             for section, items in facts.documents.items()
         },
+        "owners": [asdict(duty) for duty in duties(facts)],
+        "verified": [{**asdict(item), "at": to_text(item.at)} for item in verified(facts.documents["checks"])],
         "forecast": [asdict(band) for band in facts.bands],
         "differences": [asdict(item) for item in facts.differences],
         "signoffs": [

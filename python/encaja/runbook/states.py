@@ -15,6 +15,7 @@ from encaja.runbook.spans import now
 
 RUN, VERIFY, CHECK = "run", "verify", "check"
 CONFIRM_SUFFIX = ":start"
+ANSWERED_BY_YES = "answered by --yes"
 
 
 class State(StrEnum):

@@ -248,6 +248,83 @@ def test_pass_remembers_its_inventory_and_variables(make) -> None:
     assert (project.path / "out").read_text().strip() == "hello"
 
 
+def test_progress_of_a_command_is_journalled_while_it_runs(make) -> None:
+    write = (
+        'import time; from encaja.status import conducted; status = conducted(); status.begin("fetch", 1000)\n'
+        "for done in range(0, 1001, 250): status.done = done; status.write(); time.sleep(0.3)"
+    )
+    project = make(step("a", f"command: [python3, -c, '{write}']".replace("\n", "\n\n"), ", scale: link"))
+    done = project.encaja("run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with project.journal() as journal:
+        found = journal.measures()
+    assert [item.done for item in found] == sorted(item.done for item in found)
+    assert (found[-1].name, found[-1].done, found[-1].total, found[-1].unit) == ("fetch", 1000, 1000, "bytes")
+    assert len(found) >= 3
+    assert "fetch 1 kB" in project.encaja("journal").stdout
+
+
+def test_progress_of_a_host_tool_is_journalled_while_its_task_runs(make) -> None:
+    """A stand-in for the action `host_tool`: it tells the conductor in the same way."""
+    project = make(step("a", "playbook: tool.yml"))
+    actions = project.path / "playbooks/action_plugins"
+    actions.mkdir()
+    (actions / "tool.py").write_text(TOOL)
+    (project.path / "playbooks/tool.yml").write_text(
+        "- {hosts: production, gather_facts: false, tasks: [{name: Work, tool: {}}]}\n"
+    )
+    done = project.encaja("run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with project.journal() as journal:
+        assert [(item.host, item.done, item.rate) for item in journal.measures()] == [
+            ("prod.test", 5, 2.0), ("prod.test", 10, 2.0),
+        ]  # fmt: skip
+    log = (Path(project.attempts("a")[0].directory) / "log").read_text()
+    assert "prod.test: stream, 50 %" in log
+    assert "encaja_progress" not in log
+
+
+TOOL = """\
+from ansible.plugins.action import ActionBase
+from encaja.ansible.action import host_tool
+
+
+class ActionModule(host_tool.ActionModule):
+    looks = [
+        'ActiveState=active\\n---\\n{"phase": "stream", "done": 5, "total": 10, "unit": "bytes", "rate": 2.0}',
+        'ActiveState=active\\n---\\n{"phase": "stream", "done": 10, "total": 10, "unit": "bytes", "rate": 2.0}',
+        'ActiveState=inactive\\nResult=success\\n---\\n{"phase": "done"}',
+    ]
+
+    def run(self, tmp=None, task_vars=None):
+        self._task.args = {"unit": "x.service", "status": "/x"}
+        return super().run(tmp, task_vars)
+
+    def _remote(self, command, given):
+        return self.looks.pop(0) if "systemctl show" in command else ""
+"""
+
+
+def test_preflight_is_told_as_one_list_without_ansibles_own_words(make) -> None:
+    project = make(step("a", "playbook: ok.yml"))
+    verdict = "{kind: preflight, hosts: [prod.test], faults: [{where: prod.test, what: disk is full, mend: free some}]}"
+    (project.path / "playbooks/preflight.yml").write_text(
+        "- hosts: localhost\n  gather_facts: false\n  tasks:\n"
+        f"    - ansible.builtin.set_stats: {{data: {{encaja_result: {verdict}}}}}\n"
+    )
+    found = project.encaja("check", "-i", str(project.inventory))
+    assert found.returncode == 2, found.stderr
+    assert "1 to mend" in found.stdout
+    assert "disk is full" in found.stdout
+    assert "PLAY" not in found.stdout
+    data = json.loads(project.encaja("check", "--json", "-i", str(project.inventory)).stdout)
+    assert data["faults"][0]["mend"] == "free some"
+    (project.path / "playbooks/preflight.yml").write_text("- hosts: localhost\n  roles: [no_such_role]\n")
+    broken = project.encaja("check", "-i", str(project.inventory))
+    assert broken.returncode == 1
+    assert "no_such_role" in broken.stderr
+
+
 def test_second_conductor_is_refused(make) -> None:
     project = make(step("a", "command: [sh, -c, 'echo $$ > pid; exec sleep 300']"))
     first = project.start("run")

@@ -184,15 +184,30 @@ class Week:
         self.journal.finish(attempt, Result.DONE, stats={"ok": 22, "changed": 9})
 
 
+def _check(name: str, english: str, spanish: str, state: str, evidence: str, cure: str = "") -> dict[str, object]:
+    title = {"en": english, "es": spanish}
+    return {"id": name, "title": title, "severity": "error", "state": state, "evidence": evidence, "cure": cure}
+
+
 _DOCUMENTS = {
+    "preflight": {"kind": "preflight", "hosts": ["portal.example.com", "copy.example.com"], "faults": []},
     "verify": {
-        "kind": "verify",
+        "kind": "verification",
         "environment": "production",
+        "domain": "portal.example.com",
+        "differences": 0,
         "checks": [
-            {"check": "links in notifications", "ok": True, "found": "https://portal.example.com/…"},
-            {"check": "attachment button in the messenger", "ok": True, "found": "shown"},
-            {"check": "search index", "ok": True, "found": "2,184 of 2,184 records"},
-            {"check": "users who cannot log in", "ok": False, "found": "17 of 212 need a new password"},
+            _check("case-links", "Links in notifications", "Enlaces en las notificaciones", "cured", "all have a host"),
+            _check("case-icon", "Attachment button", "Botón de adjuntar", "cured", "shown, a file was sent"),
+            _check("case-search", "Search index", "Índice de búsqueda", "ok", "2,184 of 2,184 records"),
+            _check(
+                "case-users",
+                "Users who cannot log in",
+                "Usuarios que no entran",
+                "people",
+                "17 of 212",
+                cure="send them recovery links",
+            ),
         ],
     },
     "refresh-preproduction": {

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from encaja.runbook.events import Digest, advice, describe_failure, find_progress, last_log_lines
+from encaja.status import PROGRESS_MARK
 
 
 def event(kind: str, host: str = "a", **data: object) -> dict[str, object]:
@@ -89,6 +90,32 @@ def test_documents_are_handed_over_by_set_stats() -> None:
     digest = Digest(1)
     digest.take(stats(ok={"a": 1}, artifact_data={"encaja_result": {"kind": "verify", "differences": 0}}))
     assert [(item.kind, item.body["differences"]) for item in digest.documents] == [("verify", 0)]
+
+
+def test_document_of_a_task_counts_though_it_failed_over_it() -> None:
+    digest = Digest(1)
+    digest.take(
+        event("runner_on_failed", res={"msg": "1 thing", "encaja_result": {"kind": "preflight", "faults": [1]}})
+    )
+    assert [(item.kind, item.body["faults"]) for item in digest.documents] == [("preflight", [1])]
+
+
+def test_progress_of_a_task_under_way_is_taken_from_its_line() -> None:
+    status = {
+        "host": "db",
+        "line": "stream, 50 %",
+        "phase": "stream",
+        "done": 5,
+        "total": 10,
+        "unit": "bytes",
+        "rate": 2,
+    }
+    raw = {"event": "verbose", "created": "2026-11-05T08:00:00", "stdout": PROGRESS_MARK + json.dumps(status)}
+    signals = Digest(3).take(raw)
+    (measure,) = signals.measures
+    assert (measure.attempt, measure.host, measure.name, measure.done, measure.total) == (3, "db", "stream", 5, 10)
+    assert signals.log == "db: stream, 50 %"
+    assert Digest(3).take({**raw, "stdout": PROGRESS_MARK + "{cut"}).measures == []
 
 
 def test_failure_is_described_by_its_first_line_and_its_last() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,12 +12,12 @@ import pytest
 import runbook_case as case
 
 from encaja.errors import ConfigurationError
-from encaja.runbook import foresee, report
+from encaja.runbook import charts, foresee, report
 from encaja.runbook.forecast import Assumptions, Calendar, Guess, Standing, backtest, make_forecast, under_way
 from encaja.runbook.history import link_of, read_history
 from encaja.runbook.journal import Journal, Measure
 from encaja.runbook.move import Move
-from encaja.runbook.spans import now
+from encaja.runbook.spans import format_span, now
 from encaja.runbook.states import State, StepState
 
 MONDAY = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -192,8 +193,10 @@ def test_report_stands_alone_and_says_everything(facts: report.Facts, language: 
         "certificates",
     ):
         assert section == "summary" or spoken[section] in page, section
-    for section in ("forecast", "passes", "signoffs", "notes"):
+    for section in ("forecast", "passes", "signoffs", "notes", "reconciled", "accepted_on_paper", "forecast_said"):
         assert spoken[section] in page, section
+    assert page.count('class="sign"') == 2
+    assert page.count(spoken["check_cured"]) >= 2
     assert page.count("<svg") >= 4
     assert "volume 23 of 31 is broken" in page
     assert "vendor repaired volume 23" in page
@@ -201,8 +204,58 @@ def test_report_stands_alone_and_says_everything(facts: report.Facts, language: 
     assert f'lang="{language}"' in page
 
 
+def test_checks_are_shown_before_and_after(facts: report.Facts) -> None:
+    (alone,) = report.verified(facts.documents["checks"])
+    assert alone.counts == {"people": 1, "cured": 2, "ok": 1}
+    assert [probe.before for probe in alone.probes] == ["", "found", "found", ""]
+    (step, document) = next(item for item in facts.documents["checks"] if item[1].kind == "verification")
+    broken = [{**check, "state": "found"} for check in document.body["checks"]]
+    first = replace(document, body={**document.body, "checks": broken})
+    (both,) = report.verified([(step, first), (step, document)])
+    assert {probe.before for probe in both.probes} == {"found"}
+    assert [probe.after for probe in both.probes] == ["people", "cured", "cured", "ok"]
+
+
+def test_forecast_in_the_report_is_the_backtests(facts: report.Facts) -> None:
+    bands = {band.label: band for band in facts.bands}
+    restore, whole = bands["restore"], bands[""]
+    assert restore.actual is not None
+    assert restore.low < restore.actual < restore.high
+    assert whole.actual == pytest.approx(sum(band.actual or 0 for label, band in bands.items() if label))
+
+
+def test_time_is_told_by_owner_and_all_attempts_count(facts: report.Facts) -> None:
+    client = next(duty for duty in report.duties(facts) if duty.owner == "client")
+    assert client.waited > 20 * 3600 > client.ran > 0
+    assert facts.cured == len(facts.faults) == 2
+    restore = sum(item.seconds or 0 for item in facts.attempts if item.step == "restore")
+    assert format_span(restore) in report.to_html(facts, "en")
+
+
+def test_long_downloads_are_thinned_for_their_picture_and_attempts_stay_apart() -> None:
+    samples = [
+        Measure(1 if second < 5000 else 2, MONDAY + timedelta(seconds=second), "h", "fetch", second, 9999, "bytes", 2.0)
+        for second in range(10_000)
+    ]
+    shown = charts.thinned(samples)
+    assert len(shown) <= 245
+    assert shown[-1].done == samples[-1].done
+    assert {item.rate for item in shown} == {2.0}
+    assert [item.attempt for item in shown] == sorted(item.attempt for item in shown)
+
+
+def test_time_after_the_last_byte_is_not_the_links() -> None:
+    samples = [
+        Measure(1, MONDAY + timedelta(seconds=s), "h", "fetch", min(s, 10) * 100.0, 1000, "bytes", 0) for s in range(60)
+    ]
+    link = link_of(samples)
+    assert link is not None
+    assert link.rate == pytest.approx(100)
+
+
 def test_report_words_exist_in_both_languages() -> None:
     assert report.words("en").keys() == report.words("es").keys()
+    assert all(report.words("es").values())
 
 
 def test_report_escapes_what_people_wrote(tmp_path: Path) -> None:
@@ -213,7 +266,7 @@ def test_report_escapes_what_people_wrote(tmp_path: Path) -> None:
         pass_ = journal.start_pass("cutover", "ana", {})
         journal.add_entry(pass_, EntryKind.NOTE, "<script>alert(1)</script>", by="<b>eva</b>")
         page = report.to_html(report.gather(move, journal, pass_, Assumptions()), "en")
-    assert "<script>" not in page
+    assert "<script>alert" not in page
     assert "<b>eva" not in page
 
 
