@@ -23,6 +23,7 @@ from encaja.runbook.journal import EntryKind, GateState, Journal, Pass
 from encaja.runbook.load import RunbookError
 from encaja.runbook.lock import is_held
 from encaja.runbook.move import DEFAULT_PASS, Move, open_move, whoami
+from encaja.runbook.outlook import Outlook, pass_outlook
 from encaja.runbook.preflight import preflight
 from encaja.runbook.screen import TerminalDisplay
 from encaja.runbook.spans import from_text, to_text
@@ -174,9 +175,11 @@ def run(
         known = journal.passes()
         name = pass_name or (known[-1].name if known else DEFAULT_PASS)
         options = Options(name, by or whoami(), phase, start, until, yes, check, tuple(keep or ()))
-        display = TerminalDisplay(console, expected_seconds(move, journal), interactive=sys.stdin.isatty())
-        conductor = Conductor(move, journal, options, display, TeamAnnouncer())
-        code = conductor.run()
+        with Outlook(lambda: pass_outlook(move, name)) as outlook:
+            expected = expected_seconds(move, journal)
+            display = TerminalDisplay(console, expected, interactive=sys.stdin.isatty(), outlook=lambda: outlook.text)
+            conductor = Conductor(move, journal, options, display, TeamAnnouncer())
+            code = conductor.run()
         if not check:
             close(move, journal, _pass(journal, name), console, conductor.addresses)
     return code

@@ -230,6 +230,15 @@ def under_way(known: Guess, elapsed: float, measures: Sequence[Measure]) -> Gues
     return Guess(max(left, elapsed * 0.1), max(known.spread, 0.2), "under way")
 
 
+def _without_what_is_there(known: Guess, measures: Sequence[Measure]) -> Guess:
+    """The guess for a download that was broken off: what has arrived is not fetched again."""
+    arrived = [item for item in measures if item.unit == "bytes" and item.total > 0]
+    if not arrived:
+        return known
+    last = max(arrived, key=lambda item: (item.total, item.at))
+    return replace(known, median=max(known.median * (1 - last.done / last.total), 1.0))
+
+
 @dataclass(frozen=True)
 class Simulation:
     """Drawn finishing times in seconds after the moment, by step."""
@@ -288,6 +297,10 @@ def make_guesses(
         elif state and state.state is State.RUNNING and state.last:
             elapsed = (standing.moment - state.last.at).total_seconds()
             known = under_way(known, elapsed, standing.measures.get(step.id, ()))
+        elif state and state.state is State.WAITING and step.kind is Kind.HUMAN and state.since:
+            known = under_way(known, (standing.moment - state.since).total_seconds(), ())
+        elif state and step.scale is Scale.LINK:
+            known = _without_what_is_there(known, standing.measures.get(step.id, ()))
         guesses[step.id] = known
     return guesses
 

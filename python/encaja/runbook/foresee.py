@@ -21,7 +21,7 @@ from encaja.runbook.lock import is_held
 from encaja.runbook.move import Move
 from encaja.runbook.screen import OWNER_STYLE
 from encaja.runbook.spans import format_span, now, to_text
-from encaja.runbook.states import State, StepState, read_states
+from encaja.runbook.states import StepState, read_states
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?(?:/s)?\Z")
 _FACTORS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
@@ -69,7 +69,7 @@ def forecast(move: Move, pass_name: str | None, told: Assumptions) -> Forecast:
         history = read_history(
             move.runbook, journal, [item for item in known if current is None or item.id != current.id]
         )
-        measures = {name: _measures(journal, state) for name, state in states.items() if state.state is State.RUNNING}
+        measures = {name: _measures(journal, state) for name, state in states.items() if not state.done}
     return make_forecast(move.runbook, history, told, Standing(moment, states, measures))
 
 

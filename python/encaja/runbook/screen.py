@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -82,9 +82,15 @@ class TerminalDisplay:
     """Finished steps scroll by; the step under way stays at the bottom with its task, hosts, amounts and time left."""
 
     def __init__(
-        self, console: Console, expected: Mapping[str, float] | None = None, *, interactive: bool = True
+        self,
+        console: Console,
+        expected: Mapping[str, float] | None = None,
+        *,
+        interactive: bool = True,
+        outlook: Callable[[], str] = str,
     ) -> None:
-        """`expected` holds seconds by step id, from earlier passes or the run-book."""
+        """`expected` holds seconds by step id, from earlier passes or the run-book; `outlook` says when all is over."""
+        self._outlook = outlook
         self._console = console
         self._expected = dict(expected or {})
         self._interactive = interactive and console.is_terminal
@@ -168,6 +174,8 @@ class TerminalDisplay:
             for measure in self._now.measures.values():
                 self.note(f"  {measure.host}: {measure.name} {amount(measure)}")
             self.note(f"  {self._now.task or self._now.line} ({format_span(time.monotonic() - self._now.began)})")
+            if outlook := self._outlook():
+                self.note(f"  {outlook}")
 
     def end(self, step: Step, attempt: Attempt, ending: Ending, result: Result) -> None:
         """An attempt ended."""
@@ -310,10 +318,10 @@ class TerminalDisplay:
             )
             body.add_row(f"    {host}", Text(kind, style))
         ahead = sum(self._todo.values())
-        if ahead:
-            after = f"    then {len(self._todo)} more steps, about {format_span(ahead)} of machine time"
-            return Group(head, body, Text(after, "dim"))
-        return Group(head, body)
+        after = [f"then {len(self._todo)} more steps, about {format_span(ahead)} of machine time"] if ahead else []
+        if outlook := self._outlook():
+            after.append(outlook)
+        return Group(head, body, Text(f"    {' · '.join(after)}", "dim")) if after else Group(head, body)
 
     @staticmethod
     def _bar(measure: Measure) -> RenderableType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,12 +12,22 @@ import numpy as np
 import pytest
 import runbook_case as case
 
-from encaja.errors import ConfigurationError
+from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook import charts, foresee, report
-from encaja.runbook.forecast import Assumptions, Calendar, Guess, Standing, backtest, make_forecast, under_way
+from encaja.runbook.forecast import (
+    Assumptions,
+    Calendar,
+    Guess,
+    Standing,
+    backtest,
+    make_forecast,
+    make_guesses,
+    under_way,
+)
 from encaja.runbook.history import link_of, read_history
 from encaja.runbook.journal import Journal, Measure
 from encaja.runbook.move import Move
+from encaja.runbook.outlook import Outlook, pass_outlook
 from encaja.runbook.spans import format_span, now
 from encaja.runbook.states import State, StepState
 
@@ -117,6 +128,49 @@ def test_step_under_way_is_forecast_from_its_own_rate() -> None:
     assert left.median == pytest.approx((30e9 - 99 * 60e6) / 1e6)
     overdue = under_way(Guess(100, 0.1, "rehearsal-1"), 500, [])
     assert overdue.median == 50
+
+
+def test_download_that_was_broken_off_is_forecast_without_what_is_there(move: Move) -> None:
+    step = move.step("restore")
+    told = Assumptions(link=1e6, size=10e9)
+    samples = [Measure(1, MONDAY, "h", "fetch", 7e9, 10e9, "bytes", 1e6)]
+    state = StepState(step, State.FAILED, MONDAY, 7000.0)
+    guesses = make_guesses(move.runbook, {}, told, Standing(MONDAY, {step.id: state}, {step.id: samples}))
+    assert guesses["restore"].median == pytest.approx(3000)
+
+
+def test_wait_for_a_person_that_has_begun_is_shorter(move: Move) -> None:
+    step = move.step("request-backup")
+    state = StepState(step, State.WAITING, MONDAY - timedelta(hours=10))
+    standing = Standing(MONDAY, {step.id: state})
+    fresh = make_guesses(move.runbook, {}, Assumptions(), Standing(MONDAY))["request-backup"]
+    begun = make_guesses(move.runbook, {}, Assumptions(), standing)["request-backup"]
+    assert begun.median == pytest.approx(fresh.median - 10 * 3600)
+
+
+def test_outlook_is_made_anew_while_the_run_goes_on() -> None:
+    made: list[int] = []
+
+    def make() -> str:
+        made.append(1)
+        if len(made) == 2:
+            raise EncajaError("the journal is in use")
+        return f"forecast {len(made)}"
+
+    with Outlook(make, first=0.0, every=0.01) as outlook:
+        deadline = time.monotonic() + 20
+        while len(made) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert outlook.text in ("forecast 3", "forecast 4", f"forecast {len(made)}")
+
+
+def test_outlook_says_when_all_is_over_by_the_journal(move: Move) -> None:
+    with Journal(move.journal) as journal:
+        pass_ = journal.start_pass("cutover", "ana", {})
+        journal.begin(pass_, "preflight", "run", by="ana", kind="check", directory="/x")
+    text = pass_outlook(move, "cutover")
+    assert text.startswith("all over ")
+    assert text.endswith("UTC")
 
 
 def test_a_tools_mean_rate_is_not_taken_for_the_rate_of_the_moment() -> None:
