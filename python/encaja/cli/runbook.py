@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -124,7 +124,11 @@ def plan(
     move = _move(inventory, runbook, settings, state)
     chosen = _language(move, language)
     if drawing is None:
+        from encaja.runbook import foresee  # noqa: PLC0415 - brings numpy, which the other commands do without
+
         _console().print(tables.plan_table(move, chosen))
+        made = foresee.forecast(move, None, replace(foresee.assumptions(move), leads=()))
+        _console().print(foresee.window(move, made, tables.WORDS[chosen]))
         return
     if drawing.suffix.lower() not in (".svg", ".png"):
         raise ConfigurationError("is neither .svg nor .png", str(drawing), "give the file one of these endings")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -169,6 +169,19 @@ def forecast_view(move: Move, made: Forecast) -> RenderableType:
             )
         )
     return Group(*parts)
+
+
+def window(move: Move, made: Forecast, words: Mapping[str, str]) -> Text:
+    """When all would be over, in a line."""
+    zone = ZoneInfo(move.runbook.settings.time_zone)
+    median, sure = (
+        (made.moment + timedelta(seconds=seconds)).astimezone(zone) for seconds in (made.whole.median, made.whole.p90)
+    )
+    return Text.assemble(
+        (f"{words['window']} ", "bold"),
+        f"{median:%Y-%m-%d %H:%M}, {words['sure']} {sure:%Y-%m-%d %H:%M} ({zone.key})",
+        ("  encaja forecast", "dim"),
+    )
 
 
 def _hour(at: datetime, zone: ZoneInfo) -> str:

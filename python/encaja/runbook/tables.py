@@ -22,13 +22,15 @@ WORDS = {
         "step": "step", "title": "what", "owner": "whose", "runs": "runs", "needs": "needs", "estimate": "estimate",
         "took": "took", "result": "result", "phase": "Phase", "urgency": "urgency", "contractor": "contractor",
         "client": "client", "human": "person", "low": "low", "medium": "medium", "high": "high", "by": "by",
-        "destructive": "replaces data", "total": "whole",
+        "destructive": "replaces data", "total": "whole", "within": "within",
+        "window": "Begun now, all is over", "sure": "90 % sure by",
     },
     "es": {
         "step": "paso", "title": "qué", "owner": "de quién", "runs": "ejecuta", "needs": "necesita",
         "estimate": "estimado", "took": "tardó", "result": "resultado", "phase": "Fase", "urgency": "urgencia",
         "contractor": "contratista", "client": "cliente", "human": "persona", "low": "baja", "medium": "media",
-        "high": "alta", "by": "por", "destructive": "sustituye datos", "total": "total",
+        "high": "alta", "by": "por", "destructive": "sustituye datos", "total": "total", "within": "plazo",
+        "window": "Si empieza ahora, acaba", "sure": "al 90 % antes del",
     },
 }  # fmt: skip
 STATE_WORDS = {
@@ -44,7 +46,8 @@ STATE_WORDS = {
 def runs_text(step: Step, move: Move, words: Mapping[str, str]) -> Text:
     """What a step runs, in a few letters."""
     if step.kind is Kind.HUMAN or step.action is None:
-        return Text(f"◆ {words['human']}", "magenta")
+        within = f", {words['within']} {format_span(step.expires)}" if step.expires else ""
+        return Text.assemble((f"◆ {words['human']}", "magenta"), (within, "dim"))
     text = Text(move.fill(step.action.label))
     if step.kind is Kind.CHECK:
         text.stylize("cyan")
@@ -57,18 +60,19 @@ def plan_table(move: Move, language: str) -> RenderableType:
     """The run-book, a table for each phase."""
     words, runbook = WORDS[language], move.runbook
     parts: list[RenderableType] = []
+    longest = max(len(step.id) for step in runbook)
     for number, phase in runbook.phases.items():
         steps = [step for step in runbook if step.phase == number]
         if not steps:
             continue
         title = f"{words['phase']} {number}: {phase.title.get(language)}  ({words['urgency']}: {words[phase.urgency]})"
-        table = Table(title=title, title_justify="left", title_style="bold", expand=False, border_style="dim")
-        table.add_column(words["step"], style="bold", no_wrap=True)
-        table.add_column(words["title"], min_width=30)
-        table.add_column(words["owner"])
-        table.add_column(words["runs"])
-        table.add_column(words["needs"], style="dim", max_width=34)
-        table.add_column(words["estimate"], justify="right", no_wrap=True)
+        table = Table(title=title, title_justify="left", title_style="bold", expand=True, border_style="dim")
+        table.add_column(words["step"], style="bold", no_wrap=True, min_width=longest)
+        table.add_column(words["title"], ratio=5)
+        table.add_column(words["owner"], min_width=11)
+        table.add_column(words["runs"], ratio=4)
+        table.add_column(words["needs"], style="dim", ratio=4)
+        table.add_column(words["estimate"], justify="right", no_wrap=True, min_width=9)
         for step in steps:
             table.add_row(
                 step.id,
