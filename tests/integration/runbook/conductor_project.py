@@ -95,9 +95,16 @@ class Project:
         return [sys.executable, "-m", "encaja.cli", *words, *extra]
 
     def encaja(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Runs the program to its end."""
+        """Runs the program to its end, over the project's inventory where playbooks run."""
+        return self._finish(self.command(*words))
+
+    def plain(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Runs the program to its end with nothing but these words."""
+        return self._finish([sys.executable, "-m", "encaja.cli", *words])
+
+    def _finish(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*words), cwd=self.path, env=self.environment, capture_output=True, text=True, check=False,
+            command, cwd=self.path, env=self.environment, capture_output=True, text=True, check=False,
             stdin=subprocess.DEVNULL, timeout=120,
         )  # fmt: skip
 

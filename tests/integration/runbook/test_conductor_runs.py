@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from conductor_project import SECRET, Project, all_gone, wait_for
+from conductor_project import HEAD, SECRET, Project, all_gone, wait_for
 
 from encaja.runbook.journal import Journal, Result
 
@@ -229,6 +230,49 @@ def test_passes_stand_side_by_side(make) -> None:
     assert project.encaja("journal", "add", "the cable fell out", "--kind", "fault", "--by", "Eva").returncode == 0
     assert "the cable fell out" in project.encaja("journal", "--pass", "cutover").stdout
     assert "the cable fell out" not in project.encaja("journal", "--pass", "rehearsal-1").stdout
+
+
+def test_rehearsal_and_cutover_are_the_same_steps_and_the_first_forecasts_the_second(make) -> None:
+    """What differs is inventory; the rehearsal's fault does not come again, and the backtest knows both passes."""
+    once = "command: [sh, -c, 'test -e mended || { touch mended; echo the push server is not connected; exit 1; }']"
+    project = make(
+        step("restore", "playbook: target.yml", ", destructive: true, only_on: [$target]")
+        + step("settle", once, ", needs: [restore], retry: {times: 1, delay: 0.1s, when: [failed]}")
+        + step("say-yes", "human: approve", ", needs: [settle]")
+    )
+    steps = (project.path / "runbook.yml").read_text().removeprefix(HEAD)
+    project.write(steps, "move: {variables: {target: production}}\n" + HEAD)
+    (project.path / "playbooks/target.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n"
+        "    - ansible.builtin.command: 'touch {{ playbook_dir }}/../restored-{{ inventory_hostname }}'\n"
+    )
+    for name, group in (("rehearsal", "test"), ("production", "production")):
+        (project.path / f"{name}.yml").write_text(
+            f"all: {{vars: {{ansible_connection: local, ansible_python_interpreter: '{sys.executable}'}},\n"
+            f"  children: {{{group}: {{hosts: {{{name}.test: {{}}}}}}}}}}\n"
+        )
+    wrong = project.plain("run", "--pass", "rehearsal-1", "-i", "production.yml", "--set", "target=test", "--yes")
+    assert wrong.returncode == 2
+    assert "production.test is production, not test" in wrong.stderr
+    first = project.plain("run", "--pass", "rehearsal-1", "-i", "rehearsal.yml", "--set", "target=test", "--yes")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert [path.name for path in project.path.glob("restored-*")] == ["restored-rehearsal.test"]
+    ahead = json.loads(project.plain("forecast", "--json", "--pass", "cutover").stdout)
+    assert {item["step"]: item["basis"] for item in ahead["steps"]} == {
+        "restore": "rehearsal-1", "settle": "rehearsal-1", "say-yes": "run-book",
+    }  # fmt: skip
+    second = project.plain("run", "--pass", "cutover", "-i", "production.yml", "--yes")
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert (project.path / "restored-production.test").exists()
+    back = json.loads(project.plain("forecast", "--backtest", "--json").stdout)
+    assert [item["step"] for item in back] == ["restore", "settle", ""]
+    assert all(item["pass_name"] == "cutover" and item["actual"] > 0 for item in back)
+    difference = json.loads(project.plain("journal", "diff", "cutover", "rehearsal-1", "--json").stdout)
+    faults = {item["step"]: item["new_faults"] for item in difference}
+    assert any("push server" in fault for fault in faults["settle"])
+    report = json.loads(project.plain("report", "--json").stdout)
+    assert (report["pass"], report["verdict"]) == ("cutover", "complete")
+    assert [band["label"] for band in report["forecast"]] == ["restore", "settle", ""]
 
 
 def test_pass_remembers_its_inventory_and_variables(make) -> None:
