@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -35,6 +36,7 @@ DIFFERENCES_CODE = 4
 WAITING_CODE = 3
 FLUSH_EVENTS = 500
 FLUSH_SECONDS = 0.5
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,18 @@ class Conductor:
             self.display.begin(self.move, pass_, selected, states)
             try:
                 return self._steps(pass_, selected)
+            except OSError as error:
+                raise self._explained(error) from error
             finally:
                 self.display.finish()
+
+    def _explained(self, error: OSError) -> Exception:
+        if error.errno not in _NO_ROOM:
+            return error
+        where = str(error.filename or self.move.state)
+        return EncajaError(
+            f"cannot be written: {error.strerror}", where, "free some space and run again; nothing is lost"
+        )
 
     def addresses(self) -> list[tuple[str, str]]:
         """Environments' portals by name and address, as the inventory gives them; empty where it could not be read."""

@@ -417,7 +417,9 @@ def test_full_disk_stops_the_step_cleanly_and_the_next_run_goes_on(make) -> None
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert str(project.path / ".encaja") in line
+    assert "free some space and run again" in line
     assert project.survivors() == []
     (project.path / "little").touch()
     assert project.encaja("run").returncode == 0
