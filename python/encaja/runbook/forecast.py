@@ -116,15 +116,17 @@ class Forecast:
     gap: Gap | None = None
     best_hours: tuple[Hour, ...] = ()
     worst_hour: Hour | None = None
+    leads_from: str = ""
 
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What the forecast is told: link in bytes a second, size in bytes, leads by hour of the day or week."""
+    """What the forecast is told: link in bytes a second, size in bytes, leads by hour of the day or week and whence."""
 
     link: float | None = None
     size: float | None = None
     leads: tuple[float, ...] = ()
+    leads_from: str = ""
     working_hours: tuple[int, int] = (9, 18)
     working_days: tuple[int, ...] = (0, 1, 2, 3, 4)
     zone: str = "UTC"
@@ -332,7 +334,7 @@ def make_forecast(
     whole = Spread.of(np.maximum.reduce([drawn.finishes[step.id] for step in runbook]))
     gap = _gap(runbook, drawn, calendar, standing)
     best, worst = _hours(runbook, guesses, told, standing)
-    return Forecast(standing.moment, steps, whole, gap, best, worst)
+    return Forecast(standing.moment, steps, whole, gap, best, worst, told.leads_from)
 
 
 def _ends(runbook: Runbook) -> tuple[Step, Step] | None:

@@ -44,17 +44,35 @@ def assumptions(
 ) -> Assumptions:
     """What the forecast is told, from options over the run-book's settings."""
     settings = move.runbook.settings
-    leads = settings.leads_per_hour
+    leads, leads_from = settings.leads_per_hour, "run-book" if settings.leads_per_hour else ""
+    if leads_per_day is None and not leads:
+        leads, leads_from = _leads_of_the_crm(move)
     if leads_per_day is not None:
         if leads_per_day < 0:
             raise ConfigurationError(f"'{leads_per_day}' is not a number of leads", "--leads-per-day", "give 0 or more")
-        leads = (leads_per_day / 24,) * 24
+        leads, leads_from = (leads_per_day / 24,) * 24, "--leads-per-day"
     return Assumptions(
         link=parse_size(link, "--link") if link else None,
         size=parse_size(size, "--size") if size else float(settings.backup_bytes) or None,
         leads=leads,
+        leads_from=leads_from,
         zone=settings.time_zone,
     )
+
+
+def _leads_of_the_crm(move: Move) -> tuple[tuple[float, ...], str]:
+    """Leads by hour of the week as the latest verification counted them in the restored CRM; empty without one."""
+    if not move.journal.exists():
+        return (), ""
+    with Journal(move.journal, create=False) as journal:
+        for document in reversed(journal.documents(kind="verification")):
+            counted = document.body.get("leads") if isinstance(document.body, dict) else None
+            if counted and sum(counted["hours"]):
+                weeks = int(counted["weeks"])
+                return tuple(
+                    count / weeks for count in counted["hours"]
+                ), f"the CRM, {weeks} weeks to {counted['until']}"
+    return (), ""
 
 
 def forecast(move: Move, pass_name: str | None, told: Assumptions) -> Forecast:
@@ -155,6 +173,7 @@ def forecast_view(move: Move, made: Forecast) -> RenderableType:
                 f"; {gap.leads.median:.0f} leads fall into it (90 % sure: at most {gap.leads.p90:.0f})"
                 if gap.leads.high
                 else "",
+                (f"  leads by hour from {made.leads_from}" if made.leads_from else "", "dim"),
             )
         )
     if made.best_hours and made.worst_hour:
@@ -195,6 +214,7 @@ def forecast_json(made: Forecast) -> dict[str, Any]:
         "steps": [asdict(step) for step in made.steps],
         "whole": asdict(made.whole),
         "gap": asdict(made.gap) if made.gap else None,
+        "leads_from": made.leads_from or None,
         "best_hours": [{**asdict(hour), "at": to_text(hour.at)} for hour in made.best_hours],
         "worst_hour": {**asdict(made.worst_hour), "at": to_text(made.worst_hour.at)} if made.worst_hour else None,
     }

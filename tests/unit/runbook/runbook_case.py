@@ -196,6 +196,7 @@ _DOCUMENTS = {
         "environment": "production",
         "domain": "portal.example.com",
         "differences": 0,
+        "leads": {"weeks": 2, "until": "2026-11-05 20:00:00", "hours": ([0] * 9 + [20] * 9 + [0] * 6) * 5 + [0] * 48},
         "checks": [
             _check("case-links", "Links in notifications", "Enlaces en las notificaciones", "cured", "all have a host"),
             _check("case-icon", "Attachment button", "Botón de adjuntar", "cured", "shown, a file was sent"),

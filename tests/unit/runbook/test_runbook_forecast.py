@@ -109,6 +109,22 @@ def test_gap_counts_leads_and_best_hour_costs_less_than_the_worst(move: Move) ->
     assert made.best_hours[0].at >= MONDAY
 
 
+def test_lead_rates_come_from_the_crm_that_a_rehearsal_restored(move: Move) -> None:
+    assert foresee.assumptions(move).leads == ()
+    clock = case.Clock()
+    with Journal(move.journal, clock=clock) as journal:
+        case.Week(move, journal, clock).go("rehearsal-1", rate=833_000)
+    told = foresee.assumptions(move)
+    assert len(told.leads) == 168
+    assert (told.leads[9], told.leads[8], told.leads[6 * 24 + 12]) == (10.0, 0.0, 0.0)
+    assert told.leads_from == "the CRM, 2 weeks to 2026-11-05 20:00:00"
+    made = foresee.forecast(move, "cutover", told)
+    assert made.gap is not None
+    assert made.gap.leads.median > 50
+    assert made.best_hours[0].leads < made.worst_hour.leads if made.worst_hour else False
+    assert foresee.assumptions(move, leads_per_day=24).leads_from == "--leads-per-day"
+
+
 def test_nothing_is_proposed_without_a_lead_rate_or_once_the_backup_is_made(move: Move) -> None:
     assert make_forecast(move.runbook, {}, Assumptions(), Standing(MONDAY)).best_hours == ()
     step = move.step("request-backup")

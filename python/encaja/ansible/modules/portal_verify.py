@@ -87,6 +87,7 @@ from ansible.module_utils.portal_library import (
     checks_case,
     checks_server,
     domain,
+    leads,
     open_portal,
     run,
     verify,
@@ -105,6 +106,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     )
     checks = [*checks_case.CHECKS, *checks_server.CHECKS]
     found = verify.verify(scene, checks, wanted["only"], remember=not module.check_mode)
+    found["leads"] = leads.by_hour(scene.portal)
     return {"changed": False, "verification": found}
 
 
