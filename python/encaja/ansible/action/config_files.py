@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.plugins.loader import lookup_loader
+from ansible.template import trust_as_template
 
 KINDS = ("template", "content", "copy", "directory", "link", "absent")
 KEYS = {*KINDS, "dest", "to", "owner", "group", "mode", "secret", "force", "state"}
@@ -72,6 +72,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         elif kind == "copy":
             data = Path(self._find_needle("files", item["copy"])).read_bytes()
         else:
-            lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
-            data = str(lookup.run([item["template"]], variables=variables)[0]).encode()
+            data = self._render(item["template"], variables).encode()
         return base64.b64encode(data).decode()
+
+    def _render(self, name: str, variables: dict[str, Any]) -> str:
+        """What the lookup ``template`` does, without its deep copy of all of the host's variables for every file."""
+        path = self._find_needle("templates", name)
+        scope = {"ansible_managed": "Ansible managed", **variables}
+        folders = [str(Path(folder) / "templates") for folder in variables.get("ansible_search_path", [])]
+        templar = self._templar.copy_with_new_env(
+            searchpath=[str(Path(path).parent), *folders], available_variables=scope
+        )
+        text = trust_as_template(self._loader.get_text_file_contents(path))
+        return str(templar.template(text, escape_backslashes=False, overrides={"trim_blocks": True}))

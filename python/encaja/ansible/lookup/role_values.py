@@ -11,6 +11,8 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible.template import trust_as_template
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 DOCUMENTATION = r"""
 name: role_values
 short_description: Joins the lists that several roles give under the same suffix
@@ -55,9 +57,14 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         for folder in constants.DEFAULT_ROLES_PATH or []:
             path = Path(folder) / role / "defaults" / "main.yml"
             if path.is_file():
-                loaded: dict[str, Any] = yaml.safe_load(path.read_text()) or {}
-                return loaded
+                return read(path)
         raise AnsibleLookupError(f"role_values: there is no role {role!r} in {constants.DEFAULT_ROLES_PATH}")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What a YAML file of a role holds, with libyaml where Python has it."""
+    loaded: dict[str, Any] = yaml.load(path.read_text(), Loader=LOADER) or {}  # noqa: S506 - both are safe loaders
+    return loaded
 
 
 def _trusted(value: Any) -> Any:
