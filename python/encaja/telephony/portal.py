@@ -20,23 +20,13 @@ from typing import Any
 import httpx
 
 from encaja.errors import EncajaError
+from encaja.rest.answers import BUSY_ERRORS, CALLER_ERRORS, TOKEN_ERRORS, decode
+from encaja.rest.bucket import LeakyBucket
 from encaja.telephony.settings import Application, PortalSettings
 
 log = logging.getLogger("encaja.telephony")
 # It writes whole addresses, and the one that renews tokens holds secrets.
 logging.getLogger("httpx").setLevel(logging.WARNING)
-
-TOKEN_ERRORS = {"expired_token", "invalid_token", "NO_AUTH_FOUND"}
-BUSY_ERRORS = {"QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT", "OVERLOAD_LIMIT"}
-# What the portal has against the application, not against the one call.
-APPLICATION_ERRORS = {
-    "WRONG_AUTH_TYPE",
-    "WRONG_CLIENT",
-    "insufficient_scope",
-    "INVALID_CREDENTIALS",
-    "PORTAL_DELETED",
-    "PAYMENT_REQUIRED",
-}
 
 
 class UnreachableError(EncajaError):
@@ -60,27 +50,6 @@ class RefusalError(EncajaError):
         super().__init__(f"{code}: {description}" if description else code, method, "see docs/telephony.md")
         self.code = code
         self.description = description
-
-
-class Bucket:
-    """A leaky bucket: ``burst`` requests at once, ``rate`` per second in the long run."""
-
-    def __init__(self, rate: float, burst: int) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._level = 0.0
-        self._seen = time.monotonic()
-
-    async def take(self) -> None:
-        """Wait until a request fits."""
-        while True:
-            now = time.monotonic()
-            self._level = max(0.0, self._level - (now - self._seen) * self._rate)
-            self._seen = now
-            if self._level + 1 <= self._burst:
-                self._level += 1
-                return
-            await asyncio.sleep((self._level + 1 - self._burst) / self._rate)
 
 
 class Tokens:
@@ -164,7 +133,7 @@ class Portal:
     def __init__(self, settings: PortalSettings, state: Path) -> None:
         self.url = settings.url
         self._client = httpx.AsyncClient(verify=trusted(settings.ca_file), timeout=httpx.Timeout(70.0, connect=10.0))
-        self._bucket = Bucket(settings.rate, settings.burst)
+        self._bucket = LeakyBucket(settings.rate, settings.burst)
         self._tokens = Tokens(settings.token, settings.oauth, state / "tokens.json")
 
     async def close(self) -> None:
@@ -198,7 +167,7 @@ class Portal:
         return await self._post(url, "upload", files={field: (name, content, "application/octet-stream")})
 
     async def _once(self, method: str, parameters: dict[str, Any]) -> Any:
-        await self._bucket.take()
+        await asyncio.sleep(self._bucket.reserve(time.monotonic()))
         return await self._post(
             f"{self.url}/rest/{method}.json", method, json={**parameters, "auth": self._tokens.access}
         )
@@ -210,15 +179,12 @@ class Portal:
             never_sent = isinstance(fault, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
             what = f"{method}: {type(fault).__name__}"
             raise UnreachableError(what, self.url, may_have_happened=not never_sent) from fault
-        try:
-            answer = response.json()
-        except ValueError:
-            answer = None
-        if isinstance(answer, dict) and "result" in answer and response.is_success:
+        answer = decode(response)
+        if answer is not None and "result" in answer and response.is_success:
             return answer["result"]
-        code = str(answer.get("error", "")) if isinstance(answer, dict) else ""
-        if code in BUSY_ERRORS | APPLICATION_ERRORS or (response.status_code in (429, 503)):
+        code = str(answer.get("error", "")) if answer is not None else ""
+        if code in BUSY_ERRORS | CALLER_ERRORS or (response.status_code in (429, 503)):
             raise UnreachableError(f"{method}: {code or response.status_code}", self.url)
-        if not isinstance(answer, dict) or "error" not in answer or response.is_server_error:
+        if answer is None or "error" not in answer or response.is_server_error:
             raise UnreachableError(f"{method}: HTTP {response.status_code}", self.url, may_have_happened=True)
         raise RefusalError(code, str(answer.get("error_description", "")), method)

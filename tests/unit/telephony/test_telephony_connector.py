@@ -23,7 +23,7 @@ from encaja.errors import ConfigurationError
 from encaja.telephony import calls, connector, recording, trial
 from encaja.telephony.ami import ManagerClient, ManagerError
 from encaja.telephony.connector import Connector
-from encaja.telephony.portal import Bucket, Portal, Tokens, UnreachableError
+from encaja.telephony.portal import Portal, Tokens, UnreachableError
 from encaja.telephony.settings import Application, Manager, Settings, read_settings
 from encaja.telephony.spool import Spool
 
@@ -410,26 +410,6 @@ def test_a_refused_token_that_cannot_be_renewed_keeps_every_call_waiting(tmp_pat
     with serve(portal) as url, pytest.raises(UnreachableError, match="token was refused") as caught:
         asyncio.run(scene(url))
     assert "secret-token" not in str(caught.value)
-
-
-def test_requests_beyond_the_burst_wait(monkeypatch: pytest.MonkeyPatch):
-    slept: list[float] = []
-    now = [0.0]
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        now[0] += seconds
-
-    monkeypatch.setattr("encaja.telephony.portal.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("encaja.telephony.portal.asyncio.sleep", sleep)
-    bucket = Bucket(rate=2.0, burst=3)
-
-    async def take() -> None:
-        for _ in range(5):
-            await bucket.take()
-
-    asyncio.run(take())
-    assert slept == [0.5, 0.5]
 
 
 def wav(samples: bytes, *, riff: int | None = None) -> bytes:

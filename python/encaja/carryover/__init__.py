@@ -1,0 +1,1 @@
+"""Carries over what happened in the cloud after the backup."""

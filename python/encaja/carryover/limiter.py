@@ -1,0 +1,298 @@
+"""Keeping within a cloud portal's limits, so that it never has to refuse a request.
+
+Two limits (apidocs.bitrix24.com, limits): requests per address of the caller, in a leaky bucket; and seconds of work
+per method and caller over ten minutes (``operating``), kept by the portal in ten baskets of one minute, of which the
+oldest goes at ``operating_reset_at``. A method is refused when its sum is above the limit *before* a call. Both belong
+to all processes on this machine together, so their state is a file under a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from encaja.rest.bucket import LeakyBucket
+
+WINDOW = 600.0
+_ASSUMED = 1.0  # seconds of work of a command of which nothing is known yet
+_FORGET = 180.0  # a request takes 60 s at most once it is its turn; one of which nothing is heard was cut off
+_SLICE = 200  # answers after which older ones count half
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a portal allows.
+
+    Args:
+        rate: requests per second in the long run (5 on Enterprise).
+        burst: requests at once (250 on Enterprise).
+        operating: seconds of work per method and caller in ten minutes; 0 for no limit.
+    """
+
+    rate: float = 2.0
+    burst: int = 50
+    operating: float = 480.0
+
+    @property
+    def usable_burst(self) -> float:
+        """What of the burst is used: the portal's counter falls in steps of a second, and requests bunch on the way."""
+        return max(1.0, self.burst - 2.5 * self.rate)
+
+    @property
+    def usable_operating(self) -> float:
+        """What of the operating time is used: a call is only charged when it ends."""
+        return 0.97 * self.operating
+
+
+@dataclass
+class _Method:
+    """What is known of one method of one caller.
+
+    Args:
+        baskets: minute of the portal's clock to [when it goes, by our clock; seconds].
+        heard: time of the portal's newest answer, by its own clock.
+        pending: [when it is given up, commands] of requests under way.
+        seconds: work of the answers that were counted.
+        answers: how many they were.
+    """
+
+    baskets: dict[str, list[float]] = field(default_factory=dict)
+    heard: float = 0.0
+    pending: list[list[float]] = field(default_factory=list)
+    seconds: float = 0.0
+    answers: float = 0.0
+
+    def expire(self, now: float) -> None:
+        self.baskets = {minute: basket for minute, basket in self.baskets.items() if basket[0] > now}
+        self.pending = [entry for entry in self.pending if entry[0] > now]
+
+    @property
+    def used(self) -> float:
+        return sum(seconds for _, seconds in self.baskets.values())
+
+    @property
+    def cost(self) -> float:
+        """Seconds that one more command is expected to take, on the safe side."""
+        return (1.1 + 1 / (self.answers + 1)) * (self.seconds + _ASSUMED) / (self.answers + 1)
+
+    def wait(self, now: float, commands: int, limit: float) -> float:
+        """Return the seconds until so many commands fit, or 0."""
+        self.expire(now)
+        waiting = sum(count for _, count in self.pending)
+        if self.used + (waiting + commands) * self.cost <= limit:
+            return 0.0
+        if not waiting and self.used + self.cost <= limit and commands * self.cost > limit:
+            return 0.0  # It will never fit in one piece; alone it may go.
+        if waiting and self.used + commands * self.cost <= limit:
+            return 0.2  # Answers under way will tell more.
+        return max(0.2, min((basket[0] for basket in self.baskets.values()), default=now + 1.0) - now)
+
+    def answered(self) -> None:
+        """Count one command as no longer under way."""
+        if self.pending:
+            self.pending[0][1] -= 1
+            if self.pending[0][1] < 1:
+                del self.pending[0]
+
+    def learn(self, now: float, block: Mapping[str, Any]) -> None:
+        """Believe the portal's own count."""
+        operating, finish = float(block["operating"]), float(block.get("finish", 0.0))
+        first = not self.heard
+        self.expire(now)
+        if finish < self.heard:
+            return
+        self.heard = finish or now
+        if not first:
+            self.answers += 1
+            self.seconds += max(0.0, operating - self.used)
+            if self.answers > _SLICE:
+                self.answers, self.seconds = self.answers / 2, self.seconds / 2
+        left = float(block.get("operating_reset_at", 0.0)) - finish if finish else WINDOW
+        oldest = now + max(1.0, left + 1.0)
+        minute = str(int(self.heard // 60))
+        more = operating - self.used
+        if more > 0:
+            # Work that others did before is in the oldest basket, of which the portal says when it goes.
+            basket = self.baskets.setdefault(minute, [oldest if first else now + WINDOW + 1.0, 0.0])
+            basket[1] += more
+        else:
+            for basket in sorted(self.baskets.values()):
+                part = min(basket[1], -more)
+                basket[1] -= part
+                more += part
+        if self.baskets:
+            eldest = min(self.baskets.values())
+            eldest[0] = min(eldest[0], oldest)
+
+
+class Limiter:
+    """Lets requests through as fast as the portal allows, and no faster, however many processes ask.
+
+    Args:
+        address: the portal, as the limit knows it: its host name.
+        folder: where the state is kept; the same one for all processes on this machine.
+        limits: what the portal allows.
+        clock: seconds that never go back, the same for all processes.
+        sleep: how to wait.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        folder: Path,
+        limits: Limits | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.told_off = 0
+        """How often the portal refused a request for its limits; told by the client, and meant to stay 0."""
+        self.waited = 0.0
+        """Seconds that requests of this process were held back."""
+        self._path = folder / f"limiter-{hashlib.sha256(address.encode()).hexdigest()[:16]}.json"
+        self._clock = clock
+        self._sleep = sleep
+        self._boot = _boot()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    async def take(self, method_counts: Mapping[str, int]) -> None:
+        """Wait until one request with these commands fits, and count it.
+
+        Args:
+            method_counts: how many commands of which method the request holds.
+        """
+        await self.room(method_counts)
+        await self.turn()
+
+    async def room(self, method_counts: Mapping[str, int]) -> None:
+        """Wait until there is operating time for these commands, and set it aside."""
+        while self.limits.operating:
+            with self._state() as state:
+                pause = self._set_aside(state, self._clock(), method_counts)
+            if not pause:
+                return
+            self.waited += pause
+            await self._sleep(min(pause, 60.0))
+
+    async def turn(self) -> None:
+        """Wait until a request fits into the bucket, right before it is sent."""
+        with self._state() as state:
+            bucket = self._bucket(state)
+            delay = bucket.reserve(self._clock())
+            state["bucket"] = [bucket.level, bucket.at]
+        if not delay:
+            return
+        self.waited += delay
+        try:
+            await self._sleep(delay)
+        except asyncio.CancelledError:
+            with self._state() as state:
+                bucket = self._bucket(state)
+                bucket.give_back()
+                state["bucket"] = [bucket.level, bucket.at]
+            raise
+
+    def spent(self, method: str, time_block: Mapping[str, Any]) -> None:
+        """Learn from the ``time`` of an answer (``operating``, ``operating_reset_at``, ``finish``).
+
+        Args:
+            method: as it was named to ``take``.
+            time_block: the answer's, or the command's within a batch; empty where an error had none.
+        """
+        self.learned([(method, time_block)])
+
+    def learned(self, times: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Learn from several answers at once, as ``spent`` does from one."""
+        if not self.limits.operating:
+            return
+        with self._state() as state:
+            for method, block in times:
+                known = self._method(state, method)
+                known.answered()
+                if "operating" in block:
+                    known.learn(self._clock(), block)
+                state["methods"][method] = vars(known)
+
+    def refused(self, method: str = "", time_block: Mapping[str, Any] | None = None) -> None:
+        """Take note that the portal refused for its limits: other callers share them.
+
+        Args:
+            method: the one whose operating time is used up; without it the bucket was full.
+            time_block: of the refusal, if it had one.
+        """
+        self.told_off += 1
+        with self._state() as state:
+            now = self._clock()
+            if not method:
+                bucket = self._bucket(state)
+                bucket.fill(now)
+                state["bucket"] = [bucket.level, bucket.at]
+                return
+            known = self._method(state, method)
+            if time_block and "operating" in time_block:
+                known.learn(now, time_block)
+            else:
+                missing = self.limits.operating - known.used
+                if missing > 0:
+                    known.baskets["refused"] = [now + 60.0, missing]
+            state["methods"][method] = vars(known)
+
+    def _set_aside(self, state: dict[str, Any], now: float, method_counts: Mapping[str, int]) -> float:
+        """Set operating time aside, or return the seconds after which to ask again."""
+        known = {name: self._method(state, name) for name in method_counts}
+        limit = self.limits.usable_operating
+        pause = max((known[name].wait(now, n, limit) for name, n in method_counts.items()), default=0.0)
+        if not pause:
+            for name, count in method_counts.items():
+                known[name].pending.append([now + _FORGET, float(count)])
+                state["methods"][name] = vars(known[name])
+        return pause
+
+    def _bucket(self, state: dict[str, Any]) -> LeakyBucket:
+        return LeakyBucket(self.limits.rate, self.limits.usable_burst, *state["bucket"])
+
+    @staticmethod
+    def _method(state: dict[str, Any], name: str) -> _Method:
+        return _Method(**state["methods"].get(name, {}))
+
+    @contextlib.contextmanager
+    def _state(self) -> Iterator[dict[str, Any]]:
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "r+") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            state = self._read(stream.read())
+            yield state
+            state["boot"] = self._boot
+            text = json.dumps(state)
+            stream.seek(0)
+            stream.write(text)
+            stream.truncate()
+
+    def _read(self, text: str) -> dict[str, Any]:
+        if not text:
+            return {"bucket": [0.0, None], "methods": {}}
+        try:
+            state: dict[str, Any] = json.loads(text)
+            if state["boot"] == self._boot:
+                return state
+        except (ValueError, KeyError, TypeError):
+            pass
+        # The clock began anew, or a process was killed while it wrote: the worst is taken for the truth.
+        return {"bucket": [self.limits.usable_burst, self._clock()], "methods": {}}
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

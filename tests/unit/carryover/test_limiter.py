@@ -1,0 +1,165 @@
+"""The limiter against a portal that counts as the vendor documents it: never refused, and close to what is allowed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import multiprocessing
+import random
+from pathlib import Path
+
+import pytest
+
+from encaja.carryover.limiter import Limiter, Limits
+from encaja.carryover.rest import Command
+from unit.carryover.fake_cloud import FakeCloud
+from unit.carryover.virtual_time import clock, run
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(2, 50), (5, 250)])
+def test_requests_of_several_processes_use_nine_tenths_of_the_rate_and_are_never_refused(
+    tmp_path: Path, rate: int, burst: int
+) -> None:
+    random.seed(6)
+    cloud = FakeCloud(rate=rate, bucket=burst)
+    cloud.methods["server.time"] = lambda _: "now"
+    each, processes = 300, 4
+
+    async def scene() -> float:
+        portals = [cloud.portal(tmp_path, Limits(rate=rate, burst=burst)) for _ in range(processes)]
+        began = clock()
+
+        async def worker(number: int) -> None:
+            for _ in range(each // 10):
+                await asyncio.gather(*(portals[number].call("server.time") for _ in range(10)))
+
+        await asyncio.gather(*(worker(number) for number in range(processes)))
+        for portal in portals:
+            await portal.close()
+        return clock() - began
+
+    seconds = run(scene())
+    assert cloud.refusals == []
+    assert len(cloud.log) == each * processes
+    assert (each * processes - burst) / rate / seconds >= 0.9
+
+
+def test_operating_time_is_used_to_nine_tenths_and_never_exceeded(tmp_path: Path) -> None:
+    random.seed(6)
+    cloud = FakeCloud(cost=0.4)
+    cloud.methods["crm.deal.get"] = lambda p: p["id"]
+    count = 5800  # 2,320 s of work, where 480 s are allowed in ten minutes
+
+    async def scene() -> float:
+        async with cloud.portal(tmp_path) as one, cloud.portal(tmp_path) as two:
+            began = clock()
+            commands = [Command("crm.deal.get", {"id": number}) for number in range(count)]
+            halves = await asyncio.gather(one.batch(commands[: count // 2]), two.batch(commands[count // 2 :]))
+            assert [int(answer.result) for half in halves for answer in half] == list(range(count))
+            return clock() - began
+
+    seconds = run(scene())
+    assert cloud.refusals == []
+    windows = math.ceil(count * 0.4 / (0.9 * 480))
+    assert seconds < (windows - 1) * 600 + 60, "each window is used to nine tenths"
+
+
+def test_one_method_that_has_to_wait_does_not_hold_up_another(tmp_path: Path) -> None:
+    cloud = FakeCloud(cost=2.0)
+    cloud.methods |= {"heavy": lambda _: 1, "light": lambda _: 2}
+
+    async def scene() -> tuple[float, float]:
+        async with cloud.portal(tmp_path) as portal:
+            began = clock()
+
+            async def timed(method: str) -> float:
+                await portal.batch([Command(method)] * (400 if method == "heavy" else 20))
+                return clock() - began
+
+            return tuple(await asyncio.gather(timed("heavy"), timed("light")))  # type: ignore[return-value]
+
+    heavy, light = run(scene())
+    assert cloud.refusals == []
+    assert heavy > 500 > 60 > light
+
+
+def test_refusal_all_the_same_is_believed_until_the_portal_says(tmp_path: Path) -> None:
+    async def scene() -> list[float]:
+        limiter = Limiter("cloud.test", tmp_path, clock=clock)
+        began = clock()
+        limiter.refused()
+        await limiter.turn()
+        first = clock() - began
+        block = {"operating": 481.0, "operating_reset_at": 1_000_120, "finish": 1_000_000.0}
+        limiter.refused("m", block)
+        await limiter.room({"m": 1})
+        assert limiter.told_off == 2
+        return [first, clock() - began]
+
+    bucket, operating = run(scene())
+    assert 0.4 < bucket < 1.0
+    assert 120 <= operating < 130
+
+
+def test_time_of_the_reset_is_read_on_the_portals_clock(tmp_path: Path) -> None:
+    async def scene() -> float:
+        limiter = Limiter("cloud.test", tmp_path, clock=clock)
+        limiter.spent("m", {"operating": 479.0, "operating_reset_at": 5_000_000_030, "finish": 5_000_000_000.0})
+        began = clock()
+        await limiter.room({"m": 1})
+        return clock() - began
+
+    assert 30 <= run(scene()) < 35
+
+
+def test_waiting_that_is_broken_off_gives_its_place_back(tmp_path: Path) -> None:
+    async def scene() -> float:
+        limiter = Limiter("cloud.test", tmp_path, Limits(burst=6), clock=clock)  # one of them is used
+        await limiter.turn()
+        waiting = [asyncio.create_task(limiter.turn()) for _ in range(20)]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        began = clock()
+        await limiter.turn()
+        return clock() - began
+
+    assert run(scene()) <= 0.5
+
+
+def test_state_that_a_killed_process_left_half_written_is_taken_for_a_full_bucket(tmp_path: Path) -> None:
+    async def scene() -> float:
+        limiter = Limiter("cloud.test", tmp_path, clock=clock)
+        await limiter.turn()
+        (path,) = tmp_path.iterdir()
+        path.write_text(path.read_text()[:-5])
+        began = clock()
+        await limiter.turn()
+        return clock() - began
+
+    assert run(scene()) == 0.5
+
+
+def _take(folder: str, times: int) -> None:
+    limiter = Limiter("cloud.test", Path(folder), Limits(rate=1e-9, burst=10**6), clock=lambda: 5.0)
+
+    async def takes() -> None:
+        for _ in range(times):
+            await limiter.take({"m": 1})
+
+    asyncio.run(takes())
+
+
+def test_processes_share_one_bucket_and_lose_no_request(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_take, args=(str(tmp_path), 50)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    (path,) = tmp_path.iterdir()
+    assert json.loads(path.read_text())["bucket"][0] == pytest.approx(200)
+    assert path.stat().st_mode & 0o077 == 0

@@ -1,0 +1,351 @@
+"""The client: batches, pages, and what it makes of a portal's bad moments."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from encaja.carryover.rest import (
+    AccessError,
+    Answer,
+    Command,
+    Portal,
+    RefusedError,
+    UncertainError,
+    UnreachableError,
+    Webhook,
+)
+from encaja.errors import ConfigurationError, EncajaError
+from unit.carryover.fake_cloud import HOOK, FakeCloud
+from unit.carryover.virtual_time import clock, run
+
+
+def html(status: int) -> Callable[[httpx.Request], httpx.Response]:
+    return lambda _: httpx.Response(status, html="<html>maintenance</html>")
+
+
+def broken(kind: type[httpx.TransportError]) -> Callable[[httpx.Request], httpx.Response]:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise kind(f"while asking {request.url}", request=request)
+
+    return fail
+
+
+def ask(cloud: FakeCloud, folder: Path, method: str, *, safe: bool = True, **more: Any) -> tuple[Answer, float]:
+    async def scene() -> tuple[Answer, float]:
+        async with cloud.portal(folder, **more) as portal:
+            began = clock()
+            return await portal.call(method, safe=safe), clock() - began
+
+    return run(scene())
+
+
+@pytest.fixture
+def cloud() -> FakeCloud:
+    cloud = FakeCloud(rows=1234)
+    cloud.methods["server.time"] = lambda _: "now"
+    return cloud
+
+
+def test_batches_answer_in_order_whatever_their_number(cloud: FakeCloud, tmp_path: Path) -> None:
+    cloud.methods["echo"] = lambda p: p["n"]
+
+    async def scene() -> list[Answer]:
+        async with cloud.portal(tmp_path) as portal:
+            answers = await portal.batch([Command("echo", {"n": n}) for n in range(230)])
+            assert portal.requests == 5
+            return answers
+
+    assert [answer.result for answer in run(scene())] == [str(n) for n in range(230)]
+
+
+def test_parameters_reach_the_method_as_php_reads_them(cloud: FakeCloud, tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+    cloud.methods["echo"] = seen.append
+    given = {"filter": {">ID": 5, "!NAME": "¿A&B=C?"}, "select": ["*", "UF_*"], "on": True, "off": False, "none": None}
+
+    async def scene() -> None:
+        async with cloud.portal(tmp_path) as portal:
+            await portal.batch([Command("echo", given)])
+
+    run(scene())
+    assert seen == [
+        {
+            "filter": {">ID": "5", "!NAME": "¿A&B=C?"},
+            "select": {"0": "*", "1": "UF_*"},
+            "on": "1",
+            "off": "0",
+            "none": "",
+        }
+    ]
+
+
+def test_all_rows_come_once_in_order_a_page_at_a_time(cloud: FakeCloud, tmp_path: Path) -> None:
+    async def scene() -> list[list[dict[str, Any]]]:
+        async with cloud.portal(tmp_path) as portal:
+            return [page async for page in portal.rows("crm.lead.list", filter={"!X": "1"}, select=["ID"])]
+
+    pages = run(scene())
+    assert [int(row["ID"]) for page in pages for row in page] == list(range(1, 1235))
+    assert {len(page) for page in pages} == {50, 34}
+    assert all(given["start"] == "-1" and given["filter"]["!X"] == "1" for _, given in cloud.log)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 49, 50, 51, 250, 300])
+def test_last_page_may_be_full_or_empty(rows: int, tmp_path: Path) -> None:
+    cloud = FakeCloud(rows=rows)
+
+    async def scene() -> int:
+        async with cloud.portal(tmp_path) as portal:
+            return sum([len(page) async for page in portal.rows("crm.lead.list")])
+
+    assert run(scene()) == rows
+
+
+def test_pages_go_on_rightly_when_one_within_a_batch_was_refused_for_its_time(cloud: FakeCloud, tmp_path: Path) -> None:
+    asked = 0
+    list_leads = cloud.do
+
+    def do(method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        if asked == 4:
+            return {"error": "OPERATION_TIME_LIMIT", "error_description": "blocked"}
+        return list_leads(method, parameters)
+
+    cloud.do = do  # type: ignore[method-assign]
+
+    async def scene() -> list[int]:
+        async with cloud.portal(tmp_path) as portal:
+            return [int(row["ID"]) async for page in portal.rows("crm.lead.list") for row in page]
+
+    assert run(scene()) == list(range(1, 1235))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        html(200),
+        html(502),
+        html(503),
+        lambda _: httpx.Response(503, json={"error": "QUERY_LIMIT_EXCEEDED"}),
+        lambda _: httpx.Response(500, json={"error": "INTERNAL_SERVER_ERROR"}),
+        lambda _: httpx.Response(200, json=[]),
+        broken(httpx.ReadTimeout),
+        broken(httpx.RemoteProtocolError),
+        broken(httpx.ConnectError),
+    ],
+)
+def test_bad_moment_is_waited_out_with_growing_pauses(
+    cloud: FakeCloud, tmp_path: Path, fault: Callable[[httpx.Request], httpx.Response]
+) -> None:
+    cloud.faults = [fault] * 3
+    answer, seconds = ask(cloud, tmp_path, "server.time")
+    assert answer.result == "now"
+    assert 7 <= seconds < 15
+
+
+def test_patience_ends_with_what_was_seen_last(cloud: FakeCloud, tmp_path: Path) -> None:
+    cloud.faults = [html(502)] * 1000
+    with pytest.raises(UnreachableError) as caught:
+        ask(cloud, tmp_path, "server.time", patience=120)
+    assert "HTTP 502 with text/html in place of JSON" in str(caught.value)
+    assert "https://cloud.test" in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", [broken(httpx.ReadTimeout), broken(httpx.WriteError), html(502), html(200)])
+def test_what_may_have_happened_is_never_sent_again_unless_it_is_safe(
+    cloud: FakeCloud, tmp_path: Path, fault: Callable[[httpx.Request], httpx.Response]
+) -> None:
+    cloud.faults = [fault]
+    with pytest.raises(UncertainError) as caught:
+        ask(cloud, tmp_path, "server.time", safe=False)
+    assert [command.method for command in caught.value.commands] == ["server.time"]
+    assert cloud.log == []
+
+
+@pytest.mark.parametrize(
+    "fault", [broken(httpx.ConnectError), lambda _: httpx.Response(503, json={"error": "QUERY_LIMIT_EXCEEDED"})]
+)
+def test_what_cannot_have_happened_is_sent_again(
+    cloud: FakeCloud, tmp_path: Path, fault: Callable[[httpx.Request], httpx.Response]
+) -> None:
+    cloud.faults = [fault] * 2
+    assert ask(cloud, tmp_path, "server.time", safe=False)[0].result == "now"
+    assert len(cloud.log) == 1
+
+
+def test_batch_that_ends_uncertainly_tells_what_went_before(cloud: FakeCloud, tmp_path: Path) -> None:
+    cloud.methods["add"] = lambda p: int(p["n"])
+    sent = 0
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal sent
+        sent += 1
+        if sent == 2:
+            raise httpx.ReadError("cut off", request=request)
+        return await cloud(request)
+
+    async def scene() -> None:
+        async with cloud.portal(tmp_path) as portal:
+            portal._client._transport = httpx.MockTransport(handler)
+            await portal.batch([Command("add", {"n": n}) for n in range(120)], safe=False)
+
+    with pytest.raises(UncertainError) as caught:
+        run(scene())
+    assert [answer.result for answer in caught.value.answers] == list(range(50))
+    assert [command.parameters["n"] for command in caught.value.commands] == list(range(50, 100))
+    assert sent == 2
+
+
+def test_what_refers_to_a_failed_command_does_not_run(cloud: FakeCloud, tmp_path: Path) -> None:
+    cloud.methods["add"] = lambda p: {"error": "", "error_description": "no"} if p["n"] == "bad" else 7
+    commands = [
+        Command("add", {"n": "good"}, "a"),
+        Command("add", {"n": "bad"}, "b"),
+        Command("add", {"n": "$result[b]"}, "c"),
+    ]
+
+    async def scene() -> list[Answer]:
+        async with cloud.portal(tmp_path) as portal:
+            return await portal.batch(commands, safe=False)
+
+    good, bad, after = run(scene())
+    assert (good.result, good.error) == (7, None)
+    assert bad.error is not None
+    assert after.error is not None
+    assert after.error.code == "NOT_RUN"
+    assert len(cloud.log) == 2
+
+
+def test_errors_within_a_batch_belong_to_their_command(cloud: FakeCloud, tmp_path: Path) -> None:
+    async def scene() -> list[Answer]:
+        async with cloud.portal(tmp_path) as portal:
+            return await portal.batch([Command("server.time"), Command("no.such")])
+
+    good, bad = run(scene())
+    assert good.result == "now"
+    assert bad.error is not None
+    assert (bad.error.code, str(bad.error)) == (
+        "ERROR_METHOD_NOT_FOUND",
+        "no.such: ERROR_METHOD_NOT_FOUND: Method not found!",
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "mend"),
+    [
+        ("insufficient_scope", "give the webhook the scope crm"),
+        ("INVALID_CREDENTIALS", "make one as an active administrator"),
+        ("expired_token", "make a new webhook"),
+        ("WRONG_AUTH_TYPE", "local application's token"),
+    ],
+)
+def test_caller_that_may_not_is_told_what_to_do(cloud: FakeCloud, tmp_path: Path, code: str, mend: str) -> None:
+    cloud.faults = [lambda _: httpx.Response(401, json={"error": code, "error_description": "no"})]
+    with pytest.raises(AccessError, match=mend) as caught:
+        ask(cloud, tmp_path, "crm.lead.list")
+    assert caught.value.code == code
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_error_of_one_request_stops_the_others(cloud: FakeCloud, tmp_path: Path) -> None:
+    cloud.methods["echo"] = lambda p: p
+    cloud.faults = [lambda _: httpx.Response(401, json={"error": "expired_token"})]
+
+    async def scene() -> None:
+        async with cloud.portal(tmp_path) as portal:
+            await portal.batch([Command("echo", {"n": n}) for n in range(5000)])
+
+    with pytest.raises(AccessError):
+        run(scene())
+    assert len(cloud.log) < 1000
+
+
+def test_portal_that_moved_is_named(cloud: FakeCloud, tmp_path: Path) -> None:
+    cloud.faults = [lambda r: httpx.Response(302, headers={"location": str(r.url.copy_with(host="new.test"))})]
+    with pytest.raises(RefusedError, match=r"the portal is now at new\.test") as caught:
+        ask(cloud, tmp_path, "server.time")
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_slow_methods_get_small_batches(cloud: FakeCloud, tmp_path: Path) -> None:
+    cloud.cost = 6.0
+    cloud.operating = 0.0
+    cloud.methods["slow"] = lambda _: 1
+    cloud.operating = 10_000.0
+
+    async def scene() -> int:
+        async with cloud.portal(tmp_path) as portal:
+            await portal.batch([Command("slow")])
+            await portal.batch([Command("slow")] * 20)
+            return portal.requests
+
+    assert run(scene()) == 5, "20 commands of 6 s in requests of 30 s"
+
+
+def test_workers_are_all_there_are(cloud: FakeCloud, tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with cloud.portal(tmp_path, workers=3) as portal:
+            await asyncio.gather(*(portal.call("server.time") for _ in range(20)))
+
+    run(scene())
+    assert cloud.most_active == 3
+
+
+@pytest.mark.parametrize("kind", [httpx.ReadError, httpx.ConnectError, httpx.InvalidURL])
+def test_address_of_the_webhook_is_in_no_error_log_or_repr(
+    cloud: FakeCloud, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: Any
+) -> None:
+    def fault(request: httpx.Request) -> httpx.Response:
+        raise kind(f"while asking {request.url}")
+
+    cloud.faults = [fault] * 100
+    with caplog.at_level(logging.DEBUG), pytest.raises(EncajaError) as caught:
+        ask(cloud, tmp_path, "server.time", patience=3)
+    cloud.faults.clear()
+    with caplog.at_level(logging.INFO):
+        ask(cloud, tmp_path, "server.time")
+    told = [str(caught.value), repr(caught.value), caplog.text, repr(Webhook.parse(HOOK))]
+    told += [path.read_text() for path in tmp_path.iterdir()]
+    assert not [text for text in told if "s3cr3t" in text]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("https://a.bitrix24.es/rest/1/abc/", "https://a.bitrix24.es/rest/1/abc/m.json"),
+        (" https://a.bitrix24.es:8443/rest/17/a-b_c ", "https://a.bitrix24.es:8443/rest/17/a-b_c/m.json"),
+        ("https://a.bitrix24.es/rest/1/abc/profile.json", "https://a.bitrix24.es/rest/1/abc/m.json"),
+    ],
+)
+def test_webhook_is_read_as_the_portal_shows_it(text: str, address: str) -> None:
+    assert Webhook.parse(text).address("m") == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a.bitrix24.es", "https://a.bitrix24.es/rest/", "ftp://a/rest/1/b/", "https://a/x"]
+)
+def test_other_addresses_are_no_webhook(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="not the address of a webhook"):
+        Webhook.parse(text)
+
+
+def test_application_sends_its_token_in_the_body(cloud: FakeCloud, tmp_path: Path) -> None:
+    portal: Portal | None = None
+
+    async def scene() -> None:
+        nonlocal portal
+        portal = cloud.portal(tmp_path)
+        portal._webhook = Webhook("https://cloud.test", token="t0ken")
+        await portal.call("server.time")
+        await portal.close()
+
+    run(scene())
+    assert cloud.log == [("server.time", {"auth": "t0ken"})]
