@@ -116,8 +116,7 @@ class _Method:
             self.seconds += max(0.0, operating - self.used)
             if self.answers > _SLICE:
                 self.answers, self.seconds = self.answers / 2, self.seconds / 2
-        left = float(block.get("operating_reset_at", 0.0)) - finish if finish else WINDOW
-        oldest = now + max(1.0, left + 1.0)
+        oldest = now + max(1.0, _seconds_left(block, finish) + 1.0)
         minute = str(int(self.heard // 60))
         more = operating - self.used
         if more > 0:
@@ -132,6 +131,12 @@ class _Method:
         if self.baskets:
             eldest = min(self.baskets.values())
             eldest[0] = min(eldest[0], oldest)
+
+
+def _seconds_left(block: Mapping[str, Any], finish: float) -> float:
+    """Seconds until the oldest basket goes, by the portal's own clock: ours may differ."""
+    reset = block.get("operating_reset_at")
+    return float(reset) - finish if isinstance(reset, (int, float)) and finish else WINDOW
 
 
 class Limiter:

@@ -8,29 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
+import math
 import re
 import ssl
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx
 
 from encaja.carryover.limiter import Limiter
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.rest.answers import BUSY_ERRORS, CALLER_ERRORS, TOKEN_ERRORS, decode
-
-# It writes whole addresses, and a webhook's address is a secret.
-logging.getLogger("httpx").setLevel(logging.WARNING)
+from encaja.rest.tokens import TokenError, Tokens
 
 BATCH = 50
 PAGE = 50
 _ACCESS_ERRORS = TOKEN_ERRORS | CALLER_ERRORS | {"ACCESS_DENIED", "user_access_error", "authorization_error"}
 _REQUEST_SECONDS = 30.0  # what a batch may take of the 60 s that a request has
 _LONGEST_PAUSE = 30.0
+_AHEAD = 6  # requests of one list that are sent before their rows are wanted
+_DENSE = 0.9  # rows per identifier from which on gaps are not worth counting on
 _TRIES = 20  # of commands that a batch left without an answer
 
 
@@ -161,21 +162,77 @@ class _Shape:
     by: str = "ID"
     id: str = "ID"
 
-    def page(self, result: Any) -> list[dict[str, Any]]:
-        """Return the rows of an answer."""
-        rows: list[dict[str, Any]] = result[self.rows] if self.rows else result
-        return rows
-
-    def ends(self, pages: int) -> list[str]:
-        """References to the last identifiers of the first pages of a batch."""
-        inner = f"[{self.rows}]" if self.rows else ""
-        return [f"$result[p{number}]{inner}[{PAGE - 1}][{self.id}]" for number in range(pages)]
-
 
 _SHAPES = {
     "crm.item.list": _Shape("items", "id", "id"),
+    "crm.item.productrow.list": _Shape("productRows", "id", "id"),
     "tasks.task.list": _Shape("tasks", "ID", "id"),
 }
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Pages of a span; ``whole`` when there are no more in it."""
+
+    pages: list[list[dict[str, Any]]]
+    whole: bool
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """One list, asked for in parts."""
+
+    method: str
+    shape: _Shape
+    filter: Mapping[str, Any]
+    select: Sequence[str] | None
+    parameters: Mapping[str, Any]
+
+    def ends(self, after: int) -> list[Command]:
+        """Ask for the first page and for the last identifier."""
+        [first] = self.commands(after, 0, 1)
+        last = {**first.parameters, "order": {self.shape.by: "DESC"}}
+        if self.select:
+            last["select"] = [self.shape.by]
+        return [first, Command(self.method, last, "last")]
+
+    def commands(self, after: int, upto: int, pages: int) -> list[Command]:
+        """Ask for pages behind an identifier, up to another one; each refers to the one before it."""
+        by = self.shape.by
+        inner = f"[{self.shape.rows}]" if self.shape.rows else ""
+        given = {**self.parameters, "order": {by: "ASC"}, "start": -1}
+        if self.select:
+            given["select"] = list(self.select)
+        limit = {f"<={by}": upto} if upto else {}
+        befores = [after, *(f"$result[p{number}]{inner}[{PAGE - 1}][{self.shape.id}]" for number in range(pages - 1))]
+        return [
+            Command(self.method, {**given, "filter": {**self.filter, **limit, f">{by}": before}}, f"p{number}")
+            for number, before in enumerate(befores)
+        ]
+
+    def page_of(self, answer: Answer) -> list[dict[str, Any]]:
+        """Return the rows of an answer, or raise its error."""
+        if answer.error:
+            raise answer.error
+        rows: list[dict[str, Any]] = answer.result[self.shape.rows] if self.shape.rows else answer.result
+        return rows
+
+    def identifier(self, row: Mapping[str, Any]) -> int:
+        """Return a row's identifier."""
+        return int(row[self.shape.id])
+
+    @staticmethod
+    def width(density: float, pages: int) -> int:
+        """How many identifiers to ask for at once, so that their rows about fill so many pages."""
+        if density > _DENSE:
+            return PAGE * pages  # They cannot be more rows than this.
+        return max(1, int(max(1.0, 0.94 * pages) * PAGE / density))
+
+    @staticmethod
+    def pages(width: int, density: float, most: int) -> int:
+        """How many pages the rows of so many identifiers may need."""
+        expected = min(width, 1.1 * width * density) / PAGE
+        return max(1, min(most, math.ceil(expected) + (0 if density > _DENSE else 1)))
 
 
 class Portal:
@@ -184,6 +241,7 @@ class Portal:
     Args:
         webhook: who calls.
         limiter: what keeps all callers of this machine within the portal's limits.
+        tokens: an application's, where they are renewed; ``webhook`` then only names the portal.
         verify: certificates that vouch for the portal.
         timeout: seconds for one request; the portal itself stops at 60.
         workers: requests under way at once.
@@ -197,6 +255,7 @@ class Portal:
         webhook: Webhook,
         limiter: Limiter,
         *,
+        tokens: Tokens | None = None,
         verify: ssl.SSLContext | bool = True,
         timeout: float = 60,
         workers: int = 8,
@@ -208,6 +267,8 @@ class Portal:
         self.requests = 0
         """Requests sent, those that were repeated included."""
         self._webhook = webhook
+        self._tokens = tokens
+        self._renewing = asyncio.Lock()
         self._limiter = limiter
         self._caller = webhook.fingerprint
         limits = httpx.Limits(max_connections=workers, max_keepalive_connections=workers)
@@ -283,14 +344,18 @@ class Portal:
         filter: Mapping[str, Any] | None = None,  # noqa: A002 - the portal's own name
         select: Sequence[str] | None = None,
         parameters: Mapping[str, Any] | None = None,
+        after: int = 0,
     ) -> AsyncIterator[list[dict[str, Any]]]:
-        """List all rows by ascending identifier, several pages per request, without a count.
+        """List all rows by ascending identifier: many pages per request, several requests at once, without a count.
+
+        Rows that appear meanwhile behind the last one are not told.
 
         Args:
             method: one that lists, filters and sorts by its identifier.
             filter: the portal's notation.
             select: fields.
             parameters: what it needs besides.
+            after: the identifier behind which to begin.
 
         Yields:
             Pages of at most 50 rows, none of them empty.
@@ -299,28 +364,106 @@ class Portal:
             RefusedError: the portal will not list this.
             UnreachableError: the portal failed for as long as there was patience.
         """
-        shape = _SHAPES.get(method, _Shape())
-        given = {**(parameters or {}), "order": {shape.by: "ASC"}, "start": -1}
-        if select:
-            given["select"] = list(select)
-        last, pages = 0, 1
+        listing = _Listing(method, _SHAPES.get(method, _Shape()), filter or {}, select, parameters or {})
+        first, last = [listing.page_of(answer) for answer in await self.batch(listing.ends(after), ordered=True)]
+        if first:
+            yield first
+        if len(first) == PAGE:
+            begun, reached = listing.identifier(first[0]), listing.identifier(first[-1])
+            density = PAGE / (reached - begun + 1)
+            async for page in self._span(listing, reached, listing.identifier(last[0]), density):
+                yield page
+
+    async def download(self, address: str, target: Path) -> int:
+        """Fetch a file of a record into a file and return its length in bytes.
+
+        Args:
+            address: as the record gives it; a path stands for one of this portal.
+            target: where it goes; replaced at once when it is whole.
+
+        Raises:
+            RefusedError: the portal does not hand it out, or another host would have to.
+            UnreachableError: the portal failed for as long as there was patience.
+        """
+        parts = urlsplit(address)
+        if parts.netloc and parts.hostname != self._webhook.host:
+            raise RefusedError("", f"the file is at {parts.hostname}, not in the portal", "download")
+        address = self._webhook.portal + urlunsplit(("", "", parts.path, parts.query, ""))
+        if "auth" not in parts.query:
+            auth = self._webhook.path or (self._tokens.access if self._tokens else self._webhook.token)
+            address += ("&" if parts.query else "?") + f"auth={quote(auth, safe='/')}"
+        waited, pause = 0.0, 1.0
         while True:
-            commands = [
-                Command(method, {**given, "filter": {**(filter or {}), f">{shape.by}": after}}, f"p{number}")
-                for number, after in enumerate([last, *shape.ends(pages - 1)])
-            ]
-            for answer in await self.batch(commands, ordered=True):
-                if answer.error:
-                    raise answer.error
-                page = shape.page(answer.result)
-                if page and int(page[0][shape.id]) <= last:
-                    break  # A reference led nowhere: the page before was the last that counts.
-                if page:
+            async with self._places:
+                await self._limiter.turn()
+                self.requests += 1
+                outcome = await self._download(address, target)
+            if isinstance(outcome, int):
+                return outcome
+            if waited >= self._patience:
+                raise UnreachableError(f"download: {outcome.what}", self.where, outcome.mend)
+            await self._sleep(pause)
+            waited += pause
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+    async def _download(self, address: str, target: Path) -> int | _Failure:
+        part = target.with_name(f".{target.name}.part")
+        try:
+            async with self._client.stream("GET", address, follow_redirects=True) as response:
+                if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                    return _Failure(f"HTTP {response.status_code}", mend="the portal's own log says why")
+                if not response.is_success:
+                    raise RefusedError("", f"HTTP {response.status_code}", "download", "may the webhook's user see it?")
+                with part.open("wb") as stream:
+                    async for chunk in response.aiter_bytes():
+                        stream.write(chunk)
+            size = part.stat().st_size
+            part.replace(target)
+        except httpx.HTTPError as fault:
+            return _Failure(_network(fault), mend="is the portal up?")
+        finally:
+            part.unlink(missing_ok=True)
+        return size
+
+    async def _span(
+        self, listing: _Listing, after: int, upto: int, density: float
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Rows with identifiers in a span, of which about so many exist, by requests that run ahead of the reader."""
+        running: deque[tuple[int, int, asyncio.Task[_Part]]] = deque()
+        try:
+            while after < upto or running:
+                while after < upto and len(running) < _AHEAD:
+                    size = self._batch_size(listing.commands(0, 0, 1))
+                    end = min(upto, after + listing.width(density, size))
+                    pages = listing.pages(end - after, density, size)
+                    running.append((after, end, asyncio.create_task(self._part(listing, after, end, pages))))
+                    after = end
+                begin, end, task = running.popleft()
+                part = await task
+                for page in part.pages:
                     yield page
-                    last = int(page[-1][shape.id])
-                if len(page) < PAGE:
-                    return
-            pages = min(BATCH, pages * 4)
+                rows = sum(len(page) for page in part.pages)
+                reached = listing.identifier(part.pages[-1][-1]) if rows else begin
+                covered = end if part.whole else reached
+                density = max(rows, 0.5) / max(1, covered - begin)
+                if not part.whole:
+                    async for page in self._span(listing, reached, end, density):
+                        yield page
+        finally:
+            for _, _, task in running:
+                task.cancel()
+            await asyncio.gather(*(task for _, _, task in running), return_exceptions=True)
+
+    async def _part(self, listing: _Listing, after: int, upto: int, pages: int) -> _Part:
+        """Ask for so many pages in one request."""
+        found: list[list[dict[str, Any]]] = []
+        for answer in await self._batch(listing.commands(after, upto, pages), safe=True):
+            page = listing.page_of(answer)
+            if page:
+                found.append(page)
+            if len(page) < PAGE or listing.identifier(page[-1]) >= upto:
+                return _Part(found, whole=True)
+        return _Part(found, whole=False)
 
     async def _together(self, parts: Sequence[Sequence[Command]]) -> list[list[Answer]]:
         # Places of its own, so that a method that has to wait does not hold up the others.
@@ -394,8 +537,7 @@ class Portal:
     async def _send(self, method: str, body: dict[str, Any], commands: list[Command], safe: bool) -> dict[str, Any]:
         """Send one request until it is answered."""
         counts = Counter(f"{self._caller}:{command.method}" for command in commands)
-        if self._webhook.token:
-            body = {**body, "auth": self._webhook.token}
+        renewed = False
         waited, pause, room = 0.0, 1.0, False
         while True:
             if not room:
@@ -404,7 +546,15 @@ class Portal:
             async with self._places:
                 await self._limiter.turn()
                 self.requests += 1
-                outcome = await self._once(method, body)
+                token = self._tokens.access if self._tokens else self._webhook.token
+                try:
+                    outcome = await self._once(method, {**body, "auth": token} if token else body)
+                except AccessError as error:
+                    if renewed or self._tokens is None or error.code not in TOKEN_ERRORS:
+                        raise
+                    renewed = True
+                    await self._renew(token, error)
+                    continue
             if isinstance(outcome, dict):
                 return outcome
             if not (safe or outcome.certain):
@@ -419,6 +569,16 @@ class Portal:
             await self._sleep(pause)
             waited += pause
             pause = min(_LONGEST_PAUSE, pause * 2)
+
+    async def _renew(self, refused: str, error: AccessError) -> None:
+        async with self._renewing:
+            if self._tokens is None or not self._tokens.renewable:
+                raise error
+            if self._tokens.access == refused:  # else another request has done it meanwhile
+                try:
+                    await self._tokens.renew(self._client)
+                except TokenError as fault:
+                    raise UnreachableError(fault.what, fault.where, "give a fresh refresh token") from fault
 
     async def _once(self, method: str, body: dict[str, Any]) -> dict[str, Any] | _Failure:
         try:

@@ -1,18 +1,13 @@
 """Speaking to the portal's REST interface as an application.
 
 Sources: apidocs.bitrix24.com, settings/how-to-call-rest-api (address, ``auth``, errors), limits (HTTP 503
-``QUERY_LIMIT_EXCEEDED``, 429 ``OPERATION_TIME_LIMIT``), settings/oauth (renewing tokens; a renewal gives a new refresh
-token, which replaces the old one).
+``QUERY_LIMIT_EXCEEDED``, 429 ``OPERATION_TIME_LIMIT``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import json
 import logging
-import os
-import ssl
 import time
 from pathlib import Path
 from typing import Any
@@ -22,11 +17,11 @@ import httpx
 from encaja.errors import EncajaError
 from encaja.rest.answers import BUSY_ERRORS, CALLER_ERRORS, TOKEN_ERRORS, decode
 from encaja.rest.bucket import LeakyBucket
-from encaja.telephony.settings import Application, PortalSettings
+from encaja.rest.tokens import TokenError, Tokens
+from encaja.rest.trust import trusted
+from encaja.telephony.settings import PortalSettings
 
 log = logging.getLogger("encaja.telephony")
-# It writes whole addresses, and the one that renews tokens holds secrets.
-logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class UnreachableError(EncajaError):
@@ -50,76 +45,6 @@ class RefusalError(EncajaError):
         super().__init__(f"{code}: {description}" if description else code, method, "see docs/telephony.md")
         self.code = code
         self.description = description
-
-
-class Tokens:
-    """The application's token: a fixed one, or one that is renewed and kept in a file.
-
-    Args:
-        fixed: the token when it does not expire.
-        application: the application whose tokens are renewed otherwise.
-        path: where renewed tokens are kept.
-    """
-
-    def __init__(self, fixed: str, application: Application | None, path: Path) -> None:
-        self._application = application
-        self._path = path
-        self.access = fixed
-        self._refresh = application.refresh_token if application else ""
-        if application and path.exists():
-            kept = json.loads(path.read_text())
-            # A refresh token put into the job file by hand is newer than the kept ones.
-            if kept["begun_with"] == application.refresh_token:
-                self.access, self._refresh = kept["access_token"], kept["refresh_token"]
-
-    @property
-    def renewable(self) -> bool:
-        """Whether a refused token can be renewed."""
-        return self._application is not None
-
-    async def renew(self, client: httpx.AsyncClient) -> None:
-        """Get new tokens and keep them before they are used.
-
-        Raises:
-            UnreachableError: the address that renews tokens did not give any.
-        """
-        application = self._application
-        if application is None:
-            raise UnreachableError("the token was refused", "telephony_portal_token")
-        parameters = {
-            "grant_type": "refresh_token",
-            "client_id": application.client_id,
-            "client_secret": application.client_secret,
-            "refresh_token": self._refresh,
-        }
-        try:
-            response = await client.get(application.endpoint, params=parameters)
-            answer = response.json()
-        except (httpx.HTTPError, ValueError) as fault:
-            raise UnreachableError(f"tokens not renewed: {type(fault).__name__}", application.endpoint) from fault
-        if response.status_code != httpx.codes.OK or "access_token" not in answer:
-            reason = answer.get("error", f"HTTP {response.status_code}") if isinstance(answer, dict) else "no object"
-            raise UnreachableError(f"tokens not renewed: {reason}", application.endpoint)
-        self.access, self._refresh = answer["access_token"], answer.get("refresh_token", self._refresh)
-        kept = {"access_token": self.access, "refresh_token": self._refresh, "begun_with": application.refresh_token}
-        write_private(self._path, json.dumps(kept))
-
-
-def write_private(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file so that it is either the old or the new one, whatever happens."""
-    beside = path.with_name(f".{path.name}.new")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(handle, "w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)
-
-
-@functools.cache
-def trusted(ca_file: str) -> ssl.SSLContext:
-    """Return the certificates that vouch for a server: those of a file, or those of the system."""
-    return ssl.create_default_context(cafile=ca_file or None)
 
 
 class Portal:
@@ -148,14 +73,20 @@ class Portal:
             RefusalError: the portal answered that it will not do this.
         """
         if not self._tokens.access and self._tokens.renewable:
-            await self._tokens.renew(self._client)
+            await self._renew()
         try:
             return await self._once(method, parameters)
         except RefusalError as refusal:
             if refusal.code not in TOKEN_ERRORS:
                 raise
-        await self._tokens.renew(self._client)
+        await self._renew()
         return await self._once(method, parameters)
+
+    async def _renew(self) -> None:
+        try:
+            await self._tokens.renew(self._client)
+        except TokenError as fault:
+            raise UnreachableError(fault.what, fault.where) from fault
 
     async def upload(self, url: str, field: str, name: str, content: bytes) -> Any:
         """Send a file to an address that the portal gave, and return the result.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from encaja.errors import ConfigurationError
+from encaja.rest.tokens import Application
 
 
 @dataclass(frozen=True)
@@ -19,16 +20,6 @@ class Manager:
     password: str
     host: str = "127.0.0.1"
     port: int = 5038
-
-
-@dataclass(frozen=True)
-class Application:
-    """A local application of the portal whose tokens are renewed."""
-
-    client_id: str
-    client_secret: str
-    refresh_token: str
-    endpoint: str = "https://oauth.bitrix.info/oauth/token/"
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class FakeCloud:
         self.faults: list[Callable[[httpx.Request], httpx.Response]] = []
         """Taken one by one in place of an answer."""
         self.methods: dict[str, Callable[[dict[str, Any]], Any]] = {}
+        self.next: dict[str, Callable[[dict[str, Any]], int | None]] = {}
         self.active = self.most_active = 0
         self._level, self._second = 0.0, 0
         self._baskets: dict[str, list[tuple[float, float]]] = {}
@@ -68,7 +69,7 @@ class FakeCloud:
             "result_error": {},
             "result_time": {},
             "result_total": [],
-            "result_next": [],
+            "result_next": {},
         }
         for name, command in body["cmd"].items():
             inner, _, query = command.partition("?")
@@ -82,6 +83,8 @@ class FakeCloud:
             else:
                 out["result"][name] = answer["result"]
                 out["result_time"][name] = answer["time"]
+                if "next" in answer:
+                    out["result_next"][name] = answer["next"]
         return httpx.Response(200, json={"result": out, "time": {}})
 
     @staticmethod
@@ -131,11 +134,20 @@ class FakeCloud:
         }
         if method in self.methods:
             result = self.methods[method](parameters)
-            return result if isinstance(result, dict) and "error" in result else {"result": result, "time": time}
+            if isinstance(result, dict) and "error" in result:
+                return result
+            following = self.next[method](parameters) if method in self.next else None
+            return {"result": result, "time": time} | ({"next": following} if following else {})
         if method in self.rows:
-            after = int(parameters.get("filter", {}).get(">ID") or 0)
-            return {"result": [row for row in self.rows[method] if int(row["ID"]) > after][:50], "time": time}
+            return {"result": self.listed(self.rows[method], parameters), "time": time}
         return {"error": "ERROR_METHOD_NOT_FOUND", "error_description": "Method not found!"}
+
+    @staticmethod
+    def listed(rows: list[dict[str, Any]], parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        given = parameters.get("filter", {})
+        after, upto = int(given.get(">ID") or 0), int(given.get("<=ID") or 10**9)
+        found = [row for row in rows if after < int(row["ID"]) <= upto]
+        return found[-50:][::-1] if parameters["order"]["ID"] == "DESC" else found[:50]
 
     def portal(self, folder: Path, limits: Limits | None = None, **more: Any) -> Portal:
         limiter = Limiter("cloud.test", folder, limits, clock=clock)

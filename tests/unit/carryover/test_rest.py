@@ -95,9 +95,10 @@ def test_all_rows_come_once_in_order_a_page_at_a_time(cloud: FakeCloud, tmp_path
     assert [int(row["ID"]) for page in pages for row in page] == list(range(1, 1235))
     assert {len(page) for page in pages} == {50, 34}
     assert all(given["start"] == "-1" and given["filter"]["!X"] == "1" for _, given in cloud.log)
+    assert all(given["select"] == {"0": "ID"} for _, given in cloud.log)
 
 
-@pytest.mark.parametrize("rows", [0, 1, 49, 50, 51, 250, 300])
+@pytest.mark.parametrize("rows", [0, 1, 49, 50, 51, 250, 300, 2600])
 def test_last_page_may_be_full_or_empty(rows: int, tmp_path: Path) -> None:
     cloud = FakeCloud(rows=rows)
 
@@ -106,6 +107,40 @@ def test_last_page_may_be_full_or_empty(rows: int, tmp_path: Path) -> None:
             return sum([len(page) async for page in portal.rows("crm.lead.list")])
 
     assert run(scene()) == rows
+
+
+DENSE = list(range(1, 10_001))
+MODIFIED = [*range(1, 400_000, 997), *range(400_001, 405_000)]  # a few old ones, and all that are new
+HALF = [n for n in range(1, 12_000) if n * 2654435761 % 2**32 < 2**31]
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "most"), [(DENSE, 5), (MODIFIED, 9), (HALF, 6), ([1, *range(10**6, 10**6 + 99)], 4)]
+)
+def test_list_takes_few_requests_however_its_identifiers_lie(tmp_path: Path, identifiers: list[int], most: int) -> None:
+    cloud = FakeCloud()
+    cloud.rows["crm.lead.list"] = [{"ID": str(n)} for n in identifiers]
+
+    async def scene() -> tuple[list[int], int]:
+        async with cloud.portal(tmp_path) as portal:
+            found = [int(row["ID"]) async for page in portal.rows("crm.lead.list") for row in page]
+            return found, portal.requests
+
+    found, requests = run(scene())
+    assert found == identifiers
+    assert requests <= most
+
+
+def test_list_that_is_left_early_stops_asking(cloud: FakeCloud, tmp_path: Path) -> None:
+    async def scene() -> int:
+        async with cloud.portal(tmp_path) as portal:
+            pages = portal.rows("crm.lead.list")
+            async for _ in pages:
+                break
+            await pages.aclose()  # type: ignore[attr-defined]
+            return portal.requests
+
+    assert run(scene()) == 1
 
 
 def test_pages_go_on_rightly_when_one_within_a_batch_was_refused_for_its_time(cloud: FakeCloud, tmp_path: Path) -> None:

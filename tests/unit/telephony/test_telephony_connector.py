@@ -20,11 +20,12 @@ import pytest
 from telephony_support import FakePortal, messages, serve, settings_for, stream
 
 from encaja.errors import ConfigurationError
+from encaja.rest.tokens import Application, Tokens
 from encaja.telephony import calls, connector, recording, trial
 from encaja.telephony.ami import ManagerClient, ManagerError
 from encaja.telephony.connector import Connector
-from encaja.telephony.portal import Portal, Tokens, UnreachableError
-from encaja.telephony.settings import Application, Manager, Settings, read_settings
+from encaja.telephony.portal import Portal, UnreachableError
+from encaja.telephony.settings import Manager, Settings, read_settings
 from encaja.telephony.spool import Spool
 
 PATIENCE = 20.0

@@ -1,0 +1,98 @@
+"""Tokens of a local application of the portal, which expire and are renewed.
+
+Source: apidocs.bitrix24.com, settings/oauth (renewing tokens; a renewal gives a new refresh token, which replaces the
+old one).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from encaja.errors import EncajaError
+
+# It writes whole addresses, and the one that renews tokens holds secrets.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Application:
+    """A local application of the portal whose tokens are renewed."""
+
+    client_id: str
+    client_secret: str
+    refresh_token: str
+    endpoint: str = "https://oauth.bitrix.info/oauth/token/"
+
+
+class TokenError(EncajaError):
+    """There is no token that the portal would take."""
+
+
+class Tokens:
+    """The application's token: a fixed one, or one that is renewed and kept in a file.
+
+    Args:
+        fixed: the token when it does not expire.
+        application: the application whose tokens are renewed otherwise.
+        path: where renewed tokens are kept.
+    """
+
+    def __init__(self, fixed: str, application: Application | None, path: Path) -> None:
+        self._application = application
+        self._path = path
+        self.access = fixed
+        self._refresh = application.refresh_token if application else ""
+        if application and path.exists():
+            kept = json.loads(path.read_text())
+            # A refresh token put into the job file by hand is newer than the kept ones.
+            if kept["begun_with"] == application.refresh_token:
+                self.access, self._refresh = kept["access_token"], kept["refresh_token"]
+
+    @property
+    def renewable(self) -> bool:
+        """Whether a refused token can be renewed."""
+        return self._application is not None
+
+    async def renew(self, client: httpx.AsyncClient) -> None:
+        """Get new tokens and keep them before they are used.
+
+        Raises:
+            TokenError: the address that renews tokens did not give any.
+        """
+        application = self._application
+        if application is None:
+            raise TokenError("the token was refused", "telephony_portal_token")
+        parameters = {
+            "grant_type": "refresh_token",
+            "client_id": application.client_id,
+            "client_secret": application.client_secret,
+            "refresh_token": self._refresh,
+        }
+        try:
+            response = await client.get(application.endpoint, params=parameters)
+            answer = response.json()
+        except (httpx.HTTPError, ValueError) as fault:
+            raise TokenError(f"tokens not renewed: {type(fault).__name__}", application.endpoint) from fault
+        if response.status_code != httpx.codes.OK or "access_token" not in answer:
+            reason = answer.get("error", f"HTTP {response.status_code}") if isinstance(answer, dict) else "no object"
+            raise TokenError(f"tokens not renewed: {reason}", application.endpoint)
+        self.access, self._refresh = answer["access_token"], answer.get("refresh_token", self._refresh)
+        kept = {"access_token": self.access, "refresh_token": self._refresh, "begun_with": application.refresh_token}
+        write_private(self._path, json.dumps(kept))
+
+
+def write_private(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a file so that it is either the old or the new one, whatever happens."""
+    beside = path.with_name(f".{path.name}.new")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(handle, "w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.replace(path)
