@@ -134,6 +134,9 @@ foreach (['LEAD' => ['UF_CRM_BRANCH' => 'string', 'UF_CRM_SCORE' => 'integer'], 
         DB::insert('b_user_field', ['ENTITY_ID' => "CRM_$entity", 'FIELD_NAME' => $field, 'USER_TYPE_ID' => $kind, 'SORT' => 100], true);
     }
 }
+foreach ([1 => 'Organization', 2 => 'Person'] as $id => $name) {
+    DB::insert('b_crm_preset', ['ID' => $id, 'COUNTRY_ID' => 0, 'NAME' => $name], true);
+}
 DB::insert('b_forum', ['ID' => 8, 'NAME' => 'Task comments', 'XML_ID' => 'tasks_forum'], true);
 CDisk::commonStorage();
 $im = CDisk::storage('im', 'Bitrix\\Im\\Disk\\ProxyType\\Im', 'im', 'Messenger');

@@ -1,5 +1,5 @@
 <?php
-// Stand-in of the vendor's portal: files of the disk, for those logged in or a REST caller's token.
+// Stand-in of the vendor's portal: files of the disk and of CRM fields, for those logged in or a REST caller's token.
 require $_SERVER['DOCUMENT_ROOT'] . '/bitrix/modules/main/include.php';
 $token = (string)($_GET['auth'] ?? '');
 $allowed = $USER->IsAuthorized() || ($token !== '' && DB::val("SELECT 1 FROM b_rest_app WHERE APPLICATION_TOKEN=? AND ACTIVE='Y'", $token))
@@ -8,5 +8,4 @@ if (!$allowed) {
     http_response_code(403);
     exit('Access denied');
 }
-$object = CDisk::object((int)($ROUTE['id'] ?? 0));
-CFile::send((int)($object['FILE_ID'] ?? 0), isset($_GET['download']));
+CFile::send((int)($_GET['fileId'] ?? CDisk::object((int)($ROUTE['id'] ?? 0))['FILE_ID'] ?? 0), isset($_GET['download']));

@@ -33,6 +33,7 @@ const KERNEL_CLASSES = [
     'CTasks' => 'tasks/lib/tasks.php',
     'CRestServer' => 'rest/lib/server.php', 'RestError' => 'rest/lib/server.php', 'RestPage' => 'rest/lib/server.php', 'CRestLimits' => 'rest/lib/limits.php',
     'CRestEvent' => 'rest/lib/event.php', 'CRestCrm' => 'rest/lib/crm.php', 'CRestOther' => 'rest/lib/other.php',
+    'CRestUserField' => 'rest/lib/userfield.php', 'CRestRequisite' => 'rest/lib/requisite.php', 'CRestTimeline' => 'rest/lib/timeline.php', 'CRestTask' => 'rest/lib/task.php',
     'Bitrix\Rest\OAuthService' => 'rest/lib/event.php',
     'CVoxExternalCall' => 'voximplant/lib/call.php',
     'CSocServBitrix24Net' => 'socialservices/lib/network.php',

@@ -3,6 +3,8 @@
 final class CCrmActivity
 {
     public const TIMELINE_COMMENT = 7;
+    /** Entity of files attached to a comment of the timeline. */
+    public const COMMENT_FILES = 'Bitrix\\Crm\\Integration\\Disk\\CommentConnector';
 
     public static function add(array $fields, array $bindings, array $communications, int $user): int
     {
@@ -19,10 +21,7 @@ final class CCrmActivity
                 'ACTIVITY_ID' => $id, 'OWNER_ID' => $fields['OWNER_ID'], 'OWNER_TYPE_ID' => $fields['OWNER_TYPE_ID'], 'TYPE' => $c['TYPE'] ?? 'PHONE', 'VALUE' => $c['VALUE'] ?? '',
                 'ENTITY_ID' => (int)($c['ENTITY_ID'] ?? $fields['OWNER_ID']), 'ENTITY_TYPE_ID' => (int)($c['ENTITY_TYPE_ID'] ?? $fields['OWNER_TYPE_ID'])]);
         }
-        $type = CCrm::typeById((int)$fields['OWNER_TYPE_ID']);
-        if ($type !== null) {
-            DB::update(CCrm::TYPES[$type]['table'], ['LAST_ACTIVITY_BY' => $user, 'LAST_ACTIVITY_TIME' => $fields['CREATED']], 'ID=?', (int)$fields['OWNER_ID']);
-        }
+        self::active((int)$fields['OWNER_TYPE_ID'], (int)$fields['OWNER_ID'], $user, (string)$fields['CREATED']);
         CRestEvent::fire('ONCRMACTIVITYADD', ['FIELDS' => ['ID' => $id]]);
         return $id;
     }
@@ -60,7 +59,17 @@ final class CCrmActivity
         $id = DB::insert('b_crm_timeline', [
             'TYPE_ID' => self::TIMELINE_COMMENT, 'TYPE_CATEGORY_ID' => 1, 'CREATED' => now(), 'AUTHOR_ID' => $author, 'COMMENT' => $text, 'SETTINGS' => serialize([])]);
         DB::insert('b_crm_timeline_bind', ['OWNER_ID' => $id, 'ENTITY_ID' => $entity, 'ENTITY_TYPE_ID' => $type]);
-        CRestEvent::fire('ONCRMTIMELINECOMMENTADD', ['FIELDS' => ['ID' => $id]]);
+        self::active($type, $entity, $author, now());
+        CRestEvent::fire('ONCRMTIMELINECOMMENTADD', ['ID' => $id]);
         return $id;
+    }
+
+    /** What is new in a record's timeline is its last activity; its modification it is not. */
+    private static function active(int $owner, int $id, int $user, string $at): void
+    {
+        $type = CCrm::typeById($owner);
+        if ($type !== null) {
+            DB::update(CCrm::TYPES[$type]['table'], ['LAST_ACTIVITY_BY' => $user, 'LAST_ACTIVITY_TIME' => $at], 'ID=?', $id);
+        }
     }
 }

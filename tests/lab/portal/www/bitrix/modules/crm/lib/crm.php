@@ -146,7 +146,10 @@ final class CCrm
         }
         if ($type === 'deal' || $type === 'lead') {
             DB::q("DELETE FROM b_crm_{$type}_contact WHERE {$def['name']}_ID=?", $id);
+        } else {
+            DB::q("DELETE FROM b_crm_contact_company WHERE {$def['name']}_ID=?", $id);
         }
+        CRestRequisite::dropOf($def['id'], $id);
         CSearch::remove('crm', "{$def['name']}.$id");
         CRestEvent::fire('ONCRM' . $def['name'] . 'DELETE', ['FIELDS' => ['ID' => $id]]);
         return true;
@@ -216,6 +219,20 @@ final class CCrm
         return $found;
     }
 
+    /** Contacts of leads or deals, companies of contacts: id => list, the primary one first. */
+    public static function links(string $type, array $ids): array
+    {
+        $other = ['lead' => 'contact', 'deal' => 'contact', 'contact' => 'company'][$type] ?? null;
+        $found = [];
+        if ($ids && $other !== null) {
+            [$owner, $column] = [strtoupper($type) . '_ID', strtoupper($other) . '_ID'];
+            foreach (DB::rows("SELECT $owner, $column FROM b_crm_{$type}_$other WHERE $owner IN (?) ORDER BY SORT", array_map(intval(...), $ids)) as $row) {
+                $found[$row[$owner]][] = (int)$row[$column];
+            }
+        }
+        return $found;
+    }
+
     /** @return list<array> stages of a type (and deal category) in order */
     public static function stages(string $type, int $category = 0): array
     {
@@ -247,8 +264,12 @@ final class CCrm
     private static function saveUserFields(string $type, int $id, array $fields): void
     {
         $columns = self::columns($type)['uf'];
+        $kinds = CRestUserField::kinds($type);
         $row = [];
         foreach (array_intersect_key($fields, $columns) as $name => $value) {
+            if (($kinds[$name][0] ?? '') === 'file') {
+                $value = CRestUserField::takeFile($value, $kinds[$name][1]);
+            }
             $row[$name] = self::store($value, $columns[$name]);
         }
         if ($row) {

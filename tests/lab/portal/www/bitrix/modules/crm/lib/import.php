@@ -7,17 +7,21 @@ final class CCrmImport
         'STATUS_ID' => 'stageId', 'STAGE_ID' => 'stageId', 'STATUS_SEMANTIC_ID' => 'stageSemanticId', 'COMPANY_TYPE' => 'typeId'];
     private const SYSTEM = ['createdTime', 'updatedTime', 'movedTime', 'createdBy', 'updatedBy', 'movedBy'];
 
+    /** Whether user fields go by the names of their columns (useOriginalUfNames). */
+    public static bool $original = false;
+
     /** Column => name in crm.item.*, of the columns of a type. */
     public static function names(string $type): array
     {
         static $known = [];
-        if (!isset($known[$type])) {
+        $key = $type . (self::$original ? '!' : '');
+        if (!isset($known[$key])) {
             $columns = CCrm::columns($type);
             foreach (array_keys($columns['own'] + $columns['uf']) as $column) {
-                $known[$type][$column] = self::NAMES[$column] ?? self::camel($column);
+                $known[$key][$column] = self::NAMES[$column] ?? (self::$original && str_starts_with($column, 'UF_') ? $column : self::camel($column));
             }
         }
-        return $known[$type];
+        return $known[$key];
     }
 
     /** UF_CRM_2_163 => ufCrm2_163, ASSIGNED_BY_ID => assignedById. */
@@ -29,6 +33,12 @@ final class CCrmImport
             $camel .= $camel === '' ? $part : $glue . ucfirst($part);
         }
         return $camel;
+    }
+
+    /** assignedById => ASSIGNED_BY_ID; names in capitals stay as they are. */
+    public static function upper(string $name): string
+    {
+        return strtoupper(preg_replace('/(?<=[a-z0-9])(?=[A-Z])/', '_', $name));
     }
 
     /** Fields of crm.item.* as the record's columns; unknown ones are ignored. */
@@ -66,9 +76,14 @@ final class CCrmImport
     public static function item(string $type, array $row, array $multi): array
     {
         $columns = CCrm::columns($type);
+        $kinds = CRestUserField::kinds($type);
         $item = [];
         foreach (self::names($type) as $column => $name) {
             $sql = $columns['own'][$column] ?? $columns['uf'][$column];
+            if (($kinds[$column][0] ?? '') === 'file') {
+                $item[$name] = CRestUserField::showFile(CCrm::show($row[$column] ?? null, $sql), $kinds[$column][1], true);
+                continue;
+            }
             $value = CCrm::show($row[$column] ?? null, $sql);
             $item[$name] = match (true) {
                 !is_string($value) => $value,

@@ -45,6 +45,57 @@ final class CDisk
         return DB::row('SELECT * FROM b_disk_object WHERE ID=?', $id);
     }
 
+    /** Files attached to records of an entity: record => rows with the object's name, size and file. */
+    public static function attached(string $module, string $entity, array $ids): array
+    {
+        $found = [];
+        foreach ($ids ? DB::rows('SELECT a.*, o.NAME, o.SIZE, o.FILE_ID FROM b_disk_attached_object a JOIN b_disk_object o ON o.ID=a.OBJECT_ID WHERE a.MODULE_ID=? AND a.ENTITY_TYPE=? AND a.ENTITY_ID IN (?) ORDER BY a.ID', $module, $entity, array_map(intval(...), $ids)) : [] as $row) {
+            $found[$row['ENTITY_ID']][] = $row;
+        }
+        return $found;
+    }
+
+    public static function attach(string $module, string $entity, int $id, int $object, int $user): int
+    {
+        return DB::insert('b_disk_attached_object', ['OBJECT_ID' => $object, 'MODULE_ID' => $module, 'ENTITY_TYPE' => $entity, 'ENTITY_ID' => $id, 'CREATE_TIME' => now(), 'CREATED_BY' => $user]);
+    }
+
+    /** `n12` attaches object 12, a bare number stands for an attachment that is there. @return list<int> attachments */
+    public static function attachMany(string $module, string $entity, int $id, array $values, int $user): array
+    {
+        $ids = [];
+        foreach (array_filter($values) as $value) {
+            if (!str_starts_with((string)$value, 'n')) {
+                $ids[] = (int)$value;
+            } elseif (self::object((int)substr((string)$value, 1)) !== null) {
+                $ids[] = self::attach($module, $entity, $id, (int)substr((string)$value, 1), $user);
+            }
+        }
+        return $ids;
+    }
+
+    public static function detach(string $module, string $entity, int $id): void
+    {
+        DB::q('DELETE FROM b_disk_attached_object WHERE MODULE_ID=? AND ENTITY_TYPE=? AND ENTITY_ID=?', $module, $entity, $id);
+    }
+
+    /** Attachments as the methods of tasks show them. */
+    public static function attachments(array $rows): array
+    {
+        $shown = [];
+        foreach ($rows as $row) {
+            $url = self::url((int)$row['OBJECT_ID']);
+            $shown[$row['ID']] = ['ATTACHMENT_ID' => $row['ID'], 'NAME' => $row['NAME'], 'SIZE' => $row['SIZE'], 'FILE_ID' => $row['OBJECT_ID'], 'DOWNLOAD_URL' => $url, 'VIEW_URL' => $url];
+        }
+        return $shown;
+    }
+
+    public static function attachedShow(int $id): array
+    {
+        $row = DB::row('SELECT a.*, o.NAME, o.SIZE FROM b_disk_attached_object a JOIN b_disk_object o ON o.ID=a.OBJECT_ID WHERE a.ID=?', $id) ?? throw new RestError('ERROR_NOT_FOUND', "Could not find entity with id '$id'.");
+        return ['CREATE_TIME' => date('c', strtotime($row['CREATE_TIME'])), 'DOWNLOAD_URL' => self::url((int)$row['OBJECT_ID'])] + array_intersect_key($row, array_flip(['ID', 'OBJECT_ID', 'MODULE_ID', 'ENTITY_TYPE', 'ENTITY_ID', 'CREATED_BY', 'NAME', 'SIZE']));
+    }
+
     public static function url(int $object): string
     {
         return "/disk/downloadFile/$object/";

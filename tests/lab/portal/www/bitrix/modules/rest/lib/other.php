@@ -22,14 +22,6 @@ final class CRestOther
             'event.offline.list' => [self::offlineList(...), ''],
             'event.offline.clear' => [self::offlineClear(...), ''],
             'event.offline.error' => [self::offlineError(...), ''],
-            'tasks.task.list' => [self::taskList(...), 'task'],
-            'tasks.task.get' => [self::taskGet(...), 'task'],
-            'tasks.task.add' => [static fn($p, $s) => ['task' => self::taskShow(CTasks::add(self::taskFields($p, $s), $s->user))], 'task'],
-            'tasks.task.update' => [static fn($p, $s) => ['task' => self::taskUpdate($p, $s)], 'task'],
-            'task.commentitem.getlist' => [self::commentList(...), 'task'],
-            'task.commentitem.add' => [self::commentAdd(...), 'task'],
-            'task.checklistitem.getlist' => [static fn($p, $s) => DB::rows('SELECT * FROM b_tasks_checklist_items WHERE TASK_ID=? ORDER BY SORT_INDEX, ID', self::task($p)), 'task'],
-            'task.checklistitem.add' => [self::checklistAdd(...), 'task'],
             'im.message.add' => [self::messageAdd(...), 'im'],
             'im.dialog.messages.get' => [self::messages(...), 'im'],
             'im.notify' => [static fn($p, $s) => CIMNotify::Add((int)($p['to'] ?? $p['USER_ID'] ?? 0), $s->user, 'rest', (string)($p['message'] ?? $p['MESSAGE'] ?? '')), 'im'],
@@ -37,6 +29,7 @@ final class CRestOther
             'disk.folder.getchildren' => [static fn($p, $s) => self::children((int)($p['id'] ?? 0)), 'disk'],
             'disk.folder.addsubfolder' => [self::addFolder(...), 'disk'],
             'disk.folder.uploadfile' => [self::uploadFile(...), 'disk'],
+            'disk.attachedobject.get' => [static fn($p, $s) => CDisk::attachedShow((int)($p['id'] ?? 0)), 'disk'],
             'disk.file.get' => [static fn($p, $s) => self::diskShow(CDisk::object((int)($p['id'] ?? 0)) ?? throw new RestError('ERROR_NOT_FOUND', 'Could not find entity with id')), 'disk'],
             'telephony.externalLine.add' => [CVoxExternalCall::addLine(...), 'telephony'],
             'telephony.externalLine.get' => [CVoxExternalCall::lines(...), 'telephony'],
@@ -214,102 +207,6 @@ final class CRestOther
     {
         DB::$link->query("UPDATE b_rest_event_offline SET ERROR=1, PROCESS_ID='' WHERE " . self::offlineWhere($p, $s));
         return true;
-    }
-
-    // Tasks
-
-    private static function task(array $p): int
-    {
-        return (int)($p['taskId'] ?? $p['TASKID'] ?? $p['TASK_ID'] ?? $p['id'] ?? $p[0] ?? 0);
-    }
-
-    private static function taskFields(array $p, CRestServer $s): array
-    {
-        $fields = (array)($p['fields'] ?? []);
-        if (($fields['TITLE'] ?? '') === '') {
-            throw new RestError('ERROR_CORE', 'Task name is not specified');
-        }
-        if (!CUser::isAdministrator($s->user)) {
-            unset($fields['CREATED_DATE'], $fields['CREATED_BY'], $fields['CLOSED_DATE']);
-        }
-        return $fields;
-    }
-
-    private static function taskShow(int|array $task): array
-    {
-        $row = is_array($task) ? $task : DB::row('SELECT * FROM b_tasks WHERE ID=?', $task) ?? throw new RestError('ERROR_CORE', 'Task not found or not accessible', 400);
-        $shown = [];
-        foreach ($row as $name => $value) {
-            $shown[CCrmImport::camel($name)] = preg_match('/DATE|DEADLINE|_PLAN$/', $name) ? CCrm::show($value, 'datetime') : $value;
-        }
-        $links = (string)DB::val('SELECT UF_CRM_TASK FROM b_uts_tasks_task WHERE VALUE_ID=?', $row['ID']);
-        $shown['ufCrmTask'] = $links === '' ? [] : (@unserialize($links, ['allowed_classes' => false]) ?: []);
-        $members = DB::rows('SELECT m.*, u.NAME, u.LAST_NAME, u.LOGIN, u.WORK_POSITION FROM b_tasks_member m LEFT JOIN b_user u ON u.ID=m.USER_ID WHERE m.TASK_ID=?', $row['ID']);
-        $of = static fn($type) => array_values(array_map(static fn($m) => $m['USER_ID'], array_filter($members, static fn($m) => $m['TYPE'] === $type)));
-        $shown += ['auditors' => $of('U'), 'accomplices' => $of('A'), 'group' => []];
-        foreach ($members as $m) {
-            $key = ['O' => 'creator', 'R' => 'responsible'][$m['TYPE']] ?? null;
-            if ($key !== null) {
-                $shown[$key] = ['id' => $m['USER_ID'], 'name' => CUser::name($m), 'link' => "/company/personal/user/{$m['USER_ID']}/", 'icon' => '', 'workPosition' => $m['WORK_POSITION']];
-            }
-        }
-        return $shown;
-    }
-
-    private static function taskList(array $p, CRestServer $s): RestPage
-    {
-        $parts = ["ZOMBIE='N'"];
-        foreach ((array)($p['filter'] ?? []) as $key => $value) {
-            preg_match('/^([!<>=%@?]*)(.*)$/', (string)$key, $m);
-            $name = strtoupper(preg_replace('/(?<=[a-z0-9])(?=[A-Z])/', '_', $m[2]));
-            if (in_array($name, ['ID', 'TITLE', 'STATUS', 'RESPONSIBLE_ID', 'CREATED_BY', 'CREATED_DATE', 'CHANGED_DATE', 'CLOSED_DATE', 'DEADLINE', 'GROUP_ID', 'PARENT_ID', 'XML_ID', 'PRIORITY', 'ACTIVITY_DATE'], true)) {
-                $parts[] = sql_condition($name, $m[1], preg_match('/DATE|DEADLINE/', $name) ? CCrm::store($value, 'datetime') : $value);
-            }
-        }
-        $sort = [];
-        foreach ((array)($p['order'] ?? []) as $name => $way) {
-            $name = strtoupper(preg_replace('/(?<=[a-z0-9])(?=[A-Z])/', '_', (string)$name));
-            if (in_array($name, ['ID', 'TITLE', 'CREATED_DATE', 'CHANGED_DATE', 'DEADLINE', 'ACTIVITY_DATE'], true)) {
-                $sort[] = "$name " . (strtoupper((string)$way) === 'DESC' ? 'DESC' : 'ASC');
-            }
-        }
-        $where = implode(' AND ', $parts);
-        $start = RestPage::start($p);
-        $rows = DB::rows("SELECT * FROM b_tasks WHERE $where ORDER BY " . (implode(',', $sort) ?: 'ID') . ' LIMIT ' . max(0, $start) . ', ' . RestPage::SIZE);
-        return new RestPage(array_map(self::taskShow(...), $rows), $start < 0 ? null : (int)DB::val("SELECT COUNT(*) FROM b_tasks WHERE $where"), $start, 'tasks');
-    }
-
-    private static function taskGet(array $p, CRestServer $s): array
-    {
-        return ['task' => self::taskShow(self::task($p))];
-    }
-
-    private static function taskUpdate(array $p, CRestServer $s): array
-    {
-        CTasks::update(self::task($p), (array)($p['fields'] ?? []), $s->user);
-        return self::taskShow(self::task($p));
-    }
-
-    private static function commentList(array $p, CRestServer $s): array
-    {
-        $task = DB::row('SELECT * FROM b_tasks WHERE ID=?', self::task($p)) ?? throw new RestError('ERROR_CORE', 'Task not found or not accessible');
-        $rows = array_map(static fn($m) => ['POST_MESSAGE_HTML' => null, 'ID' => $m['ID'], 'AUTHOR_ID' => $m['AUTHOR_ID'], 'AUTHOR_NAME' => $m['AUTHOR_NAME'], 'AUTHOR_EMAIL' => '', 'POST_DATE' => date('c', strtotime($m['POST_DATE'])), 'POST_MESSAGE' => $m['POST_MESSAGE']],
-            CTasks::comments((int)$task['FORUM_TOPIC_ID']));
-        $order = array_change_key_case((array)($p['ORDER'] ?? $p['order'] ?? []), CASE_UPPER);
-        return strtolower((string)(reset($order) ?: 'desc')) === 'asc' ? $rows : array_reverse($rows);
-    }
-
-    private static function commentAdd(array $p, CRestServer $s): int
-    {
-        $fields = (array)($p['FIELDS'] ?? $p['fields'] ?? $p[1] ?? []);
-        $admin = CUser::isAdministrator($s->user);
-        return CTasks::comment(self::task($p), (string)($fields['POST_MESSAGE'] ?? ''), $admin ? (int)($fields['AUTHOR_ID'] ?? $s->user) : $s->user, $admin ? CCrm::store($fields['POST_DATE'] ?? null, 'datetime') : null);
-    }
-
-    private static function checklistAdd(array $p, CRestServer $s): int
-    {
-        $fields = (array)($p['FIELDS'] ?? $p['fields'] ?? []);
-        return DB::insert('b_tasks_checklist_items', ['TASK_ID' => self::task($p), 'CREATED_BY' => $s->user, 'TITLE' => (string)($fields['TITLE'] ?? ''), 'IS_COMPLETE' => ($fields['IS_COMPLETE'] ?? 'N') === 'Y' ? 'Y' : 'N', 'SORT_INDEX' => (int)($fields['SORT_INDEX'] ?? 0)]);
     }
 
     // Messenger and disk

@@ -21,7 +21,7 @@ final class CRestServer
     /** Method (lower case) => [callable, scope]. */
     public static function methods(): array
     {
-        return self::$methods ??= array_change_key_case(CRestCrm::methods() + CRestOther::methods());
+        return self::$methods ??= array_change_key_case(CRestCrm::methods() + CRestRequisite::methods() + CRestTimeline::methods() + CRestTask::methods() + CRestOther::methods());
     }
 
     public static function handle(string $path): void

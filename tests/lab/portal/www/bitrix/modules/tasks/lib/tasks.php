@@ -2,6 +2,8 @@
 /** Tasks, and their comments: messages of the forum that option tasks.task_forum_id names. */
 final class CTasks
 {
+    public const FILES = 'Bitrix\\Tasks\\Integration\\Disk\\Connector\\Task';
+    public const COMMENT_FILES = 'Bitrix\\Disk\\Uf\\ForumMessageConnector';
     private const COLUMNS = ['TITLE', 'DESCRIPTION', 'PRIORITY', 'STATUS', 'RESPONSIBLE_ID', 'DEADLINE', 'START_DATE_PLAN', 'END_DATE_PLAN', 'CREATED_BY', 'CREATED_DATE', 'CLOSED_DATE', 'PARENT_ID', 'GROUP_ID', 'XML_ID', 'MARK'];
 
     public static function forum(): int
@@ -21,9 +23,7 @@ final class CTasks
                 DB::insert('b_tasks_member', ['TASK_ID' => $id, 'USER_ID' => (int)$person, 'TYPE' => $type], true);
             }
         }
-        if (!empty($fields['UF_CRM_TASK'])) {
-            DB::insert('b_uts_tasks_task', ['VALUE_ID' => $id, 'UF_CRM_TASK' => serialize((array)$fields['UF_CRM_TASK'])], true);
-        }
+        self::linkAll($id, $fields, $user);
         CSearch::index('tasks', (string)$id, (string)$row['TITLE'], (string)($row['DESCRIPTION'] ?? ''), self::path((int)$row['RESPONSIBLE_ID'], $id), 'TASK');
         CIMNotify::Add((int)$row['RESPONSIBLE_ID'], (int)$row['CREATED_BY'], 'tasks', 'New task [URL=' . self::path((int)$row['RESPONSIBLE_ID'], $id) . ']' . $row['TITLE'] . '[/URL]');
         CRestEvent::fire('ONTASKADD', ['FIELDS_AFTER' => ['ID' => $id]]);
@@ -36,9 +36,65 @@ final class CTasks
         if ($old === null) {
             return false;
         }
-        DB::update('b_tasks', self::store($fields) + ['CHANGED_BY' => $user, 'CHANGED_DATE' => now(), 'ACTIVITY_DATE' => now()], 'ID=?', $id);
-        CRestEvent::fire('ONTASKUPDATE', ['FIELDS_AFTER' => ['ID' => $id]]);
+        $row = self::store($fields);
+        if (isset($row['STATUS']) && $row['STATUS'] !== $old['STATUS']) {
+            $row += ['STATUS_CHANGED_BY' => $user, 'STATUS_CHANGED_DATE' => now()] + ($row['STATUS'] === '5' ? ['CLOSED_BY' => $user, 'CLOSED_DATE' => now()] : ['CLOSED_BY' => null, 'CLOSED_DATE' => null]);
+        }
+        DB::update('b_tasks', $row + ['CHANGED_BY' => $user, 'CHANGED_DATE' => now(), 'ACTIVITY_DATE' => now()], 'ID=?', $id);
+        $fields = array_change_key_case($fields, CASE_UPPER);
+        foreach (['RESPONSIBLE_ID' => 'R', 'ACCOMPLICES' => 'A', 'AUDITORS' => 'U'] as $name => $type) {
+            if (isset($fields[$name])) {
+                DB::q('DELETE FROM b_tasks_member WHERE TASK_ID=? AND TYPE=?', $id, $type);
+                foreach ((array)$fields[$name] as $person) {
+                    DB::insert('b_tasks_member', ['TASK_ID' => $id, 'USER_ID' => (int)$person, 'TYPE' => $type], true);
+                }
+            }
+        }
+        self::linkAll($id, $fields, $user);
+        CRestEvent::fire('ONTASKUPDATE', ['FIELDS_BEFORE' => ['ID' => $id], 'FIELDS_AFTER' => ['ID' => $id]]);
         return true;
+    }
+
+    public static function delete(int $id): void
+    {
+        $topic = (int)DB::val('SELECT FORUM_TOPIC_ID FROM b_tasks WHERE ID=?', $id);
+        DB::q('DELETE FROM b_tasks WHERE ID=?', $id);
+        DB::q('DELETE FROM b_tasks_member WHERE TASK_ID=?', $id);
+        DB::q('DELETE FROM b_tasks_checklist_items WHERE TASK_ID=?', $id);
+        DB::q('DELETE FROM b_uts_tasks_task WHERE VALUE_ID=?', $id);
+        DB::q('DELETE FROM b_forum_message WHERE TOPIC_ID=?', $topic);
+        DB::q('DELETE FROM b_forum_topic WHERE ID=?', $topic);
+        CDisk::detach('tasks', self::FILES, $id);
+        CSearch::remove('tasks', (string)$id);
+        CRestEvent::fire('ONTASKDELETE', ['FIELDS_BEFORE' => ['ID' => $id]]);
+    }
+
+    public static function touch(int $id, int $user): void
+    {
+        DB::update('b_tasks', ['CHANGED_BY' => $user, 'CHANGED_DATE' => now(), 'ACTIVITY_DATE' => now()], 'ID=?', $id);
+        CRestEvent::fire('ONTASKUPDATE', ['FIELDS_BEFORE' => ['ID' => $id], 'FIELDS_AFTER' => ['ID' => $id]]);
+    }
+
+    /** Values of one of the fields that link a task: to CRM records (`D_1`), to attached files. */
+    public static function linked(int $id, string $field): array
+    {
+        return @unserialize((string)DB::val("SELECT $field FROM b_uts_tasks_task WHERE VALUE_ID=?", $id), ['allowed_classes' => false]) ?: [];
+    }
+
+    public static function link(int $id, string $field, array $values): void
+    {
+        DB::insert('b_uts_tasks_task', ['VALUE_ID' => $id], true);
+        DB::update('b_uts_tasks_task', [$field => serialize(array_values($values))], 'VALUE_ID=?', $id);
+    }
+
+    private static function linkAll(int $id, array $fields, int $user): void
+    {
+        if (isset($fields['UF_CRM_TASK'])) {
+            self::link($id, 'UF_CRM_TASK', array_filter((array)$fields['UF_CRM_TASK']));
+        }
+        if (isset($fields['UF_TASK_WEBDAV_FILES'])) {
+            self::link($id, 'UF_TASK_WEBDAV_FILES', CDisk::attachMany('tasks', self::FILES, $id, (array)$fields['UF_TASK_WEBDAV_FILES'], $user));
+        }
     }
 
     private static function store(array $fields): array
