@@ -13,6 +13,13 @@ from pathlib import Path
 from encaja.errors import EncajaError
 
 TOOLS = {
+    "carry-over-follow": "encaja.carryover.tool:follow",
+    "carry-over-forget-tests": "encaja.carryover.tool:forget_tests",
+    "carry-over-once": "encaja.carryover.tool:once",
+    "carry-over-prepare": "encaja.carryover.tool:prepare_cloud",
+    "carry-over-preview": "encaja.carryover.tool:preview",
+    "carry-over-reconcile": "encaja.carryover.tool:reconcile_both",
+    "carry-over-tag-tests": "encaja.carryover.tool:tag_tests",
     "clone": "encaja.clone.tool:run",
     "restore": "encaja.backup.tool:restore",
     "restore-cleanup": "encaja.backup.tool:cleanup",

@@ -1,0 +1,90 @@
+"""What the backup brought: the highest identifier of each kind up to which both portals mean the same record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from encaja.carryover.entities import ITEMS
+from encaja.carryover.identity import IdentityMap
+from encaja.carryover.prints import wall_clock
+from encaja.carryover.readers import moment
+from encaja.carryover.rest import Answer, Portal
+from encaja.errors import EncajaError
+
+_PAGES = 20
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """How a kind of record is listed: method, key of the rows, identifier in filters and in rows, time of creation."""
+
+    entity: str
+    method: str
+    rows: str
+    by: str
+    key: str
+    created: str
+    parameters: Mapping[str, Any]
+
+
+_LISTINGS = (
+    *(
+        _Listing(
+            kind.entity, "crm.item.list", "items", "id", "id", "createdTime",
+            {"entityTypeId": kind.type_id, "select": ["id", "createdTime"]},
+        )
+        for kind in ITEMS
+    ),
+    _Listing("activity", "crm.activity.list", "", "ID", "ID", "CREATED", {"select": ["ID", "CREATED"]}),
+    _Listing("task", "tasks.task.list", "tasks", "ID", "id", "createdDate", {"select": ["ID", "CREATED_DATE"]}),
+)  # fmt: skip
+
+
+async def find_watermarks(cloud: Portal, box: Portal, identities: IdentityMap) -> None:
+    """Find and remember the watermarks that are not known yet.
+
+    A dump is no snapshot and a date is no border, so the records themselves are compared: the newest record of the
+    box that the cloud has under the same identifier with the same time of creation. What is newer was made in the box.
+
+    Raises:
+        EncajaError: nothing in the box is from this cloud.
+    """
+    for listing in _LISTINGS:
+        if identities.note(f"watermark:{listing.entity}") is None:
+            identities.remember(f"watermark:{listing.entity}", await _search(cloud, box, listing))
+
+
+async def _search(cloud: Portal, box: Portal, of: _Listing) -> int:
+    below = 0
+    for _ in range(_PAGES):
+        older = {f"<{of.by}": below} if below else {}
+        page = _rows(
+            await box.call(of.method, {**of.parameters, "order": {of.by: "DESC"}, "start": -1, "filter": older}), of
+        )
+        if not page:
+            return 0
+        numbers = [int(row[of.key]) for row in page]
+        same = {f"{'@' if of.by == 'id' else ''}{of.by}": numbers}
+        answer = await cloud.call(of.method, {**of.parameters, "start": -1, "filter": same})
+        there = {int(row[of.key]): row[of.created] for row in _rows(answer, of)}
+        for number, row in zip(numbers, page, strict=True):
+            if number in there and _same(there[number], row[of.created]):
+                return number
+        below = numbers[-1]
+    raise EncajaError(
+        f"none of the newest {50 * _PAGES} of the box ({of.entity}) is from this cloud",
+        box.where,
+        "see that both webhooks are of the right portals, and that the backup is restored",
+    )
+
+
+def _rows(answer: Answer, of: _Listing) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = answer.result[of.rows] if of.rows else answer.result
+    return found
+
+
+def _same(cloud: Any, box: Any) -> bool:
+    """Whether two times of creation are the same: the moment, or what the database holds where time zones differ."""
+    return moment(cloud) == moment(box) or wall_clock(cloud) == wall_clock(box)

@@ -1,0 +1,41 @@
+"""What has to be done before the backup is ordered.
+
+Source: apidocs.bitrix24.com, events (event.bind, ``event_type=offline``; only an application may bind) and feature.get.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from encaja.carryover.readers import moment
+from encaja.carryover.rest import Portal
+from encaja.carryover.see import see_webhook
+from encaja.carryover.settings import Settings
+
+
+async def prepare(settings: Settings, cloud: Portal) -> dict[str, Any]:
+    """See that the cloud can be read, and note from when on its changes are to be carried.
+
+    The moment is kept when this is done again: a window that is too long costs reading, one that is too short records.
+
+    Raises:
+        ConfigurationError: the webhook cannot be used.
+    """
+    await see_webhook(cloud, "cloud")
+    answer = await cloud.call("server.time")
+    path = settings.state / "prepared.json"
+    kept = json.loads(path.read_text()) if path.exists() else {"since": str(answer.result)}
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(json.dumps(kept) + "\n")
+    beside.replace(path)
+    return {"kind": "carry-over-prepared", "cloud": settings.cloud.host, **kept}
+
+
+def prepared_since(settings: Settings) -> str:
+    """The moment that ``prepare`` noted; empty when it was never done."""
+    path = settings.state / "prepared.json"
+    if not path.exists():
+        return ""
+    since = str(json.loads(path.read_text())["since"])
+    return since if moment(since) else ""

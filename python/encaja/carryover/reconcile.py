@@ -1,0 +1,223 @@
+"""The proof: both sides of the window compared, record by record and field by field, from what the portals say now.
+
+What is counted is what the box has, not what the map believes: doubles are found by the origins that the box keeps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from encaja.carryover import items
+from encaja.carryover.changes import Decision
+from encaja.carryover.entities import ITEMS, ItemKind
+from encaja.carryover.identity import Link, State
+from encaja.carryover.lookup import ORIGINATOR, get_items
+from encaja.carryover.prints import fingerprints, shown, whole
+from encaja.carryover.readers import Record
+from encaja.carryover.work import Work
+
+LONGEST = 500
+"""Differences that are listed one by one."""
+
+
+@dataclass
+class Compared:
+    """What came of one kind of record.
+
+    Args:
+        entity: the kind.
+        new: records that the cloud made in the window.
+        changed: older ones that it changed.
+        in_box: how many of both the box has.
+        missing: identifiers in the cloud of those that it has not.
+        doubled: identifiers in the cloud of those that it has more than once.
+        differing: how many differ in some field.
+        explained: how many fields differ because the box changed them, or because a rule decided so.
+    """
+
+    entity: str
+    new: int = 0
+    changed: int = 0
+    in_box: int = 0
+    missing: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    differing: int = 0
+    explained: int = 0
+    _cloud: int = 0
+    _box: int = 0
+
+    def add(self, cloud: str, want: dict[str, str], have: dict[str, str]) -> None:
+        """Take a record into the hashes of both sides; the order does not matter."""
+        self._cloud ^= _number(cloud, want)
+        self._box ^= _number(cloud, have)
+
+    def row(self) -> dict[str, Any]:
+        """As a row of the report."""
+        return {
+            "entity": self.entity, "new": self.new, "changed": self.changed, "in_box": self.in_box,
+            "missing": len(self.missing), "doubled": len(self.doubled), "differing": self.differing,
+            "explained": self.explained, "hash_cloud": f"{self._cloud:016x}", "hash_box": f"{self._box:016x}",
+        }  # fmt: skip
+
+
+def _number(cloud: str, hashes: dict[str, str]) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{cloud}:{whole(hashes)}".encode(), digest_size=8).digest())
+
+
+async def reconcile(work: Work, notes: Sequence[str] = (), freeze_seconds: float | None = None) -> dict[str, Any]:
+    """Compare both sides over the window.
+
+    Args:
+        work: the carry-over.
+        notes: what else has to be said.
+        freeze_seconds: how long work was stopped, where it was.
+
+    Returns:
+        The document of kind ``reconcile``; its ``differences`` is 0 when all is well.
+    """
+    began = time.monotonic()
+    compared: list[Compared] = []
+    details: list[dict[str, Any]] = []
+    for kind in ITEMS:
+        comparison = _Comparison(work, kind, Compared(kind.entity), details)
+        await comparison.run()
+        compared.append(comparison.found)
+    missing = sum(len(one.missing) for one in compared)
+    doubled = sum(len(one.doubled) for one in compared)
+    faults = work.map.troubles()
+    conflicts = work.map.conflicts()
+    carried = work.map.count(State.DONE)
+    return {
+        "kind": "reconcile",
+        "cloud": work.settings.cloud.host,
+        "box": work.settings.box.host,
+        "since": work.since.isoformat(timespec="seconds"),
+        "frozen": work.frozen.isoformat(timespec="seconds") if work.frozen else "",
+        "carried": sum(carried.values()),
+        "missing": missing,
+        "doubled": doubled,
+        "freeze_seconds": None if freeze_seconds is None else round(freeze_seconds, 1),
+        "differences": missing + doubled + sum(one.differing for one in compared),
+        "entities": [one.row() for one in compared],
+        "records": details[:LONGEST],
+        "conflicts": [
+            {"entity": item.entity, "cloud": item.cloud, "box": item.box, "field": item.field,
+             "value_in_cloud": item.cloud_value, "value_in_box": item.box_value, "decided_for": item.decision}
+            for item in conflicts[:LONGEST]
+        ],
+        "faults": [
+            {"entity": item.entity, "cloud": item.cloud, "what": item.what, "mend": item.mend, "tries": item.tries}
+            for item in faults[:LONGEST]
+        ],
+        "stragglers": [
+            {"entity": entity, "cloud": cloud, "at": at, "by": by} for entity, cloud, at, by in work.map.stragglers()
+        ],
+        "notes": list(notes),
+        "seconds": round(time.monotonic() - began, 1),
+    }  # fmt: skip
+
+
+@dataclass
+class _Comparison:
+    """The comparison of one kind of record."""
+
+    work: Work
+    kind: ItemKind
+    found: Compared
+    details: list[dict[str, Any]]
+
+    def tell(self, cloud: str, box: str, name: str, *, cloud_value: str, box_value: str) -> None:
+        """Note a difference."""
+        self.details.append({
+            "entity": self.kind.entity, "cloud": cloud, "box": box, "field": name, "in_cloud": cloud_value,
+            "in_box": box_value,
+        })  # fmt: skip
+
+    async def run(self) -> None:
+        """Compare everything in the window."""
+        origins = await _origins(self.work, self.kind)
+        async for page in self.work.reader.changed(self.kind.entity, self.work.since):
+            links = self.work.map.find(self.kind.entity, [record.id for record in page])
+            boxes = {
+                record.id: self._box_of(record, links.get(record.id), origins.get(record.id, [])) for record in page
+            }
+            there = await get_items(self.work.box, self.kind, [box for box in boxes.values() if box])
+            for record in page:
+                link = links.get(record.id)
+                item = there.get(boxes[record.id])
+                if item is not None:
+                    self.found.in_box += 1
+                    self._fields(record, link, item)
+                elif link is None or link.state not in {State.KEPT, State.GONE}:
+                    self.found.missing.append(record.id)
+                    self.tell(record.id, boxes[record.id], "(record)", cloud_value="there", box_value="missing")
+
+    def _box_of(self, record: Record, link: Link | None, copies: Sequence[str]) -> str:
+        is_new = int(record.id) > self.work.map.watermark(self.kind.entity)
+        self.found.new += is_new
+        self.found.changed += not is_new
+        if len(copies) > 1:
+            self.found.doubled.append(record.id)
+            also = f"also {', '.join(copies[1:])}"
+            self.tell(record.id, copies[0], "(record)", cloud_value="once", box_value=also)
+        if copies:
+            return copies[0]
+        return link.box if link is not None and link.box else "" if is_new else record.id
+
+    def _fields(self, record: Record, link: Link | None, item: dict[str, Any]) -> None:
+        work = self.work
+        want = work.translation.wanted(self.kind.entity, record.fields)
+        have = work.translation.here(self.kind.entity, item, want.values)
+        decision = items.decision(work, want, have, record, link=link, item=item)
+        explained = _explained(decision, link, have)
+        self.found.explained += len(explained)
+        hashes = fingerprints(want.values)
+        # What is explained counts for both sides as the cloud has it: equal hashes mean that nothing is unexplained.
+        mine = {name: hashes[name] if name in explained else text for name, text in fingerprints(have).items()}
+        box = str(item["id"])
+        differing = [name for name, value in want.values.items() if value != have[name] and name not in explained]
+        for name in differing:
+            self.tell(record.id, box, name, cloud_value=shown(want.values[name]), box_value=shown(have[name]))
+        if created := work.created_differs(record, item):
+            mine["createdTime"] = created
+            self.tell(record.id, box, "createdTime", cloud_value=work.times_of(record), box_value=created)
+        problems = want.problems + [f"refers to {entity} {key}, which is not there" for entity, key in want.missing]
+        for problem in problems:
+            self.tell(record.id, box, "(part)", cloud_value=problem, box_value="")
+        self.found.add(record.id, hashes, mine)
+        self.found.differing += bool(differing or created or problems)
+
+
+def _explained(decision: Decision, link: Link | None, have: dict[str, Any]) -> set[str]:
+    """Fields that differ because the box changed them, or because a rule decided for the box."""
+    hashes = fingerprints(have)
+    changed_here = {
+        name for name in decision.keep
+        if name not in decision.conflicts and (link is None or link.have.get(name) != hashes[name])
+    }  # fmt: skip
+    return changed_here | {name for name, decided in decision.conflicts.items() if decided == "box"}
+
+
+async def _origins(work: Work, kind: ItemKind) -> dict[str, list[str]]:
+    """Identifiers in the box by identifier in the cloud, of everything that was carried."""
+    found: dict[str, list[str]] = {}
+    async for page in _carried(work, kind):
+        for row in page:
+            found.setdefault(str(row["originId"]), []).append(str(row["id"]))
+    for link in work.map.links(kind.entity, State.DONE):
+        if link.box and link.cloud not in found and int(link.cloud) > work.map.watermark(kind.entity):
+            found[link.cloud] = [link.box]
+    return found
+
+
+def _carried(work: Work, kind: ItemKind) -> AsyncIterator[list[dict[str, Any]]]:
+    return work.box.rows(
+        "crm.item.list",
+        filter={"=originatorId": ORIGINATOR},
+        select=["id", "originId"],
+        parameters={"entityTypeId": kind.type_id},
+    )

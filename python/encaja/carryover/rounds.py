@@ -1,0 +1,231 @@
+"""Rounds: everything that the cloud has new or changed since the last one goes into the box.
+
+A round reads from where the last whole one began, less an overlap, so that a round that was cut off is simply read
+again; what is in the box already is recognised and left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+from encaja.carryover import deletions, items
+from encaja.carryover.baseline import find_watermarks
+from encaja.carryover.entities import ITEMS
+from encaja.carryover.identity import IdentityMap
+from encaja.carryover.limiter import Limiter, Limits
+from encaja.carryover.mapping import Translation, read_side
+from encaja.carryover.prepare import prepared_since
+from encaja.carryover.readers import moment
+from encaja.carryover.rest import Portal
+from encaja.carryover.rewrite import Rewriter
+from encaja.carryover.see import see_webhook
+from encaja.carryover.settings import Settings
+from encaja.carryover.times import TimeKeeper
+from encaja.carryover.work import Work
+from encaja.errors import ConfigurationError
+from encaja.rest.trust import trusted
+
+SKEW_TOLD = 60.0
+"""Seconds by which clocks may differ before it is reported."""
+_REFRESH = 300.0  # seconds after which users, dictionaries and fields are read again
+
+
+def open_portals(settings: Settings) -> tuple[Portal, Portal]:
+    """Both portals: the cloud behind its limits, the box without any."""
+    cloud, box = settings.cloud, settings.box
+    limits = Limits(rate=settings.rate, burst=settings.burst)
+    free = Limits(rate=1e6, burst=1_000_000, operating=0.0)
+    return (
+        Portal(cloud, Limiter(cloud.host, settings.state, limits), verify=trusted(settings.cloud_ca)),
+        Portal(box, Limiter(f"box {box.host}", settings.state, free), verify=trusted(settings.box_ca)),
+    )
+
+
+@asynccontextmanager
+async def at_work(settings: Settings, *, dry_run: bool = False, reader: bool = False) -> AsyncIterator[Carrying]:
+    """Open everything that a carry-over needs.
+
+    Args:
+        settings: what it was told.
+        dry_run: work on a copy of the map, and write nothing into the box.
+        reader: only read; then another one may be writing.
+
+    Raises:
+        EncajaError: another carry-over is at work, a portal cannot be reached or its webhook may not do this.
+    """
+    cloud, box = open_portals(settings)
+    async with cloud, box:
+        if not (dry_run or reader):
+            set_aside(settings)
+        with IdentityMap(settings.state, writer=not (dry_run or reader)) as real:
+            identities = IdentityMap.in_memory(real) if dry_run else real
+            carrying = Carrying(settings, cloud, box, identities, dry_run=dry_run)
+            await carrying.begin()
+            try:
+                yield carrying
+            finally:
+                carrying.end()
+
+
+def set_aside(settings: Settings) -> None:
+    """Put the map of a portal that is no longer live aside: another restore is another box, and begins anew."""
+    if not settings.portal_root:
+        return
+    live = os.path.realpath(settings.portal_root)
+    noted = settings.state / "portal"
+    before = noted.read_text().strip() if noted.exists() else live
+    if before != live:
+        stamp = f"{datetime.now(UTC):%Y%m%d%H%M%S}"
+        for path in settings.state.glob("identity.sqlite3*"):
+            path.rename(path.with_name(path.name.replace("identity", f"identity-{stamp}")))
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    noted.write_text(f"{live}\n")
+
+
+class Carrying:
+    """A carry-over, round by round.
+
+    Args:
+        settings: what it was told.
+        cloud: where records come from.
+        box: where they go.
+        identities: the map.
+        dry_run: whether nothing is written into the box.
+    """
+
+    def __init__(
+        self, settings: Settings, cloud: Portal, box: Portal, identities: IdentityMap, *, dry_run: bool = False
+    ) -> None:
+        self.settings = settings
+        self.cloud = cloud
+        self.box = box
+        self.map = identities
+        self.dry_run = dry_run
+        self.work: Work
+        self.keeper: TimeKeeper | None = None
+        self.notes: list[str] = []
+        self._refreshed = 0.0
+        self.behind = 0.0
+        """Seconds since the moment up to which the box has everything."""
+
+    async def begin(self) -> None:
+        """See that both portals can be worked with, and read what they call things."""
+        cloud_ahead, box_ahead = await asyncio.gather(_ahead(self.cloud), _ahead(self.box))
+        await asyncio.gather(see_webhook(self.cloud, "cloud"), see_webhook(self.box, "box"))
+        skew = box_ahead[0] - cloud_ahead[0]
+        if abs(skew.total_seconds()) > SKEW_TOLD:
+            self.notes.append(
+                f"the box's clock is {skew.total_seconds():+.0f} s off the cloud's: mend its time service"
+            )
+        if self.settings.portal_root:
+            self.keeper = TimeKeeper(Path(self.settings.portal_root), box_ahead[1])
+        since = self._since()
+        restored = self.settings.restored or (self.keeper.went_live() if self.keeper else since.isoformat())
+        await find_watermarks(self.cloud, self.box, self.map)
+        self.work = Work(
+            self.settings, self.cloud, self.box, self.map, await self._translation(), skew, cloud_ahead[0], since,
+            restored[:19].replace(" ", "T"), moment(self.map.note("frozen")), self.dry_run,
+        )  # fmt: skip
+
+    def end(self) -> None:
+        """Close what was opened."""
+        if self.keeper:
+            self.keeper.close()
+
+    def _since(self) -> datetime:
+        text = self.settings.since or self.map.note("since", "") or prepared_since(self.settings)
+        found = moment(text)
+        if found is None:
+            raise ConfigurationError(
+                "from when on records are to be carried is not known",
+                "carry-over",
+                "run 'encaja carry-over prepare' before the backup is ordered, or give --since TIME",
+            )
+        self.map.remember("since", text)
+        return found
+
+    async def _translation(self) -> Translation:
+        cloud, box = await asyncio.gather(read_side(self.cloud), read_side(self.box))
+        substitute = str(self.settings.substitute or self.settings.box.path.partition("/")[0])
+        rewriter = Rewriter((self.settings.cloud.host, *self.settings.cloud_hosts), self.settings.box.portal)
+        self._refreshed = time.monotonic()
+        return Translation(cloud, box, rewriter, self.map.box_id, substitute)
+
+    async def round(self) -> int:
+        """Carry what is new and changed since the last round; returns how many records that were."""
+        if time.monotonic() - self._refreshed > _REFRESH:
+            self.work.translation = await self._translation()
+        work = self.work
+        work.absent.clear()
+        before = work.tally.total
+        began = work.now_in_cloud()
+        mark = moment(self.map.note("reached")) or work.since
+        await self._retry()
+        for kind in ITEMS:
+            async for records in work.reader.changed(kind.entity, mark - timedelta(seconds=self.settings.overlap)):
+                await items.carry(work, kind, records)
+        self._set_times()
+        if not self.dry_run:
+            self.map.remember("reached", began.isoformat())
+        self.behind = (work.now_in_cloud() - began).total_seconds()
+        return work.tally.total - before
+
+    async def _retry(self) -> None:
+        """Try again what has been faulty, where its time has come."""
+        for kind in ITEMS:
+            due = [item.cloud for item in self.map.troubles(due=True) if item.entity == kind.entity]
+            if not due:
+                continue
+            records = await self.work.reader.fetch(kind.entity, due)
+            for name in set(due) - {record.id for record in records}:
+                self.map.cured(kind.entity, name)  # gone from the cloud; the sweep treats it
+            if records:
+                await items.carry(self.work, kind, records)
+
+    def _set_times(self) -> None:
+        if self.keeper and not self.dry_run:
+            self.keeper.set_all(self.map)
+
+    async def drain(self, say: Callable[[str], None]) -> None:
+        """At the freeze: rounds until nothing comes any more, every fault tried once more, deletions treated."""
+        if self.work.frozen is None and not self.dry_run:
+            self.work.frozen = self.work.now_in_cloud()
+            self.map.remember("frozen", self.work.frozen.isoformat())
+        self.map.hasten()
+        while carried := await self.round():
+            say(f"{carried} records")
+        await deletions.sweep(self.work)
+
+    def line(self) -> str:
+        """How it goes, in one line."""
+        tally = self.work.tally
+        parts = [
+            f"{self.behind:.0f} s behind",
+            f"{sum(tally.new.values())} new",
+            f"{sum(tally.changed.values())} changed",
+        ]
+        if tally.deleted:
+            parts.append(f"{sum(tally.deleted.values())} deleted")
+        if tally.delays:
+            parts.append(f"{median(tally.delays):.1f} s from the cloud to the box")
+        if faults := self.map.troubles():
+            parts.append(f"{len(faults)} with a fault")
+        if late := self.map.stragglers():
+            parts.append(f"{len(late)} written in the cloud after the freeze")
+        return ", ".join(parts)
+
+
+async def _ahead(portal: Portal) -> tuple[timedelta, timedelta]:
+    """How far a portal's clock is ahead of this host's, and its offset from UTC."""
+    answer = await portal.call("server.time")
+    shown = datetime.fromisoformat(str(answer.result))
+    # It is cut to seconds. The request may have waited for its turn, the answer has not.
+    ahead = shown + timedelta(seconds=0.5) - datetime.now(UTC)
+    return (ahead if abs(ahead) > timedelta(seconds=2) else timedelta()), shown.utcoffset() or timedelta()

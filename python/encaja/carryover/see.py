@@ -1,0 +1,30 @@
+"""Whether a webhook can be worked with."""
+
+from __future__ import annotations
+
+import asyncio
+
+from encaja.carryover.rest import AccessError, Portal
+from encaja.errors import ConfigurationError
+
+
+async def see_webhook(portal: Portal, which: str) -> None:
+    """See that a webhook is an administrator's and has the scopes.
+
+    Raises:
+        ConfigurationError: with everything that is wrong.
+    """
+    mend = "make a new inbound webhook as an administrator, with the scopes crm, user, task and disk"
+    try:
+        admin, scope = await asyncio.gather(portal.call("user.admin"), portal.call("scope"))
+    except AccessError as fault:
+        raise ConfigurationError(f"the {which}'s webhook is refused: {fault.what}", portal.where, mend) from fault
+    faults = [] if admin.result else ["it is not an administrator's"]
+    have = set(scope.result)
+    lacking = [
+        name for name in ("crm", "user", "task") if name not in have and not (name == "task" and "tasks" in have)
+    ]
+    if lacking:
+        faults.append(f"it lacks the scopes {', '.join(lacking)}")
+    if faults:
+        raise ConfigurationError(f"the {which}'s webhook: {'; '.join(faults)}", portal.where, mend)

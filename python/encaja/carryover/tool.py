@@ -1,0 +1,179 @@
+"""The host tools ``carry-over-…``: what systemd starts on the host of the box.
+
+Each reports to ``STATE/NAME.json`` (``encaja.status``), with its document under ``result`` at the end. Any of them can
+be killed at any moment and started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from encaja.carryover import trials
+from encaja.carryover.prepare import prepare
+from encaja.carryover.reconcile import reconcile
+from encaja.carryover.rest import UnreachableError
+from encaja.carryover.rounds import at_work, open_portals
+from encaja.carryover.settings import Settings, read_settings
+from encaja.errors import EncajaError
+from encaja.status import Status
+
+Body = Callable[[Settings, Status], Awaitable[dict[str, Any] | None]]
+
+
+def once(file: Path) -> int:
+    """Carry everything over, and reconcile; 0 when that was done, whatever it found."""
+    return _run(file, "once", _once)
+
+
+def follow(file: Path) -> int:
+    """Carry over what comes, until it is stopped."""
+    return _run(file, "follow", _follow)
+
+
+def preview(file: Path) -> int:
+    """Say what would be carried over; write nothing."""
+    return _run(file, "preview", _preview)
+
+
+def prepare_cloud(file: Path) -> int:
+    """Before the backup is ordered: see that the cloud can be read, and note from when on."""
+    return _run(file, "prepare", _prepare)
+
+
+def reconcile_both(file: Path) -> int:
+    """Compare both sides."""
+    return _run(file, "reconcile", _reconcile)
+
+
+def forget_tests(file: Path) -> int:
+    """Delete what is marked as test data in the box."""
+    return _run(file, "forget-tests", _forget)
+
+
+def tag_tests(file: Path) -> int:
+    """Mark the records that ``STATE/tag.json`` names as test data."""
+    return _run(file, "tag-tests", _tag)
+
+
+async def _once(settings: Settings, status: Status) -> dict[str, Any]:
+    began = time.monotonic()
+    status.begin("carrying over")
+    async with at_work(settings) as carrying:
+
+        def say(_: str) -> None:
+            status.message = carrying.line()
+            status.advance(carrying.work.tally.total)
+
+        await carrying.drain(say)
+        status.begin("comparing", message=carrying.line())
+        return await reconcile(carrying.work, carrying.notes, time.monotonic() - began)
+
+
+async def _follow(settings: Settings, status: Status) -> None:
+    status.begin("following")
+    async with at_work(settings) as carrying:
+        while True:
+            began = time.monotonic()
+            try:
+                await carrying.round()
+                status.error = None
+            except UnreachableError as fault:
+                status.error = str(fault)
+            status.message = carrying.line()
+            status.extra["behind"] = round(carrying.behind, 1)
+            status.extra["stragglers"] = len(carrying.map.stragglers())
+            status.advance(carrying.work.tally.total)
+            await asyncio.sleep(max(0.0, settings.interval - (time.monotonic() - began)))
+
+
+async def _preview(settings: Settings, status: Status) -> dict[str, Any]:
+    status.begin("looking")
+    async with at_work(settings, dry_run=True) as carrying:
+        await carrying.round()
+        tally = carrying.work.tally
+        return {
+            "kind": "carry-over-preview",
+            "new": tally.new,
+            "changed": tally.changed,
+            "deleted": tally.deleted,
+            "records": carrying.work.preview,
+            "users_without": carrying.work.translation.users_without,
+            "fields_without": carrying.work.translation.fields_without,
+            "notes": carrying.notes,
+        }
+
+
+async def _prepare(settings: Settings, status: Status) -> dict[str, Any]:
+    status.begin("preparing")
+    cloud, box = open_portals(settings)
+    async with cloud, box:
+        return await prepare(settings, cloud)
+
+
+async def _reconcile(settings: Settings, status: Status) -> dict[str, Any]:
+    status.begin("comparing")
+    async with at_work(settings, reader=True) as carrying:
+        return await reconcile(carrying.work, carrying.notes)
+
+
+async def _forget(settings: Settings, status: Status) -> dict[str, Any]:
+    status.begin("removing test data")
+    cloud, box = open_portals(settings)
+    async with cloud, box:
+        return await trials.forget(box)
+
+
+async def _tag(settings: Settings, status: Status) -> dict[str, Any]:
+    status.begin("marking test data")
+    named = json.loads((settings.state / "tag.json").read_text())
+    cloud, box = open_portals(settings)
+    async with cloud, box:
+        return await trials.tag(box, [(str(item["entity"]), int(item["id"])) for item in named])
+
+
+def _run(file: Path, name: str, body: Body) -> int:
+    settings = read_settings(file)
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    status = Status(settings.state / f"{name}.json", unit="records", extra={"changed": name not in {"preview"}})
+    try:
+        result = asyncio.run(_stoppable(body(settings, status)))
+    except EncajaError as fault:
+        return _failed(status, str(fault), fault.exit_code)
+    except BaseExceptionGroup as group:
+        first = group.exceptions[0]
+        code = first.exit_code if isinstance(first, EncajaError) else 1
+        return _failed(status, str(first) or type(first).__name__, code)
+    except Exception as fault:
+        _failed(status, f"{type(fault).__name__}: {fault}", 1)
+        raise
+    status.phase, status.error = "done", None
+    if result is not None:
+        status.extra["result"] = result
+    status.extra["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+    status.write()
+    return 0
+
+
+def _failed(status: Status, text: str, code: int) -> int:
+    status.error = text
+    status.write()
+    print(text, file=sys.stderr)
+    return code
+
+
+async def _stoppable(body: Awaitable[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """Run until it is done, or until systemd asks for an end; nothing is lost by that."""
+    task = asyncio.ensure_future(body)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        return await task
+    return None

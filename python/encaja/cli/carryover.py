@@ -1,0 +1,190 @@
+"""``encaja carry-over`` and ``encaja reconcile``: what the cloud got after the backup, in the box and proven."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from encaja.cli.portal import find_inventories
+from encaja.errors import ConfigurationError, DifferencesFound, EncajaError
+from encaja.runbook.command import ansible_environment, playbook_command, write_variables
+from encaja.runbook.execute import run_playbook
+from encaja.runbook.model import Action
+from encaja.runbook.move import find_project
+
+WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "en": {"entity": "record", "new": "new", "changed": "changed", "in_box": "in the box", "missing": "missing",
+           "doubled": "doubled", "differing": "differing", "explained": "fields decided for the box",
+           "last": "carried {carried}, missing {missing}, doubled {doubled}, freeze {freeze}", "none": "none"},
+    "es": {"entity": "registro", "new": "nuevos", "changed": "cambiados", "in_box": "en la caja", "missing": "faltan",
+           "doubled": "dobles", "differing": "difieren", "explained": "campos decididos por la caja",
+           "last": "traspasados {carried}, faltan {missing}, dobles {doubled}, parada {freeze}", "none": "ninguna"},
+}  # fmt: skip
+_PROGRESS = re.compile(r"(?:Carry over, under systemd|Show how far behind it is): (.+)")
+_TAG = re.compile(r"(lead|deal|contact|company)[:/ ](\d+)")
+
+Inventory = Annotated[
+    list[Path] | None, typer.Option("--inventory", "-i", help="Inventory; may be given several times.")
+]
+Environment = Annotated[str, typer.Option("--environment", "-e", help="The environment of the box.")]
+Language = Annotated[str, typer.Option("--language", help="en or es.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def play(inventory: Sequence[Path] | None, environment: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Run playbook ``carry_over`` for an environment; returns the document that it handed over, empty for none.
+
+    Raises:
+        EncajaError: a host is unreachable, or the carry-over failed.
+    """
+    project = find_project()
+    inventories = find_inventories(project, inventory or ())
+    console = Console(stderr=True, highlight=False)
+    with tempfile.TemporaryDirectory(prefix="encaja-carry-over-") as name:
+        directory = Path(name)
+        given = write_variables(directory, {"carry_over_strict": False, **variables})
+        action = Action(playbook="carry_over.yml", limit=environment)
+        command = playbook_command(project / "playbooks" / "carry_over.yml", action, inventories, variables_file=given)
+        execution = run_playbook(0, directory, project, command, ansible_environment(project, os.environ))
+        try:
+            for signals in execution:
+                for line in (signals.log if signals else "").splitlines():
+                    if found := _PROGRESS.search(line):
+                        console.print(f"[dim]{escape(found[1])}[/dim]", soft_wrap=True)
+        except BaseException:
+            execution.stop()
+            raise
+    ending = execution.ending
+    if ending.faults:
+        fault = ending.faults[0]
+        raise EncajaError(fault.what, fault.host or environment, fault.mend or "see the playbook's output")
+    bodies = [item.body for item in ending.documents if isinstance(item.body, dict)]
+    return bodies[-1] if bodies else {}
+
+
+def table(body: Mapping[str, Any], language: str) -> Table:
+    """A reconciliation as a table."""
+    words = WORDS[language]
+    columns = ("entity", "new", "changed", "in_box", "missing", "doubled", "differing", "explained")
+    result = Table(title=f"{body['cloud']} → {body['box']}", title_justify="left")
+    for column in columns:
+        result.add_column(words[column], justify="left" if column == "entity" else "right")
+    for row in body["entities"]:
+        bad = row["missing"] or row["doubled"] or row["differing"]
+        result.add_row(*(str(row[column]) for column in columns), style="red" if bad else "")
+    return result
+
+
+def last_line(body: Mapping[str, Any], language: str = "en") -> str:
+    """What it comes to: carried N, missing 0, doubled 0, freeze S seconds."""
+    words = WORDS[language]
+    freeze = words["none"] if body.get("freeze_seconds") is None else f"{body['freeze_seconds']} s"
+    return words["last"].format(
+        carried=body["carried"], missing=body["missing"], doubled=body["doubled"], freeze=freeze
+    )
+
+
+def _show(body: Mapping[str, Any], language: str, as_json: bool) -> None:
+    """Print a document, and end with 4 when it holds differences."""
+    if as_json:
+        print(json.dumps(body, indent=2, ensure_ascii=False))
+    elif body.get("kind") == "reconcile":
+        console = Console(highlight=False)
+        console.print(table(body, language))
+        for item in body["records"][:20]:
+            values = f"{item['in_cloud']!r} / {item['in_box']!r}"
+            console.print(escape(f"  {item['entity']} {item['cloud']} → {item['box']} {item['field']}: {values}"))
+        for item in body["faults"][:20]:
+            console.print(escape(f"  {item['entity']} {item['cloud']}: {item['what']} ({item['mend']})"))
+        for item in body["stragglers"][:20]:
+            console.print(escape(f"  {item['at']} {item['by']}: {item['entity']} {item['cloud']}"))
+        for note in body["notes"]:
+            console.print(escape(f"  {note}"))
+        console.print(f"[bold]{last_line(body, language)}[/bold]")
+    elif body:
+        for name, value in body.items():
+            if name not in {"kind", "host", "environment"} and value not in ([], {}, ""):
+                print(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    if body.get("differences"):
+        raise DifferencesFound(f"{body['differences']} records differ", str(body["box"]), "see the list; run it again")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the group that holds them."""
+    group = typer.Typer(add_completion=False)
+
+    @group.callback(invoke_without_command=True)
+    def carry_over(  # noqa: PLR0917  the command line names them
+        ctx: typer.Context,
+        inventory: Inventory = None,
+        environment: Environment = "production",
+        since: Annotated[str, typer.Option("--since", help="From when on (ISO 8601); else since 'prepare'.")] = "",
+        follow: Annotated[bool, typer.Option("--follow", help="Go on, and show how far behind it is.")] = False,
+        detach: Annotated[bool, typer.Option("--detach", help="With --follow: do not stay to watch.")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be carried; write nothing.")] = False,
+        language: Language = "en",
+        as_json: AsJson = False,
+    ) -> None:
+        """Carry over what the cloud got since the backup, and compare. Exit code 4 when something differs."""
+        if ctx.invoked_subcommand:
+            return
+        if follow and dry_run:
+            raise ConfigurationError("--follow and --dry-run exclude each other", "carry-over", "give one of them")
+        mode = "follow" if follow else "preview" if dry_run else "once"
+        watched = {"carry_over_attached": True} if follow and not detach else {}
+        _show(play(inventory, environment, _given(mode, since) | watched), language, as_json)
+
+    @group.command("prepare")
+    def prepare(inventory: Inventory = None, environment: Environment = "production") -> None:
+        """Before the backup is ordered: see that the cloud can be read, and note from when on."""
+        _show(play(inventory, environment, _given("prepare")), "en", as_json=False)
+
+    @group.command("stop")
+    def stop(inventory: Inventory = None, environment: Environment = "production") -> None:
+        """End a carry-over that follows; it can be started again at any time."""
+        play(inventory, environment, _given("stop"))
+
+    @group.command("tag-tests")
+    def tag_tests(
+        records: Annotated[list[str], typer.Argument(help="Records of the box: lead:12 contact:7 …")],
+        inventory: Inventory = None,
+        environment: Environment = "production",
+    ) -> None:
+        """Mark records of the box as test data."""
+        found = [_TAG.fullmatch(text) for text in records]
+        if wrong := [text for text, match in zip(records, found, strict=True) if not match]:
+            raise ConfigurationError(f"no records: {', '.join(wrong)}", "tag-tests", "write lead:12, deal:5, contact:7")
+        tests = [{"entity": match[1], "id": int(match[2])} for match in found if match]
+        _show(play(inventory, environment, _given("tag-tests") | {"carry_over_tests": tests}), "en", as_json=False)
+
+    @group.command("forget-tests")
+    def forget_tests(inventory: Inventory = None, environment: Environment = "production") -> None:
+        """Delete the records of the box that are marked as test data, and only those."""
+        _show(play(inventory, environment, _given("forget-tests")), "en", as_json=False)
+
+    app.add_typer(group, name="carry-over")
+
+    @app.command("reconcile")
+    def reconcile(
+        inventory: Inventory = None,
+        environment: Environment = "production",
+        since: Annotated[str, typer.Option("--since", help="From when on (ISO 8601).")] = "",
+        language: Language = "en",
+        as_json: AsJson = False,
+    ) -> None:
+        """Compare both sides, record by record and field by field. Exit code 4 when something differs."""
+        _show(play(inventory, environment, _given("reconcile", since)), language, as_json)
+
+
+def _given(mode: str, since: str = "") -> dict[str, Any]:
+    return {"carry_over_mode": mode, **({"carry_over_since": since} if since else {})}

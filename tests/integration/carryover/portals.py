@@ -1,0 +1,204 @@
+"""A cloud with a company in it, and the box that was restored from its backup: two stand-ins on one private server."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pymysql
+import pymysql.cursors
+
+from unit.lab_portal.standin import LAB, can_connect, free_port, until
+
+_ADDRESSES = itertools.count()
+SIZES = {"users": 20, "companies": 30, "contacts": 60, "leads": 120, "deals": 60, "tasks": 20, "messages": 20}
+
+
+@dataclass
+class Site:
+    """One running stand-in."""
+
+    root: Path
+    url: str
+    database: str
+    socket: Path
+    hook: str = ""
+
+    @property
+    def webhook(self) -> str:
+        return f"{self.url}/rest/{self.hook}/"
+
+    def tool(self, *arguments: str) -> str:
+        command = ["php", "bitrix/stand-in/tool.php", *arguments]
+        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def sql(self, statement: str, *arguments: Any) -> list[dict[str, Any]]:
+        with (
+            pymysql.connect(unix_socket=str(self.socket), user="root", database=self.database, autocommit=True,
+                            charset="utf8mb4") as connection,
+            connection.cursor(pymysql.cursors.DictCursor) as cursor,
+        ):  # fmt: skip
+            cursor.execute(statement, arguments or None)
+            return list(cursor.fetchall())
+
+    def value(self, statement: str, *arguments: Any) -> Any:
+        rows = self.sql(statement, *arguments)
+        return next(iter(rows[0].values())) if rows else None
+
+    def rest(self, method: str, **parameters: Any) -> Any:
+        # From an address of its own each time: the cloud counts requests per address.
+        number = next(_ADDRESSES)
+        transport = httpx.HTTPTransport(local_address=f"127.1.{number // 250 % 250}.{number % 250 + 1}")
+        with httpx.Client(transport=transport, timeout=60) as client:
+            answer = client.post(f"{self.webhook}{method}.json", json=parameters).json()
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def option(self, module: str, name: str, value: str) -> None:
+        self.sql("REPLACE INTO b_option (MODULE_ID, NAME, VALUE) VALUES (%s,%s,%s)", module, name, value)
+        shutil.rmtree(self.root / "bitrix/managed_cache", ignore_errors=True)
+
+
+@contextmanager
+def database_server(home: Path) -> Iterator[Path]:
+    """The socket of a MariaDB of its own."""
+    data, sock = home / "data", home / "s"
+    install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
+    subprocess.run([*install, "--user=root"], check=True, capture_output=True)
+    options = (
+        "--skip-networking --user=root --sql-mode= --skip-innodb-doublewrite --innodb-flush-method=nosync"
+        " --innodb-flush-log-at-trx-commit=0 --innodb-file-per-table=0 --innodb-buffer-pool-size=128M"
+        " --character-set-server=utf8mb4 --collation-server=utf8mb4_unicode_ci"
+    )
+    command = ["mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={sock}", *options.split()]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: sock.exists() and can_connect(sock))
+        yield sock
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def install_cloud(home: Path, sock: Path, sizes: dict[str, int]) -> Site:
+    """Install a cloud and fill it; it is not served yet."""
+    root = home / "cloud"
+    shutil.copytree(LAB / "portal/www", root)
+    settings = {
+        "database": {"host": f"localhost:{sock}", "name": "cloud", "login": "root", "password": ""},
+        "host": "cloud.encaja.test", "cloud": True, "company": "Desarrollos", "licence_key": "CLOUD-1",
+        "admin": {"password": "Encaja2026!"},
+    }  # fmt: skip
+    with pymysql.connect(unix_socket=str(sock), user="root") as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE cloud")
+    config = home / "config.json"
+    config.write_text(json.dumps(settings))
+    subprocess.run(["php", "bitrix/stand-in/install.php", str(config)], cwd=root, check=True, capture_output=True)
+    fill = [sys.executable, "-m", "company", "--docroot", str(root), "--config", str(config)]
+    words = [text for name, number in sizes.items() for text in (f"--{name}", str(number))]
+    subprocess.run([*fill, *words], cwd=LAB, check=True, capture_output=True)
+    site = Site(root, "", "cloud", sock)
+    site.hook = site.tool("webhook", "--user", "1", "--title", "encaja")
+    site.option("main", "check_agents", "N")
+    site.option("security", "restriction_hosts_hosts", "cloud.encaja.test\n127.*")
+    return site
+
+
+def restore_box(home: Path, cloud: Site) -> Site:
+    """What a restored and settled backup of the cloud is: the same rows, without the cloud's module."""
+    root = home / "box"
+    if root.exists():
+        shutil.rmtree(root)
+    shutil.copytree(cloud.root, root, ignore=shutil.ignore_patterns("managed_cache", "cache"))
+    dump = ["mariadb-dump", f"--socket={cloud.socket}", "--user=root", "--skip-lock-tables", cloud.database]
+    rows = subprocess.run(dump, check=True, capture_output=True).stdout
+    with pymysql.connect(unix_socket=str(cloud.socket), user="root") as connection, connection.cursor() as cursor:
+        cursor.execute("DROP DATABASE IF EXISTS box")
+        cursor.execute("CREATE DATABASE box")
+    subprocess.run(["mariadb", f"--socket={cloud.socket}", "--user=root", "box"], input=rows, check=True)
+    for name in ("bitrix/.settings.php", "bitrix/php_interface/dbconn.php"):
+        path = root / name
+        text = path.read_text().replace("'database' => 'cloud'", "'database' => 'box'")
+        text = text.replace("$DBName = 'cloud'", "$DBName = 'box'")
+        path.write_text(re.sub(r"define\('BX24_[^\n]*\n", "", text))
+    (root / "bitrix/.config.php").unlink(missing_ok=True)
+    box = Site(root, "", "box", cloud.socket, cloud.hook)
+    box.sql("DELETE FROM b_module WHERE ID='bitrix24'")
+    return box
+
+
+@contextmanager
+def served(site: Site, workers: int = 2) -> Iterator[Site]:
+    """The site, answering on a port of its own."""
+    port = free_port()
+    php = [
+        "php",
+        "-d",
+        "opcache.enable=0",
+        "-d",
+        "sendmail_path=/bin/true",
+        "-S",
+        f"127.0.0.1:{port}",
+        "-t",
+        str(site.root),
+    ]
+    process = subprocess.Popen(
+        [*php, str(LAB / "portal/serve.php")],
+        env=os.environ | {"PHP_CLI_SERVER_WORKERS": str(workers)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+        site.url = f"http://127.0.0.1:{port}"
+        yield site
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(10)
+
+
+def write_job(folder: Path, cloud: Site, box: Site, **more: Any) -> Path:
+    """A job file for the host tools."""
+    job = {
+        "cloud_webhook": cloud.webhook, "box_webhook": box.webhook, "state": str(folder / "state"), "patience": 3.0,
+        "portal_root": str(box.root), "interval": 0.5, "cloud_hosts": ["cloud.encaja.test"], **more,
+    }  # fmt: skip
+    path = folder / "carry-over.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(job))
+    return path
+
+
+class Sales(threading.Thread):
+    """People who go on working in the cloud: leads at a steady rate, until they are stopped."""
+
+    def __init__(self, cloud: Site, per_second: float) -> None:
+        super().__init__(daemon=True)
+        self.cloud, self.pause = cloud, 1 / per_second
+        self.made: list[int] = []
+        self.halt = threading.Event()
+
+    def run(self) -> None:
+        client = httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2"), timeout=60)
+        with client:
+            while not self.halt.wait(self.pause):
+                number = len(self.made)
+                fields = {"TITLE": f"Lead {number}", "NAME": "Ana", "PHONE": [{"VALUE": f"+3460000{number:04d}"}]}
+                answer = client.post(f"{self.cloud.webhook}crm.lead.add.json", json={"fields": fields}).json()
+                if "result" in answer:
+                    self.made.append(int(answer["result"]))

@@ -1,0 +1,148 @@
+"""From a stand-in cloud into the box restored from its backup, by the host tools as systemd starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integration.carryover.portals import Site, write_job
+
+pytestmark = pytest.mark.integration
+PYTHON = Path(__file__).parents[3] / "python"
+
+
+def start(mode: str, job: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "encaja.host", f"carry-over-{mode}", str(job)],
+        env=os.environ | {"PYTHONPATH": str(PYTHON)}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def run(mode: str, job: Path, code: int = 0) -> dict[str, Any]:
+    """Run a tool to its end; returns its status."""
+    process = start(mode, job)
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == code, told
+    state = json.loads(job.read_text())["state"]
+    return dict(json.loads((Path(state) / f"{mode}.json").read_text()))
+
+
+def now() -> str:
+    """The moment from which on records count; the second is over when this returns."""
+    text = datetime.now(UTC).isoformat(timespec="seconds")
+    time.sleep(1.05)
+    return text
+
+
+def doubles(box: Site, table: str) -> list[dict[str, Any]]:
+    return box.sql(
+        f"SELECT ORIGIN_ID, COUNT(*) n FROM {table} WHERE ORIGINATOR_ID='encaja' GROUP BY ORIGIN_ID HAVING n > 1"
+    )
+
+
+def test_records_with_links_arrive_whole_and_once(portals: tuple[Site, Site], tmp_path: Path) -> None:
+    cloud, box = portals
+    job = write_job(tmp_path, cloud, box, since=now())
+    company = cloud.rest("crm.company.add", fields={"TITLE": "Nueva SL", "PHONE": [{"VALUE": "+34911111111"}]})
+    contact = cloud.rest(
+        "crm.contact.add", fields={"NAME": "Eva", "COMPANY_ID": company, "EMAIL": [{"VALUE": "eva@x.test"}]}
+    )
+    text = f"https://cloud.encaja.test/crm/contact/details/{contact}/ [USER=3]Ana[/USER]"
+    lead = cloud.rest(
+        "crm.lead.add", fields={"TITLE": "L", "CONTACT_ID": contact, "UF_CRM_BRANCH": "N", "COMMENTS": text}
+    )
+    deal = cloud.rest(
+        "crm.deal.add",
+        fields={
+            "TITLE": "D",
+            "CONTACT_ID": contact,
+            "CONTACT_IDS": [contact, 3],
+            "COMPANY_ID": company,
+            "LEAD_ID": lead,
+            "OPPORTUNITY": 12.5,
+        },
+    )
+    time.sleep(1.05)
+    box.rest("crm.lead.add", fields={"TITLE": "made in the box"})  # so that identifiers run apart
+    box.rest("crm.contact.add", fields={"NAME": "made in the box"})
+    shown = run("preview", job)["result"]
+    assert shown["new"] == {"company": 1, "contact": 1, "lead": 1, "deal": 1}
+    assert not box.value("SELECT COUNT(*) FROM b_crm_deal WHERE ORIGINATOR_ID='encaja'")
+
+    proof = run("once", job)["result"]
+    assert (proof["differences"], proof["missing"], proof["doubled"]) == (0, 0, 0), proof
+    here = {kind: box.sql(f"SELECT * FROM b_crm_{kind} WHERE ORIGINATOR_ID='encaja'")[0]
+            for kind in ("company", "contact", "lead", "deal")}  # fmt: skip
+    assert here["lead"]["ID"] != lead
+    assert here["contact"]["ID"] != contact
+    assert here["contact"]["COMPANY_ID"] == here["company"]["ID"]
+    assert here["lead"]["CONTACT_ID"] == here["contact"]["ID"]
+    assert here["deal"]["LEAD_ID"] == here["lead"]["ID"]
+    assert here["lead"]["COMMENTS"] == f"{box.url}/crm/contact/details/{here['contact']['ID']}/ [USER=3]Ana[/USER]"
+    linked = box.sql("SELECT CONTACT_ID FROM b_crm_deal_contact WHERE DEAL_ID=%s ORDER BY SORT", here["deal"]["ID"])
+    assert [row["CONTACT_ID"] for row in linked] == [here["contact"]["ID"], 3]
+    there = cloud.sql("SELECT DATE_CREATE, CREATED_BY_ID FROM b_crm_lead WHERE ID=%s", lead)[0]
+    assert (here["lead"]["DATE_CREATE"], here["lead"]["CREATED_BY_ID"]) == tuple(there.values())
+    assert run("once", job)["result"]["carried"] == proof["carried"]
+    assert box.value("SELECT COUNT(*) FROM b_crm_deal WHERE ORIGIN_ID=%s", deal) == 1
+
+
+def test_changes_conflicts_and_deletions(portals: tuple[Site, Site], tmp_path: Path) -> None:
+    cloud, box = portals
+    moment = now()
+    job = write_job(tmp_path, cloud, box, since=moment, restored=datetime.now().isoformat(timespec="seconds"),
+                    conflicts="box")  # fmt: skip
+    run("once", job)
+    time.sleep(1.1)
+    cloud.rest("crm.lead.update", id=5, fields={"TITLE": "from the cloud", "PHONE": [{"VALUE": "+34600999888"}]})
+    cloud.rest("crm.lead.update", id=6, fields={"TITLE": "cloud", "NAME": "same"})
+    box.rest("crm.lead.update", id=6, fields={"TITLE": "box", "NAME": "same", "POST": "only in the box"})
+    cloud.rest("crm.deal.delete", id=7)
+    cloud.rest("crm.deal.delete", id=8)
+    box.rest("crm.deal.update", id=8, fields={"TITLE": "worked on in the box"})
+    proof = run("once", job)["result"]
+    assert proof["differences"] == 0, proof["records"]
+    assert box.value("SELECT TITLE FROM b_crm_lead WHERE ID=5") == "from the cloud"
+    assert (
+        box.value(
+            "SELECT COUNT(*) FROM b_crm_field_multi WHERE ENTITY_ID='LEAD' AND ELEMENT_ID=5 AND VALUE='+34600999888'"
+        )
+        == 1
+    )
+    assert box.value("SELECT TITLE FROM b_crm_lead WHERE ID=6") == "box"
+    listed = {(item["entity"], item["cloud"], item["field"]): item for item in proof["conflicts"]}
+    assert listed["lead", "6", "title"]["value_in_cloud"] == "cloud"
+    assert listed["lead", "6", "title"]["value_in_box"] == "box"
+    assert ("lead", "6", "post") not in listed or listed["lead", "6", "post"]["decided_for"] == "box"
+    assert not box.value("SELECT COUNT(*) FROM b_crm_deal WHERE ID=7")
+    assert box.value("SELECT COUNT(*) FROM b_crm_deal WHERE ID=8") == 1
+    assert ("deal", "8", "(record)") in listed
+
+
+def test_killed_at_random_moments_nothing_is_missing_and_nothing_doubled(
+    portals: tuple[Site, Site], tmp_path: Path
+) -> None:
+    cloud, box = portals
+    job = write_job(tmp_path, cloud, box, since=now(), patience=2.0)
+    for number in range(150):
+        fields = {"TITLE": f"K{number}", "PHONE": [{"VALUE": f"+346{number:08d}"}]}
+        cloud.rest("crm.lead.add", fields=fields)
+    dice = random.Random(6)
+    for _ in range(20):
+        process = start("once", job)
+        time.sleep(0.7 + dice.random() * 2.5)
+        process.kill()
+        process.communicate()
+    proof = run("once", job)["result"]
+    assert (proof["missing"], proof["doubled"], proof["differences"]) == (0, 0, 0), proof["records"]
+    assert box.value("SELECT COUNT(*) FROM b_crm_lead WHERE TITLE LIKE 'K%%' AND ORIGINATOR_ID='encaja'") == 150
+    assert doubles(box, "b_crm_lead") == []
