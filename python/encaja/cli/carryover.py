@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -15,11 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from encaja.cli.portal import find_inventories
-from encaja.errors import ConfigurationError, DifferencesFound, EncajaError
-from encaja.runbook.command import ansible_environment, playbook_command, write_variables
-from encaja.runbook.execute import run_playbook
-from encaja.runbook.model import Action
+from encaja.cli.playbook import check_words, find_inventories, play
+from encaja.errors import ConfigurationError, DifferencesFound
+from encaja.runbook.events import Signals
 from encaja.runbook.move import find_project
 
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -41,34 +37,31 @@ Language = Annotated[str, typer.Option("--language", help="en or es.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def play(inventory: Sequence[Path] | None, environment: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+def carry(inventory: Sequence[Path] | None, environment: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     """Run playbook ``carry_over`` for an environment; returns the document that it handed over, empty for none.
 
     Raises:
         EncajaError: a host is unreachable, or the carry-over failed.
     """
+    check_words("carry-over", [environment])
     project = find_project()
-    inventories = find_inventories(project, inventory or ())
     console = Console(stderr=True, highlight=False)
-    with tempfile.TemporaryDirectory(prefix="encaja-carry-over-") as name:
-        directory = Path(name)
-        given = write_variables(directory, {"carry_over_strict": False, **variables})
-        action = Action(playbook="carry_over.yml", limit=environment)
-        command = playbook_command(project / "playbooks" / "carry_over.yml", action, inventories, variables_file=given)
-        execution = run_playbook(0, directory, project, command, ansible_environment(project, os.environ))
-        try:
-            for signals in execution:
-                for line in (signals.log if signals else "").splitlines():
-                    if found := _PROGRESS.search(line):
-                        console.print(f"[dim]{escape(found[1])}[/dim]", soft_wrap=True)
-        except BaseException:
-            execution.stop()
-            raise
-    ending = execution.ending
-    if ending.faults:
-        fault = ending.faults[0]
-        raise EncajaError(fault.what, fault.host or environment, fault.mend or "see the playbook's output")
-    bodies = [item.body for item in ending.documents if isinstance(item.body, dict)]
+
+    def tell(signals: Signals) -> None:
+        for line in signals.log.splitlines():
+            if found := _PROGRESS.search(line):
+                console.print(f"[dim]{escape(found[1])}[/dim]", soft_wrap=True)
+
+    documents = play(
+        project,
+        find_inventories(project, inventory or ()),
+        "carry_over.yml",
+        {"carry_over_strict": False, **variables},
+        limit=environment,
+        where=environment,
+        tell=tell,
+    )
+    bodies = [item.body for item in documents if isinstance(item.body, dict)]
     return bodies[-1] if bodies else {}
 
 
@@ -142,17 +135,17 @@ def register(app: typer.Typer) -> None:
             raise ConfigurationError("--follow and --dry-run exclude each other", "carry-over", "give one of them")
         mode = "follow" if follow else "preview" if dry_run else "once"
         watched = {"carry_over_attached": True} if follow and not detach else {}
-        _show(play(inventory, environment, _given(mode, since) | watched), language, as_json)
+        _show(carry(inventory, environment, _given(mode, since) | watched), language, as_json)
 
     @group.command("prepare")
     def prepare(inventory: Inventory = None, environment: Environment = "production") -> None:
         """Before the backup is ordered: see that the cloud can be read, and note from when on."""
-        _show(play(inventory, environment, _given("prepare")), "en", as_json=False)
+        _show(carry(inventory, environment, _given("prepare")), "en", as_json=False)
 
     @group.command("stop")
     def stop(inventory: Inventory = None, environment: Environment = "production") -> None:
         """End a carry-over that follows; it can be started again at any time."""
-        play(inventory, environment, _given("stop"))
+        carry(inventory, environment, _given("stop"))
 
     @group.command("tag-tests")
     def tag_tests(
@@ -165,12 +158,12 @@ def register(app: typer.Typer) -> None:
         if wrong := [text for text, match in zip(records, found, strict=True) if not match]:
             raise ConfigurationError(f"no records: {', '.join(wrong)}", "tag-tests", "write lead:12, deal:5, contact:7")
         tests = [{"entity": match[1], "id": int(match[2])} for match in found if match]
-        _show(play(inventory, environment, _given("tag-tests") | {"carry_over_tests": tests}), "en", as_json=False)
+        _show(carry(inventory, environment, _given("tag-tests") | {"carry_over_tests": tests}), "en", as_json=False)
 
     @group.command("forget-tests")
     def forget_tests(inventory: Inventory = None, environment: Environment = "production") -> None:
         """Delete the records of the box that are marked as test data, and only those."""
-        _show(play(inventory, environment, _given("forget-tests")), "en", as_json=False)
+        _show(carry(inventory, environment, _given("forget-tests")), "en", as_json=False)
 
     app.add_typer(group, name="carry-over")
 
@@ -183,7 +176,7 @@ def register(app: typer.Typer) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Compare both sides, record by record and field by field. Exit code 4 when something differs."""
-        _show(play(inventory, environment, _given("reconcile", since)), language, as_json)
+        _show(carry(inventory, environment, _given("reconcile", since)), language, as_json)
 
 
 def _given(mode: str, since: str = "") -> dict[str, Any]:
