@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from encaja.errors import ConfigurationError, EncajaError
 
 
@@ -38,3 +40,18 @@ class LinkExpired(BackupError):  # noqa: N818
 
 class TargetNotReady(BackupError):  # noqa: N818
     """The host is not in a state in which the restore may begin."""
+
+
+def disk_error(error: OSError, where: str) -> BackupError:
+    """Say what an error of the disk means to a person.
+
+    Args:
+        error: what the system said.
+        where: the file or folder, where the error does not name it.
+    """
+    place = str(error.filename or where)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return BackupError(
+            "the disk is full", place, "free space and run the same command again; it goes on where it stopped"
+        )
+    return BackupError(f"cannot write: {error.strerror or error}", place, "mend it and run the same command again")

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from encaja.backup.atomic import write_atomically
 from encaja.backup.errors import BackupError
-from encaja.backup.fetchstate import write_atomically
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -68,7 +68,7 @@ class Journal:
         content = asdict(self)
         del content["path"]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path, json.dumps(content))
+        write_atomically(self.path, json.dumps(content).encode())
 
     def resume_point(self) -> dict[str, Any] | None:
         """The checkpoint to go on from; None for the beginning."""

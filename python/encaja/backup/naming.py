@@ -32,6 +32,20 @@ class VolumeName:
             return None
         return cls(found["stem"], found["suffix"], int(found["number"] or 0))
 
+    @classmethod
+    def require(cls, name: str, where: str = "") -> VolumeName:
+        """Parse a file name.
+
+        Raises:
+            BackupUsageError: it is not the name of a volume.
+        """
+        parsed = cls.parse(name)
+        if parsed is None:
+            raise BackupUsageError(
+                f"{name!r} is not the name of a backup volume", where, "it ends in .tar, .tar.gz, .enc or .enc.gz"
+            )
+        return parsed
+
     @property
     def archive(self) -> str:
         """The name of the first volume, which names the archive."""
@@ -102,15 +116,7 @@ def find_volumes(place: Path) -> VolumeSet:
             )
         archive = next(iter(archives))
     else:
-        wanted = VolumeName.parse(place.name)
-        if not wanted:
-            raise BackupUsageError(
-                "not the name of a backup volume", str(place), "it ends in .tar, .tar.gz, .enc or .enc.gz"
-            )
-        archive = wanted.archive
+        archive = VolumeName.require(place.name, str(directory)).archive
         if archive not in archives:
             raise BackupUsageError("no such backup", str(place), "check the name")
-    first = VolumeName.parse(archive)
-    if first is None:  # an archive's name always parses: it came out of the parser
-        raise BackupUsageError("not the name of a backup volume", archive)
-    return VolumeSet(directory, first, dict(sorted(archives[archive].items())))
+    return VolumeSet(directory, VolumeName.require(archive), dict(sorted(archives[archive].items())))

@@ -27,9 +27,9 @@ from encaja.backup import clouds, database, naming, site, space, switch
 from encaja.backup.archive import describe
 from encaja.backup.errors import BackupError, BackupUsageError, BadVolume, TargetNotReady
 from encaja.backup.fetch import Fetcher
+from encaja.backup.fetch.links import make_link
 from encaja.backup.job import RestoreJob
 from encaja.backup.journal import Journal, boot_id, load_journal
-from encaja.backup.links import make_link
 from encaja.backup.loader import Loaders
 from encaja.backup.proof import check_first_block
 from encaja.backup.spool import Spool
@@ -276,7 +276,7 @@ class Restore:
             self._count = self._fetcher.count
             block, name = self._fetcher.first_block, self._fetcher.name
         elif point is not None and self._journal:
-            name = volume_name(self._journal.archive)
+            name = naming.VolumeName.require(self._journal.archive)
             block, self._count = header, int(point["count"])
         else:
             self._volumes = naming.find_volumes(self.job.directory)
@@ -423,7 +423,7 @@ class Restore:
             if number == self._count - 1:
                 self._last_byte = self._last_byte or time.monotonic()
             return path
-        path = self.job.directory / str(volume_name(self.journal.archive).volume(number))
+        path = self.job.directory / str(naming.VolumeName.require(self.journal.archive).volume(number))
         if not path.is_file():
             raise BackupError("the volume is missing", str(path), "lay it there and run the same command again")
         return path
@@ -628,14 +628,6 @@ def put_back_settings(journal: Journal, job: RestoreJob) -> None:
         return  # a server that is away comes back with its own settings
     journal.settings = None
     journal.save()
-
-
-def volume_name(archive: str) -> naming.VolumeName:
-    """The parsed name of an archive that a journal speaks of."""
-    name = naming.VolumeName.parse(archive)
-    if name is None:
-        raise BackupError(f"the journal speaks of {archive!r}", "", "delete the work folder and restore again")
-    return name
 
 
 def owner_of(job: RestoreJob) -> tuple[int, int] | None:

@@ -10,13 +10,13 @@ the masked credentials in ``dbconn.php``; here they are filled in, because old m
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pymysql
 
+from encaja.backup.atomic import write_atomically
 from encaja.backup.database import Connection, Server, query
 from encaja.backup.errors import BackupError
 from encaja.portal import php
@@ -112,17 +112,7 @@ def _text(file: Path) -> str:
 
 
 def _replace(file: Path, text: str, owner: tuple[int, int] | None, mode: int) -> None:
-    temporary = file.with_name(file.name + ".encaja-new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, php.encode(text))
-        os.fchmod(descriptor, mode)
-        if owner:
-            os.fchown(descriptor, *owner)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.replace(file)
+    write_atomically(file, php.encode(text), mode, owner)
 
 
 def adjust_database(

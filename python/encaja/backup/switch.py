@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from encaja.backup.atomic import write_atomically
 from encaja.backup.errors import BackupError, TargetNotReady
-from encaja.backup.fetchstate import write_atomically
 
 HISTORY = "switches.json"
 
@@ -101,7 +101,7 @@ def _last_before(work: Path, live: str) -> str | None:
 def _note(work: Path, done: Switched) -> None:
     work.mkdir(parents=True, exist_ok=True)
     entry = {"before": done.before, "after": done.after, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    write_atomically(work / HISTORY, json.dumps([*_history(work), entry], indent=1))
+    write_atomically(work / HISTORY, json.dumps([*_history(work), entry], indent=1).encode())
 
 
 def _run(commands: tuple[tuple[str, ...], ...]) -> None:

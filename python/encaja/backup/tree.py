@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from encaja.backup.errors import BackupError, BackupUsageError
+from encaja.backup.errors import BackupError, BackupUsageError, disk_error
 from encaja.backup.tars import Member
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -164,16 +163,7 @@ class TreeWriter:
             self._folders.add(folder)
 
     def _failure(self, error: OSError) -> BackupError:
-        where = str(self._root)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return BackupError(
-                "the disk is full", where, "free space and run the same command again; it goes on where it stopped"
-            )
-        return BackupError(
-            f"cannot write {os.fsdecode(self._path)!r}: {error.strerror}",
-            where,
-            "mend it and run the same command again",
-        )
+        return disk_error(OSError(error.errno, error.strerror), str(self._root / os.fsdecode(self._path)))
 
 
 def prepare_destination(folder: Path) -> None:

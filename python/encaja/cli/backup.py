@@ -19,8 +19,8 @@ from encaja.backup.crypt import open_header
 from encaja.backup.database import Server
 from encaja.backup.errors import BackupUsageError
 from encaja.backup.fetch import Fetcher, FetchOptions, FetchProgress
+from encaja.backup.fetch.links import make_link
 from encaja.backup.job import RestoreJob, read_job
-from encaja.backup.links import make_link
 from encaja.backup.restore import Restore
 from encaja.backup.switch import roll_back
 from encaja.backup.unpack import unpack as unpack_archive

@@ -14,8 +14,8 @@ from backup_archives import FIXTURES
 
 from encaja.backup.errors import BackupError, BackupUsageError, BadVolume, LinkExpired
 from encaja.backup.fetch import Fetcher, FetchOptions
-from encaja.backup.fetchstate import FILE_NAME, gaps, load_state, merge
-from encaja.backup.links import Link, read_index, read_listing, redact
+from encaja.backup.fetch.links import Link, read_index, read_listing, redact
+from encaja.backup.fetch.state import FILE_NAME, gaps, load_state, merge
 from lab.misbehaving_server import Fault, serving
 
 QUICK = FetchOptions(
@@ -218,7 +218,7 @@ def test_raw_archive_needs_a_number_of_volumes(tmp_path):
     with serving(FIXTURES / "uncompressed", listing=False) as server:
         with pytest.raises(BackupError, match="does not say how many volumes"):
             fetch(server, tmp_path, "uncompressed")
-        fetch(server, tmp_path, "uncompressed", count=8)
+        fetch(server, tmp_path, "uncompressed", given_count=8)
     assert volumes(tmp_path) == volumes(FIXTURES / "uncompressed")
 
 
@@ -264,10 +264,10 @@ def test_ahead_bounds_what_lies_there(tmp_path):
 def test_links():
     link = Link("https://user:secret@host:8443/dir/a%20b.tar.gz?token=t")
     assert str(link.name) == "a b.tar.gz"
-    assert link.volume(3) == "https://user:secret@host:8443/dir/a%20b.tar.gz.3?token=t"
+    assert link.target(3).url == "https://user:secret@host:8443/dir/a%20b.tar.gz.3?token=t"
     assert redact(link.url) == "https://host:8443/dir/a%20b.tar.gz?…"
     page = '<a href="a%20b.tar.gz">x</a> <A class="f" HREF=\'a%20b.tar.gz.1\'>y</A> <a href="other.tar.gz.2">z</a>'
-    assert {number: entry.url for number, entry in read_index(page, link).items()} == {
+    assert {number: entry.url for number, entry in read_index(page, link.folder, link.name).items()} == {
         0: "https://user:secret@host:8443/dir/a%20b.tar.gz",
         1: "https://user:secret@host:8443/dir/a%20b.tar.gz.1",
     }

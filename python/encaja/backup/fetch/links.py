@@ -10,15 +10,53 @@ import html
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 import httpx
 
-from encaja.backup.errors import BackupUsageError
+from encaja.backup.errors import BackupError, BackupUsageError
 from encaja.backup.naming import VolumeName
 
 _HREF = re.compile(r"""<a\s[^>]*?href\s*=\s*["']([^"']+)["']""", re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to ask for: an address, and headers that its server wants."""
+
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Where an archive comes from."""
+
+    @property
+    def name(self) -> VolumeName:
+        """Name of the first volume."""
+
+    @property
+    def where(self) -> str:
+        """The place for messages, without secrets."""
+
+    @property
+    def folder(self) -> str:
+        """Address of a page that may list the volumes."""
+
+    @property
+    def count(self) -> int | None:
+        """Number of volumes, where the source knows it."""
+
+    def target(self, number: int) -> Target:
+        """What to ask for to get a volume."""
+
+    def sha256(self, number: int) -> str | None:
+        """The volume's SHA-256, where the source knows it."""
+
+    def renew(self, number: int) -> None:
+        """The address of a volume was refused; a source that can get another one does."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +74,18 @@ class Link:
     Attributes:
         url: address of the first volume.
         entries: what a listing says, by volume number.
-        count: number of volumes, where a person says so.
+        given_count: number of volumes, where a person says so.
     """
 
     url: str
     entries: dict[int, Entry] = field(default_factory=dict)
-    count: int | None = None
+    given_count: int | None = None
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise BackupUsageError("not an http address", redact(self.url), "give the link to the first volume")
-        name = VolumeName.parse(unquote(parts.path.rpartition("/")[2]))
+        name = VolumeName.parse(_last_part(self.url))
         if name is None or name.number:
             raise BackupUsageError(
                 "not the address of a backup's first volume",
@@ -58,10 +96,12 @@ class Link:
     @property
     def name(self) -> VolumeName:
         """Name of the first volume."""
-        parsed = VolumeName.parse(unquote(urlsplit(self.url).path.rpartition("/")[2]))
-        if parsed is None:
-            raise BackupUsageError("not the address of a backup's first volume", redact(self.url))
-        return parsed
+        return VolumeName.require(_last_part(self.url))
+
+    @property
+    def where(self) -> str:
+        """The address for messages."""
+        return redact(self.url)
 
     @property
     def folder(self) -> str:
@@ -69,14 +109,38 @@ class Link:
         parts = urlsplit(self.url)
         return urlunsplit((parts.scheme, parts.netloc, parts.path.rpartition("/")[0] + "/", "", ""))
 
-    def volume(self, number: int) -> str:
+    @property
+    def count(self) -> int | None:
+        """Number of volumes, by a person or by the listing.
+
+        Raises:
+            BackupError: the listing has gaps.
+        """
+        if self.given_count or not self.entries:
+            return self.given_count
+        require_all(self.entries, self.where)
+        return len(self.entries)
+
+    def target(self, number: int) -> Target:
         """Address of a volume."""
         if number in self.entries:
-            return self.entries[number].url
+            return Target(self.entries[number].url)
         if not number:
-            return self.url
+            return Target(self.url)
         parts = urlsplit(self.url)
-        return urlunsplit(parts._replace(path=f"{parts.path}.{number}"))
+        return Target(urlunsplit(parts._replace(path=f"{parts.path}.{number}")))
+
+    def sha256(self, number: int) -> str | None:
+        """By the listing."""
+        entry = self.entries.get(number)
+        return entry.sha256 if entry else None
+
+    def renew(self, number: int) -> None:
+        """Only a person has another link."""
+
+
+def _last_part(url: str) -> str:
+    return unquote(urlsplit(url).path.rpartition("/")[2])
 
 
 def redact(url: str) -> str:
@@ -101,21 +165,32 @@ def read_listing(text: str, link: Link) -> dict[int, Entry]:
         if not names or line.lstrip().startswith("#"):
             continue
         address = names[0] if "://" in names[0] else urljoin(link.folder, quote(names[0]))
-        _add(entries, link, address, digests[0] if digests else None)
+        _add(entries, link.name, address, digests[0] if digests else None)
     return entries
 
 
-def read_index(page: str, link: Link) -> dict[int, Entry]:
-    """Read the volumes from the links of a folder's index page."""
+def read_index(page: str, folder: str, name: VolumeName) -> dict[int, Entry]:
+    """Read an archive's volumes from the links of a folder's index page."""
     entries: dict[int, Entry] = {}
     for address in _HREF.findall(page):
-        _add(entries, link, urljoin(link.folder, html.unescape(address)), None)
+        _add(entries, name, urljoin(folder, html.unescape(address)), None)
     return entries
 
 
-def _add(entries: dict[int, Entry], link: Link, address: str, sha256: str | None) -> None:
-    name = VolumeName.parse(unquote(urlsplit(address).path.rpartition("/")[2]))
-    if name and name.archive == link.name.archive:
+def require_all(entries: dict[int, Entry], where: str) -> None:
+    """Check that a listing has every volume up to its last one.
+
+    Raises:
+        BackupError: it has gaps.
+    """
+    missing = sorted(set(range(max(entries) + 1)) - set(entries))
+    if missing:
+        raise BackupError(f"the listing lacks volumes {missing}", where, "have the vendor put them there")
+
+
+def _add(entries: dict[int, Entry], archive: VolumeName, address: str, sha256: str | None) -> None:
+    name = VolumeName.parse(_last_part(address))
+    if name and name.archive == archive.archive:
         entries[name.number] = Entry(address, sha256)
 
 
@@ -127,8 +202,13 @@ def make_link(url: str, count: int | None = None, listing: str | None = None) ->
         count: number of volumes.
         listing: address or file of a listing.
     """
-    link = Link(url, count=count)
-    return Link(url, read_listing(_read(listing), link), count) if listing else link
+    link = Link(url, given_count=count)
+    if not listing:
+        return link
+    entries = read_listing(_read(listing), link)
+    if not entries:
+        raise BackupUsageError(f"no volume of {link.name} is in the listing", listing, "one name or address a line")
+    return Link(url, entries, count)
 
 
 def _read(place: str) -> str:
@@ -137,4 +217,6 @@ def _read(place: str) -> str:
             return httpx.get(place, follow_redirects=True).raise_for_status().text
         return Path(place).read_text(encoding="utf-8")
     except (OSError, httpx.HTTPError) as error:
-        raise BackupUsageError(f"cannot read the listing: {error}", place, "check its address") from error
+        where = redact(place) if "://" in place else place
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise BackupUsageError(f"cannot read the listing: {reason}", where, "check its address") from error

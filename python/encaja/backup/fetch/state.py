@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from encaja.backup.atomic import write_atomically
 from encaja.backup.errors import BackupError
 
 FILE_NAME = ".encaja-fetch.json"
-
-
-def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replace a file so that a crash leaves either the old or the new content."""
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    try:
-        os.write(descriptor, text.encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.replace(path)
 
 
 def merge(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -98,7 +86,7 @@ class FetchState:
         """Write it beside the volumes."""
         content = asdict(self)
         content["volumes"] = {str(number): asdict(volume) for number, volume in self.volumes.items()}
-        write_atomically(directory / FILE_NAME, json.dumps(content))
+        write_atomically(directory / FILE_NAME, json.dumps(content).encode())
 
 
 def load_state(directory: Path, archive: str) -> FetchState:

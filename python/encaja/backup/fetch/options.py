@@ -1,0 +1,60 @@
+"""How to fetch, and where a download stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FetchOptions:
+    """How to fetch.
+
+    Attributes:
+        connections: connections at a time, over all volumes.
+        piece: bytes asked for in one request.
+        rate: limit of all connections together in bytes a second; None for none.
+        stall_seconds: a connection that gives nothing for so long is replaced.
+        slow_seconds: a connection is judged against the others after so long.
+        patience_seconds: give up when nothing at all arrived for so long.
+        pause_seconds: first pause before a retry; it doubles up to a minute.
+        attempts: how many times one volume may arrive damaged.
+        proofs: volumes proven side by side.
+    """
+
+    connections: int = 16
+    piece: int = 4 << 20
+    rate: float | None = None
+    stall_seconds: float = 30.0
+    slow_seconds: float = 20.0
+    patience_seconds: float = 3600.0
+    pause_seconds: float = 0.5
+    attempts: int = 4
+    proofs: int = 2
+
+
+@dataclass(frozen=True)
+class FetchProgress:
+    """Where the download stands.
+
+    Attributes:
+        count: volumes of the archive.
+        good: volumes proven.
+        under_way: volumes begun and not yet proven.
+        rejected: times that a volume arrived damaged.
+        done: bytes that are there.
+        total: bytes of the whole archive; estimated until every volume was asked for.
+        rate: bytes a second, measured over the last seconds.
+    """
+
+    count: int
+    good: int
+    under_way: int
+    rejected: int
+    done: int
+    total: int
+    rate: float
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Time left by the measured rate; None while nothing moves."""
+        return (self.total - self.done) / self.rate if self.rate > 0 else None

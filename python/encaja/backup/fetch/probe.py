@@ -1,0 +1,159 @@
+"""Learning what an archive is from its first bytes, before anything long begins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from encaja.backup import gzips, proof
+from encaja.backup.errors import BackupError, LinkExpired
+from encaja.backup.fetch.links import Entry, Source, read_index, require_all
+from encaja.backup.fetch.options import FetchOptions
+from encaja.backup.fetch.pace import growing_pause
+from encaja.backup.fetch.replies import DeniedError, RetryError, body, check_status, content_length, content_range
+
+HEAD = 1 << 16
+"""Bytes that are looked at: they hold the format's header, the encryption's, and the dump's size."""
+_DENIALS = 3
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What the first bytes say.
+
+    Attributes:
+        count: number of volumes.
+        unpacked_size: unpacked bytes of every volume but the last; None where the form does not say.
+        first_block: the first 512 bytes without gzip.
+        head: the first stored bytes.
+        first_size: stored bytes of the first volume; 0 for unknown.
+        entries: addresses of the volumes by the index page of their folder, when the number had to be read there.
+    """
+
+    count: int
+    unpacked_size: int | None
+    first_block: bytes
+    head: bytes
+    first_size: int
+    entries: dict[int, Entry] = field(default_factory=dict)
+
+
+class Probe:
+    """Looks at an archive at its source.
+
+    Args:
+        client: for requests.
+        source: where it is.
+        options: how to fetch.
+        stopping: asked between tries; true breaks off.
+    """
+
+    def __init__(
+        self, client: httpx.Client, source: Source, options: FetchOptions, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._options = options
+        self._stopping = stopping
+
+    def look(self, on_disk: Path, known_count: int | None) -> Archive:
+        """Read the archive's head, more than once if it comes damaged.
+
+        Args:
+            on_disk: the first volume's file; when it is there, nothing is asked for.
+            known_count: number of volumes by an earlier run.
+
+        Raises:
+            BackupError: it is not a backup, or nobody says how many volumes it has.
+            LinkExpired: the server refuses the address.
+        """
+        if on_disk.is_file():
+            with on_disk.open("rb") as source, suppress(BackupError):
+                return self._read(source.read(HEAD), on_disk.stat().st_size, known_count)
+        for _ in range(self._options.attempts - 1):
+            try:
+                return self._read(*self._head(), known_count)
+            except LinkExpired:
+                raise
+            except BackupError:  # damaged on its way, perhaps
+                continue
+        return self._read(*self._head(), known_count)
+
+    def _head(self) -> tuple[bytes, int]:
+        failures, denials = 0, 0
+        began = time.monotonic()
+        while True:
+            failures += 1
+            try:
+                return self._request()
+            except DeniedError as error:
+                denials += 1
+                self._source.renew(0)
+                if denials >= _DENIALS:
+                    raise LinkExpired(
+                        f"the link does not lead to the backup ({error})",
+                        self._source.where,
+                        "get a new link and run the same command with it; what is here is kept",
+                    ) from error
+                reason: Exception = error
+            except (RetryError, httpx.HTTPError) as error:
+                reason = error
+                if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                    raise BackupError(
+                        f"the server's certificate is not trusted: {error}",
+                        self._source.where,
+                        "check the address; a private authority belongs into /usr/local/share/ca-certificates",
+                    ) from error
+            if time.monotonic() - began > self._options.patience_seconds or self._stopping():
+                raise BackupError(
+                    f"no answer: {reason}", self._source.where, "check the network and run the same command again"
+                ) from reason
+            asked = reason.after if isinstance(reason, RetryError) else 0.0
+            time.sleep(max(asked, growing_pause(self._options.pause_seconds, failures)))
+
+    def _request(self) -> tuple[bytes, int]:
+        target = self._source.target(0)
+        headers = {**target.headers, "Range": f"bytes=0-{HEAD - 1}"}
+        head = b""
+        with self._client.stream("GET", target.url, headers=headers) as response:
+            check_status(response)
+            ranged = content_range(response)
+            size = ranged[1] if ranged else content_length(response)
+            for chunk in body(response):
+                head += chunk
+                if len(head) >= HEAD:
+                    break
+        return head[:HEAD], size or 0
+
+    def _read(self, head: bytes, first_size: int, known_count: int | None) -> Archive:
+        name, where = self._source.name, self._source.where
+        block = proof.unpack_head(name, head)
+        proof.check_first_block(name, block, where)
+        header = gzips.read_header(head) if name.compressed else None
+        if header and header.size is not None:
+            return Archive((header.last or 0) + 1, header.size, block, head, first_size)
+        count = known_count or self._source.count
+        entries = {} if count else self._listed()
+        return Archive(count or len(entries), None, block, head, first_size, entries)
+
+    def _listed(self) -> dict[int, Entry]:
+        """The volumes by the index page of their folder."""
+        try:
+            response = self._client.get(self._source.folder)
+            page = response.text if response.status_code == httpx.codes.OK else ""
+        except httpx.HTTPError:
+            page = ""
+        entries = read_index(page, self._source.folder, self._source.name)
+        if not entries:
+            raise BackupError(
+                f"a {self._source.name.suffix} archive does not say how many volumes it has, and there is no listing",
+                self._source.where,
+                "give their number with --volumes, or a listing with --listing",
+            )
+        require_all(entries, self._source.where)
+        return entries

@@ -1,0 +1,112 @@
+"""What a server may answer to a request for a piece of a volume, and what each answer means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+
+import httpx
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_OUTSIDE = re.compile(r"bytes \*/(\d+)")
+_DENIED = frozenset({401, 403, 404, 410})
+
+
+class RetryError(Exception):
+    """The request has to be made again.
+
+    Args:
+        reason: what happened.
+        after: seconds the server asks to wait.
+        overloaded: whether the server as a whole refuses, not this request.
+    """
+
+    def __init__(self, reason: str, after: float = 0.0, *, overloaded: bool = False) -> None:
+        super().__init__(reason)
+        self.after = after
+        self.overloaded = overloaded
+
+
+class DeniedError(Exception):
+    """The server refuses the address.
+
+    Args:
+        status: its answer; 200 when it sends a web page in place of the file.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(
+            f"the server answers {status}" if status != httpx.codes.OK else "a web page in place of the file"
+        )
+        self.status = status
+
+
+class ChangedError(Exception):
+    """The file at the server is another one than at the first request.
+
+    Args:
+        size: its bytes now.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"now {size} bytes")
+        self.size = size
+
+
+def refuses_everybody(problem: Exception) -> bool:
+    """Whether a failed request says that the server as a whole is in trouble, so that others had better wait too."""
+    if isinstance(problem, RetryError):
+        return problem.overloaded
+    return isinstance(problem, (httpx.ConnectError, httpx.ConnectTimeout))
+
+
+def check_status(response: httpx.Response) -> None:
+    """Let answers pass that bring the file.
+
+    Raises:
+        DeniedError: the address is refused.
+        ChangedError: the file ends before the range that was asked for.
+        RetryError: anything else.
+    """
+    status = response.status_code
+    if status in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+        return
+    if status in _DENIED:
+        raise DeniedError(status)
+    outside = _OUTSIDE.fullmatch(response.headers.get("Content-Range", ""))
+    if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and outside:
+        raise ChangedError(int(outside[1]))
+    after = response.headers.get("Retry-After", "")
+    raise RetryError(
+        f"the server answers {status}",
+        float(after) if after.isdigit() else 0.0,
+        overloaded=status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR,
+    )
+
+
+def body(response: httpx.Response) -> Iterator[bytes]:
+    """The bytes as they come, after a look at the first ones: an expired link may answer with a page to log in.
+
+    Raises:
+        DeniedError: it is a web page.
+    """
+    pieces = response.iter_raw()
+    if response.status_code != httpx.codes.OK or "text/html" not in response.headers.get("Content-Type", ""):
+        return pieces
+    first = next(pieces, b"")
+    if first.lstrip()[:1] in (b"<", b""):
+        raise DeniedError(httpx.codes.OK)
+    return chain((first,), pieces)
+
+
+def content_range(response: httpx.Response) -> tuple[int, int] | None:
+    """First byte and total size by the answer's Content-Range; None when it has none that can be read."""
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    return (int(found[1]), int(found[3])) if found else None
+
+
+def content_length(response: httpx.Response) -> int | None:
+    """Content-Length; None where the server does not say."""
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdigit() else None
