@@ -25,7 +25,8 @@ def _now() -> str:
 class Status:
     """What a tool is doing: phase, amount done of a total in a unit, rate, time left, error.
 
-    ``eta_seconds`` is worked out from the rate since the phase began, and is null until something was done.
+    ``eta_seconds`` is worked out from the rate since the phase began, and is null until something was done. A tool that
+    measures its rate itself gives it in ``measured``.
     """
 
     path: Path
@@ -36,26 +37,36 @@ class Status:
     total: int = 0
     error: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    measured: float | None = None
     started: str = field(default_factory=_now)
+    _before: int = 0
     _began: float = field(default_factory=time.monotonic)
     _written: float = 0.0
 
-    def begin(self, phase: str, total: int = 0, message: str = "") -> None:
-        """Start a phase; rate and time left start anew."""
-        self.phase, self.total, self.message, self.done = phase, total, message, 0
+    def begin(self, phase: str, total: int = 0, message: str = "", *, done: int = 0) -> None:
+        """Start a phase; rate and time left start anew. ``done`` is what an earlier run has done of it."""
+        self.phase, self.total, self.message, self.done = phase, total, message, done
+        self._before, self.measured = done, None
         self._began = time.monotonic()
         self.write()
+
+    @property
+    def due(self) -> bool:
+        """Whether ``advance`` would write the file."""
+        return time.monotonic() - self._written >= INTERVAL
 
     def advance(self, done: int) -> None:
         """Note how much of the phase is done; the file is written at most twice a second."""
         self.done = done
-        if time.monotonic() - self._written >= INTERVAL:
+        if self.due:
             self.write()
 
     def write(self) -> None:
         """Replace the file."""
         seconds = time.monotonic() - self._began
-        rate = self.done / seconds if seconds > 0 else 0.0
+        rate = (self.done - self._before) / seconds if seconds > 0 else 0.0
+        if self.measured is not None:
+            rate = self.measured
         left = (self.total - self.done) / rate if rate and self.total > self.done else None
         content = {
             "phase": self.phase,

@@ -36,7 +36,8 @@ class Fault:
             ``endless`` goes on after its end, without a length; ``slow`` ``at`` bytes a second;
             ``stuck`` nothing more after ``at`` bytes; ``reset`` the connection is reset after ``at`` bytes;
             ``no-range`` 200 and the whole file; ``wrong-length`` a Content-Length too large by ``at``;
-            ``wrong-range`` another range than asked for; ``status`` answer ``at``; ``etag`` a wrong MD5 as ETag.
+            ``wrong-range`` another range than asked for; ``status`` answer ``at``; ``etag`` a wrong MD5 as ETag;
+            ``page`` 200 and a page to log in.
         file: name of the file that it concerns; empty for all.
         times: so many requests misbehave (for ``flip``: so many requests that hold the byte), then the server
         behaves; None for ever.
@@ -73,6 +74,7 @@ class MisbehavingServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    handler: type[BaseHTTPRequestHandler]
     request_queue_size = 128
 
     def __init__(
@@ -85,7 +87,7 @@ class MisbehavingServer(ThreadingHTTPServer):
         port: int = 0,
         listing: bool = True,
     ) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(("127.0.0.1", port), self.handler)
         self.directory = directory
         self.faults = faults or []
         self.rate = rate
@@ -130,7 +132,9 @@ class MisbehavingServer(ThreadingHTTPServer):
         """Broken connections are what this server is for."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers one connection."""
+
     protocol_version = "HTTP/1.1"
     server: MisbehavingServer
 
@@ -161,6 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(404)
         if kind == "status":
             return self._answer(at)
+        if kind == "page":
+            return self.page(b"<html>log in</html>")
         if kind == "truncate":
             size = min(size, at)
             end = min(end, size)
@@ -217,7 +223,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _index(self) -> None:
         links = "".join(f'<a href="{path.name}">{path.name}</a>\n' for path in sorted(self.server.directory.iterdir()))
-        page = f"<html><body>{links}</body></html>".encode()
+        self.page(f"<html><body>{links}</body></html>".encode())
+
+    def page(self, page: bytes) -> None:
+        """Answer with a page."""
         self._head(200, {"Content-Length": str(len(page)), "Content-Type": "text/html"})
         self.wfile.write(page)
 
@@ -231,10 +240,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
+MisbehavingServer.handler = Handler
+
+
 @contextmanager
 def serving(directory: Path, faults: list[Fault] | None = None, **options: object) -> Iterator[MisbehavingServer]:
     """Run a server in a thread as long as the block lasts."""
-    server = MisbehavingServer(directory, faults, **options)  # type: ignore[arg-type]
+    with running(MisbehavingServer(directory, faults, **options)) as server:  # type: ignore[arg-type]
+        yield server
+
+
+@contextmanager
+def running(server: MisbehavingServer) -> Iterator[MisbehavingServer]:
+    """Run a server that was made, in a thread as long as the block lasts."""
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from encaja.backup import crypt, gzips, tars
 from encaja.backup.errors import BackupError, BadVolume
 from encaja.backup.naming import VolumeSet
+from encaja.backup.proof import common_size
 from encaja.backup.stream import first_block
 
 _FORMS = {
@@ -196,8 +196,7 @@ class _RawArchive:
 
 def _common_size(sizes: dict[int, int]) -> int | None:
     """The size that volumes before the last one have to have."""
-    inner = [size for number, size in sizes.items() if number != max(sizes)]
-    return Counter(inner).most_common(1)[0][0] if inner else None
+    return common_size(size for number, size in sizes.items() if number != max(sizes))
 
 
 def _check_sizes(verdicts: dict[int, Verdict], last: int) -> None:

@@ -40,6 +40,11 @@ class CloudFile:
     place: str
     size: int
 
+    def present_in(self, tree: Path) -> bool:
+        """Whether it is there in full size."""
+        target = tree / self.place
+        return target.is_file() and target.stat().st_size == self.size
+
 
 @dataclass
 class CloudReport:
@@ -107,9 +112,8 @@ class CloudFetcher:
         report, lock = CloudReport(), threading.Lock()
 
         def one(file: CloudFile) -> None:
-            target = self._tree / file.place
-            present = target.is_file() and target.stat().st_size == file.size
-            fetched = not present and self._fetch(file, target)
+            present = file.present_in(self._tree)
+            fetched = not present and self._fetch(file, self._tree / file.place)
             with lock:
                 report.present += present
                 report.fetched += fetched
@@ -145,16 +149,14 @@ class CloudFetcher:
     def _write(self, part: Path, response: httpx.Response, size: int) -> int:
         written = 0
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        try:
+        with open(descriptor, "wb") as out:  # noqa: PTH123  (a descriptor)
             if self._owner:
                 os.fchown(descriptor, *self._owner)
             for chunk in response.iter_raw():
                 written += len(chunk)
                 if written > size:
                     break
-                os.write(descriptor, chunk)
-        finally:
-            os.close(descriptor)
+                out.write(chunk)
         return written
 
     def _folders(self, folder: Path) -> None:

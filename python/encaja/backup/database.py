@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pymysql
@@ -37,6 +39,7 @@ class Server:
         host: of the server.
         port: of the server.
         socket: path of its local socket, instead of host and port.
+        ca: file of the authorities that vouch for the server; with it the connection is encrypted and its name checked.
         admin_user: may set global variables; None when there is none (a server of somebody else).
         admin_password: of the admin.
         admin_socket: local socket for the admin (root without a password on Debian).
@@ -48,6 +51,7 @@ class Server:
     host: str = "localhost"
     port: int = 3306
     socket: str | None = None
+    ca: str | None = None
     admin_user: str | None = None
     admin_password: str = ""
     admin_socket: str | None = None
@@ -67,13 +71,17 @@ class Server:
 Connection: TypeAlias = "pymysql.connections.Connection[Any]"
 
 
+def _address(server: Server, socket: str | None) -> dict[str, Any]:
+    if socket:
+        return {"unix_socket": socket}
+    tls = {"ssl_ca": server.ca, "ssl_verify_cert": True, "ssl_verify_identity": True} if server.ca else {}
+    return {"host": server.host, "port": server.port, **tls}
+
+
 def connect(
     server: Server, *, database: bool = True, charset: str = "utf8mb4", collation: str | None = None
 ) -> Connection:
     """Open a connection for loading: no strict mode, no foreign key checks, as the vendor's restore sets them."""
-    where: dict[str, Any] = (
-        {"unix_socket": server.socket} if server.socket else {"host": server.host, "port": server.port}
-    )
     connection = pymysql.connect(
         user=server.user,
         password=server.password,
@@ -81,7 +89,7 @@ def connect(
         charset="utf8mb4",
         connect_timeout=10,
         autocommit=False,
-        **where,
+        **_address(server, server.socket),
     )
     names = f"SET NAMES '{charset}'" + (f" COLLATE '{collation}'" if collation else "")
     for statement in (
@@ -138,6 +146,39 @@ def known_collations(connection: Connection) -> Collations:
     return Collations(frozenset(str(row[0]) for row in rows), "mariadb" in version.lower())
 
 
+def look(server: Server) -> Path | None:
+    """Look whether the new database may be made, without making it.
+
+    Returns:
+        The folder of its files when they are on this machine.
+
+    Raises:
+        TargetNotReady: no connection, or the database holds tables of somebody else.
+    """
+    try:
+        connection = connect(server, database=False)
+        try:
+            rows = query(
+                connection, "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s", server.name
+            )
+            _require_empty({str(row[0]) for row in rows}, server)
+            folder = Path(str(query(connection, "SELECT @@datadir")[0][0]))
+        finally:
+            connection.close()
+    except pymysql.err.Error as error:
+        raise explain(error, server) from error
+    local = server.socket or server.host in ("localhost", "127.0.0.1", "::1")
+    return folder if local and folder.is_dir() else None
+
+
+def _require_empty(tables: set[str], server: Server) -> None:
+    theirs = tables - {PROBE, f"{PROBE}_view"}  # a run killed while it tried its rights may have left these
+    if STATE_TABLE not in tables and theirs:
+        raise TargetNotReady(
+            f"the database is not empty ({len(theirs)} tables)", server.place, "name a new database or drop this one"
+        )
+
+
 def prepare_database(server: Server, run: str) -> Collations:
     """Make the new database, or recognise our own half-loaded one; try out the rights that the load needs.
 
@@ -154,20 +195,22 @@ def prepare_database(server: Server, run: str) -> Collations:
     try:
         connection = connect(server, database=False)
         try:
+            known = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
+            made = not query(connection, known, server.name)
             connection.query(
                 f"CREATE DATABASE IF NOT EXISTS `{server.name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
             )
             connection.select_db(server.name)
-            # A run that was killed while it tried its rights may have left what it tried them with.
-            tables = {str(row[0]) for row in query(connection, "SHOW TABLES")} - {PROBE, f"{PROBE}_view"}
-            if STATE_TABLE not in tables and tables:
-                raise TargetNotReady(
-                    f"the database is not empty ({len(tables)} tables)",
-                    server.place,
-                    "name a new database or drop this one",
-                )
+            tables = {str(row[0]) for row in query(connection, "SHOW TABLES")}
+            _require_empty(tables, server)
             if STATE_TABLE not in tables:
-                _try_rights(connection)
+                try:
+                    _try_rights(connection)
+                except pymysql.err.Error:
+                    if made:
+                        with suppress(pymysql.err.Error):
+                            connection.query(f"DROP DATABASE `{server.name}`")
+                    raise
                 connection.query(
                     f"CREATE TABLE `{STATE_TABLE}` (name VARBINARY(256) PRIMARY KEY, stage VARCHAR(8) NOT NULL, "
                     "frames BIGINT NOT NULL DEFAULT 0, note VARBINARY(255) NOT NULL DEFAULT '') ENGINE=InnoDB"
@@ -205,17 +248,12 @@ def _try_rights(connection: Connection) -> None:
 
 
 def _admin(server: Server) -> Connection:
-    where: dict[str, Any] = (
-        {"unix_socket": server.admin_socket or server.socket}
-        if server.admin_socket or server.socket
-        else {"host": server.host, "port": server.port}
-    )
     return pymysql.connect(
         user=server.admin_user or server.user,
         password=server.admin_password if server.admin_user else server.password,
         connect_timeout=10,
         autocommit=True,
-        **where,
+        **_address(server, server.admin_socket or server.socket),
     )
 
 

@@ -30,9 +30,12 @@ class RestoreJob:
     Attributes:
         stamp: names the new tree, database and journal of this restore.
         directory: where the volumes are, or go to.
-        url: link to the first volume; None when all volumes are in the directory.
+        url: link to the first volume, or the address of the vendor's storage with a licence; None when all volumes are
+            in the directory.
         volumes: number of volumes, where neither archive nor listing says.
         listing: address or file of a listing of the volumes.
+        licence: licence key that opens the vendor's storage.
+        archive: name of the first volume there; None for the newest backup.
         password: of an encrypted archive.
         work: journals and spools, in a folder by stamp.
         home: folder of the portal.
@@ -59,6 +62,8 @@ class RestoreJob:
     url: str | None = None
     volumes: int | None = None
     listing: str | None = None
+    licence: str | None = field(default=None, repr=False)
+    archive: str | None = None
     password: str | None = field(default=None, repr=False)
     domain: str | None = None
     owner: str | None = None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pymysql
@@ -46,16 +47,25 @@ class Loaders:
         collations: what the server knows.
         threads: tables at a time.
         patience: seconds to wait for a server that went away.
+        came_back: called before the first connection to a server that went away.
     """
 
     def __init__(
-        self, server: Server, spool: Spool, collations: Collations, threads: int, patience: float = 600.0
+        self,
+        server: Server,
+        spool: Spool,
+        collations: Collations,
+        *,
+        threads: int,
+        patience: float = 600.0,
+        came_back: Callable[[], None] = lambda: None,
     ) -> None:
         self._server = server
         self._spool = spool
         self._collations = collations
         self._threads = [threading.Thread(target=self._work, name=f"load-{n}", daemon=True) for n in range(threads)]
         self._patience = patience
+        self._came_back = came_back
         self._taken: set[int] = set()
         self._done: list[SpooledTable] = []
         self._lock = threading.Lock()
@@ -207,6 +217,7 @@ class Loaders:
             except pymysql.err.Error as error:
                 self._disconnect()
                 waited = time.monotonic() - self._last_success
+                self._local.lost = lost(error)
                 again = lost(error) or (error.args and error.args[0] in _AGAIN)
                 if not again or waited > self._patience or self._stopping:
                     mended = explain(error, self._server)
@@ -315,6 +326,8 @@ class Loaders:
     def _connection(self) -> Connection:
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
+            if getattr(self._local, "lost", False):
+                self._came_back()
             connection = connect(self._server, charset=self._charset, collation=self._collation)
             self._local.connection = connection
         return connection

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from encaja.backup import crypt, gzips, tars
 from encaja.backup.errors import BackupError, BadVolume
 from encaja.backup.naming import VolumeName
+from encaja.backup.sqldump import AFTER_CONNECT_NAME, DUMP_NAME
 
+FRONT = (b"bitrix/.config.php",)
+"""What may stand before the dump (main 26.250: left over from the vendor's cloud)."""
 _MD5_TAG = re.compile(r'"([0-9a-fA-F]{32})"')
 
 
@@ -57,6 +61,12 @@ class Expected:
     etag: str | None
     count: int
     rejected_md5: str | None
+
+
+def common_size(sizes: Iterable[int]) -> int | None:
+    """The size that most volumes have; of two as frequent ones the larger, because transfers lose bytes."""
+    counted = Counter(sizes)
+    return max(counted, key=lambda size: (counted[size], size)) if counted else None
 
 
 def prove(name: VolumeName, file: Path, expected: Expected, stopped: Callable[[], bool]) -> None:
@@ -143,3 +153,29 @@ def check_first_block(name: VolumeName, block: bytes, where: str) -> None:
         tars.parse_header(block, 0)
     except tars.TarError as error:
         raise BackupError(f"this is not a {name.suffix} archive ({error.reason})", where, mend) from error
+
+
+def check_front(tar: bytes, where: str) -> None:
+    """Tell at once when a tar is not the backup of a portal: its dump stands at the front.
+
+    Args:
+        tar: the archive's first tar bytes.
+        where: the archive, for messages.
+
+    Raises:
+        BackupError: something else comes first.
+    """
+    position = 0
+    while position + tars.BLOCK <= len(tar):
+        header = tars.parse_header(tar[position : position + tars.BLOCK], position)
+        name = header.member.name.removeprefix(b"./")
+        if DUMP_NAME.fullmatch(name) and not AFTER_CONNECT_NAME.fullmatch(name):
+            return
+        if name not in FRONT and not AFTER_CONNECT_NAME.fullmatch(name):
+            shown = name.decode(errors="replace")
+            raise BackupError(
+                f"the archive has no dump at its front, but {shown!r}",
+                where,
+                "this is no full backup of a portal; take one with its database",
+            )
+        position += tars.BLOCK + header.member.size + -header.member.size % tars.BLOCK

@@ -43,14 +43,14 @@ def dump_size(first_bytes: bytes) -> int:
 
 
 def needs(
-    *, unpacked: int, dump: int, to_fetch: int, tree: Path, volumes: Path, spool: Path, database: Path | None
+    *, unpacked: int, dump: int, volumes_room: int, tree: Path, volumes: Path, spool: Path, database: Path | None
 ) -> list[Need]:
     """What goes where.
 
     Args:
         unpacked: bytes of the unpacked archive.
         dump: bytes of the dump in it.
-        to_fetch: bytes of volumes still to come.
+        volumes_room: bytes of volumes still to come; negative when volumes give room back while they are consumed.
         tree: folder of the new tree.
         volumes: folder of the volumes.
         spool: folder of the dump's statements on their way.
@@ -58,7 +58,7 @@ def needs(
     """
     result = [
         Need("site tree", tree, max(0, unpacked - dump)),
-        Need("volumes", volumes, to_fetch),
+        Need("volumes", volumes, volumes_room),
         Need("statements on their way", spool, dump),
     ]
     if database:
@@ -66,8 +66,12 @@ def needs(
     return result
 
 
-def check_space(wanted: list[Need]) -> None:
+def check_space(wanted: list[Need], *, low_disk: bool = False) -> None:
     """Compare what is needed with what is free, file system by file system.
+
+    Args:
+        wanted: what goes where.
+        low_disk: volumes are deleted as they are consumed already, so the message does not propose it.
 
     Raises:
         TargetNotReady: it does not fit; the message says where and how much.
@@ -84,10 +88,11 @@ def check_space(wanted: list[Need]) -> None:
         needed = sum(need.bytes for need in group) + _RESERVE
         if needed > free:
             parts = ", ".join(f"{need.what} {need.bytes / 2**30:.1f} GiB" for need in group if need.bytes)
+            mend = "free space" + ("" if low_disk else ", or restore with low disk use (consumed volumes are deleted)")
             raise TargetNotReady(
                 f"{needed / 2**30:.1f} GiB are needed ({parts}), {free / 2**30:.1f} GiB are free",
                 str(group[0].folder),
-                "free space, or restore with low disk use (volumes are deleted as soon as they are consumed)",
+                mend,
             )
 
 

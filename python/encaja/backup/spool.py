@@ -67,6 +67,12 @@ class Spool:
         self.loaded: set[str] = set()
         """Names of tables that an earlier run loaded for good; nothing of them is written any more."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of statements that are to be loaded by this run."""
+        with self.condition:
+            return sum(table.ready for table in self.tables if not table.view and table.name not in self.loaded)
+
     # --- the writing side ---
 
     def feed(self, data: memoryview) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -18,6 +19,7 @@ from encaja.backup.journal import load_journal
 from encaja.backup.restore import Restore, put_back_settings
 from encaja.backup.switch import roll_back
 from encaja.errors import EncajaError
+from encaja.status import Status
 
 
 def restore(file: Path) -> int:
@@ -31,15 +33,19 @@ def restore(file: Path) -> int:
     try:
         work.run()
     except EncajaError as error:
-        work.status.error = str(error)
-        work.status.write()
+        _tell(work.status, str(error))
         print(error, file=sys.stderr)
         return error.exit_code
     except Exception as error:
-        work.status.error = f"{type(error).__name__}: {error}"
-        work.status.write()
+        _tell(work.status, f"{type(error).__name__}: {error}")
         raise
     return 0
+
+
+def _tell(status: Status, error: str) -> None:
+    status.error = error
+    with suppress(OSError):  # the disk may be what the error is about
+        status.write()
 
 
 def cleanup(file: Path) -> int:

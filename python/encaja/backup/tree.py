@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,7 @@ class TreeWriter:
         self._file_mode = file_mode
         self._folder_mode = folder_mode
         self._rename = rename
+        self._umask = _umask()
         self._descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._folders: set[bytes] = {b"", b"."}
         self._file: int | None = None
@@ -83,6 +85,8 @@ class TreeWriter:
             self._file = os.open(renamed, _FLAGS, self._file_mode, dir_fd=self._descriptor)
         except OSError as error:
             raise self._failure(error) from error
+        if self._umask & self._file_mode:
+            os.fchmod(self._file, self._file_mode)
         if self._owner:
             os.fchown(self._file, *self._owner)
 
@@ -158,12 +162,20 @@ class TreeWriter:
             except OSError as error:
                 raise self._failure(error) from error
             else:
+                if self._umask & self._folder_mode:
+                    os.chmod(folder, self._folder_mode, dir_fd=self._descriptor)
                 if self._owner:
                     os.chown(folder, *self._owner, dir_fd=self._descriptor, follow_symlinks=False)
             self._folders.add(folder)
 
     def _failure(self, error: OSError) -> BackupError:
         return disk_error(OSError(error.errno, error.strerror), str(self._root / os.fsdecode(self._path)))
+
+
+def _umask() -> int:
+    """The process's mask, read without changing it (another thread may be making files)."""
+    found = re.search(r"^Umask:\s*([0-7]+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return int(found[1], 8) if found else 0o777
 
 
 def prepare_destination(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +17,11 @@ from rich.table import Table
 from encaja.backup import archive, naming
 from encaja.backup.crypt import open_header
 from encaja.backup.database import Server
-from encaja.backup.errors import BackupUsageError
+from encaja.backup.errors import BackupUsageError, LinkExpired
 from encaja.backup.fetch import Fetcher, FetchOptions, FetchProgress
-from encaja.backup.fetch.links import make_link
+from encaja.backup.fetch.headers import fetch_and_prove
+from encaja.backup.fetch.links import Source, make_link
+from encaja.backup.fetch.storage import VendorStorage, open_stored
 from encaja.backup.job import RestoreJob, read_job
 from encaja.backup.restore import Restore
 from encaja.backup.switch import roll_back
@@ -32,6 +34,11 @@ _console = Console()
 
 JOB = Path("/etc/encaja/restore.json")
 
+LinkTo = Annotated[str, typer.Argument(metavar="URL", help="Link to the first volume, or to the vendor's storage.")]
+Licence = Annotated[
+    Path | None, typer.Option("--licence-file", help="File with the licence key that opens the vendor's storage.")
+]
+Stored = Annotated[str | None, typer.Option("--archive", help="Backup in the vendor's storage; else the newest.")]
 Place = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the backup, or its first volume.")]
 PasswordFile = Annotated[Path | None, typer.Option(help="File whose first line is the archive's password.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -40,13 +47,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def read_password(file: Path | None, *, needed: bool) -> str | None:
     """Read the password from its file, or ask for it where it is needed and a person is there."""
     if file:
-        try:
-            return file.read_text(encoding="utf-8").splitlines()[0]
-        except (OSError, IndexError) as error:
-            raise BackupUsageError("cannot read the password", str(file), "it is the file's first line") from error
+        return first_line(file)
     if needed and _console.is_terminal:
         return str(typer.prompt("Password of the archive", hide_input=True))
     return None
+
+
+def first_line(file: Path) -> str:
+    """Read a secret from the first line of its file."""
+    try:
+        return file.read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, IndexError) as error:
+        raise BackupUsageError("cannot read the secret", str(file), "it is the file's first line") from error
 
 
 def _size(count: int | None) -> str:
@@ -136,51 +148,60 @@ def unpack(
 
 @app.command()
 def fetch(  # noqa: PLR0917  (options of a command)
-    url: Annotated[str, typer.Argument(metavar="URL", help="Link to the first volume.")],
+    url: LinkTo,
     to: Annotated[Path, typer.Option(help="Folder for the volumes; what is there is used.")],
     volumes: Annotated[int | None, typer.Option(help="Number of volumes, where the archive does not say.")] = None,
     listing: Annotated[str | None, typer.Option(help="File or address with a volume a line, and its SHA-256.")] = None,
     connections: Annotated[int, typer.Option(min=1, max=64, help="Connections at a time.")] = 16,
     rate: Annotated[float | None, typer.Option(help="Limit in MB/s of all connections together.")] = None,
     password_file: PasswordFile = None,
+    licence_file: Licence = None,
+    stored: Stored = None,
 ) -> None:
-    """Fetch an archive; every volume is proven on arrival, and a bad one fetched again alone."""
-    link = make_link(url, volumes, listing)
+    """Fetch an archive; every volume is proven on arrival, and a bad one fetched again alone.
+
+    When the link has expired, it asks for a new one (on a terminal) and goes on.
+    """
     options = FetchOptions(connections=connections, rate=rate * 1e6 if rate else None)
-    fetcher = Fetcher(link, to, options)
-    fetcher.prepare()
-    if link.name.encrypted and password_file:
-        open_header(fetcher.first_block, read_password(password_file, needed=True), link.name.archive)
-    failed: list[BaseException] = []
-
-    def work() -> None:
+    while True:
+        source: Source
+        if licence_file:
+            password = read_password(password_file, needed=True)
+            source = open_stored(VendorStorage(first_line(licence_file), url), password, stored)
+        else:
+            source = make_link(url, volumes, listing)
+            password = read_password(password_file, needed=source.name.encrypted and not source.name.compressed)
         try:
-            fetcher.run()
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    status = conducted()
-    with _progress() as shown:
-        task = shown.add_task("fetching")
-        if status:
-            status.begin("fetch")
-        thread.start()
-        try:
-            while thread.is_alive():
-                thread.join(0.5)
-                now = fetcher.progress()
-                shown.update(task, completed=now.done, total=now.total or None, description=_volumes(now))
-                if status:
-                    status.total, status.message = now.total, _volumes(now)
-                    status.advance(now.done)
-        finally:
-            fetcher.stop()
-            thread.join()
-    if failed:
-        raise failed[0]
+            fetcher = Fetcher(source, to, options)
+            _fetch(fetcher, password)
+            break
+        except LinkExpired as error:
+            if licence_file or not _console.is_terminal:
+                raise
+            typer.echo(str(error), err=True)
+            url = typer.prompt("New link")
     done = fetcher.progress()
     typer.echo(f"{done.good} volumes, {_size(done.done)}, proven, in {to} ({done.rejected} had to be fetched again)")
+
+
+def _fetch(fetcher: Fetcher, password: str | None) -> None:
+    fetcher.prepare()
+    if fetcher.name.encrypted and password is not None:
+        open_header(fetcher.first_block, password, fetcher.name.archive)
+    status = conducted()
+    if status:
+        status.begin("fetch", done=fetcher.progress().done)
+    with _progress() as shown:
+        task = shown.add_task("fetching")
+
+        def show() -> None:
+            now = fetcher.progress()
+            shown.update(task, completed=now.done, total=now.total or None, description=_volumes(now))
+            if status:
+                status.total, status.message, status.measured = now.total, _volumes(now), now.rate
+                status.advance(now.done)
+
+        fetch_and_prove(fetcher, password, show)
 
 
 def _volumes(now: FetchProgress) -> str:
@@ -201,13 +222,22 @@ def restore(  # noqa: PLR0917  (options of a command)
     domain: Annotated[str | None, typer.Option(help="The portal's host name.")] = None,
     owner: Annotated[str | None, typer.Option(help="User of the tree.")] = "www-data",
     low_disk: Annotated[bool, typer.Option("--low-disk", help="Delete volumes once consumed.")] = False,
+    connections: Annotated[int, typer.Option(min=1, max=64, help="Connections at a time.")] = 16,
+    rate: Annotated[float | None, typer.Option(help="Limit in MB/s of all connections together.")] = None,
     password_file: PasswordFile = None,
+    licence_file: Licence = None,
+    stored: Stored = None,
 ) -> None:
-    """Restore the portal on this machine, or go on with it; nothing live is touched before the end."""
+    """Restore the portal on this machine, or go on with it; nothing live is touched before the end.
+
+    When the link has expired, it asks for a new one (on a terminal) and goes on.
+    """
     if source is None:
         work = Restore(read_job(job))
     else:
-        found = re.search("[0-9]{8}_[0-9]{6}", source)
+        if licence_file and not stored and not stamp:
+            raise BackupUsageError("which backup is it?", source, "give --archive NAME, or --stamp NAME for the newest")
+        found = re.search("[0-9]{8}_[0-9]{6}", stored or source)
         stamp = stamp or (found[0] if found else "restored")
         linked = source.startswith(("http://", "https://"))
         work = Restore(
@@ -215,7 +245,10 @@ def restore(  # noqa: PLR0917  (options of a command)
                 stamp=stamp,
                 url=source if linked else None,
                 directory=volumes_in if linked else Path(source),
-                password=read_password(password_file, needed=".enc" in source),
+                licence=first_line(licence_file) if licence_file else None,
+                archive=stored,
+                password=read_password(password_file, needed=".enc" in (stored or source)),
+                fetch=FetchOptions(connections=connections, rate=rate * 1e6 if rate else None),
                 home=home,
                 work=Path("/var/lib/encaja/restore"),
                 server=Server(
@@ -230,6 +263,25 @@ def restore(  # noqa: PLR0917  (options of a command)
                 low_disk=low_disk,
             )
         )
+    while True:
+        try:
+            _restore(work)
+            break
+        except LinkExpired as error:
+            if work.job.licence or not _console.is_terminal:
+                raise
+            typer.echo(str(error), err=True)
+            work = Restore(replace(work.job, url=typer.prompt("New link")))
+    report = work.journal.report
+    typer.echo(
+        f"{report['files']} files and {report['rows']} rows in {report['tables']} tables restored to {work.job.tree}"
+    )
+    for warning in report.get("warnings", []):
+        typer.echo(f"warning: {warning}")
+
+
+def _restore(work: Restore) -> None:
+    """Restore in a thread, so that its progress can be shown."""
     failed: list[BaseException] = []
 
     def run() -> None:
@@ -251,19 +303,16 @@ def restore(  # noqa: PLR0917  (options of a command)
             raise
     if failed:
         raise failed[0]
-    report = work.journal.report
-    typer.echo(
-        f"{report['files']} files and {report['rows']} rows in {report['tables']} tables restored to {work.job.tree}"
-    )
-    for warning in report.get("warnings", []):
-        typer.echo(f"warning: {warning}")
 
 
 @app.command()
 def rollback(
     home: Annotated[Path, typer.Option(help="Folder of the portal, with www and trees.")] = Path("/srv/portal"),
     work: Annotated[Path, typer.Option(help="Folder of the restore's journals.")] = Path("/var/lib/encaja/restore"),
+    job: Annotated[Path, typer.Option(help="Job file of the role restore; it names what to reload afterwards.")] = JOB,
 ) -> None:
     """Make the tree (and with it the database) that was live before the last switch live again."""
-    done = roll_back(home / "www", work)
+    known = read_job(job) if job.is_file() else None
+    after = known.after_switch if known and known.link == home / "www" else ()
+    done = roll_back(home / "www", work, after)
     typer.echo(f"live: {done.after}")

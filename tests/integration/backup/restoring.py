@@ -197,6 +197,23 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
+def made_archive(first: Path, members: list[tuple[str, bytes]], *, limit: int = 4 << 20, cipher: str = "") -> Path:
+    """An archive in the vendor's format of what the fixtures do not hold; encrypted with a cipher of the writer."""
+    from lab.backup_writer import encryption
+    from lab.backup_writer.tar import entry_header, padding
+    from lab.backup_writer.volumes import VolumeWriter
+
+    encrypt = encryption.encryptor(PASSWORD.encode(), cipher) if cipher else None
+    preamble = encryption.service_block(encrypt) if encrypt else b""
+    first.parent.mkdir(parents=True, exist_ok=True)
+    compress = first.name.endswith(".gz")
+    with VolumeWriter(first, limit=limit, compress=compress, level=1, encrypt=encrypt, preamble=preamble) as writer:
+        for name, data in members:
+            header = entry_header(name.encode(), mode=0o644, uid=0, gid=0, size=len(data), mtime=0, directory=False)
+            writer.write(header + data + padding(len(data)))
+    return first
+
+
 def load_reference(database: Database, kind: str, name: str, scratch: Path) -> None:
     """Load the dump the ordinary way, through the server's own client."""
     from encaja.backup import naming, unpack

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import random
 import shutil
 import signal
 import struct
+import subprocess
 import time
 import zlib
+from contextlib import suppress
 
+import pymysql
 import pytest
 from restoring import (
     FIXTURES,
@@ -18,6 +23,7 @@ from restoring import (
     definitions,
     expected_tree,
     job,
+    made_archive,
     manifest,
     rows,
     run,
@@ -28,7 +34,7 @@ from restoring import (
 
 from encaja.backup import gzips, naming, stream
 from encaja.backup.job import parse_job
-from encaja.backup.journal import load_journal
+from encaja.backup.journal import Journal, load_journal
 from encaja.backup.restore import Restore
 from encaja.portal import php
 from lab.misbehaving_server import Fault, serving
@@ -191,7 +197,206 @@ def test_local_bad_volume_is_named_and_replaced(home, database):
     assert_restored(home, database)
 
 
+def test_all_bad_volumes_of_a_folder_are_named_at_once(home, database):
+    shutil.copytree(FIXTURES / "plain", home / "volumes")
+    for number in (14, 16):
+        bad = home / "volumes" / f"{NAMES['plain']}.{number}"
+        bad.write_bytes(bad.read_bytes()[:-9])
+    code, text = run(write_job(home / "job.json", job(home, database, directory=str(home / "volumes"))))
+    assert code == 1 and "volume 14 is bad" in text and "volume 16 too: gzip" in text
+
+
+# --- what the fixtures do not hold ---
+
+SETTINGS = b"<?php return array('connections' => array('value' => array('default' => array())));"
+LARGE = """CREATE TABLE `b_large` (
+  `ID` int NOT NULL,
+  `BODY` longblob,
+  PRIMARY KEY (`ID`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+"""
+
+
+def portal_of(first_part: bytes, *parts: bytes) -> list[tuple[str, bytes]]:
+    """Members of an archive whose dump has several files."""
+    name = "bitrix/backup/20261009_210000_full_made"
+    after = b"SET NAMES 'utf8mb4';\nALTER DATABASE `<DATABASE>` COLLATE utf8mb4_0900_ai_ci;\n"
+    dumps = [(f"{name}.sql" + (f".{n}" if n else ""), data) for n, data in enumerate((first_part, *parts))]
+    tree = [("bitrix/.settings.php", SETTINGS), ("upload/a.bin", bytes(range(256)) * 4000)]
+    return [(f"{name}_after_connect.sql", after), *dumps, *tree]
+
+
+def rows_of(number: int, size: int) -> bytes:
+    return b"INSERT INTO `b_large` VALUES\n(%d, 0x%s)" % (number, bytes([number]).hex().encode() * size)
+
+
+@pytest.mark.parametrize(("suffix", "cipher"), [(".tar.gz", ""), (".enc", "bf-ecb"), (".enc.gz", "aes-256-ecb")])
+def test_packets_over_16_mb_in_a_dump_of_several_files(suffix, cipher, home, database):
+    large = [rows_of(1, 100), rows_of(2, 11_000_000)]
+    first = b"-- Started: x\nSET NAMES 'utf8mb4';\n" + LARGE.encode() + large[0] + b";\n"
+    second = large[1] + b";\n\n-- Finished: x"
+    made_archive(home / "volumes" / f"20261009_210000_full_made{suffix}", portal_of(first, second), cipher=cipher)
+    changes = {"directory": str(home / "volumes"), "password": "correct horse" if cipher else None}
+    restore_here(job(home, database, **changes))
+    found = database.run("SELECT ID, LENGTH(BODY), MD5(BODY) FROM b_large", "portal_s1")
+    assert [(row[0], row[1]) for row in found] == [(1, 100), (2, 11_000_000)]
+    assert found[1][2] == hashlib.md5(b"\2" * 11_000_000).hexdigest()
+    assert (home / "trees" / "s1" / "upload" / "a.bin").read_bytes() == bytes(range(256)) * 4000
+    assert_settings_are_back(database)
+
+
+def test_server_started_anew_gets_the_settings_of_the_load_again(home, database):
+    """The row over 16 MB comes after the server was killed; its own limit is 16 MB then."""
+    filler = b"".join(rows_of(number, 4000) + b";\n" for number in range(3, 120))
+    dump = b"-- Started: x\nSET NAMES 'utf8mb4';\n" + LARGE.encode() + filler + rows_of(2, 11_000_000)
+    first = made_archive(home / "link" / "a.tar", portal_of(dump + b";\n\n-- Finished: x"), limit=1 << 20)
+    with serving(first.parent, total_rate=4e6) as server:
+        content = job(home, database, url=server.url + "a.tar", directory=str(home / "volumes"))
+        process = start(write_job(home / "job.json", content))
+        while process.poll() is None and not loading(database):
+            time.sleep(0.01)
+        database.kill()
+        database.start()
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    assert database.run("SELECT COUNT(*), MAX(LENGTH(BODY)) FROM b_large", "portal_s1") == [(118, 11_000_000)]
+    assert_settings_are_back(database)
+
+
+def loading(database) -> bool:
+    try:
+        return bool(database.run("SELECT name FROM encaja_restore WHERE frames > 0", "portal_s1"))
+    except (pymysql.err.ProgrammingError, pymysql.err.OperationalError):
+        return False
+
+
+def test_fulltext_key_that_cannot_be_made(home, database):
+    """InnoDB refuses it on a number: left out and told, and its flags are reset, as the vendor's restore does."""
+    dump = b"""-- Started: x
+SET NAMES 'utf8mb4';
+CREATE TABLE `b_option` (
+  `MODULE_ID` varchar(50),
+  `NAME` varchar(50),
+  `VALUE` text,
+  `NUMBER` int,
+  KEY `ix` (`NAME`),
+  FULLTEXT KEY `ft` (`NUMBER`)
+) ENGINE=MyISAM DEFAULT CHARSET=utf8mb4;
+INSERT INTO `b_option` VALUES
+('main','~ft_b_user','a:1:{i:0;s:1:"x";}',1);
+
+-- Finished: x"""
+    made_archive(home / "volumes" / "a.tar.gz", portal_of(dump))
+    report = restore_here(job(home, database, directory=str(home / "volumes")))
+    assert any("full-text key ft left out" in warning for warning in report["warnings"])
+    assert database.run("SELECT VALUE FROM b_option", "portal_s1") == [("a:0:{}",)]
+    assert "KEY `ix`" in definitions(database, "portal_s1")["b_option"]
+
+
 # --- killed ---
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_at_every_write_of_the_journal(moment, home, database, monkeypatch):
+    """Dies just before its second write, or just after its first one, again and again: every write is such a moment."""
+    shutil.copytree(FIXTURES / "plain", home / "volumes")
+    content = job(home, database, directory=str(home / "volumes"), low_disk=moment == "after")
+    save = Journal.save
+    kills = 0
+
+    def dying(journal):
+        nonlocal writes
+        writes += 1
+        if moment == "before" and writes == 2:
+            os._exit(9)
+        save(journal)
+        if moment == "after":
+            os._exit(9)
+
+    monkeypatch.setattr(Journal, "save", dying)
+    while True:
+        writes = 0
+        child = os.fork()
+        if not child:
+            with suppress(BaseException):
+                restore_here(content)
+                os._exit(0)
+            os._exit(1)
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if ended != 9:
+            break
+        kills += 1
+        assert kills < 80
+    assert ended == 0
+    assert kills >= 20
+    assert_restored(home, database)
+
+
+def test_a_loaded_table_is_not_loaded_again(home, database):
+    """Killed when two tables are done: their files in the server stay the same ones."""
+    born = "SELECT TABLE_NAME, CREATE_TIME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'portal_s1'"
+    with serving(FIXTURES / "plain", total_rate=3e6) as server:
+        file = write_job(home / "job.json", over(server, home, database))
+        process = start(file)
+        done = []
+        while process.poll() is None and len(done) < 2:
+            time.sleep(0.01)
+            with suppress(pymysql.err.Error):
+                done = database.run("SELECT name FROM encaja_restore WHERE stage = 'done'", "portal_s1")
+        process.kill()
+        process.communicate()
+        before = {name: when for name, when in database.run(born) if name.encode() in {row[0] for row in done}}
+        time.sleep(1.1)  # CREATE_TIME has whole seconds
+        assert run(file)[0] == 0
+    after = dict(database.run(born))
+    assert len(before) >= 2 and {name: after[name] for name in before} == before
+    assert_restored(home, database)
+
+
+def test_disk_full_midway(home, database, tmp_path):
+    """A file system of its own is filled to the last byte while volumes arrive; with room again it goes on."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=400m", "none", disk], check=False, capture_output=True
+    ).returncode:
+        pytest.skip("a file system of its own cannot be mounted here")
+    try:
+        portal = disk / "portal"
+        shutil.copytree(home, portal, symlinks=True)
+        with serving(FIXTURES / "plain", total_rate=2e6) as server:
+            file = write_job(home / "job.json", over(server, portal, database))
+            process = start(file)
+            while process.poll() is None and not list(portal.glob("volumes/*.gz.3")):
+                time.sleep(0.01)
+            filler = disk / "filler"
+            with filler.open("wb") as out, suppress(OSError):
+                while out.write(bytes(1 << 16)):
+                    out.flush()
+            _, err = process.communicate(timeout=60)
+            assert process.returncode == 1 and ("the disk is full" in err or "no room for volume" in err), err
+            assert "Traceback" not in err
+            assert_settings_are_back(database)
+            filler.unlink()
+            code, text = run(file)
+            assert code == 0, text
+        assert_restored(portal, database)
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_network_gone_and_back(home, database):
+    """The server goes away for longer than the patience lasts, so the run ends; the next one goes on."""
+    with serving(FIXTURES / "plain", [Fault("reset", after=20, at=0)]) as server:
+        content = over(server, home, database)
+        file = write_job(home / "job.json", {**content, "fetch": {**QUICK, "patience_seconds": 0.5}})
+        code, text = run(file)
+        assert code == 1 and "nothing arrived for" in text
+    good = {path.name for path in (home / "volumes").glob("*.tar.gz*") if path.suffix != ".part"}
+    with serving(FIXTURES / "plain") as server:
+        restore_here(over(server, home, database))
+        assert good and not [name for name in good if server.record.sent[name] > 65536]
+    assert_restored(home, database)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -334,17 +539,21 @@ def tar_of(name: bytes, data: bytes) -> bytes:
         (lambda folder: (folder / "a.tar.gz").write_bytes(b"<html>"), "not a .tar.gz archive"),
         (lambda folder: (folder / "a.tar.gz").write_bytes(gzip_of(b"no tar" * 500)), "not a .tar.gz archive"),
         (lambda folder: (folder / "a.tar").write_bytes(tar_of(b"etc/passwd", b"x")), "no dump at its front"),
+        (
+            lambda folder: (folder / "a.tar.gz").write_bytes(gzip_of(tar_of(b"etc/passwd", b"x"))),
+            "no dump at its front",
+        ),
         (lambda folder: [(folder / name).write_bytes(b"x") for name in ("a.tar", "b.tar")], "2 archives in one folder"),
         (lambda _folder: None, "no backup here"),
     ],
-    ids=["not an archive", "not a tar", "foreign tar", "two archives", "nothing"],
+    ids=["not an archive", "not a tar", "foreign tar", "foreign tar.gz", "two archives", "nothing"],
 )
 def test_what_is_no_backup(make, message, home, database):
     (home / "volumes").mkdir()
     make(home / "volumes")
     code, text = run(write_job(home / "job.json", job(home, database, directory=str(home / "volumes"))))
     assert code in (1, 2) and message in text, text
-    assert (home / "www").resolve() == home / "trees" / "old"
+    assert_untouched(home, database)
 
 
 def test_missing_volume_is_told_before_anything(home, database):
@@ -380,6 +589,32 @@ def test_user_with_rights_on_its_database_alone(home, database):
     content["database"] |= {"user": "own", "password": "x", "admin_user": "root"}
     restore_here(content)
     assert_restored(home, database)
+
+
+def test_user_without_a_right_that_is_needed_late(home, database):
+    """Views come last; that they are not allowed is told first, and the database made to try it is gone again."""
+    database.run("CREATE OR REPLACE USER noviews@localhost IDENTIFIED BY 'x'")
+    database.run(
+        "GRANT CREATE, DROP, ALTER, INDEX, INSERT, UPDATE, SELECT, DELETE ON `portal_s1`.* TO noviews@localhost"
+    )
+    content = job(home, database)
+    content["database"] |= {"user": "noviews", "password": "x", "admin_user": "root"}
+    code, text = run(write_job(home / "job.json", content))
+    assert code == 1 and "the database user lacks rights" in text and "CREATE VIEW" in text
+    assert_untouched(home, database)
+
+
+def test_everything_that_is_not_ready_is_told_at_once(home, database):
+    database.run("CREATE DATABASE portal_s1")
+    database.run("CREATE TABLE theirs (i INT)", "portal_s1")
+    (home / "www").unlink()
+    (home / "www").mkdir()
+    (home / "trees" / "s1").mkdir()
+    (home / "trees" / "s1" / "theirs").touch()
+    code, text = run(write_job(home / "job.json", job(home, database, owner="nobody-here")))
+    assert code == 1 and "4 things are not ready" in text
+    for part in ("not a symbolic link", "the new tree is not empty", "no such user", "the database is not empty"):
+        assert part in text
 
 
 def test_document_root_that_is_no_link(home, database):

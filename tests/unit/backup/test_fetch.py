@@ -6,17 +6,24 @@ from __future__ import annotations
 import random
 import shutil
 import threading
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from backup_archives import FIXTURES
+from backup_archives import FIXTURES, write_archive
 
 from encaja.backup.errors import BackupError, BackupUsageError, BadVolume, LinkExpired
 from encaja.backup.fetch import Fetcher, FetchOptions
+from encaja.backup.fetch.headers import fetch_and_prove
 from encaja.backup.fetch.links import Link, read_index, read_listing, redact
+from encaja.backup.fetch.pace import Backoff, Limit
 from encaja.backup.fetch.state import FILE_NAME, gaps, load_state, merge
-from lab.misbehaving_server import Fault, serving
+from encaja.backup.naming import VolumeName
+from encaja.backup.stream import ArchiveStream
+from encaja.backup.tars import TarError, parse_header
+from lab.misbehaving_server import Fault, MisbehavingServer, running, serving
 
 QUICK = FetchOptions(
     connections=6,
@@ -75,6 +82,37 @@ def test_one_flipped_bit_costs_only_its_volume(number, tmp_path):
         assert server.record.sent[name] <= again * len(data) + 65536 * (name == volume(0)) * 3
 
 
+SMALL = "20261001_210000_full_small"
+SMALL_VOLUMES = 6
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """An archive of six volumes of 32 KiB, with and without gzip."""
+    folder = tmp_path_factory.mktemp("small")
+    chance = random.Random(5)
+    members = [(b"bitrix/f%d" % number, chance.randbytes(7000)) for number in range(24)]
+    for suffix in (".tar.gz", ".tar"):
+        (folder / suffix).mkdir()
+        write_archive(folder / suffix, members, slot=32768, name=SMALL + suffix)
+        assert len(list((folder / suffix).iterdir())) == SMALL_VOLUMES
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tar"])
+@pytest.mark.parametrize("number", range(SMALL_VOLUMES))
+@pytest.mark.parametrize("fault", ["truncate", "missing", "endless", "slow", "reset", "no-range", "wrong-length"])
+def test_each_volume_in_turn(fault, number, suffix, small, tmp_path):
+    name = f"{SMALL}{suffix}.{number}" if number else f"{SMALL}{suffix}"
+    at = {"truncate": 1024, "slow": 900, "reset": 3000, "wrong-length": 700}.get(fault, 0)
+    times = {"reset": None, "no-range": None}.get(fault, 1)
+    after = int(number == 0 and times == 1)  # the first request for the first volume is the look at its head
+    with serving(small / suffix, [Fault(fault, name, times, at, after)]) as server:
+        fetcher = Fetcher(Link(f"{server.url}{SMALL}{suffix}"), tmp_path, replace(QUICK, piece=8192, stall_seconds=0.2))
+        fetch_and_prove(fetcher, None)
+    assert volumes(tmp_path) == volumes(small / suffix)
+
+
 @pytest.mark.parametrize("number", [0, 5, 13, 16])
 @pytest.mark.parametrize(
     "fault",
@@ -103,6 +141,7 @@ def test_a_volume_served_badly(number, fault, tmp_path):
     [
         [Fault("status", after=3, times=25, at=503)],
         [Fault("reset", times=40, at=20000)],
+        [Fault("reset", at=30000)],
         [Fault("no-range")],
         [Fault("endless", volume(number), times=1) for number in range(17)],
         [
@@ -111,7 +150,7 @@ def test_a_volume_served_badly(number, fault, tmp_path):
             Fault("stuck", after=2, times=4, at=1),
         ],
     ],
-    ids=["503 bursts", "resets", "no ranges", "endless", "mixed"],
+    ids=["503 bursts", "resets", "reset every 30 KB", "no ranges", "endless", "mixed"],
 )
 def test_a_server_that_misbehaves_everywhere(faults, tmp_path):
     with serving(FIXTURES / "plain", faults) as server:
@@ -155,6 +194,146 @@ def test_expired_link_goes_on_with_a_new_one(status, tmp_path):
         good = {name for name in kept if not name.endswith(".part")}
         assert not good & set(server.record.sent)
     assert volumes(tmp_path) == volumes(FIXTURES / "plain")
+
+
+@pytest.mark.parametrize("status", [0, 403])
+def test_link_that_answers_with_a_page_has_expired(status, tmp_path):
+    """What is here of the volumes under way stays, though the page would be another file of another size."""
+    faults = (
+        [Fault("page", after=20)]
+        if not status
+        else [Fault("status", after=20, times=2, at=403), Fault("page", after=20)]
+    )
+    with serving(FIXTURES / "plain", faults) as server, pytest.raises(LinkExpired, match="web page in place"):
+        fetch(server, tmp_path)
+    parts = [path for path in tmp_path.iterdir() if path.name.endswith(".part")]
+    with serving(FIXTURES / "plain") as server:
+        fetched = fetch(server, tmp_path)
+    assert parts and fetched.progress().rejected == 0
+    assert volumes(tmp_path) == volumes(FIXTURES / "plain")
+
+
+def test_link_that_leads_to_a_page_from_the_start(tmp_path):
+    with serving(FIXTURES / "plain", [Fault("page")]) as server, pytest.raises(LinkExpired, match="does not lead to"):
+        fetch(server, tmp_path)
+
+
+def test_network_that_is_away_for_a_while(tmp_path):
+    """Nobody listens for a second; then the download goes on by itself."""
+    server = MisbehavingServer(FIXTURES / "plain", total_rate=2e6)
+    port = server.server_address[1]
+    fetcher = Fetcher(Link(server.url + NAMES["plain"]), tmp_path, QUICK)
+    thread = threading.Thread(target=fetcher.run)
+    with running(server):
+        thread.start()
+        while sum(server.record.sent.values()) < 500_000:
+            time.sleep(0.01)
+        server.faults = [Fault("reset", at=0)]
+        time.sleep(0.2)
+    time.sleep(0.8)
+    with running(MisbehavingServer(FIXTURES / "plain", port=port)):
+        thread.join()
+    assert volumes(tmp_path) == volumes(FIXTURES / "plain")
+
+
+def test_file_that_became_shorter_at_the_server(tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(FIXTURES / "uncompressed", source)
+    with serving(source) as server:
+        fetcher = Fetcher(Link(server.url + NAMES["uncompressed"]), tmp_path / "to", QUICK)
+        fetcher.prepare()
+        state = fetcher._volumes[3].state
+        state.state, state.size, state.done = "partial", 10_000_000, [(0, 65536)]
+        fetcher._volumes[3].part.allocate(3, 10_000_000)
+        fetcher._adopt(fetcher._volumes[3])
+        fetcher.run()
+    assert volumes(tmp_path / "to") == volumes(source)
+    assert fetcher.progress().rejected == 1
+
+
+def test_part_of_a_server_that_forgot_ranges_is_not_taken_for_another(tmp_path):
+    """Range is ignored midway and the process dies: the intervals of the old file must not count for the new one."""
+    with serving(FIXTURES / "uncompressed", total_rate=3e6) as server:
+        fetcher = Fetcher(Link(server.url + NAMES["uncompressed"]), tmp_path, QUICK)
+        thread = threading.Thread(target=fetcher.run)
+        thread.start()
+        while not any(volume.state.done for volume in list(fetcher._volumes.values())):
+            time.sleep(0.005)
+        fetcher._save()
+        server.faults = [Fault("no-range")]
+        while not any(volume.whole for volume in fetcher._volumes.values()):
+            time.sleep(0.005)
+        fetcher._write_state = lambda: None  # nothing is written down any more, as after a kill
+        time.sleep(0.1)
+        fetcher.stop()
+        thread.join()
+    with serving(FIXTURES / "uncompressed") as server:
+        fetch(server, tmp_path, "uncompressed")
+    assert volumes(tmp_path) == volumes(FIXTURES / "uncompressed")
+
+
+def test_going_on_with_few_volumes_ahead(tmp_path):
+    """What was consumed and deleted before counts, or the next ones would never be asked for."""
+    with serving(FIXTURES / "plain") as server:
+        for first in (0, 9):
+            fetcher = Fetcher(Link(server.url + NAMES["plain"]), tmp_path, QUICK, ahead=3)
+            fetcher.prepare()
+            thread = threading.Thread(target=fetcher.run, kwargs={"hold": True})
+            thread.start()
+            for number in range(first, 9 if not first else 17):
+                fetcher.wait(number)
+                fetcher.consumed(number, delete=True)
+            fetcher.stop()
+            thread.join()
+    assert {state.state for state in load_state(tmp_path, NAMES["plain"]).volumes.values()} == {"used"}
+
+
+def is_header(block: bytes) -> bool:
+    with suppress(TarError):
+        return bool(parse_header(block, 0))
+    return False
+
+
+@pytest.mark.parametrize("kind", ["uncompressed", "encrypted-raw"])
+def test_headers_prove_volumes_without_gzip_on_arrival(kind, tmp_path):
+    password = "correct horse" if kind == "encrypted-raw" else None
+    last = FIXTURES / kind / volume(7, kind)
+    head = (FIXTURES / kind / NAMES[kind]).read_bytes()[:512] if password else None
+    plain = b"".join(ArchiveStream(VolumeName.require(NAMES[kind]), password, head).pieces(7, last))
+    header = next(at for at in range(0, len(plain), 512) if is_header(plain[at : at + 512]))
+    with serving(FIXTURES / kind, [Fault("flip", last.name, times=1, at=header + 3)]) as server:
+        fetcher = Fetcher(Link(server.url + NAMES[kind]), tmp_path, QUICK)
+        fetch_and_prove(fetcher, password)
+    assert volumes(tmp_path) == volumes(FIXTURES / kind)
+    assert fetcher.progress().rejected == 1
+
+
+def test_limit_shares_one_rate(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    limit = Limit(1_000_000)
+    for _ in range(50):
+        limit.take(65_536)
+    assert clock[0] - 100 == pytest.approx(50 * 65_536 / 1e6)
+    Limit(None).take(1 << 40)
+    assert clock[0] - 100 == pytest.approx(50 * 65_536 / 1e6)
+
+
+def test_many_failures_at_once_are_one(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    backoff = Backoff(1.0)
+    for _ in range(16):
+        backoff.failed(99.0)
+    assert 100.5 <= backoff.until <= 101
+    clock[0] = 102.0
+    backoff.failed(101.5)
+    assert 103 <= backoff.until <= 104
+    backoff.failed(101.5, after=30)
+    assert backoff.until == 132
+    backoff.arrived()
+    assert backoff.until == 0
 
 
 def test_stopped_anywhere_it_goes_on(tmp_path):

@@ -98,8 +98,14 @@ def test_space():
 
 def test_space_counts_by_file_system(tmp_path):
     wanted = space.needs(
-        unpacked=100, dump=40, to_fetch=7, tree=tmp_path, volumes=tmp_path, spool=tmp_path / "new", database=tmp_path
-    )
+        unpacked=100,
+        dump=40,
+        volumes_room=7,
+        tree=tmp_path,
+        volumes=tmp_path,
+        spool=tmp_path / "new",
+        database=tmp_path,
+    )  # fmt: skip
     assert [(need.what, need.bytes) for need in wanted] == [
         ("site tree", 60),
         ("volumes", 7),

@@ -36,6 +36,7 @@ from encaja.backup.fetch.replies import (
     refuses_everybody,
 )
 from encaja.backup.fetch.state import FetchState, VolumeState, gaps, load_state, merge
+from encaja.backup.proof import common_size
 
 _DENIALS = 3
 _REPLACEMENTS = 5
@@ -385,8 +386,17 @@ class Fetcher:
         """How many more bytes may come; a volume of unknown length may be as long as its unpacked size and a little."""
         if span.end is not None:
             return span.end - span.position
-        unpacked = self._state.unpacked_size or (4 << 30)
+        unpacked = self._slot() or self.first_size or (4 << 30)
         return unpacked + unpacked // 100 + (1 << 20) - span.position
+
+    def _slot(self) -> int | None:
+        """Unpacked bytes of every volume but the last; without gzip known as soon as enough volumes gave their size."""
+        if self.name.compressed:
+            return self._state.unpacked_size
+        inner = [volume.state.size for volume in self._volumes.values() if volume.number < self.count - 1]
+        known = [size for size in inner if size is not None]
+        slot = common_size(known)
+        return slot if slot is not None and (known.count(slot) > 1 or len(known) == len(inner)) else None
 
     def _keep(self, volume: Volume, span: Span, problem: Exception | None) -> None:
         """Book what a connection brought, and queue the rest."""
@@ -453,13 +463,15 @@ class Fetcher:
     def _prove(self, volume: Volume) -> None:
         try:
             with self._condition:
+                while not self.name.compressed and self.count > 1 and self._slot() is None and not self._stopping:
+                    self._condition.wait(_IDLE_SECONDS)
                 generation = volume.generation
                 descriptor = volume.part.detach()
                 expected = proof.Expected(
                     number=volume.number,
                     last=volume.number == self.count - 1,
                     size=volume.state.size,
-                    slot=self._state.unpacked_size if self.name.compressed else self._volumes[0].state.size,
+                    slot=self._slot(),
                     sha256=self._source.sha256(volume.number),
                     etag=volume.state.etag,
                     count=self.count,

@@ -60,6 +60,7 @@ class Probe:
         self._source = source
         self._options = options
         self._stopping = stopping
+        self._came = b""
 
     def look(self, on_disk: Path, known_count: int | None) -> Archive:
         """Read the archive's head, more than once if it comes damaged.
@@ -86,9 +87,9 @@ class Probe:
 
     def _head(self) -> tuple[bytes, int]:
         failures, denials = 0, 0
-        began = time.monotonic()
+        arrived = time.monotonic()
         while True:
-            failures += 1
+            before = len(self._came)
             try:
                 return self._request()
             except DeniedError as error:
@@ -109,7 +110,10 @@ class Probe:
                         self._source.where,
                         "check the address; a private authority belongs into /usr/local/share/ca-certificates",
                     ) from error
-            if time.monotonic() - began > self._options.patience_seconds or self._stopping():
+            failures += 1
+            if len(self._came) > before:
+                failures, arrived = 1, time.monotonic()
+            if time.monotonic() - arrived > self._options.patience_seconds or self._stopping():
                 raise BackupError(
                     f"no answer: {reason}", self._source.where, "check the network and run the same command again"
                 ) from reason
@@ -117,18 +121,25 @@ class Probe:
             time.sleep(max(asked, growing_pause(self._options.pause_seconds, failures)))
 
     def _request(self) -> tuple[bytes, int]:
+        """Ask for what is still missing of the head; what came before a connection broke is kept."""
         target = self._source.target(0)
-        headers = {**target.headers, "Range": f"bytes=0-{HEAD - 1}"}
-        head = b""
+        headers = {**target.headers, "Range": f"bytes={len(self._came)}-{HEAD - 1}"}
         with self._client.stream("GET", target.url, headers=headers) as response:
             check_status(response)
             ranged = content_range(response)
-            size = ranged[1] if ranged else content_length(response)
+            if ranged is None or ranged[0] != len(self._came):
+                self._came = b""
+            if ranged and ranged[0] != len(self._came):
+                raise RetryError(f"another range than asked for: {response.headers.get('Content-Range')!r}")
+            size = (ranged[1] if ranged else content_length(response)) or 0
             for chunk in body(response):
-                head += chunk
-                if len(head) >= HEAD:
+                self._came += chunk
+                if len(self._came) >= HEAD:
                     break
-        return head[:HEAD], size or 0
+        if size and len(self._came) < min(size, HEAD):
+            raise RetryError("the connection ended early")
+        head, self._came = self._came[:HEAD], b""
+        return head, size
 
     def _read(self, head: bytes, first_size: int, known_count: int | None) -> Archive:
         name, where = self._source.name, self._source.where
