@@ -6,11 +6,15 @@ import json
 
 import pytest
 from backup_archives import FIXTURES, PASSWORDS
+from rich.console import Console
 from typer.testing import CliRunner
 
+from encaja.backup import switch
+from encaja.cli import backup
 from encaja.cli.backup import app
 from encaja.errors import DifferencesFound
-from lab.misbehaving_server import serving
+from lab.misbehaving_server import Fault, running, serving
+from lab.vendor_storage import VendorStorageServer
 
 
 def invoke(*arguments):
@@ -51,3 +55,39 @@ def test_fetch(tmp_path, password_file):
     with serving(FIXTURES / "encrypted") as server:
         text = invoke("fetch", server.url + name, "--to", tmp_path / "v", "--password-file", password_file)
     assert "17 volumes" in text and (tmp_path / "v" / name).read_bytes() == (FIXTURES / "encrypted" / name).read_bytes()
+
+
+def test_fetch_asks_for_a_new_link_and_goes_on(tmp_path, monkeypatch):
+    """On a terminal; elsewhere it ends and says what is needed."""
+    name = "20261001_210000_full_k3Jd92LmQx7PzVtB.tar.gz"
+    monkeypatch.setattr(backup, "_console", Console(force_terminal=True, quiet=True))
+    with (
+        serving(FIXTURES / "plain") as good,
+        serving(FIXTURES / "plain", [Fault("status", after=6, at=403)]) as expired,
+    ):
+        monkeypatch.setattr(backup.typer, "prompt", lambda _text: good.url + name)
+        text = invoke("fetch", expired.url + name, "--to", tmp_path / "v")
+    assert "17 volumes" in text and expired.record.sent[name] > 0
+
+
+def test_fetch_from_the_vendors_storage(tmp_path, password_file):
+    (tmp_path / "licence").write_text("L-1\n")
+    with running(VendorStorageServer(FIXTURES / "encrypted", "L-1", "correct horse")) as server:
+        text = invoke(
+            "fetch", server.address, "--to", tmp_path / "v",
+            "--licence-file", tmp_path / "licence", "--password-file", password_file,
+        )  # fmt: skip
+    assert "17 volumes" in text
+
+
+def test_rollback_reloads_what_the_job_names(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / "trees" / name).mkdir(parents=True)
+        switch.switch(tmp_path / "www", tmp_path / "trees" / name, tmp_path / "work")
+    job = {
+        "stamp": "s", "directory": "/d", "home": str(tmp_path), "work": str(tmp_path / "work"),
+        "database": {"name": "n", "user": "u"}, "after_switch": [["touch", str(tmp_path / "reloaded")]],
+    }  # fmt: skip
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    text = invoke("rollback", "--home", tmp_path, "--work", tmp_path / "work", "--job", tmp_path / "job.json")
+    assert "trees/one" in text and (tmp_path / "reloaded").exists()

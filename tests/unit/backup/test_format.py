@@ -124,6 +124,13 @@ def test_damaged_headers_without_gzip(name, tmp_path):
     assert {number for number, state in found.items() if state != "good"} == {3, 7}
 
 
+def test_of_three_volumes_the_short_one_is_the_bad_one(tmp_path):
+    first = write_archive(tmp_path, [(b"bitrix/a", b"x" * 5000)], slot=2048, name="a.tar")
+    first.write_bytes(first.read_bytes()[:1024])
+    found = archive.verify(naming.find_volumes(tmp_path))
+    assert [verdict.number for verdict in found.volumes if verdict.state == "bad"] == [0]
+
+
 @pytest.mark.parametrize("name", ["encrypted", "encrypted-raw"])
 @pytest.mark.parametrize("password", ["wrong", "", None])
 def test_wrong_password_writes_nothing(name, password, tmp_path):

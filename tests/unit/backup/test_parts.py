@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 import zipfile
 
 import pytest
@@ -12,13 +14,18 @@ from backup_archives import tar_entry
 
 from encaja import host, zipapps
 from encaja.ansible.action.host_tool import parse_look, progress_line
-from encaja.backup import clouds, site, space, switch
+from encaja.backup import checks, clouds, database, site, space, switch
+from encaja.backup.atomic import write_atomically
 from encaja.backup.database import Server
 from encaja.backup.errors import BackupError, BackupUsageError, TargetNotReady
 from encaja.backup.job import parse_job, read_job
 from encaja.backup.journal import Journal, load_journal
+from encaja.backup.source import Folder
 from encaja.backup.spool import Spool
+from encaja.backup.tars import Member
+from encaja.backup.tree import TreeWriter
 from encaja.portal import php
+from encaja.status import Status
 from lab.misbehaving_server import Fault, serving
 
 SERVER = Server("portal_s1", "portal", "p'w\\1")
@@ -113,6 +120,77 @@ def test_space_counts_by_file_system(tmp_path):
         ("database", 64),
     ]
     space.check_space(wanted)
+
+
+def test_low_disk_counts_the_room_that_volumes_give_back(tmp_path):
+    for number, size in enumerate((3000, 3000, 1000)):
+        stream = bytes(tar_entry(b"bitrix/backup/x.sql", b"y" * 6000))[number * 3000 : number * 3000 + size]
+        (tmp_path / (f"a.tar.{number}" if number else "a.tar")).write_bytes(stream)
+    folder = Folder(tmp_path)
+    assert (folder.room(low_disk=False), folder.room(low_disk=True)) == (0, 3000 - (3000 + 3000 + 656))
+
+
+def test_a_further_file_of_the_dump_is_counted_when_it_comes(tmp_path, monkeypatch):
+    content = {"stamp": "s", "directory": str(tmp_path), "home": str(tmp_path), "work": str(tmp_path)}
+    job = parse_job({**content, "database": {"name": "n", "user": "u"}})
+    monkeypatch.setattr(checks.database, "look", lambda _: tmp_path)
+    checks.check_dump_part(job, 1000, 5000)
+    with pytest.raises(TargetNotReady, match=r"GiB are needed .*statements on their way"):
+        checks.check_dump_part(job, 1 << 50, 1 << 50)
+
+
+def test_database_on_another_host_is_reached_by_tls(monkeypatch):
+    given = {}
+    monkeypatch.setattr(database.pymysql, "connect", lambda **options: given.update(options) or Silent())
+    database.connect(Server("n", "u", "p", host="db.example", ca="/etc/ca.pem"))
+    assert (given["host"], given["ssl_ca"]) == ("db.example", "/etc/ca.pem")
+    assert given["ssl_verify_cert"] is True and given["ssl_verify_identity"] is True
+    given.clear()
+    database.connect(Server("n", "u", "p", socket="/run/s", ca="/etc/ca.pem"))
+    assert given["unix_socket"] == "/run/s" and "ssl_ca" not in given
+
+
+class Silent:
+    def query(self, _sql):
+        return 0
+
+
+def test_modes_do_not_depend_on_the_mask(tmp_path):
+    before = os.umask(0o077)
+    try:
+        writer = TreeWriter(tmp_path)
+        writer.begin(Member(b"a/b.txt", 1, 0o600, False))
+        writer.data(memoryview(b"x"))
+        writer.end()
+        writer.release()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "a" / "b.txt").stat().st_mode & 0o777 == 0o644
+
+
+def test_time_left_leaves_out_what_an_earlier_run_did(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    status = Status(tmp_path / "status.json")
+    status.begin("stream", 2000, done=1000)
+    clock[0] += 10
+    status.advance(1100)
+    told = json.loads(status.path.read_text())
+    assert (told["rate"], told["eta_seconds"]) == (10.0, 90.0)
+    status.measured = 45.0
+    status.write()
+    assert json.loads(status.path.read_text())["eta_seconds"] == 20.0
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path):
+    file = tmp_path / "state.json"
+    write_atomically(file, b"old")
+    full = tmp_path / "state.json.encaja-new"
+    full.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(file, b"new")
+    assert file.read_bytes() == b"old"
 
 
 def test_credentials():
