@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from encaja.backup.links import make_link
 
 from bench.big_archive import BigArchive, make
 from encaja.backup.fetch import Fetcher, FetchOptions
-from encaja.backup.links import make_link
 from lab.misbehaving_server import MisbehavingServer, serving
 
 # "0:10" are ten seeds; a slower machine measures them in parts.
