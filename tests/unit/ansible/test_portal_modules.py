@@ -13,7 +13,7 @@ import yaml
 from encaja.errors import EncajaError
 
 HERE = Path(__file__).parents[3] / "python" / "encaja" / "ansible"
-NAMES = ("cloud", "dbconn", "domain", "options", "pull", "search", "settings", "users", "verify", "work")
+NAMES = ("cloud", "dbconn", "domain", "options", "people", "pull", "search", "settings", "users", "verify", "work")
 
 
 def load(name: str) -> ModuleType:
