@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pymysql
 from pymysql.constants import ER
 
+from encaja.backup import sampling
 from encaja.backup.database import STATE_TABLE, Connection, Server, connect, explain, lost, query
 from encaja.backup.ddl import Collations, TablePlan, plan_table, plan_view
 from encaja.backup.errors import BackupError
@@ -48,6 +50,7 @@ class Loaders:
         threads: tables at a time.
         patience: seconds to wait for a server that went away.
         came_back: called before the first connection to a server that went away.
+        dump: where it is written down what the dump holds of :data:`sampling.TABLES`; None for nowhere.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Loaders:
         threads: int,
         patience: float = 600.0,
         came_back: Callable[[], None] = lambda: None,
+        dump: Path | None = None,
     ) -> None:
         self._server = server
         self._spool = spool
@@ -66,6 +70,7 @@ class Loaders:
         self._threads = [threading.Thread(target=self._work, name=f"load-{n}", daemon=True) for n in range(threads)]
         self._patience = patience
         self._came_back = came_back
+        self._dump = dump
         self._taken: set[int] = set()
         self._done: list[SpooledTable] = []
         self._lock = threading.Lock()
@@ -239,6 +244,9 @@ class Loaders:
             if not self._rows(connection, table, applied):
                 return
             self._keys(connection, table, plan)
+            if self._dump and table.name in sampling.TABLES:
+                held = sampling.take(self._spool.frames(table, 1))
+                sampling.keep(self._dump, self._server.name, table.name, held)
             self._save(connection, table, "done", None)
             connection.commit()
         with self._lock:

@@ -178,6 +178,7 @@ class Restore:
             spool,
             collations,
             threads=threads,
+            dump=job.own_work / "dump.json",
             patience=job.database_patience,
             came_back=self._set_server_again,
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from . import cloud, php, pull, search, users, work
 from .plan import Plan
-from .verify import Check, Finding, Scene, found, judged, ok, people
+from .verify import Check, Finding, Scene, check, found, judged, ok, people
 
 _DAY: Final = 86400
 
@@ -69,24 +70,35 @@ def still_in_cloud(scene: Scene) -> Finding:
 
 
 def mobile(scene: Scene) -> Finding:
-    """What the mobile application needs of a closed portal."""
+    """What the mobile application needs of a portal: push, a certificate, a listener, and a way in from outside."""
     wrong = []
     settings = scene.portal.section("pull")
     if settings.get("push") != "Y":
         wrong.append("push to devices is off (pull.push)")
     if scene.policy.scheme != "https":
         wrong.append("the application wants HTTPS")
-    name = "path_to_mobile_listener_secure"
-    address = str(settings.get(name, "")).replace("#DOMAIN#", scene.policy.domain)
-    authority = address.removeprefix("https://").partition("/")[0]
-    _, _, port = authority.partition(":")
-    try:
-        scene.get("/bitrix/sub/", port=int(port or 443), secure=True)
-    except ssl.SSLError as fault:
-        wrong.append(f"certificate on port {port or 443}: {fault.reason or fault}")
-    except OSError as fault:
-        wrong.append(f"no listener on port {port or 443}: {fault}")
-    return judged(wrong, f"certificate holds, listener answers on port {port or 443}")
+    address = str(settings.get("path_to_mobile_listener_secure", "")).replace("#DOMAIN#", scene.policy.domain)
+    parts = urlsplit(address)
+    port = parts.port or 443
+    if parts.hostname != scene.policy.domain:
+        wrong.append(f"the listener for devices is {address or '(none)'}")
+    elif scene.policy.scheme == "https":
+        try:
+            status = scene.get(parts.path, port=port, secure=True).status
+            if status in {404, 502, 503, 504}:
+                wrong.append(f"no listener behind {address} (status {status})")
+        except ssl.SSLError as fault:
+            wrong.append(f"certificate on port {port}: {fault.reason or fault}")
+        except OSError as fault:
+            wrong.append(f"no listener on port {port}: {fault}")
+    if wrong:
+        return found("; ".join(wrong))
+    closed = [f"{scene.policy.domain} leads to an address of a closed network"] if scene.is_private else []
+    if "push to devices" in scene.unreached:
+        closed.append(f"this host does not reach {scene.unreached['push to devices']}, so devices get no push")
+    if closed:
+        return people(f"certificate and listener are right, but {'; '.join(closed)}")
+    return ok(f"certificate holds, listener answers on port {port}, and the name is public")
 
 
 def passwords(scene: Scene) -> Finding:
@@ -127,13 +139,18 @@ def logouts(scene: Scene) -> Finding:
     lifetime = int(scene.fpm["ini"].get("session.gc_maxlifetime") or 0)
     if lifetime < scene.session_minutes * 60:
         wrong.append(f"PHP forgets sessions after {lifetime} s")
+    wrong += [
+        f"nginx does not believe the proxy {proxy}: everybody comes from its address"
+        for proxy in scene.trusted_proxies
+        if f"set_real_ip_from {proxy};" not in scene.nginx
+    ]
     if scene.policy.scheme == "http" and scene.fpm["ini"].get("session.cookie_secure") in {"1", "On"}:
         wrong.append("session cookies are for HTTPS only")
     return judged(wrong, f"sessions live at least {min(lifetime // 60, 10**6)} minutes, bound to no address")
 
 
 def comments(scene: Scene) -> Finding:
-    """Task comments that are not shown."""
+    """Task comments that are not shown, or that did not come along with the backup."""
     counts = work.comment_counts(scene.portal)
     wrong = []
     if counts["lost_topics"]:
@@ -145,7 +162,22 @@ def comments(scene: Scene) -> Finding:
     forum = scene.portal.option("tasks", "task_forum_id")
     if counts["forum"] and counts["forum"] != forum:
         wrong.append(f"tasks look into forum {forum or '(none)'}, the comments are in {counts['forum']}")
-    return judged(wrong, f"{counts['comments']} comments of {counts['tasks']} tasks, none lost")
+    dump = work.compare_with_dump(scene.portal)
+    right = f"{counts['comments']} comments of {counts['tasks']} tasks, none lost"
+    if dump is None:
+        return judged(wrong, f"{right}; there is no dump's count to compare with")
+    told = (
+        (dump["absent"], f"the dump has {dump['rows']} messages, {dump['absent']} are not here"),
+        (dump["samples_absent"], f"{dump['samples_absent']} of {dump['samples']} sampled messages are not here"),
+        (
+            dump["samples_different"],
+            f"{dump['samples_different']} of {dump['samples']} sampled messages read differently",
+        ),
+    )
+    differences = [text for count, text in told if count]
+    if scene.portal.state().get("released"):  # people delete and edit
+        return judged(wrong, "; ".join([right, *differences]))
+    return judged(wrong + differences, f"{right}; all {dump['rows']} messages of the dump, {dump['samples']} compared")
 
 
 def search_index(scene: Scene) -> Finding:
@@ -301,61 +333,49 @@ def rest_service(scene: Scene) -> Finding:
     return people("register the portal at the vendor's OAuth service (Applications, with the box's licence)")
 
 
-def _check(
-    name: str,
-    titles: tuple[str, str],
-    probe: Callable[[Scene], Finding],
-    cure: str,
-    *,
-    part: str = "",
-    note: bool = False,
-) -> Check:
-    return Check(name, {"en": titles[0], "es": titles[1]}, "note" if note else "error", cure, probe, part)
-
-
 CHECKS: Final[Sequence[Check]] = (
-    _check("case-01-applications",
-           ("Cloud applications missing in the box", "Aplicaciones de la nube que faltan en la caja"), applications,
-           "playbook settle switches them off; install them from the market"),
-    _check("case-02-licences", ("Licence costs that differ", "Costes de licencias distintos"), licence_costs,
-           "set encaja_licence_key and run playbook settle; ask for box prices"),
-    _check("case-03-time-lag", ("Data lost in the time lag", "Datos perdidos en el desfase"), time_lag,
-           "encaja carry-over"),
-    _check("case-04-still-in-cloud",
-           ("People who go on working in the cloud", "Personas que siguen trabajando en la nube"), still_in_cloud,
-           "encaja carry-over, then encaja reconcile"),
-    _check("case-05-mobile", ("Mobile application on a closed portal", "Aplicación móvil en un portal cerrado"), mobile,
-           "playbook push_pull; a certificate that devices trust", part="pull"),
-    _check("case-06-passwords",
-           ("Users who cannot log in with their old password", "Usuarios que no entran con su antigua contraseña"),
-           passwords, "playbook settle, then recovery links with playbook release", part="users"),
-    _check("case-07-bots", ("Chat bots that misbehave", "Bots de chat que fallan"), bots,
-           "playbook settle switches them off; install their applications anew", part="cloud"),
-    _check("case-08-logouts", ("Frequent logouts", "Cierres de sesión frecuentes"), logouts,
-           "playbook settle (policies); php_session_days (role php); web_trusted_proxies (role web)", part="work"),
-    _check("case-09-comments",
-           ("Only part of the task comments shown", "Solo parte de los comentarios de tareas"), comments,
-           "playbook settle (tag work); compare with the backup's counts", part="work"),
-    _check("case-10-search", ("No search index", "Sin índice de búsqueda"), search_index,
-           "playbook settle (tag search) rebuilds it", part="search"),
-    _check("bug-attachments",
-           ("No attachment icon in the messenger", "Sin icono de adjuntar en el messenger"), attachments,
-           "playbook push_pull", part="pull"),
-    _check("bug-links", ("Links in notifications without a domain", "Enlaces de avisos sin dominio"), links,
-           "playbook domain", part="domain"),
-    _check("bug-login", ("Users with a log-in error", "Usuarios con error de acceso"), login,
-           "playbook settle (tag users)", part="users"),
-    _check("portal-cloud-mode", ("Remains of the cloud in the kernel", "Restos de la nube en el núcleo"), cloud_mode,
-           "playbook settle (tag cloud)", part="cloud"),
-    _check("portal-files", ("Files in the cloud's buckets, and missing files", "Ficheros en la nube, y los que faltan"),
-           cloud_storage, "restore with the cloud's file list, then playbook settle (tag cloud)", part="cloud"),
-    _check("portal-sites", ("Sites and their document roots", "Sitios y sus directorios raíz"), sites,
-           "playbook domain; restore .access.php from the backup", part="domain"),
-    _check("portal-mail", ("Mail that waited in the backup", "Correo en espera dentro de la copia"), old_mail,
-           "playbook settle (settle_mail_queue)", part="work"),
-    _check("portal-agents", ("Agents run", "Los agentes se ejecutan"), agents, "playbook release; role portal"),
-    _check("portal-release", ("Release", "Liberación"), frost, "playbook release, when everybody agrees", note=True),
-    _check("portal-old-host", ("The old host in what people wrote", "El dominio antiguo en los contenidos"), old_host,
-           "settle_content names columns to rewrite", part="domain", note=True),
-    _check("portal-rest", ("REST service", "Servicio REST"), rest_service, "register it in the portal", note=True),
+    check("case-01-applications",
+          ("Cloud applications missing in the box", "Aplicaciones de la nube que faltan en la caja"), applications,
+          "playbook settle switches them off; install them from the market"),
+    check("case-02-licences", ("Licence costs that differ", "Costes de licencias distintos"), licence_costs,
+          "set encaja_licence_key and run playbook settle; ask for box prices"),
+    check("case-03-time-lag", ("Data lost in the time lag", "Datos perdidos en el desfase"), time_lag,
+          "encaja carry-over"),
+    check("case-04-still-in-cloud",
+          ("People who go on working in the cloud", "Personas que siguen trabajando en la nube"), still_in_cloud,
+          "encaja carry-over, then encaja reconcile"),
+    check("case-05-mobile", ("Mobile application on a closed portal", "Aplicación móvil en un portal cerrado"), mobile,
+          "playbook push_pull; a certificate that devices trust", part="pull"),
+    check("case-06-passwords",
+          ("Users who cannot log in with their old password", "Usuarios que no entran con su antigua contraseña"),
+          passwords, "playbook settle, then recovery links with playbook release", part="users"),
+    check("case-07-bots", ("Chat bots that misbehave", "Bots de chat que fallan"), bots,
+          "playbook settle switches them off; install their applications anew", part="cloud"),
+    check("case-08-logouts", ("Frequent logouts", "Cierres de sesión frecuentes"), logouts,
+          "playbook settle (policies); php_session_days (role php); web_trusted_proxies (role web)", part="work"),
+    check("case-09-comments",
+          ("Only part of the task comments shown", "Solo parte de los comentarios de tareas"), comments,
+          "playbook settle (tag work); compare with the backup's counts", part="work"),
+    check("case-10-search", ("No search index", "Sin índice de búsqueda"), search_index,
+          "playbook settle (tag search) rebuilds it", part="search"),
+    check("bug-attachments",
+          ("No attachment icon in the messenger", "Sin icono de adjuntar en el messenger"), attachments,
+          "playbook push_pull", part="pull"),
+    check("bug-links", ("Links in notifications without a domain", "Enlaces de avisos sin dominio"), links,
+          "playbook domain", part="domain"),
+    check("bug-login", ("Users with a log-in error", "Usuarios con error de acceso"), login,
+          "playbook settle (tag users)", part="users"),
+    check("portal-cloud-mode", ("Remains of the cloud in the kernel", "Restos de la nube en el núcleo"), cloud_mode,
+          "playbook settle (tag cloud)", part="cloud"),
+    check("portal-files", ("Files in the cloud's buckets, and missing files", "Ficheros en la nube, y los que faltan"),
+          cloud_storage, "restore with the cloud's file list, then playbook settle (tag cloud)", part="cloud"),
+    check("portal-sites", ("Sites and their document roots", "Sitios y sus directorios raíz"), sites,
+          "playbook domain; restore .access.php from the backup", part="domain"),
+    check("portal-mail", ("Mail that waited in the backup", "Correo en espera dentro de la copia"), old_mail,
+          "playbook settle (settle_mail_queue)", part="work"),
+    check("portal-agents", ("Agents run", "Los agentes se ejecutan"), agents, "playbook release; role portal"),
+    check("portal-release", ("Release", "Liberación"), frost, "playbook release, when everybody agrees", "note"),
+    check("portal-old-host", ("The old host in what people wrote", "El dominio antiguo en los contenidos"), old_host,
+          "settle_content names columns to rewrite", "note", part="domain"),
+    check("portal-rest", ("REST service", "Servicio REST"), rest_service, "register it in the portal", "note"),
 )  # fmt: skip

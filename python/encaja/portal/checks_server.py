@@ -9,9 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
-import ssl
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +17,7 @@ from typing import Any, Final
 
 from ..errors import EncajaError
 from . import cache
-from .verify import Check, Finding, Scene, found, judged, ok, people
+from .verify import Check, Finding, Scene, check, found, judged, ok, people
 
 REQUIRED_EXTENSIONS: Final = (
     "gd", "xml", "dom", "zlib", "openssl", "hash", "mbstring", "zip", "mysqli", "curl", "json", "session", "fileinfo",
@@ -30,16 +27,16 @@ INSTALL_SCRIPTS: Final = (
     "restore.php", "bitrix_server_test.php", "bitrixsetup.php", "bitrix_install.php", "bitrix_setup.php",
     "bitrix6setup.php", "bitrix7setup.php", "bitrix8setup.php", "export_file.csv", "1c_bx_import.php",
 )  # fmt: skip
-PROTECTED: Final = (
-    "/bitrix/.settings.php", "/bitrix/php_interface/dbconn.php", "/bitrix/managed_cache/", "/.access.php",
-    "/bitrix/modules/main/include.php",
-)  # fmt: skip
 COLLATIONS: Final = ("utf8mb4_unicode_ci", "utf8mb4_0900_ai_ci")
 MINIMUM_PHP: Final = (8, 1, 0)
-MINIMUM_PAGES: Final = 10.0
 MINIMUM_INSERTS: Final = 2000.0
 MAXIMUM_FILES_SECONDS: Final = 2.0
 _FILES: Final = 1000
+_SCRATCH: Final = "encaja_speed"
+_SET: Final = re.compile(r"""["'](SET\s+(?:NAMES|collation_connection)[^"]*?)["']\s*\)""", re.IGNORECASE)
+_CREATE: Final = re.compile(r"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?`?(\w+)`?\s*\(", re.IGNORECASE)
+_MARKS: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'|[(),]")
+_KEYS: Final = frozenset({"primary", "key", "index", "unique", "fulltext", "spatial", "constraint", "foreign", "check"})
 _UNITS: Final = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -226,53 +223,91 @@ def database_time(scene: Scene) -> Finding:
                   f"both in {scene.fpm['zone']}")  # fmt: skip
 
 
-def certificate(scene: Scene) -> Finding:
-    """The certificate as a browser sees it: chain, name, days left."""
-    if scene.policy.scheme != "https":
-        return found("the portal has no HTTPS")
-    with socket.create_connection((scene.connect_to or scene.policy.domain, scene.port), 10) as raw:
-        try:
-            with ssl.create_default_context().wrap_socket(raw, server_hostname=scene.policy.domain) as secure:
-                shown = secure.getpeercert() or {}
-        except ssl.SSLError as fault:
-            return found(f"{scene.policy.domain}:{scene.port}: {getattr(fault, 'verify_message', '') or fault.reason}")
-    days = int((ssl.cert_time_to_seconds(str(shown["notAfter"])) - time.time()) // 86400)
-    return judged([f"it ends in {days} days"] if days < 14 else [], f"{scene.policy.domain}, {days} days left")
-
-
-def protected_paths(scene: Scene) -> Finding:
-    """Files that must not be handed out."""
-    wrong = [path for path in PROTECTED if scene.get(path).status not in {401, 403, 404}]
-    return judged([f"handed out: {', '.join(wrong)}"] if wrong else [], f"{len(PROTECTED)} paths refused")
-
-
-def headers(scene: Scene) -> Finding:
-    """What the web server says about itself, and whether it compresses."""
-    answer = scene.get("/", {"Accept-Encoding": "gzip"})
+def connection_charset(scene: Scene) -> Finding:
+    """The connection as the portal makes it, with the statements of its own files, against the database's collation."""
+    portal = scene.portal
+    folder = portal.root / "bitrix" / "php_interface"
+    text = "".join(portal.text(folder / name) for name in ("after_connect.php", "after_connect_d7.php"))
+    statements = [found_in.group(1) for found_in in _SET.finditer(text)]
+    with portal.connect() as connection:
+        for statement in statements:
+            connection.execute(statement)
+        row = connection.rows("SELECT @@character_set_connection AS c, @@collation_connection AS o, @@sql_mode AS m")[0]
+    wanted = portal.database.value("SELECT @@collation_database")
     wrong = []
-    if re.search(r"/\d", answer.headers.get("server", "")):
-        wrong.append(f"Server: {answer.headers['server']} tells the version")
-    if "x-powered-by" in answer.headers:
-        wrong.append("X-Powered-By is sent")
-    if scene.policy.scheme == "https" and "strict-transport-security" not in answer.headers:
-        wrong.append("no Strict-Transport-Security")
-    if len(answer.body) > 1500 and answer.headers.get("content-encoding") != "gzip":
-        wrong.append("pages are not compressed")
-    return judged(wrong, f"status {answer.status}, {len(answer.body)} bytes")
+    if not str(row["c"]).startswith("utf8mb4"):
+        wrong.append(f"the connection is {row['c']}")
+    if statements and row["o"] != wanted:
+        wrong.append(f"the connection has {row['o']}, the database {wanted}")
+    if row["m"]:
+        wrong.append(f"the connection has sql_mode {row['m']}")
+    return judged(wrong, f"{row['c']} / {row['o']}")
 
 
-def loop_back(scene: Scene) -> Finding:
-    """The portal reaches itself by its own name, as its self-tests and agents do."""
-    try:
-        addresses = {
-            item[4][0] for item in socket.getaddrinfo(scene.policy.domain, scene.port, type=socket.SOCK_STREAM)
+def table_structure(scene: Scene) -> Finding:
+    """Tables and columns that the installed modules' own scripts make, and that are not there."""
+    portal = scene.portal
+    tables = {name.lower(): {column.lower() for column in columns} for name, columns in portal.columns.items()}
+    missing: list[str] = []
+    looked = 0
+    for module in sorted(portal.modules):
+        for place in ("mysql", "db/mysql"):
+            script = portal.root / "bitrix" / "modules" / module / "install" / place / "install.sql"
+            for table, columns in declared_tables(portal.text(script)).items():
+                looked += 1
+                if table not in tables:
+                    missing.append(table)
+                else:
+                    missing += [f"{table}.{column}" for column in sorted(columns - tables[table])]
+    shown = ", ".join(missing[:5])
+    return judged([f"{len(missing)} tables or columns are missing: {shown}"] if missing else [],
+                  f"{looked} tables as the modules make them")  # fmt: skip
+
+
+def declared_tables(script: str) -> dict[str, set[str]]:
+    """Tables of an installation script with their columns, all in lower case."""
+    found_tables: dict[str, set[str]] = {}
+    for begin in _CREATE.finditer(script):
+        depth, start, parts = 1, begin.end(), []
+        for mark in _MARKS.finditer(script, begin.end()):
+            sign = mark.group()
+            depth += (sign == "(") - (sign == ")")
+            if depth == 0 or (depth == 1 and sign == ","):
+                parts.append(script[start : mark.start()])
+                start = mark.end()
+            if depth == 0:
+                break
+        words = [part.split(maxsplit=1)[0].strip("`").lower() for part in parts if part.split()]
+        found_tables[begin.group(1).lower()] = {
+            word for word in words if word.split("(")[0] not in _KEYS and not word.startswith(("--", "#"))
         }
-    except OSError as fault:
-        return found(f"{scene.policy.domain} is not known on this host: {fault}")
-    answer = scene.get("/")
-    if answer.status >= 500:
-        return found(f"status {answer.status}")
-    return ok(f"{scene.policy.domain} is {', '.join(sorted(map(str, addresses)))}, status {answer.status}")
+    return found_tables
+
+
+def no_output(scene: Scene) -> Finding:
+    """Files that run before every page and must print nothing."""
+    folder = scene.portal.root / "bitrix" / "php_interface"
+    wrong = []
+    for path in (scene.portal.dbconn_path, folder / "init.php", folder / "after_connect_d7.php"):
+        text = scene.portal.text(path)
+        if text and not text.startswith("<?"):
+            wrong.append(f"{path.name} begins with text or a byte order mark")
+        elif re.search(r"\?>\s*\S|\?>\n\s*\n", text[text.rfind("?>") :] if "?>" in text else ""):
+            wrong.append(f"{path.name} prints something after its last '?>'")
+    return judged(wrong, "dbconn.php and its neighbours print nothing")
+
+
+def document_tools(scene: Scene) -> Finding:
+    """Programs that turn documents into text for the search; the portal's options name them."""
+    named = {
+        name.removeprefix("search_file_extension_exe_"): value
+        for (module, name), value in scene.portal.options.items()
+        if module == "intranet" and name.startswith("search_file_extension_exe_") and value
+    }
+    missing = [f"{kind} ({value.split()[0]})" for kind, value in named.items() if not shutil.which(value.split()[0])]
+    if missing:
+        return people(f"not installed, so these documents are not found by what is in them: {', '.join(missing)}")
+    return ok(", ".join(sorted(named)) if named else "the portal names none")
 
 
 def install_scripts(scene: Scene) -> Finding:
@@ -330,47 +365,18 @@ def mail_program(scene: Scene) -> Finding:
     return ok(command)
 
 
-def fast_download(scene: Scene) -> Finding:
-    """Files handed out by the web server instead of PHP."""
-    on = scene.portal.option("main", "bx_fast_download", "N") == "Y"
-    return ok("on") if on else found("off, although nginx is prepared for it")
-
-
-def pages(scene: Scene) -> Finding:
-    """Pages per second on one connection."""
-    connection = scene.connection()
-    seconds = []
-    try:
-        for _ in range(12):
-            begun = time.perf_counter()
-            connection.request("GET", "/", headers={"Connection": "keep-alive"})
-            answer = connection.getresponse()
-            answer.read()
-            seconds.append(time.perf_counter() - begun)
-            if answer.getheader("Connection", "").lower() == "close":
-                connection.close()
-                connection = scene.connection()
-    finally:
-        connection.close()
-    rate = 1 / max(statistics.median(seconds[2:]), 1e-6)
-    return judged([f"{rate:.0f} pages per second, wanted {MINIMUM_PAGES:.0f}"] if rate < MINIMUM_PAGES else [],
-                  f"{rate:.0f} pages per second")  # fmt: skip
-
-
 def inserts(scene: Scene) -> Finding:
-    """Rows inserted per second, one statement each, in a table of this connection alone."""
+    """Rows inserted per second, one statement each, in a table that is made for it and goes again."""
     database = scene.portal.database
-    database.execute(
-        "CREATE TEMPORARY TABLE encaja_inserts (ID int NOT NULL AUTO_INCREMENT PRIMARY KEY, TEXT varchar(100))"
-        " ENGINE=InnoDB"
-    )
+    database.execute(f"DROP TABLE IF EXISTS {_SCRATCH}")  # of a look that was killed
+    database.execute(f"CREATE TABLE {_SCRATCH} (ID int NOT NULL AUTO_INCREMENT PRIMARY KEY, TEXT varchar(100))")
     try:
         begun = time.perf_counter()
         for number in range(_FILES):
-            database.execute("INSERT INTO encaja_inserts (TEXT) VALUES (%s)", f"row {number}")
+            database.execute(f"INSERT INTO {_SCRATCH} (TEXT) VALUES (%s)", f"row {number}")  # noqa: S608  a constant
         rate = _FILES / (time.perf_counter() - begun)
     finally:
-        database.execute("DROP TEMPORARY TABLE encaja_inserts")
+        database.execute(f"DROP TABLE IF EXISTS {_SCRATCH}")
     return judged([f"{rate:.0f} rows per second, wanted {MINIMUM_INSERTS:.0f}"] if rate < MINIMUM_INSERTS else [],
                   f"{rate:.0f} rows per second")  # fmt: skip
 
@@ -387,57 +393,34 @@ def file_creation(scene: Scene) -> Finding:
                   f"{seconds:.2f} s for {_FILES} files")  # fmt: skip
 
 
-def push_processes(scene: Scene) -> Finding:
-    """The push server's ports on this host."""
-    settings = scene.portal.section("pull")
-    publish = str(settings.get("path_to_publish", ""))
-    match = re.match(r"https?://([^/:]+)(?::(\d+))?/", publish)
-    if not match:
-        return found(f"pull.path_to_publish is {publish!r}")
-    host, port = match.group(1), int(match.group(2) or 80)
-    try:
-        socket.create_connection((host, port), 5).close()
-    except OSError as fault:
-        return found(f"nothing publishes on {host}:{port}: {fault}")
-    return ok(f"{host}:{port} takes messages")
-
-
-def _check(
-    name: str, titles: tuple[str, str], probe: Callable[[Scene], Finding], cure: str, severity: str = "error"
-) -> Check:
-    level = {"error": "error", "warning": "warning", "note": "note"}[severity]
-    return Check(name, {"en": titles[0], "es": titles[1]}, level, cure, probe)  # type: ignore[arg-type]
-
-
 CHECKS: Final[Sequence[Check]] = (
-    _check("php-version", ("PHP's version", "Versión de PHP"), php_version, "role php"),
-    _check("php-extensions", ("PHP extensions", "Extensiones de PHP"), php_extensions, "php_packages (role php)"),
-    _check("php-extras", ("Further PHP extensions", "Otras extensiones de PHP"), php_extras, "php_packages", "warning"),
-    _check("php-limits", ("PHP: limits", "PHP: límites"), ini_probe("limits"), "role php, php_ini_extra"),
-    _check("php-switches", ("PHP: switches", "PHP: interruptores"), ini_probe("switches"), "role php"),
-    _check("php-charset", ("PHP: character set", "PHP: juego de caracteres"), ini_probe("charset"), "role php"),
-    _check("php-pool", ("PHP: accelerator and time", "PHP: acelerador y tiempo"), php_pool, "role php"),
-    _check("php-mail", ("PHP's mail program", "Programa de correo de PHP"), mail_program, "role mail"),
-    _check("database-settings", ("Database server's settings", "Ajustes del servidor de base de datos"),
-           database_settings, "role database"),
-    _check("database-charset", ("Character set and collation", "Juego de caracteres y cotejamiento"), database_charset,
-           "restore with the kit: it rewrites collations"),
-    _check("database-tables", ("Tables in InnoDB", "Tablas en InnoDB"), database_tables,
-           "restore with the kit: it rewrites engines"),
-    _check("database-time", ("Clock of PHP and database", "Reloj de PHP y de la base de datos"), database_time,
-           "encaja_time_zone for both"),
-    _check("web-certificate", ("Certificate", "Certificado"), certificate, "playbook certificates"),
-    _check("web-protected", ("Protected paths", "Rutas protegidas"), protected_paths, "role web"),
-    _check("web-headers", ("Web server's headers", "Cabeceras del servidor web"), headers, "role web", "warning"),
-    _check("web-loop-back", ("The portal reaches itself", "El portal se alcanza a sí mismo"), loop_back,
-           "name resolution on the portal's host"),
-    _check("web-push", ("Push server's door", "Puerta del servidor push"), push_processes, "playbook push_pull"),
-    _check("web-fast-download", ("Files by the web server", "Ficheros servidos por el servidor web"), fast_download,
-           "playbook settle (settle_fast_download)", "warning"),
-    _check("host-scripts", ("Installers left behind", "Instaladores olvidados"), install_scripts, "delete them"),
-    _check("host-cache", ("Cache server", "Servidor de caché"), redis_server, "role cache"),
-    _check("host-files", ("Owners and space", "Propietarios y espacio"), temporary_files, "role portal; a larger disk"),
-    _check("speed-pages", ("Pages per second", "Páginas por segundo"), pages, "more workers, memory, cores", "warning"),
-    _check("speed-inserts", ("Rows per second", "Filas por segundo"), inserts, "role database; faster disk", "warning"),
-    _check("speed-files", ("Creating files", "Creación de ficheros"), file_creation, "a faster disk", "warning"),
+    check("php-version", ("PHP's version", "Versión de PHP"), php_version, "role php"),
+    check("php-extensions", ("PHP extensions", "Extensiones de PHP"), php_extensions, "php_packages (role php)"),
+    check("php-extras", ("Further PHP extensions", "Otras extensiones de PHP"), php_extras, "php_packages", "warning"),
+    check("php-limits", ("PHP: limits", "PHP: límites"), ini_probe("limits"), "role php, php_ini_extra"),
+    check("php-switches", ("PHP: switches", "PHP: interruptores"), ini_probe("switches"), "role php"),
+    check("php-charset", ("PHP: character set", "PHP: juego de caracteres"), ini_probe("charset"), "role php"),
+    check("php-pool", ("PHP: accelerator and time", "PHP: acelerador y tiempo"), php_pool, "role php"),
+    check("php-mail", ("PHP's mail program", "Programa de correo de PHP"), mail_program, "role mail"),
+    check("database-settings", ("Database server's settings", "Ajustes del servidor de base de datos"),
+          database_settings, "role database"),
+    check("database-charset", ("Character set and collation", "Juego de caracteres y cotejamiento"), database_charset,
+          "restore with the kit: it rewrites collations"),
+    check("database-tables", ("Tables in InnoDB", "Tablas en InnoDB"), database_tables,
+          "restore with the kit: it rewrites engines"),
+    check("database-connection", ("The portal's connection", "La conexión del portal"), connection_charset,
+          "set the database's collation in bitrix/php_interface/after_connect_d7.php"),
+    check("database-structure", ("Tables of the modules", "Tablas de los módulos"), table_structure,
+          "update the portal: cloud and box differ in versions", "warning"),
+    check("database-time", ("Clock of PHP and database", "Reloj de PHP y de la base de datos"), database_time,
+          "encaja_time_zone for both"),
+    check("php-output", ("Files that must print nothing", "Ficheros que no deben imprimir nada"), no_output,
+          "take away what stands outside of <?php"),
+    check("host-documents", ("Text of documents", "Texto de los documentos"), document_tools,
+          "apt install catdoc poppler-utils", "note"),
+    check("host-scripts", ("Installers left behind", "Instaladores olvidados"), install_scripts, "delete them"),
+    check("host-cache", ("Cache server", "Servidor de caché"), redis_server, "role cache"),
+    check("host-files", ("Owners and space", "Propietarios y espacio"), temporary_files, "role portal; a larger disk"),
+    check("speed-inserts", ("Rows per second", "Filas por segundo"), inserts, "role database; faster disk", "warning"),
+    check("speed-files", ("Creating files", "Creación de ficheros"), file_creation, "a faster disk", "warning"),
 )  # fmt: skip

@@ -46,12 +46,15 @@ def keep_copy(path: Path, backups: Path = BACKUPS) -> Path:
 def write(path: Path, data: bytes, attributes: Attributes = Attributes()) -> None:
     """Put the data in the place of the file by renaming; a link is followed, owner and mode are kept or set.
 
+    A new file belongs to the owner of its directory: what root writes into the portal's tree, the portal can read.
+
     Raises:
         EncajaError: the directory or file cannot be written; the old file is then as it was.
     """
     target = path.resolve()
     try:
         info = target.stat() if target.exists() else None
+        owner = info or target.parent.stat()
         mode = attributes.mode if attributes.mode is not None else (info.st_mode & 0o7777 if info else 0o640)
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as fault:
@@ -61,8 +64,8 @@ def write(path: Path, data: bytes, attributes: Attributes = Attributes()) -> Non
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        uid = attributes.uid if attributes.uid is not None else (info.st_uid if info else -1)
-        gid = attributes.gid if attributes.gid is not None else (info.st_gid if info else -1)
+        uid = attributes.uid if attributes.uid is not None else owner.st_uid
+        gid = attributes.gid if attributes.gid is not None else owner.st_gid
         os.chown(name, uid, gid)
         Path(name).chmod(mode)
         Path(name).replace(target)

@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,9 @@ foreach (['NO_KEEP_STATISTIC', 'NO_AGENT_STATISTIC', 'NOT_CHECK_PERMISSIONS', 'S
     'BX_NO_ACCELERATOR_RESET', 'NO_AGENT_CHECK', 'DisableEventsCheck'] as $name) {
     if (!defined($name)) { define($name, true); }
 }
-function told($value) { fwrite(STDOUT, "\\nencaja:" . json_encode($value, JSON_UNESCAPED_UNICODE) . "\\n"); }
+function told($value) {
+    if (@fwrite(STDOUT, "\\nencaja:" . json_encode($value, JSON_UNESCAPED_UNICODE) . "\\n") === false) { exit(1); }
+}
 require $argv[1] . '/bitrix/modules/main/include/prolog_before.php';
 """
 
@@ -49,19 +52,26 @@ def call(root: Path, host: str, code: str, *arguments: str, user: str = USER) ->
     command = [php, "-d", "max_execution_time=0", "-d", "display_errors=stderr", "-r", _PROLOG + code, "--"]
     if os.geteuid() == 0:
         command = ["runuser", "--user", user, "--", *command]
-    process = subprocess.Popen(
-        [*command, str(root.resolve()), host, *arguments], cwd=root, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdout is not None  # noqa: S101  asked for above
-    for line in process.stdout:
-        if line.startswith(_MARK):
-            yield json.loads(line.removeprefix(_MARK))
-    _, errors = process.communicate()
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [*command, str(root.resolve()), host, *arguments], cwd=root, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+        )  # fmt: skip
+        assert process.stdout is not None  # noqa: S101  asked for above
+        try:
+            for line in process.stdout:
+                if line.startswith(_MARK):
+                    yield json.loads(line.removeprefix(_MARK))
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            process.wait()
+        errors.seek(0)
+        last = [text for text in errors if text.strip()]
     if process.returncode != 0:
-        last = [text for text in errors.splitlines() if text.strip()]
         raise EncajaError(
-            f"the portal's kernel failed: {last[-1][:300] if last else f'exit code {process.returncode}'}",
+            f"the portal's kernel failed: {last[-1].strip()[:300] if last else f'exit code {process.returncode}'}",
             str(root),
             "see PHP's error log",
         )
@@ -69,21 +79,31 @@ def call(root: Path, host: str, code: str, *arguments: str, user: str = USER) ->
 
 _REINDEX: Final = """
 \\CModule::IncludeModule('search');
-$state = [];
+$state = json_decode($argv[3], true) ?: [];
 do {
     $state = \\CSearch::ReIndexAll(true, 10, $state, false);
-    told(['done' => is_array($state) ? (int)($state['CNT'] ?? 0) : (int)$state, 'more' => is_array($state),
-        'module' => is_array($state) ? (string)($state['MODULE'] ?? '') : '']);
+    told(['done' => is_array($state) ? (int)($state['CNT'] ?? 0) : (int)$state,
+        'state' => is_array($state) ? $state : null]);
 } while (is_array($state));
 """
 
 
-def reindex(root: Path, host: str, progress: Callable[[int, str], None]) -> int:
-    """Rebuild the whole search index in steps of ten seconds; returns the number of indexed records."""
+def reindex(
+    root: Path, host: str, progress: Callable[[int, dict[str, Any]], None], state: Mapping[str, Any] | None = None
+) -> int:
+    """Rebuild the whole search index in steps of ten seconds; returns the number of indexed records.
+
+    Args:
+        root: document root.
+        host: the portal's host name.
+        progress: is told after each step how many records are indexed, and the state from which it can go on.
+        state: where an earlier rebuild was broken off; none begins anew.
+    """
     done = 0
-    for told in call(root, host, _REINDEX):
+    for told in call(root, host, _REINDEX, json.dumps(dict(state or {}))):
         done = int(told["done"])
-        progress(done, str(told["module"]))
+        if told["state"] is not None:
+            progress(done, told["state"])
     return done
 
 
@@ -97,7 +117,7 @@ foreach (json_decode(stream_get_contents(fopen($argv[3], 'r')), true) as $row) {
 """
 
 
-def send_recovery(root: Path, host: str, people: list[dict[str, Any]], listing: Path) -> dict[int, str]:
+def send_recovery(root: Path, host: str, people: list[dict[str, Any]], listing: Path) -> Iterator[tuple[int, str]]:
     """Queue a recovery mail for each person (``id``, ``login``, ``email``), in their language, through the kernel.
 
     Args:
@@ -106,17 +126,15 @@ def send_recovery(root: Path, host: str, people: list[dict[str, Any]], listing: 
         people: who gets one.
         listing: a file below a directory that the portal's user can read; it lives as long as the call.
 
-    Returns:
-        For each id an empty text, or why no mail was queued.
+    Yields:
+        An id as soon as its mail is queued, with an empty text, or with why none was.
     """
     listing.write_text(json.dumps(people))
     listing.chmod(0o600)
     if os.geteuid() == 0:
         shutil.chown(listing, USER, USER)
     try:
-        return {
-            int(told["id"]): "" if told["sent"] else str(told["message"]) or "refused"
-            for told in call(root, host, _RECOVER, str(listing))
-        }
+        for told in call(root, host, _RECOVER, str(listing)):
+            yield int(told["id"]), "" if told["sent"] else str(told["message"]) or "refused"
     finally:
         listing.unlink(missing_ok=True)

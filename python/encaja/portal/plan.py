@@ -163,25 +163,28 @@ class Plan:
 
     def apply(self, database: Database, backups: Path = BACKUPS) -> list[str]:
         """Make all changes or none of them; returns the copies that were kept of changed files."""
-        kept: list[tuple[FileChange, Path]] = []
+        touched: list[tuple[Path, Path | None]] = []  # and the copy of what was there, None for a new file
         try:
             with database.transaction():
                 for row in self.rows:
                     database.execute(row.sql, *row.arguments)
                 for change in self.files:
-                    if change.path.exists():
-                        kept.append((change, keep_copy(change.path, backups)))
+                    copy = keep_copy(change.path, backups) if change.path.exists() else None
+                    touched.append((change.path, copy))
                     if change.after is None:
                         change.path.unlink()
                     else:
                         write(change.path, php.encode(change.after))
         except BaseException as fault:
-            for change, copy in kept:
-                with suppress(EncajaError):
-                    write(change.path, copy.read_bytes())
+            for path, copy in touched:
+                with suppress(EncajaError, OSError):
+                    if copy is None:
+                        path.unlink(missing_ok=True)
+                    else:
+                        write(path, copy.read_bytes())
             if isinstance(fault, OSError):
                 raise EncajaError(
                     f"not changed: {fault.strerror}", str(fault.filename), "mend its permissions"
                 ) from fault
             raise
-        return [str(copy) for _, copy in kept]
+        return [str(copy) for _, copy in touched if copy]

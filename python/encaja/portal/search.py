@@ -95,6 +95,14 @@ def needs_reindex(state: dict[str, Any]) -> bool:
     return not state["records"] or not state["texts"] or bool(state["not_found"])
 
 
+def expected_records(portal: Portal) -> int:
+    """About how many records a rebuild will index: as many as the last one, or as the largest sources have."""
+    if last := int(portal.state().get("indexed", 0)):
+        return last
+    tables = ("b_tasks", "b_crm_lead", "b_crm_deal", "b_crm_contact", "b_crm_company", "b_blog_post")
+    return sum(portal.database.count(f"SELECT COUNT(*) FROM {table}") for table in tables if portal.has(table))  # noqa: S608
+
+
 def _sample(portal: Portal, module: str, table: str, key: str, column: str) -> dict[str, str] | None:
     if not portal.has(table, key, column):
         return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -89,6 +90,15 @@ class Portal:
     def database(self) -> Database:
         """The connection to the portal's database."""
         return Database.connect(self.settings, str(self.settings_path))
+
+    @contextmanager
+    def connect(self) -> Iterator[Database]:
+        """Another connection of its own, closed afterwards."""
+        connection = Database.connect(self.settings, str(self.settings_path))
+        try:
+            yield connection
+        finally:
+            connection.close()
 
     @cached_property
     def columns(self) -> dict[str, dict[str, str]]:

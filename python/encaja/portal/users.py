@@ -133,6 +133,8 @@ def _fingerprint(password: object) -> str:
 def plan_users(portal: Portal, *, clear_marks: bool, guests: bool = False) -> tuple[Plan, dict[str, str]]:
     """Clear the network mark of real people, so that login and password (after recovery) let them in.
 
+    People without mark and password wait for a recovery link as well.
+
     Args:
         portal: the portal.
         clear_marks: whether to change anything; without it the users are only counted.
@@ -148,7 +150,10 @@ def plan_users(portal: Portal, *, clear_marks: bool, guests: bool = False) -> tu
     if clear_marks:
         taken = {user.login.lower() for user in users if not user.mark}
         for user in users:
-            if user.reason != "network" or not (user.employee or guests):
+            if user.reason not in {"network", "no_password"} or not (user.employee or guests):
+                continue
+            if user.reason == "no_password":
+                cured[str(user.id)] = ""
                 continue
             login = _free_login(user, taken)
             if login is None:
@@ -167,7 +172,7 @@ def plan_users(portal: Portal, *, clear_marks: bool, guests: bool = False) -> tu
     plan.report = {
         "people": len(users),
         "reasons": dict(counts),
-        "cured": len(cured),
+        "cured": len(plan.rows),
         "waiting_for_recovery": len(pending) + len(cured),
     }
     return plan, cured
@@ -178,6 +183,11 @@ def _free_login(user: User, taken: set[str]) -> str | None:
         if login and len(login) <= _LOGIN_LENGTH and login.lower() not in taken:
             return login
     return None
+
+
+def plain_cell(text: str) -> str:
+    """A cell that no spreadsheet runs as a formula."""
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text
 
 
 def as_csv(users: Iterable[User], language: str = "en") -> str:
@@ -191,9 +201,7 @@ def as_csv(users: Iterable[User], language: str = "en") -> str:
     )
     writer.writerow(head)
     for user in users:
-        cells = [user.login, user.name, user.email]
-        # A spreadsheet would run a cell that begins so.
-        safe = [f"'{cell}" if cell[:1] in {"=", "+", "-", "@"} else cell for cell in cells]
+        safe = [plain_cell(cell) for cell in (user.login, user.name, user.email)]
         writer.writerow(
             [user.id, *safe, "1" if user.employee else "0", REASONS[user.reason][1 if language == "es" else 0]]
         )

@@ -7,6 +7,7 @@ found it), ``people`` (known, and left to a person), ``found`` (present and not 
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
 import shutil
 import socket
@@ -14,18 +15,21 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..errors import EncajaError
 from . import domain, fastcgi, pull
+from .probe_page import ProbePage
 from .site import Portal
 
 State = Literal["ok", "cured", "people", "found", "unknown"]
 Severity = Literal["error", "warning", "note"]
 _TIMEOUT: Final = 20.0
+_OUTSIDE: Final = 3
+"""Seconds in which a service of the vendor has to be reached."""
 _FACTS: Final = (
     "echo json_encode(['version' => PHP_VERSION, 'sapi' => PHP_SAPI, 'extensions' => get_loaded_extensions(),"
     " 'ini' => ini_get_all(null, false), 'environment' => (string)getenv('BITRIX_VA_VER'), 'now' => time(),"
@@ -83,6 +87,19 @@ def judged(wrong: Sequence[str], right: str) -> Finding:
     return found("; ".join(wrong)) if wrong else ok(right)
 
 
+def check(
+    name: str,
+    titles: tuple[str, str],
+    probe: Callable[[Scene], Finding],
+    cure: str,
+    severity: Severity = "error",
+    *,
+    part: str = "",
+) -> Check:
+    """A check by its id, its titles in English and Spanish, and what looks."""
+    return Check(name, {"en": titles[0], "es": titles[1]}, severity, cure, probe, part)
+
+
 @dataclass(frozen=True)
 class Answer:
     """An answer of the portal over HTTP."""
@@ -102,7 +119,7 @@ class Scene:
     fpm_socket: Path
     connect_to: str = ""
     session_minutes: int = 1440
-    certificates: tuple[Path, ...] = field(default=())
+    trusted_proxies: tuple[str, ...] = ()
 
     @cached_property
     def fpm(self) -> dict[str, Any]:
@@ -152,20 +169,68 @@ class Scene:
         connection.sock = raw
         return connection
 
+    def send(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        *,
+        port: int = 0,
+        secure: bool | None = None,
+    ) -> Answer:
+        """Send the portal a request and wait for its answer."""
+        connection = self.connection(port, secure=secure)
+        try:
+            begun = time.perf_counter()
+            connection.request(method, path, body or None, dict(headers or {}))
+            answer = connection.getresponse()
+            content = answer.read()
+            fields = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, fields, content, time.perf_counter() - begun)
+        finally:
+            connection.close()
+
     def get(
         self, path: str, headers: Mapping[str, str] | None = None, *, port: int = 0, secure: bool | None = None
     ) -> Answer:
         """Ask the portal for a page."""
-        connection = self.connection(port, secure=secure)
+        return self.send("GET", path, headers, port=port, secure=secure)
+
+    @cached_property
+    def is_private(self) -> bool:
+        """Whether the portal's name leads only to addresses that no device outside can reach."""
         try:
-            begun = time.perf_counter()
-            connection.request("GET", path, headers=dict(headers or {}))
-            answer = connection.getresponse()
-            body = answer.read()
-            fields = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, fields, body, time.perf_counter() - begun)
-        finally:
-            connection.close()
+            found_addresses = {item[4][0] for item in socket.getaddrinfo(self.policy.domain, self.port)}
+        except OSError:
+            return True
+        return not any(ipaddress.ip_address(str(address).partition("%")[0]).is_global for address in found_addresses)
+
+    @cached_property
+    def nginx(self) -> str:
+        """The web server's whole configuration, empty where there is none."""
+        return self.command("nginx", "-T")
+
+    def page(self) -> ProbePage:
+        """A page of the kit's own in the portal's tree."""
+        return ProbePage(self.portal, self.send)
+
+    @cached_property
+    def unreached(self) -> dict[str, str]:
+        """Services of the vendor that this host cannot open a connection to, with their addresses."""
+        wanted = {
+            "push to devices": "cloud-messaging.bitrix24.tech:443",
+            "calls": f"{self.portal.option('call', 'turn_server') or 'turn.calls.bitrix24.com'}:3478",
+            "updates": f"{self.portal.option('main', 'update_site') or 'www.bitrixsoft.com'}:443",
+        }
+        tried = {
+            name: subprocess.Popen(
+                ["timeout", str(_OUTSIDE), "bash", "-c", 'exec 3<>"/dev/tcp/$0/$1"', *address.rsplit(":", 1)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )
+            for name, address in wanted.items()
+        }  # fmt: skip
+        return {name: wanted[name] for name, process in tried.items() if process.wait() != 0}
 
     def command(self, *words: str) -> str:
         """Output of a program, empty when it fails or is not there."""

@@ -7,7 +7,9 @@ held by a status that the kernel does not send. Source: portal.md chapters 3 (ag
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from . import php
@@ -19,6 +21,8 @@ FROST: Final = ("NO_AGENT_CHECK", "DisableEventsCheck")
 OUTSIDE_CRON: Final = '!(defined("CHK_EVENT") && CHK_EVENT === true)'
 WAITING, HELD = "N", "H"
 """``b_event.SUCCESS_EXEC``: the kernel sends ``N``; ``H`` is the kit's own mark and means nothing to the kernel."""
+RESTORES: Final = Path("/var/lib/encaja/restore")
+"""Where the restore leaves, by stamp, what it found in the dump."""
 MAIL_DECISIONS: Final = ("hold", "purge", "release")
 _ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104  an address mask of the portal's security policy: bound to no address
 
@@ -56,6 +60,7 @@ def plan_work(portal: Portal, policy: WorkPolicy) -> tuple[Plan, dict[str, Any]]
     _plan_comments(portal, plan)
     plan.report = {
         "agents": agent_counts(portal), "mail": mail_counts(portal), "comments": comment_counts(portal),
+        "dump": compare_with_dump(portal),
     }  # fmt: skip
     return plan, notes
 
@@ -191,6 +196,49 @@ def comment_counts(portal: Portal) -> dict[str, Any]:
         "hidden": one(f"SELECT COUNT(*) {linked} JOIN b_forum_message m ON m.TOPIC_ID = f.ID WHERE m.APPROVED <> 'Y'"),
         "forum": task_forum(portal),
     }
+
+
+def compare_with_dump(portal: Portal, restores: Path = RESTORES) -> dict[str, int] | None:
+    """Messages (task comments among them) against what the restore found in the dump: counts, and samples by text.
+
+    Texts in which the portal's old host stood are counted, and not compared: settling may have rewritten them.
+
+    Returns:
+        ``rows`` in the dump, ``absent`` here, ``samples``, ``samples_absent``, ``samples_different``; None when the
+        portal was not restored by the kit on this host.
+    """
+    held = _held_in_dump(portal.database.name, restores)
+    if held is None or not portal.has("b_forum_message", "ID", "POST_MESSAGE"):
+        return None
+    here = portal.database.count("SELECT COUNT(*) FROM b_forum_message")
+    result = {"rows": held["rows"], "absent": max(held["rows"] - here, 0), "samples": len(held["samples"]),
+              "samples_absent": 0, "samples_different": 0}  # fmt: skip
+    if not held["samples"]:
+        return result
+    with portal.connect() as connection:
+        connection.execute("CREATE TEMPORARY TABLE encaja_sample AS SELECT * FROM b_forum_message LIMIT 0")
+        # The rows are SQL out of the same dump that made the database.
+        connection.execute(f"INSERT INTO encaja_sample VALUES {', '.join(held['samples'])}")  # noqa: S608
+        old = "".join(" AND s.POST_MESSAGE NOT LIKE %s" for _ in portal.state().get("old_hosts", []))
+        row = connection.rows(
+            "SELECT COALESCE(SUM(m.ID IS NULL), 0) AS absent,"  # noqa: S608  only marks are put in
+            f" COALESCE(SUM(NOT (m.POST_MESSAGE <=> s.POST_MESSAGE){old} AND m.ID IS NOT NULL), 0) AS different"
+            " FROM encaja_sample s LEFT JOIN b_forum_message m ON m.ID = s.ID",
+            *(f"%{host}%" for host in portal.state().get("old_hosts", [])),
+        )[0]
+    return {**result, "samples_absent": int(row["absent"]), "samples_different": int(row["different"])}
+
+
+def _held_in_dump(database: str, restores: Path) -> dict[str, Any] | None:
+    for path in sorted(restores.glob("*/dump.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            said = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        if said.get("database") == database and "b_forum_message" in said.get("tables", {}):
+            held: dict[str, Any] = said["tables"]["b_forum_message"]
+            return held
+    return None
 
 
 def task_forum(portal: Portal) -> str:

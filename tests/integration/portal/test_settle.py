@@ -1,15 +1,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from encaja.backup import sampling
 from encaja.errors import ConfigurationError, EncajaError
-from encaja.portal import cache, checks_case, cloud, domain, php, pull, search, users, work
-from encaja.portal.serialized import unserialize
+from encaja.portal import (
+    cache,
+    checks_case,
+    checks_server,
+    cloud,
+    domain,
+    kernel,
+    php,
+    pull,
+    recovery,
+    search,
+    users,
+    work,
+)
+from encaja.portal.serialized import serialize, unserialize
 from encaja.portal.site import Portal
 from integration.portal.cloud_portal import HASH, NEW, OLD, again
 
@@ -123,6 +138,7 @@ def test_failure_half_way_puts_rows_and_files_back(
         real(path, data)
 
     monkeypatch.setattr(plans, "write", failing)
+    plan.files.insert(0, plans.FileChange(portal.root / "bitrix/new.php", "", "<?php", "", ""))
     before = {path: path.read_bytes() for path in portal.root.rglob("*") if path.is_file()}
     with pytest.raises(EncajaError):
         plan.apply(portal.database, tmp_path / "kept")
@@ -179,7 +195,8 @@ def test_users_are_sorted_by_what_keeps_them_out(portal: Portal) -> None:
 
 def test_marks_of_employees_are_cleared_with_free_logins(portal: Portal, tmp_path: Path) -> None:
     plan, cured = users.plan_users(portal, clear_marks=True)
-    assert set(cured) == {"2", "3"}
+    assert set(cured) == {"2", "3", "8"}
+    assert plan.report["cured"] == 2
     plan.apply(portal.database, tmp_path / "kept")
     portal.note(recovery=cured)
     after = again(portal)
@@ -188,13 +205,65 @@ def test_marks_of_employees_are_cleared_with_free_logins(portal: Portal, tmp_pat
     assert (rows[3]["LOGIN"], rows[3]["EXTERNAL_AUTH_ID"]) == ("luis@acme.es", None)
     assert rows[6]["EXTERNAL_AUTH_ID"] == "bot"
     assert rows[7]["EXTERNAL_AUTH_ID"] == "socservices"
-    assert users.pending_recovery(after) == [2, 3]
-    assert {user.id for user in users.read_users(after, [2, 3]) if user.reason == "recovery"} == {2, 3}
+    assert users.pending_recovery(after) == [2, 3, 8]
+    assert {user.id for user in users.read_users(after, [2, 3, 8]) if user.reason == "recovery"} == {2, 3, 8}
     second, cured = users.plan_users(after, clear_marks=True)
     assert not second.changed
     assert not cured
     after.database.execute("UPDATE b_user SET PASSWORD = %s WHERE ID = 2", HASH[:-6] + "abcdef")
-    assert users.pending_recovery(again(portal)) == [3]
+    assert users.pending_recovery(again(portal)) == [3, 8]
+
+
+def kernel_of(portal: Portal) -> Any:
+    """What the kernel does for each person: a mail in the queue, with the word, in the person's language."""
+
+    def send(_root: Path, _host: str, people: list[dict[str, Any]], _listing: Path) -> Iterator[tuple[int, str]]:
+        for person in people:
+            fields = serialize({"USER_ID": str(person["id"]), "CHECKWORD": f"word{person['id']}"}).decode()
+            portal.database.execute(
+                "INSERT INTO b_event (EVENT_NAME, LID, C_FIELDS, SUCCESS_EXEC) VALUES (%s, 's1', %s, 'N')",
+                recovery.EVENT, fields,
+            )  # fmt: skip
+            yield person["id"], "" if person["id"] != 8 else "no such login"
+
+    return send
+
+
+@pytest.fixture
+def cured(portal: Portal, tmp_path: Path) -> Portal:
+    plan, marks = users.plan_users(portal, clear_marks=True)
+    plan.apply(portal.database, tmp_path / "kept")
+    last = portal.database.count("SELECT MAX(ID) FROM b_event")
+    portal.note(recovery=marks, mail_queue_last_id=last)
+    return again(portal)
+
+
+def test_everybody_gets_one_recovery_mail_whatever_dies_in_between(
+    cured: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "send_recovery", kernel_of(cured))
+    assert {user.id for user in recovery.due(cured, without_mail=False)} == {2, 3, 8}
+    asked = recovery._ask(cured, NEW, recovery.due(cured, without_mail=False))
+    assert next(asked) == (2, "")  # queued, and killed before it was noted
+    assert recovery.mail(cured, NEW) == {"sent": 1, "refused": {"8": "no such login"}}
+    rows = cured.database.rows("SELECT C_FIELDS FROM b_event WHERE EVENT_NAME = %s ORDER BY ID", recovery.EVENT)
+    assert [unserialize(row["C_FIELDS"])["USER_ID"] for row in rows] == ["2", "3", "8"]
+    assert recovery.due(cured, without_mail=False) == []
+
+
+def test_links_can_be_listed_and_nothing_is_mailed(cured: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "send_recovery", kernel_of(cured))
+    links, refused = recovery.listed(cured, f"https://{NEW}")
+    assert [(user.login, address) for user, address in links] == [
+        ("ana@acme.es",
+         f"https://{NEW}/auth/?change_password=yes&USER_LOGIN=ana%40acme.es&USER_CHECKWORD=word2&lang=es"),
+        ("luis@acme.es",
+         f"https://{NEW}/auth/?change_password=yes&USER_LOGIN=luis%40acme.es&USER_CHECKWORD=word3&lang=en"),
+    ]  # fmt: skip
+    assert set(refused) == {"8"}
+    left = cured.database.rows("SELECT C_FIELDS FROM b_event WHERE EVENT_NAME = %s", recovery.EVENT)
+    assert [unserialize(row["C_FIELDS"])["USER_ID"] for row in left] == ["8"]
+    assert recovery.as_csv(links, "es").splitlines()[0] == "id,usuario,nombre,correo,enlace"
 
 
 def test_list_for_the_administrator_is_no_formula(portal: Portal) -> None:
@@ -259,6 +328,56 @@ def test_lost_comments_are_told_and_not_counted_away(portal: Portal, tmp_path: P
     assert (counts["missing"], counts["low_counts"]) == (2, 0)
     scene: Any = SimpleNamespace(portal=again(portal))
     assert "2 comments are missing" in checks_case.comments(scene).evidence
+
+
+def test_comments_are_held_against_the_dump(portal: Portal, tmp_path: Path) -> None:
+    assert work.compare_with_dump(portal, tmp_path) is None
+    columns = list(portal.columns["b_forum_message"])
+    rows = portal.database.rows("SELECT * FROM b_forum_message ORDER BY ID")
+
+    def literal(value: Any) -> str:
+        return "NULL" if value is None else str(portal.database.connection.escape(value))
+
+    frame = "INSERT INTO `b_forum_message` VALUES\n" + ",\n".join(
+        f"({','.join(literal(row[name]) for name in columns)})" for row in rows
+    )
+    held = sampling.take([frame.encode() + b"\n;", None])
+    assert (held["rows"], len(held["samples"])) == (8, 8)
+    (tmp_path / "stamp").mkdir()
+    sampling.keep(tmp_path / "stamp" / "dump.json", portal.database.name, "b_forum_message", held)
+    assert (tmp_path / "stamp" / "dump.json").stat().st_mode & 0o077 == 0
+    same = {"rows": 8, "absent": 0, "samples": 8, "samples_absent": 0, "samples_different": 0}
+    assert work.compare_with_dump(portal, tmp_path) == same
+    portal.database.execute("UPDATE b_forum_message SET POST_MESSAGE = 'cut' WHERE ID = %s", rows[1]["ID"])
+    portal.database.execute("DELETE FROM b_forum_message WHERE ID = %s", rows[5]["ID"])
+    lost = {**same, "absent": 1, "samples_absent": 1, "samples_different": 1}
+    assert work.compare_with_dump(again(portal), tmp_path) == lost
+
+
+def test_the_connection_has_the_databases_collation(portal: Portal) -> None:
+    scene: Any = SimpleNamespace(portal=portal)
+    assert checks_server.connection_charset(scene).state == "ok"
+    file = portal.root / "bitrix/php_interface/after_connect_d7.php"
+    file.write_text("<?php $this->queryExecute(\"SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin'\");")
+    assert "utf8mb4_bin, the database utf8mb4" in checks_server.connection_charset(scene).evidence
+    file.write_text("<?php $this->queryExecute('SET NAMES utf8mb4 COLLATE utf8mb4_unicode_ci');")
+    assert checks_server.connection_charset(scene).state == "ok"
+
+
+def test_tables_that_a_module_misses_are_named(portal: Portal) -> None:
+    script = portal.root / "bitrix/modules/tasks/install/mysql/install.sql"
+    script.parent.mkdir(parents=True)
+    script.write_text("CREATE TABLE IF NOT EXISTS b_tasks (ID int, NEW_ONE varchar(3) DEFAULT ',(', PRIMARY KEY (ID));"
+                      "create table b_tasks_later (ID int);")  # fmt: skip
+    scene: Any = SimpleNamespace(portal=portal)
+    evidence = checks_server.table_structure(scene).evidence
+    assert evidence == "2 tables or columns are missing: b_tasks.new_one, b_tasks_later"
+
+
+def test_a_table_for_measuring_goes_again(portal: Portal) -> None:
+    scene: Any = SimpleNamespace(portal=portal)
+    assert "rows per second" in checks_server.inserts(scene).evidence
+    assert not again(portal).has("encaja_speed")
 
 
 def test_purged_mail_is_gone_but_new_mail_is_not(portal: Portal, tmp_path: Path) -> None:

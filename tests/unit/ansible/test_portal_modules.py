@@ -10,6 +10,7 @@ import ansible.module_utils
 import pytest
 import yaml
 
+from encaja.ansible.doc_fragments.portal import ModuleDocFragment
 from encaja.errors import EncajaError
 
 HERE = Path(__file__).parents[3] / "python" / "encaja" / "ansible"
@@ -37,8 +38,14 @@ def task(check: bool = False, **params: Any) -> Any:
 @pytest.mark.parametrize("name", NAMES)
 def test_documentation_and_arguments_say_the_same(name: str) -> None:
     module = load(name)
-    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
-    assert yaml.safe_load(module.DOCUMENTATION)["module"] == f"portal_{name}"
+    page = yaml.safe_load(module.DOCUMENTATION)
+    assert page["module"] == f"portal_{name}"
+    documented = dict(page["options"])
+    for fragment in page["extends_documentation_fragment"]:
+        part = getattr(ModuleDocFragment, {"portal": "DOCUMENTATION", "portal.file": "FILE"}[fragment])
+        shared = yaml.safe_load(part)["options"]
+        assert not documented.keys() & shared.keys()
+        documented |= shared
     assert set(documented) == set(module.ARGUMENTS)
     for option, argument in module.ARGUMENTS.items():
         assert documented[option]["type"] == argument["type"], option

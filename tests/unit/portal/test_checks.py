@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,10 +9,10 @@ from typing import Any
 import pytest
 
 from encaja.errors import EncajaError
-from encaja.portal import checks_case, checks_server, verify
+from encaja.portal import checks_case, checks_server, checks_web, probe_page, verify
 from encaja.portal.verify import Check, found, ok, people
 
-CHECKS = [*checks_case.CHECKS, *checks_server.CHECKS]
+CHECKS = [*checks_case.CHECKS, *checks_server.CHECKS, *checks_web.CHECKS]
 
 
 class Notes:
@@ -138,3 +140,98 @@ def test_installers_left_behind(tmp_path: Path) -> None:
     (tmp_path / "bitrix").mkdir()
     (tmp_path / "bitrix" / "restore.php").write_text("<?php")
     assert checks_server.install_scripts(here).evidence == "left behind: bitrix/restore.php"
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("<?php\ndefine('A', 1);\n", ""),
+        ("<?php define('A', 1); ?>\n", ""),
+        ("\ufeff<?php define('A', 1);", "begins with text"),
+        ("<?php define('A', 1); ?>\n\n", "prints something"),
+        ("<?php define('A', 1); ?> x", "prints something"),
+    ],
+)
+def test_files_that_must_print_nothing(tmp_path: Path, text: str, wrong: str) -> None:
+    path = tmp_path / "dbconn.php"
+    path.write_text(text)
+    portal = SimpleNamespace(
+        root=tmp_path, dbconn_path=path, text=lambda asked: asked.read_text() if asked.exists() else ""
+    )
+    here: Any = SimpleNamespace(portal=portal)
+    finding = checks_server.no_output(here)
+    assert (finding.state == "found") == bool(wrong)
+    assert wrong in finding.evidence
+
+
+class Site:
+    """A web server with PHP behind it, as good or as bad as a test wants it."""
+
+    def __init__(self, root: Path, **answers: Any) -> None:
+        self.portal = SimpleNamespace(root=root)
+        self.policy = SimpleNamespace(domain="crm.acme.es", scheme="https")
+        self.fpm = {"ini": {"session.save_handler": "files", "session.save_path": "/var/lib/php/portal"}}
+        self.answers = answers
+
+    def page(self) -> probe_page.ProbePage:
+        return probe_page.ProbePage(self.portal, self.send)  # type: ignore[arg-type]
+
+    def send(self, _method: str, path: str, headers: Any, body: bytes) -> verify.Answer:
+        page, _, what = path.partition("?ask=")
+        assert headers["X-Encaja"] in (self.portal.root / page[1:]).read_text()
+        said = self.answers[what]
+        said = said(headers, body) if callable(said) else said
+        fields = {"set-cookie": "PHPSESSID=abc; path=/; secure; HttpOnly"} if what == "session" else {}
+        return verify.Answer(200, fields, json.dumps(said).encode(), 0.1)
+
+
+def test_a_page_of_our_own_is_gone_after_the_look(tmp_path: Path) -> None:
+    left = tmp_path / "encaja-look-0000.php"
+    left.write_text("of a look that was killed")
+    good = {"seconds": 0.02, "memory": 128 << 20, "time": True, "pattern": 1, "exec": True}
+    here: Any = Site(tmp_path, work=good)
+    assert checks_web.heavy_page(here).state == "ok"
+    assert checks_web.php_speed(here).evidence == "50 million operations per second"
+    assert list(tmp_path.iterdir()) == []
+    here = Site(tmp_path, work={**good, "memory": 0, "pattern": False})
+    assert checks_web.heavy_page(here).evidence.startswith("a page cannot use 128 MiB; a deep pattern fails")
+
+
+def test_what_pages_are_told(tmp_path: Path) -> None:
+    good = {"SERVER_NAME": "crm.acme.es", "SERVER_PORT": "443", "HTTPS": "on", "DOCUMENT_ROOT": str(tmp_path),
+            "PHP_AUTH_USER": "encaja"}  # fmt: skip
+    fine: Any = Site(tmp_path, server=good)
+    assert checks_web.server_variables(fine).state == "ok"
+    bad: Any = Site(tmp_path, server={**good, "SERVER_NAME": "_", "HTTPS": "", "PHP_AUTH_USER": ""})
+    evidence = checks_web.server_variables(bad).evidence
+    assert "SERVER_NAME is _" in evidence
+    assert "HTTPS is empty" in evidence
+    assert "WebDAV" in evidence
+
+
+def test_sessions_that_are_lost(tmp_path: Path) -> None:
+    kept: Any = Site(tmp_path, session=lambda headers, _: {"kept": "kept" if "Cookie" in headers else ""})
+    assert checks_web.sessions(kept).state == "ok"
+    lost: Any = Site(tmp_path, session={"kept": ""})
+    lost.fpm["ini"]["session.save_path"] = ""
+    evidence = checks_web.sessions(lost).evidence
+    assert "lost at the next page of a client without User-Agent" in evidence
+    assert "/tmp" in evidence
+
+
+def test_uploads_that_do_not_arrive(tmp_path: Path) -> None:
+    def md5(data: bytes) -> str:
+        return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+    def upload(headers: Any, body: bytes) -> Any:
+        border = headers["Content-Type"].partition("boundary=")[2].encode()
+        parts = body.split(b"--" + border)
+        file = parts[1].partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
+        return {"error": 0, "md5": md5(file), "image": [1, 1], "fields": len(parts) - 4}
+
+    good: Any = Site(tmp_path, upload=upload, raw=lambda _, body: {"md5": md5(body)})
+    assert checks_web.uploads(good).state == "ok"
+    bad: Any = Site(tmp_path, upload={"error": 1, "md5": "", "image": [], "fields": 1000}, raw={"md5": ""})
+    evidence = checks_web.uploads(bad).evidence
+    for words in ("5 MiB does not arrive (error 1)", "GIF", "1000 of 9999", "no form"):
+        assert words in evidence

@@ -44,18 +44,7 @@ options:
     description: Address to connect to for the proof when the name does not lead to this host yet.
     type: str
     default: ""
-  root:
-    description: The portal's document root.
-    type: path
-    default: /srv/portal/www
-  state:
-    description: Directory in which earlier runs noted what they found.
-    type: path
-    default: /var/lib/encaja/settle
-  fpm_socket:
-    description: Socket of the portal's PHP-FPM pool, whose memory caches are emptied when something changed.
-    type: path
-    default: /run/php/portal.sock
+extends_documentation_fragment: [portal]
 author: encaja
 """
 

@@ -8,7 +8,8 @@ module: portal_search
 short_description: Choose a portal's search engine and rebuild its index
 description:
   - The index is rebuilt through the portal's own kernel, in steps, with progress in
-    C(/var/lib/encaja/reindex/status.json), and checked with known words afterwards.
+    C(/var/lib/encaja/reindex/status.json), and checked with known words afterwards. A rebuild that was broken off goes
+    on where it stood.
 options:
   engine:
     description: The engine.
@@ -28,18 +29,7 @@ options:
     description: The portal's host name, for addresses in the index.
     type: str
     required: true
-  root:
-    description: The portal's document root.
-    type: path
-    default: /srv/portal/www
-  state:
-    description: Directory in which earlier runs noted what they found.
-    type: path
-    default: /var/lib/encaja/settle
-  fpm_socket:
-    description: Socket of the portal's PHP-FPM pool, whose memory caches are emptied when something changed.
-    type: path
-    default: /run/php/portal.sock
+extends_documentation_fragment: [portal]
 author: encaja
 """
 
@@ -78,32 +68,41 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.portal_library import PORTAL_ARGUMENTS, files, kernel, open_portal, run, search, settle
+from ansible.module_utils.portal_library import PORTAL_ARGUMENTS, files, kernel, open_portal, run, search, settle, site
 
 STATUS = Path("/var/lib/encaja/reindex/status.json")
 
 
-def _rebuild(root: Path, domain: str) -> int:
+def _rebuild(portal: site.Portal, engine: str, domain: str) -> int:
+    """Rebuild the index, or go on where a run with the same engine was broken off; returns the number of records."""
     STATUS.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    begun = time.time()
+    broken_off = portal.state().get("reindex") or {}
+    state = broken_off.get("state", {}) if broken_off.get("engine") == engine else {}
+    total, before, begun = search.expected_records(portal), int(state.get("CNT") or 0), time.time()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
-    def progress(done: int, owner: str, *, phase: str = "reindex", error: str | None = None) -> None:
+    def show(done: int, phase: str = "reindex", error: str | None = None) -> None:
+        rate = (done - before) / max(time.time() - begun, 0.001)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        rate = done / max(time.time() - begun, 0.001)
         status = {
-            "phase": phase, "message": owner, "done": done, "total": 0, "unit": "records", "rate": round(rate, 1),
-            "eta_seconds": None, "started": started, "updated": now, "error": error,
+            "phase": phase, "message": f"search index ({engine})", "done": done, "total": max(total, done),
+            "unit": "records", "rate": round(rate, 1), "started": started, "updated": now, "error": error,
+            "eta_seconds": round(max(total - done, 0) / rate) if rate > 0 else None,
         }  # fmt: skip
         files.write(STATUS, json.dumps(status).encode(), files.Attributes(mode=0o644))
 
-    progress(0, "")
+    def step(done: int, reached: dict[str, Any]) -> None:
+        portal.note(reindex={"engine": engine, "state": reached})
+        show(done)
+
+    step(before, state)
     try:
-        done = kernel.reindex(root, domain, progress)
+        done = kernel.reindex(portal.root, domain, step, state)
     except Exception as fault:
-        progress(0, "", phase="failed", error=str(fault))
+        show(before, "failed", str(fault))
         raise
-    progress(done, "", phase="done")
+    portal.note(reindex=None, indexed=done)
+    show(done, "done")
     return done
 
 
@@ -114,12 +113,12 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
     before = portal.option("search", "full_text_engine")
     planned = search.plan_search(portal, wanted["engine"], wanted["sphinx"])
     result = settle(module, portal, planned)
-    state = planned.report
-    due = search.needs_reindex(state) or (bool(before) and before != wanted["engine"])
+    unfinished = portal.state().get("reindex") is not None
+    due = search.needs_reindex(planned.report) or unfinished or (bool(before) and before != wanted["engine"])
     if wanted["reindex"] == "always" or (wanted["reindex"] == "needed" and due):
         result["changed"] = True
         if not module.check_mode:
-            result["reindexed"] = _rebuild(portal.root, wanted["domain"])
+            result["reindexed"] = _rebuild(portal, wanted["engine"], wanted["domain"])
             result["report"] = search.index_state(portal, wanted["engine"], wanted["sphinx"])
     return result
 

@@ -33,19 +33,7 @@ options:
     type: list
     elements: str
     default: []
-  owner:
-    description: Owner of the file; what it has now when not given.
-    type: str
-  group:
-    description: Group of the file; what it has now when not given.
-    type: str
-  mode:
-    description: Mode of the file as an octal string; what it has now, or 0640, when not given.
-    type: str
-  backup:
-    description: Keep a copy of a file that is changed, below /var/lib/encaja/kept.
-    type: bool
-    default: true
+extends_documentation_fragment: [portal.file]
 author: encaja
 """
 

@@ -8,7 +8,7 @@ module: portal_users
 short_description: Let the people of a restored portal log in again
 description:
   - Counts who can log in and who cannot and why, and clears the mark of Bitrix24.Network from real employees.
-  - Nobody is mailed before O(send_recovery) is set, which the release step does.
+  - Nobody is mailed before O(recovery=mail), which the release step sets.
 options:
   clear_marks:
     description: Clear the mark of Bitrix24.Network. Pseudo-users are never touched.
@@ -27,26 +27,28 @@ options:
     type: str
     choices: [en, es]
     default: en
-  send_recovery:
-    description: Queue a recovery mail, in each user's language, for everybody who waits for one.
-    type: bool
-    default: false
+  recovery:
+    description:
+      - What everybody who waits for a recovery link gets now. C(mail) queues a mail in each user's language, C(list)
+        writes the links into O(recovery_csv) for somebody to hand out and mails nobody, C(none) does nothing.
+      - How long a link holds is the portal's security policy (a day, unless it was changed).
+    type: str
+    choices: [none, mail, list]
+    default: none
+  recovery_csv:
+    description: The file for O(recovery=list). Whoever has it can set these people's passwords.
+    type: path
+    default: /var/lib/encaja/settle/recovery.csv
   domain:
-    description: The portal's host name, for the links in those mails; needed with O(send_recovery).
+    description: The portal's host name, for the links; needed with O(recovery).
     type: str
     default: ""
-  root:
-    description: The portal's document root.
-    type: path
-    default: /srv/portal/www
-  state:
-    description: Directory in which earlier runs noted what they found.
-    type: path
-    default: /var/lib/encaja/settle
-  fpm_socket:
-    description: Socket of the portal's PHP-FPM pool, whose memory caches are emptied when something changed.
-    type: path
-    default: /run/php/portal.sock
+  scheme:
+    description: The portal's scheme, for the links.
+    type: str
+    choices: [https, http]
+    default: https
+extends_documentation_fragment: [portal]
 author: encaja
 """
 
@@ -82,45 +84,48 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.portal_library import PORTAL_ARGUMENTS, files, kernel, open_portal, run, settle, site, users
+from ansible.module_utils.portal_library import PORTAL_ARGUMENTS, files, open_portal, recovery, run, settle, site, users
 
 
-def _recover(portal: site.Portal, domain: str) -> dict[str, Any]:
-    waiting = frozenset(users.pending_recovery(portal))
-    people = [
-        {"id": user.id, "login": user.login, "email": user.email}
-        for user in users.read_users(portal, waiting)
-        if user.id in waiting and user.reason == "recovery" and user.email
-    ]
-    sent = portal.state().get("recovery_sent", [])
-    people = [person for person in people if person["id"] not in sent]
-    if not people:
-        return {"sent": 0, "refused": {}}
-    answers = kernel.send_recovery(portal.root, domain, people, portal.root.resolve().parent / ".encaja-recovery.json")
-    done = [number for number, problem in answers.items() if not problem]
-    portal.note(recovery_sent=sorted({*sent, *done}))
-    return {"sent": len(done), "refused": {str(number): text for number, text in answers.items() if text}}
+def _write(path: Path, text: str) -> bool:
+    data = text.encode("utf-8-sig")
+    if path.exists() and path.read_bytes() == data:
+        return False
+    files.write(path, data, files.Attributes(mode=0o600))
+    return True
+
+
+def _list(portal: site.Portal, wanted: dict[str, Any]) -> dict[str, Any]:
+    links, refused = recovery.listed(portal, f"{wanted['scheme']}://{wanted['domain']}")
+    if links:
+        _write(Path(wanted["recovery_csv"]), recovery.as_csv(links, wanted["csv_language"]))
+        had = portal.state().get("recovery_sent", [])
+        portal.note(recovery_sent=sorted({*had, *(user.id for user, _ in links)}))
+    return {"listed": len(links), "refused": refused}
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
-    """Clear marks (or say what would change), write the list, queue recovery mails; returns the module's result."""
+    """Clear marks (or say what would change), write the lists, queue recovery mails; returns the module's result."""
     wanted = module.params
     portal = open_portal(module)
     planned, cured = users.plan_users(portal, clear_marks=wanted["clear_marks"], guests=wanted["guests"])
     noted = {**portal.state().get("recovery", {}), **cured} if cured else {}
     result = settle(module, portal, planned, {"recovery": noted} if noted else {})
     if module.check_mode:
+        if wanted["recovery"] != "none":
+            waiting = recovery.due(portal, without_mail=wanted["recovery"] == "list")
+            result["changed"] = result["changed"] or bool(waiting)
         return result
     if wanted["csv"]:
         people = users.read_users(portal, users.pending_recovery(portal))
-        text = users.as_csv(people, wanted["csv_language"]).encode("utf-8-sig")
-        path = Path(wanted["csv"])
-        if not path.exists() or path.read_bytes() != text:
-            files.write(path, text, files.Attributes(mode=0o600))
-            result["changed"] = True
-    if wanted["send_recovery"]:
-        result["recovery"] = _recover(portal, wanted["domain"])
+        written = _write(Path(wanted["csv"]), users.as_csv(people, wanted["csv_language"]))
+        result["changed"] = result["changed"] or written
+    if wanted["recovery"] == "mail":
+        result["recovery"] = recovery.mail(portal, wanted["domain"])
         result["changed"] = result["changed"] or result["recovery"]["sent"] > 0
+    if wanted["recovery"] == "list":
+        result["recovery"] = _list(portal, wanted)
+        result["changed"] = result["changed"] or result["recovery"]["listed"] > 0
     return result
 
 
@@ -129,8 +134,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "guests": {"type": "bool", "default": False},
     "csv": {"type": "str", "default": ""},
     "csv_language": {"type": "str", "choices": ["en", "es"], "default": "en"},
-    "send_recovery": {"type": "bool", "default": False},
+    "recovery": {"type": "str", "choices": ["none", "mail", "list"], "default": "none"},
+    "recovery_csv": {"type": "path", "default": "/var/lib/encaja/settle/recovery.csv"},
     "domain": {"type": "str", "default": ""},
+    "scheme": {"type": "str", "choices": ["https", "http"], "default": "https"},
     **PORTAL_ARGUMENTS,
 }
 

@@ -44,23 +44,17 @@ options:
     description: The shortest time without activity after which a session may end.
     type: int
     default: 1440
+  trusted_proxies:
+    description: Proxies in front of the portal, whose word on the visitor's address has to be believed.
+    type: list
+    elements: str
+    default: []
   only:
     description: Beginnings of the ids of the checks that are run; all when empty.
     type: list
     elements: str
     default: []
-  root:
-    description: The portal's document root.
-    type: path
-    default: /srv/portal/www
-  state:
-    description: Directory in which settling noted what it found.
-    type: path
-    default: /var/lib/encaja/settle
-  fpm_socket:
-    description: Socket of the portal's PHP-FPM pool.
-    type: path
-    default: /run/php/portal.sock
+extends_documentation_fragment: [portal]
 author: encaja
 """
 
@@ -86,6 +80,7 @@ from ansible.module_utils.portal_library import (
     PORTAL_ARGUMENTS,
     checks_case,
     checks_server,
+    checks_web,
     domain,
     leads,
     open_portal,
@@ -102,9 +97,10 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         mail_from=wanted["mail_from"],
     )  # fmt: skip
     scene = verify.Scene(
-        open_portal(module), policy, Path(wanted["fpm_socket"]), wanted["connect_to"], wanted["session_minutes"]
-    )
-    checks = [*checks_case.CHECKS, *checks_server.CHECKS]
+        open_portal(module), policy, Path(wanted["fpm_socket"]), wanted["connect_to"], wanted["session_minutes"],
+        tuple(wanted["trusted_proxies"]),
+    )  # fmt: skip
+    checks = [*checks_case.CHECKS, *checks_server.CHECKS, *checks_web.CHECKS]
     found = verify.verify(scene, checks, wanted["only"], remember=not module.check_mode)
     found["leads"] = leads.by_hour(scene.portal)
     return {"changed": False, "verification": found}
@@ -119,6 +115,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "mail_from": {"type": "str", "default": ""},
     "connect_to": {"type": "str", "default": ""},
     "session_minutes": {"type": "int", "default": 1440},
+    "trusted_proxies": {"type": "list", "elements": "str", "default": []},
     "only": {"type": "list", "elements": "str", "default": []},
     **PORTAL_ARGUMENTS,
 }

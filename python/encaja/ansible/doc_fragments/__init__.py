@@ -1,0 +1,1 @@
+"""Options that several modules have, documented once."""
