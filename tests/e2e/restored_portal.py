@@ -7,15 +7,20 @@ frozen and the restriction to the cloud's host names is gone.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from encaja.ansible.accelerator import accelerator_environment
 
 PROJECT = Path(__file__).parents[2]
 LAB = PROJECT / "tests" / "lab"
@@ -82,26 +87,58 @@ class Host:
         text = self.run(f"mariadb --batch --skip-column-names {DATABASE}", sql.encode())
         return [line.split("\t") for line in text.splitlines()]
 
-    def play(self, playbook: str, **variables: Any) -> None:
-        """Run one of the kit's playbooks for this host."""
+    def play(self, playbook: str, **variables: Any) -> int:
+        """Run one of the kit's playbooks for this host; returns how many tasks changed something."""
         command = [
             str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(self.inventory), "--limit", self.name,
             "--extra-vars", json.dumps(variables), f"playbooks/{playbook}.yml",
         ]  # fmt: skip
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+        environment = {**os.environ, **accelerator_environment()}
+        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+        return int(re.findall(rf"^{re.escape(self.name)}\s+: ok=\d+\s+changed=(\d+)", done.stdout, re.MULTILINE)[-1])
+
+    def verify(self, *, strict: bool = False) -> dict[str, str]:
+        """Run ``encaja verify`` for this host's environment; returns the state of each check by its id."""
+        environment = str(self.variables["encaja_environment"])
+        command = [
+            str(Path(sys.executable).parent / "encaja"),
+            "verify",
+            environment,
+            "-i",
+            str(self.inventory),
+            "--json",
+        ]
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 if strict else done.returncode in {0, 4}, done.stdout[-3000:] + done.stderr[-1000:]
+        return {item["id"]: item["state"] for item in json.loads(done.stdout)["checks"]}
 
 
-def find_host() -> Host | None:
+@contextlib.contextmanager
+def schedule_stopped(host: Host) -> Iterator[None]:
+    """Nothing of the portal runs by itself; what ran before, and what held it, is as before afterwards."""
+    timer = "encaja-portal-cron.timer"
+    ran = host.run(f"systemctl is-active {timer} || true").strip() == "active"
+    held = host.run("test -e /etc/encaja/portal.held && echo held || true").strip() == "held"
+    host.run(f"touch /etc/encaja/portal.held; {f'systemctl stop {timer}' if ran else 'true'}")
+    try:
+        yield
+    finally:
+        host.run(f"{'touch' if held else 'rm -f'} /etc/encaja/portal.held")
+        if ran:
+            host.run(f"systemctl start {timer}")
+
+
+def find_host() -> Host:
     """The host for browser tests: of ``ENCAJA_E2E_INVENTORY`` and ``ENCAJA_E2E_HOST``, else the lab's test host."""
     inventory = Path(os.environ.get("ENCAJA_E2E_INVENTORY", PROJECT / "inventories" / "lab"))
     name = os.environ.get("ENCAJA_E2E_HOST", "test.encaja.test")
     command = [str(Path(sys.executable).parent / "ansible-inventory"), "-i", str(inventory), "--host", name]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        return None
+    assert done.returncode == 0, done.stderr
     variables = json.loads(done.stdout)
-    return Host(inventory, name, variables) if "ansible_host" in variables else None
+    assert "ansible_host" in variables, f"{name} is not up"
+    return Host(inventory, name, variables)
 
 
 def make(host: Host) -> None:

@@ -36,6 +36,21 @@ def test_the_portal_has_what_the_cloud_had(moved: Lab) -> None:
     assert box >= cloud
 
 
+def test_the_dangers_and_bugs_were_there_and_are_gone(moved: Lab) -> None:
+    """The two tables that the demo shows, before and after settling."""
+    tables = [json.loads((ROOT / ".encaja" / f"verify-{name}.json").read_text()) for name in ("before", "after")]
+    before, after = ({item["id"]: item["state"] for item in table["checks"]} for table in tables)
+    assert len(before) == len(after) == 13
+    assert {name for name, state in before.items() if state != "found"} == {
+        "case-03-time-lag",
+        "case-04-still-in-cloud",
+    }
+    assert set(after.values()) <= {"cured", "people", "ok"}
+    assert tables[1]["differences"] == 0
+    comments = next(item for item in tables[1]["checks"] if item["id"] == "case-09-comments")
+    assert "messages of the dump" in comments["evidence"]
+
+
 def test_a_volume_was_bad_and_fetched_again(moved: Lab) -> None:
     status = json.loads(moved.shell("production", "cat /var/lib/encaja/restore/status.json"))
     assert status["error"] is None

@@ -53,6 +53,44 @@ def test_nothing_is_sent_before_the_release(host, query):
     assert query("SELECT SUCCESS_EXEC FROM b_event") == [["H"]]
 
 
+def test_the_schedule_sends_nothing_either(host, query):
+    query("INSERT INTO b_event (EVENT_NAME, LID, SUCCESS_EXEC) VALUES ('USER_INVITATION', 's1', 'N')")
+    try:
+        host.check_output(f"runuser -u www-data -- php -f {WWW}/bitrix/modules/main/tools/cron_events.php")
+        assert query("SELECT SUCCESS_EXEC FROM b_event ORDER BY ID") == [["H"], ["N"]]
+    finally:
+        query("DELETE FROM b_event WHERE EVENT_NAME = 'USER_INVITATION'")
+
+
+def test_what_went_wrong_is_found_before_and_not_afterwards(host):
+    before, after = (
+        json.loads(host.file(f"/var/lib/encaja/{name}.json").content_string) for name in ("before", "after")
+    )
+    gone = {
+        *("case-07-bots", "case-08-logouts", "case-09-comments", "case-10-search"),
+        *("bug-attachments", "bug-links", "bug-login", "portal-cloud-mode", "portal-mail"),
+    }
+    left_to_people = {"case-01-applications", "case-02-licences", "case-06-passwords"}
+    assert {name for name in gone | left_to_people if before[name] != "found"} == set()
+    assert {name for name in gone if after[name] != "cured"} == set()
+    assert {name for name in left_to_people if after[name] != "people"} == set()
+    assert {before[name] for name in ("case-03-time-lag", "case-04-still-in-cloud")} <= {"people", "ok"}
+
+
+def test_links_are_listed_and_not_mailed(host, query):
+    listing = host.file("/var/lib/encaja/settle/recovery.csv")
+    assert (listing.user, listing.mode) == ("root", 0o600)
+    rows = listing.content_string.splitlines()[1:]
+    assert len(rows) == 1
+    assert rows[0].startswith("2,ana,")
+    assert "change_password=yes&USER_LOGIN=ana&USER_CHECKWORD=" in rows[0]
+    assert query("SELECT COUNT(*) FROM b_event WHERE EVENT_NAME = 'USER_PASS_REQUEST'") == [["0"]]
+
+
+def test_no_page_of_the_kit_is_left(host):
+    assert host.check_output(f"ls {WWW} | grep -c encaja-look || true") == "0"
+
+
 def test_people_can_log_in(query):
     assert query("SELECT LOGIN, EXTERNAL_AUTH_ID FROM b_user WHERE ID=2") == [["ana", "NULL"]]
 

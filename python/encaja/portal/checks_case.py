@@ -72,7 +72,8 @@ def still_in_cloud(scene: Scene) -> Finding:
 def mobile(scene: Scene) -> Finding:
     """What the mobile application needs of a portal: push, a certificate, a listener, and a way in from outside."""
     wrong = []
-    settings = scene.portal.section("pull")
+    rows = {name: value for (module, name), value in scene.portal.options.items() if module == "pull"}
+    settings = {**scene.portal.section("pull"), **rows}
     if settings.get("push") != "Y":
         wrong.append("push to devices is off (pull.push)")
     if scene.policy.scheme != "https":

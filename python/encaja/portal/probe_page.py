@@ -52,7 +52,7 @@ switch ($_GET['ask'] ?? '') {{
         $seconds = microtime(true) - $begun;
         $memory = str_repeat('x', 128 << 20);
         $answer = ['seconds' => $seconds, 'memory' => strlen($memory), 'time' => @set_time_limit(300),
-            'pattern' => preg_match('/^(.|x)+$/', str_repeat('x', 10000)), 'exec' => function_exists('exec')];
+            'pattern' => preg_match('/^(.|x)+$/', str_repeat('x', 5000)), 'exec' => function_exists('exec')];
         break;
 }}
 header('Content-Type: application/json');

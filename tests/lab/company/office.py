@@ -98,7 +98,8 @@ def tasks(c: Context) -> dict[str, int]:
                     "USER_START_ID": owner,
                     "USER_START_NAME": c.people[owner],
                     "START_DATE": created,
-                    "POSTS": count,
+                    # The vendor's dump is no snapshot: a count can be older than the comments that it counts.
+                    "POSTS": count - 1 if count > 2 and n % 4 == 0 and n < c.sizes.tasks else count,
                     "LAST_POSTER_ID": doer,
                     "LAST_POSTER_NAME": c.people[doer],
                     "LAST_POST_DATE": changed,
