@@ -89,14 +89,21 @@ class Host:
 
     def play(self, playbook: str, **variables: Any) -> int:
         """Run one of the kit's playbooks for this host; returns how many tasks changed something."""
-        command = [
-            str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(self.inventory), "--limit", self.name,
-            "--extra-vars", json.dumps(variables), f"playbooks/{playbook}.yml",
-        ]  # fmt: skip
+        output = self._ansible(
+            "ansible-playbook", "--limit", self.name, "--extra-vars", json.dumps(variables), f"playbooks/{playbook}.yml"
+        )
+        return int(re.findall(rf"^{re.escape(self.name)}\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)[-1])
+
+    def ping(self) -> None:
+        """Have Ansible reach the host and do nothing."""
+        self._ansible("ansible", self.name, "--module-name", "ansible.builtin.ping")
+
+    def _ansible(self, program: str, *words: str) -> str:
+        command = [str(Path(sys.executable).parent / program), "-i", str(self.inventory), *words]
         environment = {**os.environ, **accelerator_environment()}
         done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-        return int(re.findall(rf"^{re.escape(self.name)}\s+: ok=\d+\s+changed=(\d+)", done.stdout, re.MULTILINE)[-1])
+        return done.stdout
 
     def verify(self, *, strict: bool = False) -> dict[str, str]:
         """Run ``encaja verify`` for this host's environment; returns the state of each check by its id."""
