@@ -24,6 +24,8 @@ CHROMIUM = Path("/usr/bin/chromium")
 CURED = {"case-07-bots", "case-08-logouts", "case-09-comments", "case-10-search"} | {
     "bug-attachments", "bug-links", "bug-login",
 }  # fmt: skip
+OWN_SEARCH = {"settle_search_engine": "bitrix"}
+"""A search server of the host has the index of the portal that was there before, and keeps it."""
 FOR_PEOPLE = {"case-01-applications", "case-02-licences", "case-05-mobile", "case-06-passwords"}
 BY_TIME = {"case-03-time-lag", "case-04-still-in-cloud"}
 SCREENSHOTS = Path(os.environ.get("ENCAJA_SCREENSHOTS", PROJECT / ".cache" / "screenshots"))
@@ -166,11 +168,11 @@ def test_verifying_finds_the_dangers_and_bugs(case: Case) -> None:
 
 
 def test_settling_mends_it_and_changes_nothing_the_second_time(case: Case) -> None:
-    assert case.host.play("settle") > 0
+    assert case.host.play("settle", **OWN_SEARCH) > 0
     states = case.host.verify(strict=True)
     assert {name: states[name] for name in CURED} == dict.fromkeys(CURED, "cured")
     assert {name: states[name] for name in FOR_PEOPLE | BY_TIME} == dict.fromkeys(FOR_PEOPLE | BY_TIME, "people")
-    assert case.host.play("settle") == 0
+    assert case.host.play("settle", **OWN_SEARCH) == 0
 
 
 def test_attachment_icon_and_live_connection_are_there(case: Case) -> None:

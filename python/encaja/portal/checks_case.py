@@ -268,6 +268,11 @@ def sites(scene: Scene) -> Finding:
     wrong = [
         f"site {site['LID']} has document root {site['DOC_ROOT']!r}" for site in scene.portal.sites if site["DOC_ROOT"]
     ]
+    wrong += [
+        f"site {site['LID']} lives in {site['DIR']}, where push and REST do not lead"
+        for site in scene.portal.sites[:1]
+        if site["DIR"] not in {"", "/"}
+    ]
     if not (scene.portal.root / ".access.php").exists():
         wrong.append(".access.php is missing in the document root")
     return judged(wrong, f"{len(scene.portal.sites)} active sites")
@@ -290,10 +295,10 @@ def old_mail(scene: Scene) -> Finding:
     count = scene.portal.database.count("SELECT COUNT(*) FROM b_event WHERE ID <= %s AND SUCCESS_EXEC = 'N'", last or 0)
     if count and scene.portal.state().get("released"):
         return ok(f"{count} mails of the backup are being sent, as decided")
-    return judged(
-        [f"{count} mails of the backup would be sent"] if count else [],
-        f"{work.mail_counts(scene.portal)['held']} held",
-    )
+    kinds = work.held_mail(scene.portal)
+    listed = ", ".join(f"{kind['event']} {kind['mails']}" for kind in kinds[:4])
+    held = f"{sum(kind['mails'] for kind in kinds)} held{f': {listed}' if listed else ''}"
+    return judged([f"{count} mails of the backup would be sent"] if count else [], held)
 
 
 def agents(scene: Scene) -> Finding:

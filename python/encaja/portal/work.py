@@ -60,7 +60,7 @@ def plan_work(portal: Portal, policy: WorkPolicy) -> tuple[Plan, dict[str, Any]]
     _plan_comments(portal, plan)
     plan.report = {
         "agents": agent_counts(portal), "mail": mail_counts(portal), "comments": comment_counts(portal),
-        "dump": compare_with_dump(portal),
+        "dump": compare_with_dump(portal), "held_mail": held_mail(portal),
     }  # fmt: skip
     return plan, notes
 
@@ -145,6 +145,18 @@ def mail_counts(portal: Portal) -> dict[str, int]:
         else 0
     )
     return {"waiting": by_status.get(WAITING, 0), "held": by_status.get(HELD, 0), "mailboxes": mailboxes}
+
+
+def held_mail(portal: Portal) -> list[dict[str, Any]]:
+    """What is held, by kind of mail: how many and between which moments; somebody decides by it."""
+    rows = portal.database.rows(
+        "SELECT EVENT_NAME AS event, COUNT(*) AS mails, MIN(DATE_INSERT) AS oldest, MAX(DATE_INSERT) AS newest"
+        " FROM b_event WHERE SUCCESS_EXEC = %s GROUP BY EVENT_NAME ORDER BY mails DESC, event",
+        HELD,
+    )
+    return [
+        {name: str(value) if name in {"oldest", "newest"} else value for name, value in row.items()} for row in rows
+    ]
 
 
 def strict_groups(portal: Portal, minutes: int) -> list[tuple[dict[str, Any], dict[Any, Any]]]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ from encaja.portal import (
     checks_server,
     cloud,
     domain,
+    files,
     kernel,
     php,
     pull,
@@ -144,6 +147,36 @@ def test_failure_half_way_puts_rows_and_files_back(
         plan.apply(portal.database, tmp_path / "kept")
     assert {path: path.read_bytes() for path in portal.root.rglob("*") if path.is_file()} == before
     assert again(portal).option("main", "server_name") == ""
+
+
+def test_a_tree_that_cannot_be_written_is_told_and_nothing_is_changed(
+    portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(**_: Any) -> Any:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    plan, _ = domain.plan_domain(portal, POLICY)
+    monkeypatch.setattr(files.tempfile, "mkstemp", read_only)
+    before = {path: path.read_bytes() for path in portal.root.rglob("*") if path.is_file()}
+    with pytest.raises(EncajaError, match="cannot be written: Read-only file system") as caught:
+        plan.apply(portal.database, tmp_path / "kept")
+    assert "\n" not in str(caught.value)
+    assert {path: path.read_bytes() for path in portal.root.rglob("*") if path.is_file()} == before
+    assert again(portal).option("main", "server_name") == ""
+
+
+def test_a_new_file_belongs_to_who_reads_it(portal: Portal) -> None:
+    os.chown(portal.root / "bitrix", 65534, 65534)
+    files.write(portal.root / "bitrix/new.php", b"<?php")
+    assert (portal.root / "bitrix/new.php").stat().st_uid == 65534
+
+
+def test_a_portal_on_a_sub_path_and_foreign_roots_are_found(portal: Portal) -> None:
+    scene: Any = SimpleNamespace(portal=portal)
+    assert "document root '/home/cloud/www'" in checks_case.sites(scene).evidence
+    portal.database.execute("UPDATE b_lang SET DIR='/portal/', DOC_ROOT=''")
+    scene.portal = again(portal)
+    assert "site s1 lives in /portal/" in checks_case.sites(scene).evidence
 
 
 def test_differences_show_no_secrets(portal: Portal) -> None:
@@ -302,6 +335,7 @@ def test_waiting_mail_is_held_and_new_mail_is_not(portal: Portal, tmp_path: Path
     portal.note(**notes)
     after = again(portal)
     assert work.mail_counts(after) == {"waiting": 0, "held": 3, "mailboxes": 0}
+    assert [(kind["event"], kind["mails"]) for kind in work.held_mail(after)] == [("NEW_LEAD", 3)]
     assert work.is_frozen(after)
     assert 'if (!(defined("CHK_EVENT") && CHK_EVENT === true)) define("BX_CRONTAB_SUPPORT", true);' in after.dbconn
     assert not work.strict_groups(after, 1440)
