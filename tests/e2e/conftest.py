@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,13 +67,3 @@ def moved() -> Lab:
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
     return Lab(estate.Workspace(ROOT))
-
-
-@pytest.fixture(scope="session")
-def split() -> Iterator[Lab]:
-    """The estate with a host per function; removed afterwards."""
-    workspace = estate.Workspace(ROOT)
-    estate.up(workspace, "split")
-    yield Lab(workspace, "split")
-    chosen = estate.ESTATES["split"]
-    engine.remove([chosen.container(host) for host in chosen.hosts])

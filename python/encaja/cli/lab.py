@@ -46,18 +46,29 @@ def _known(name: str) -> str:
 
 
 @app.command()
-def up(name: EstateName = "lab") -> None:
+def up(
+    name: EstateName = "lab",
+    release: Annotated[
+        str | None, typer.Option("--release", help="A Debian release for all hosts: bookworm or trixie.")
+    ] = None,
+) -> None:
     """Bring the hosts up (images are built the first time) and write their inventory."""
     with console.status("bringing the lab up"):
-        estate.up(_workspace(), _known(name), lambda text: console.print(f"[dim]{text}[/dim]"))
+        estate.up(_workspace(), _known(name), lambda text: console.print(f"[dim]{text}[/dim]"), release)
     status(name)
 
 
 @app.command()
-def down(images: Annotated[bool, typer.Option("--images", help="Also images, keys and secrets.")] = False) -> None:
+def down(
+    name: Annotated[str | None, typer.Option("--estate", help="Only this estate's hosts.")] = None,
+    images: Annotated[bool, typer.Option("--images", help="Also images, keys and secrets.")] = False,
+) -> None:
     """Remove the lab's containers and networks, also leftovers of an earlier run."""
-    for name in estate.down(_workspace(), with_images=images):
-        console.print(f"removed {name}")
+    if name and images:
+        raise ConfigurationError("images serve every estate", "--estate", "leave out --estate, or --images")
+    removed = estate.down_one(_workspace(), _known(name)) if name else estate.down(_workspace(), with_images=images)
+    for container in removed:
+        console.print(f"removed {container}")
 
 
 @app.command()

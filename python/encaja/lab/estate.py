@@ -17,7 +17,7 @@ import tarfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -271,9 +271,21 @@ def _await_boot(container: str, address: str, is_new: bool) -> None:
     raise LabError(f"not up after {BOOT_SECONDS} s", container, f"see 'podman logs {container}'")
 
 
-def up(workspace: Workspace, name: str = "lab", say: Say = lambda _: None) -> None:
-    """Bring a whole estate up and write its inventory."""
+def up(workspace: Workspace, name: str = "lab", say: Say = lambda _: None, release: str | None = None) -> None:
+    """Bring a whole estate up and write its inventory.
+
+    Args:
+        workspace: the project folder.
+        name: which estate.
+        say: is told what takes long.
+        release: a Debian release for all hosts in place of their own.
+
+    Raises:
+        LabError: a host does not come up.
+    """
     estate = ESTATES[name]
+    if release:
+        estate = replace(estate, hosts=tuple(replace(host, release=release) for host in estate.hosts))
     installed = engine.ensure_packages()
     if installed:
         say(f"installed {', '.join(installed)}")
@@ -329,6 +341,20 @@ def status(name: str = "lab") -> list[tuple[Host, str]]:
     return rows
 
 
+def down_one(workspace: Workspace, name: str) -> list[str]:
+    """Remove the containers and the generated inventory of one estate; return the containers' names."""
+    estate = ESTATES[name]
+    names = sorted({estate.container(host) for host in estate.hosts} & set(engine.containers(LABEL)))
+    engine.remove(names)
+    _forget_inventory(workspace, estate)
+    return names
+
+
+def _forget_inventory(workspace: Workspace, estate: Estate) -> None:
+    for generated in ("generated.yml", "distributions.yml"):
+        (workspace.root / estate.inventory / generated).unlink(missing_ok=True)
+
+
 def down(workspace: Workspace, with_images: bool = False) -> list[str]:
     """Remove every lab container and network of this machine, ours and leftovers; return the containers' names."""
     names = sorted(engine.containers(LABEL))
@@ -337,8 +363,7 @@ def down(workspace: Workspace, with_images: bool = False) -> list[str]:
     for network in networks & set(podman("network", "ls", "--format", "{{.Name}}").split()):
         podman("network", "rm", network)
     for estate in ESTATES.values():
-        for generated in ("generated.yml", "distributions.yml"):
-            (workspace.root / estate.inventory / generated).unlink(missing_ok=True)
+        _forget_inventory(workspace, estate)
     if with_images:
         images.remove_all()
         shutil.rmtree(workspace.folder, ignore_errors=True)
