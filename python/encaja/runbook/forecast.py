@@ -331,7 +331,7 @@ def make_forecast(
         )
         for step in runbook
     )
-    whole = Spread.of(np.maximum.reduce([drawn.finishes[step.id] for step in runbook]))
+    whole = Spread.of(np.max(np.stack([drawn.finishes[step.id] for step in runbook]), axis=0))
     gap = _gap(runbook, drawn, calendar, standing)
     best, worst = _hours(runbook, guesses, told, standing)
     return Forecast(standing.moment, steps, whole, gap, best, worst, told.leads_from)

@@ -34,6 +34,7 @@ def test_php_form_counts_bytes(value: Any, expected: str) -> None:
     assert store.php(value) == expected
 
 
+@pytest.mark.integration
 def test_php_reads_back_what_was_serialised() -> None:
     dice = random.Random(5)
     values = [{f"clave ñ{n}": [dice.random(), "á" * dice.randrange(9), None, dice.random() < 0.5]} for n in range(50)]
@@ -84,6 +85,7 @@ def noted(docroot: Path, seed: int) -> dict[str, list[Any]]:
     return notes.rows
 
 
+@pytest.mark.integration
 def test_same_seed_makes_the_same_company_and_another_one_another(tmp_path: Path) -> None:
     once = noted(tmp_path, 3)
     assert noted(tmp_path, 3) == once
