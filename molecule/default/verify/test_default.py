@@ -64,9 +64,10 @@ def test_only_the_portal_s_host_reaches_its_neighbours(estate, function, port):
     assert estate[stranger].run(knock).rc != 0
 
 
-def test_the_holding_page_is_served(estate):
+def test_a_page_of_the_installed_portal_is_served(estate):
     page = estate["portal"].run(
-        f"curl -sS --max-time 20 --resolve {INVENTORY_HOSTS['portal']}:443:127.0.0.1 -o /dev/null -w '%{{http_code}}'"
-        f" https://{INVENTORY_HOSTS['portal']}/"
+        f"curl -sS --max-time 20 --resolve {INVENTORY_HOSTS['portal']}:443:127.0.0.1 -w '%{{http_code}}'"
+        f" https://{INVENTORY_HOSTS['portal']}/auth/"
     )
-    assert page.stdout == "503", page.stderr  # the holding page: no portal has been restored
+    assert page.stdout.endswith("200"), page.stdout[-300:] + page.stderr
+    assert 'id="login-form"' in page.stdout
