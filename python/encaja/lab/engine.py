@@ -173,5 +173,11 @@ def containers(label: str) -> dict[str, Container]:
 
 def remove(names: list[str]) -> None:
     """Stop and remove containers by name; absent ones are no error."""
-    if names:
-        podman("rm", "--force", "--ignore", "--volumes", "--time", "2", *names)
+    if not names:
+        return
+    removal = ("rm", "--force", "--ignore", "--volumes", "--time", "2", *names)
+    try:
+        podman(*removal)
+    except LabError:
+        # A container that ends by itself just then makes podman give up; the second time it has ended.
+        podman(*removal)
