@@ -41,7 +41,7 @@ def test_documentation_and_arguments_say_the_same(name: str) -> None:
     page = yaml.safe_load(module.DOCUMENTATION)
     assert page["module"] == f"portal_{name}"
     documented = dict(page["options"])
-    for fragment in page["extends_documentation_fragment"]:
+    for fragment in page.get("extends_documentation_fragment", []):
         part = getattr(ModuleDocFragment, {"portal": "DOCUMENTATION", "portal.file": "FILE"}[fragment])
         shared = yaml.safe_load(part)["options"]
         assert not documented.keys() & shared.keys()
