@@ -318,7 +318,7 @@ class TerminalDisplay:
             )
             body.add_row(f"    {host}", Text(kind, style))
         ahead = sum(self._todo.values())
-        after = [f"then {len(self._todo)} more steps, about {format_span(ahead)} of machine time"] if ahead else []
+        after = [f"then {len(self._todo)} more steps of machines, about {format_span(ahead)}"] if ahead else []
         if outlook := self._outlook():
             after.append(outlook)
         return Group(head, body, Text(f"    {' · '.join(after)}", "dim")) if after else Group(head, body)
