@@ -14,6 +14,7 @@ import time
 import zlib
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pymysql
 import pytest
@@ -292,6 +293,28 @@ INSERT INTO `b_option` VALUES
     assert any("full-text key ft left out" in warning for warning in report["warnings"])
     assert database.run("SELECT VALUE FROM b_option", "portal_s1") == [("a:0:{}",)]
     assert "KEY `ix`" in definitions(database, "portal_s1")["b_option"]
+
+
+def test_comments_of_the_dump_are_counted_and_sampled_for_later(home, database):
+    dump = """-- Started: x
+SET NAMES 'utf8mb4';
+CREATE TABLE `b_forum_message` (`ID` int NOT NULL, `POST_MESSAGE` text, PRIMARY KEY (`ID`)) DEFAULT CHARSET=utf8mb4;
+INSERT INTO `b_forum_message` VALUES
+(1,'Visto; 100% (\\'ya\\')'),
+(2,'dos\\nlíneas')
+;
+INSERT INTO `b_forum_message` VALUES
+(3,NULL)
+;
+
+-- Finished: x"""
+    made_archive(home / "volumes" / "a.tar.gz", portal_of(dump.encode()))
+    content = job(home, database, directory=str(home / "volumes"))
+    restore_here(content)
+    path = Path(content["work"]) / "s1" / "dump.json"
+    assert path.stat().st_mode & 0o077 == 0
+    assert json.loads(path.read_text()) == {"database": "portal_s1", "tables": {"b_forum_message": {
+        "rows": 3, "samples": ["(1,'Visto; 100% (\\'ya\\')')", "(2,'dos\\nlíneas')", "(3,NULL)"]}}}  # fmt: skip
 
 
 # --- killed ---
