@@ -21,6 +21,7 @@ TOOLS = {
     "carry-over-reconcile": "encaja.carryover.tool:reconcile_both",
     "carry-over-tag-tests": "encaja.carryover.tool:tag_tests",
     "clone": "encaja.clone.tool:run",
+    "clone-source": "encaja.clone.source:run",
     "restore": "encaja.backup.tool:restore",
     "restore-cleanup": "encaja.backup.tool:cleanup",
     "restore-rollback": "encaja.backup.tool:rollback",

@@ -9,8 +9,17 @@ from ..errors import ConfigurationError
 TARGETS = ("preproduction", "test")
 
 
-def faults(source: str, target: str, groups: Mapping[str, Sequence[str]]) -> list[str]:
-    """Everything that forbids copying ``source`` to ``target`` in an inventory with these groups."""
+def faults(
+    source: str, target: str, groups: Mapping[str, Sequence[str]], addresses: Mapping[str, str] | None = None
+) -> list[str]:
+    """Everything that forbids copying ``source`` to ``target``.
+
+    Args:
+        source: the environment that is copied.
+        target: the environment that is overwritten.
+        groups: the inventory's groups and their hosts.
+        addresses: the hosts' addresses, where the inventory gives them.
+    """
     found = []
     if target == "production":
         found.append("production is never a target")
@@ -22,21 +31,30 @@ def faults(source: str, target: str, groups: Mapping[str, Sequence[str]]) -> lis
         if not groups.get(environment):
             found.append(f"the inventory has no hosts in {environment!r}")
     onto = set(groups.get(target, ())) if target not in ("production", source) else set()
-    if shared := sorted(onto & {*groups.get(source, ()), *groups.get("production", ())}):
+    production = set(groups.get("production", ()))
+    if shared := sorted(onto & ({*groups.get(source, ())} | production)):
         found.append(f"{', '.join(shared)} would be source and target at once")
-    portals = set(groups.get("portal", ()))
-    for environment in dict.fromkeys((source, target)):
-        count = len(portals & set(groups.get(environment, ())))
-        if groups.get(environment) and count != 1:
-            found.append(f"{environment!r} has {count} hosts in group 'portal', a copy needs exactly one")
+    at = {host: (addresses or {}).get(host, host) for host in {*onto, *groups.get(source, ())} | production}
+    theirs = {at[host]: host for host in ({*groups.get(source, ())} | production) - onto}
+    for host in sorted(onto):
+        if at[host] in theirs:
+            found.append(f"{host} has the address of {theirs[at[host]]}, {at[host]}")
+    for function in ("portal", "database"):
+        members = set(groups.get(function, ()))
+        for environment in dict.fromkeys((source, target)):
+            count = len(members & set(groups.get(environment, ())))
+            if groups.get(environment) and count != 1:
+                found.append(f"{environment!r} has {count} hosts in group {function!r}, a copy needs exactly one")
     return found
 
 
-def check(source: str, target: str, groups: Mapping[str, Sequence[str]]) -> None:
+def check(
+    source: str, target: str, groups: Mapping[str, Sequence[str]], addresses: Mapping[str, str] | None = None
+) -> None:
     """Refuse a copy that goes the wrong way.
 
     Raises:
         ConfigurationError: with every reason.
     """
-    if found := faults(source, target, groups):
+    if found := faults(source, target, groups, addresses):
         raise ConfigurationError("; ".join(found), f"{source} -> {target}", "give source, target and inventories anew")

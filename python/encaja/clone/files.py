@@ -3,48 +3,43 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..errors import EncajaError
+from . import manifest
 from .remote import Progress, Source, last_line
 
-PROGRESS = re.compile(rb"^\s*([\d,.]+)\s+\d+%", re.MULTILINE)
-STATISTIC = re.compile(r"^(Number of files|Total file size|Total transferred file size): ([\d,.]+)", re.MULTILINE)
-EXCLUDED = (
-    "bitrix/cache",
-    "bitrix/managed_cache",
-    "bitrix/stack_cache",
-    "bitrix/html_pages",
-    "bitrix/tmp",
-    "bitrix/backup",
+PROGRESS: Final = re.compile(rb"^\s*([\d,.]+)\s+\d+%", re.MULTILINE)
+STATISTIC: Final = re.compile(
+    r"^(Number of files|Total file size|Total transferred file size): ([\d,.]+)", re.MULTILINE
 )
 
 
-def copy_tree(source: Source, home: Path, tree: str, progress: Progress) -> dict[str, Any]:
+def copy_tree(source: Source, home: Path, tree: str, progress: Progress, delete: bool = True) -> dict[str, Any]:
     """Bring ``home/trees/TREE`` to what it is on the source; returns files and bytes seen and sent.
 
     What is there already is not sent again, so the same call is first copy, continuation and refresh.
 
+    Args:
+        source: where the files are.
+        home: the directory with ``www`` and ``trees``.
+        tree: the tree's name.
+        progress: takes the bytes that were sent.
+        delete: remove what the source no longer has. Not after the database was copied: it may still name a file that
+            was deleted at the source since.
+
     Raises:
-        EncajaError: too little space, or rsync failed.
+        EncajaError: rsync failed.
     """
-    facts = source.facts()
     destination = home / "trees" / tree
     destination.mkdir(parents=True, exist_ok=True)
-    present = sum(path.stat().st_size for path in destination.rglob("*") if path.is_file() and not path.is_symlink())
-    missing = max(0, int(facts["files_bytes"]) - present)
-    free = shutil.disk_usage(home).free
-    if free < missing * 1.05:
-        raise EncajaError(
-            f"{free / 1e9:.1f} GB free, {missing * 1.05 / 1e9:.1f} GB needed", str(home), "enlarge the disk"
-        )
     command = [
-        "rsync", "--archive", "--hard-links", "--numeric-ids", "--delete-during", "--partial-dir=.encaja-partial",
+        "rsync", "--archive", "--hard-links", "--numeric-ids", f"--partial-dir={manifest.PARTIAL}",
+        *(["--delete-during"] if delete else []),
         "--info=progress2,stats2", "--no-human-readable", "--outbuf=L", f"--rsh={' '.join(source.ssh())}",
-        *(f"--exclude=/{name}/*" for name in EXCLUDED),
+        *(f"--exclude=/{name}/*" for name in manifest.EXCLUDED),
         f"{source.user}@{source.address}:trees/{tree}/", f"{destination}/",
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
@@ -69,6 +64,57 @@ def copy_tree(source: Source, home: Path, tree: str, progress: Progress) -> dict
         "bytes": numbers.get("Total file size", 0),
         "sent": numbers.get("Total transferred file size", 0),
     }
+
+
+class FileProof:
+    """Compares the copied tree with the source's, entry by entry; what changed at the source meanwhile may differ."""
+
+    def __init__(self, source: Source, state: Path, tree: str, contents: bool) -> None:
+        """Keep the manifest of the source in ``state``.
+
+        Args:
+            source: where the files are.
+            state: a directory for manifests.
+            tree: the tree's name.
+            contents: compare what is in the files as well, not only size and time.
+        """
+        self.source, self.state, self.tree = source, state, tree
+        self.words = ["manifest", tree, *(["contents"] if contents else [])]
+        self.contents = contents
+        self.before = state / "manifest-before"
+
+    def begin(self) -> None:
+        """Note what the source has before anything is copied."""
+        since = int(self.source.facts()["time"])
+        found = self.source.ask(*self.words)
+        beside = self.before.with_name(".manifest-before.new")
+        beside.write_bytes(f"{since}\n".encode() + found)
+        beside.replace(self.before)
+
+    def prove(self, home: Path) -> dict[str, Any]:
+        """Compare; returns how many entries are alike and how many moved on.
+
+        Raises:
+            EncajaError: an entry differs that did not change at the source.
+        """
+        try:
+            since, _, kept = self.before.read_bytes().partition(b"\n")
+        except FileNotFoundError as fault:
+            raise EncajaError(
+                "the source's list of files is not here", str(self.before), "run the copy anew"
+            ) from fault
+        here = dict(manifest.entries(home / "trees" / self.tree, self.contents))
+        there = manifest.unpack(self.source.ask(*self.words))
+        (self.state / "manifest").write_bytes(b"".join(manifest.pack(here.items())))
+        found = manifest.compare(there, here, manifest.unpack(kept), int(since))
+        if found.faults:
+            more = f", and {len(found.faults) - 10} more" if len(found.faults) > 10 else ""
+            raise EncajaError(
+                "; ".join(found.faults[:10]) + more,
+                f"copy of tree {self.tree}",
+                "run it again; if it stays, see the disk",
+            )
+        return {"alike": found.alike, "moved_on": found.moved_on, "contents": self.contents}
 
 
 def switch(home: Path, tree: str) -> None:

@@ -7,12 +7,12 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ..errors import EncajaError
+from . import frames
 
 Progress = Callable[[int], None]
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,24 @@ class Source:
             "ConnectTimeout=15",
             "ServerAliveInterval=15",
             "IdentitiesOnly=yes",
+            "ControlPath=none",
         ]
         return ["ssh", "-p", str(self.port), "-i", str(self.key), *(f"-o{option}" for option in options)]
 
-    def command(self, word: str) -> list[str]:
-        """The command line that runs ``word`` of the forced command on the source."""
-        return [*self.ssh(), f"{self.user}@{self.address}", word]
+    def command(self, *words: str) -> list[str]:
+        """The command line that asks the source for ``words``."""
+        return [*self.ssh(), f"{self.user}@{self.address}", *words]
+
+    def ask(self, *words: str) -> bytes:
+        """What the source answers.
+
+        Raises:
+            EncajaError: it does not answer, or says no.
+        """
+        done = subprocess.run(self.command(*words), capture_output=True, check=False)
+        if done.returncode:
+            raise EncajaError(last_line(done.stderr), f"source {self.address}", "check that the host is up, then rerun")
+        return done.stdout
 
     def facts(self) -> dict[str, Any]:
         """Versions, sizes and the tree in use, as the source tells them.
@@ -47,47 +59,50 @@ class Source:
         Raises:
             EncajaError: the source does not answer.
         """
-        done = subprocess.run(self.command("facts"), capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise EncajaError(last_line(done.stderr), f"source {self.address}", "check that the host is up, then rerun")
-        told: dict[str, Any] = json.loads(done.stdout)
+        told: dict[str, Any] = json.loads(self.ask("facts"))
         return told
 
+    def stream(
+        self,
+        word: str,
+        errors: Path,
+        data: Callable[[int, bytes], None],
+        end: Callable[[int], None],
+        progress: Progress,
+    ) -> dict[str, Any]:
+        """Have the source send frames for ``word``; returns its closing word.
 
-def last_line(text: str | bytes) -> str:
+        Args:
+            word: what is asked for.
+            errors: a file for what the source says meanwhile.
+            data: takes the parts of each stream.
+            end: takes the number of each stream that is whole.
+            progress: takes the bytes that have come.
+
+        Raises:
+            EncajaError: the source failed, or the connection was cut off.
+        """
+        with (
+            errors.open("wb") as said,
+            subprocess.Popen(self.command(word), stdout=subprocess.PIPE, stderr=said) as giving,
+        ):
+            if giving.stdout is None:
+                raise RuntimeError("it was opened with a pipe")
+            try:
+                closing = frames.receive(giving.stdout, data, end, progress)
+            except EncajaError as fault:
+                giving.kill()
+                giving.wait()
+                raise EncajaError(
+                    last_line(errors.read_bytes(), str(fault.what)), f"source {self.address}", f"see {errors}, rerun"
+                ) from fault
+            except BaseException:
+                giving.kill()
+                raise
+        return closing
+
+
+def last_line(text: str | bytes, otherwise: str = "ended without a word") -> str:
     """The last thing that a program said, for an error's one line."""
     lines = (text.decode(errors="replace") if isinstance(text, bytes) else text).strip().splitlines()
-    return lines[-1] if lines else "ended without a word"
-
-
-def pump(producer: list[str], consumer: list[str], progress: Progress, errors: Path, cwd: Path | None = None) -> int:
-    """Stream ``producer`` into ``consumer``, counting; return the bytes.
-
-    Raises:
-        EncajaError: either end failed; what they said is in the file ``errors``.
-    """
-    total = 0
-    with (
-        errors.open("wb") as said,
-        subprocess.Popen(producer, stdout=subprocess.PIPE, stderr=said) as giving,
-        subprocess.Popen(consumer, stdin=subprocess.PIPE, stdout=said, stderr=said, cwd=cwd) as taking,
-    ):
-        source, sink = _pipes(giving, taking)
-        try:
-            while chunk := source.read(CHUNK):
-                sink.write(chunk)
-                total += len(chunk)
-                progress(total)
-            sink.close()
-        except BrokenPipeError:
-            giving.kill()
-        codes = (giving.wait(), taking.wait())
-    if any(codes):
-        raise EncajaError(last_line(errors.read_bytes()), f"{producer[0]} | {consumer[0]}", f"see {errors}, then rerun")
-    return total
-
-
-def _pipes(giving: subprocess.Popen[bytes], taking: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
-    if giving.stdout is None or taking.stdin is None:
-        raise RuntimeError("both ends were opened with pipes")
-    return giving.stdout, taking.stdin
+    return lines[-1] if lines else otherwise

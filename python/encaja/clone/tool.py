@@ -1,22 +1,37 @@
-"""The host tool ``clone``: parts of a copy (files, database, the switch to either), in the order that its job says.
+"""The host tool ``clone``: parts of a copy, in the order that its job says. Every part can be cut off and run again.
 
-Job: ``{"parts": ["files", "database", "files", …], "copy": "...", "tree": "...", "home": "/srv/portal",
-"datadir": "/var/lib/mysql", "state": "/var/lib/encaja/clone", "source": {"address", "key", "known_hosts", "port"}}``.
-Every part can be cut off at any moment and run again.
+Job::
+
+    {"parts": ["check", "files", "database", "files-again", "switch-database", "prove-database", "switch-files",
+               "prove-files"],
+     "copy": "what tells this copy from an earlier one", "environment": "preproduction", "from": "production",
+     "home": "/srv/portal", "datadir": "/var/lib/mysql", "state": "/var/lib/encaja/clone", "method": "auto",
+     "contents": false, "sources": {"files": {"address", "key", "known_hosts", "port"}, "database": {…}}}
+
+``sources`` names only what this host copies: a host of the database alone has no ``files``.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..errors import EncajaError
 from ..status import Status
-from . import files
-from .database import DatabaseCopy
+from . import checks, files
+from .database import DatabaseCopy, LogicalCopy, PhysicalCopy, read_mark, write_mark
 from .remote import Source
+from .source import server_version
+
+MARKER: Final = Path("/etc/encaja/environment")
+HOST_KEY: Final = Path("/etc/ssh/ssh_host_ed25519_key.pub")
 
 
 def run(job: Path) -> int:
@@ -29,10 +44,13 @@ def run(job: Path) -> int:
     state.mkdir(parents=True, exist_ok=True)
     measured: list[dict[str, Any]] = []
     status = Status(state / "status.json", extra={"copy": given["copy"], "measured": measured})
+    copy = Copy(given, status)
     try:
-        refuse_production()
+        copy.refuse()
         for part in given["parts"]:
-            measured.append({"part": part, **_part(part, given, state, status)})
+            began = time.monotonic()
+            found = copy.part(part)
+            measured.append({"part": part, "seconds": round(time.monotonic() - began, 2), **found})
     except (EncajaError, OSError) as fault:
         status.error = str(fault)
         status.write()
@@ -43,38 +61,162 @@ def run(job: Path) -> int:
     return 0
 
 
-def refuse_production(marker: Path = Path("/etc/encaja/environment")) -> None:
-    """Refuse a host that is production, or that nobody has marked.
+@dataclass
+class Copy:
+    """One copy on this host: its job and its parts."""
 
-    Raises:
-        EncajaError: with what the marker says.
-    """
-    marked = marker.read_text().strip() if marker.exists() else ""
-    if marked in ("", "production"):
-        raise EncajaError(
-            f"this host is {marked or 'not marked'}, a copy never goes there", str(marker), "aim elsewhere"
-        )
+    given: dict[str, Any]
+    status: Status
+    sources: dict[str, Source] = field(init=False)
 
+    def __post_init__(self) -> None:
+        self.home, self.state = Path(self.given["home"]), Path(self.given["state"])
+        self.datadir = Path(self.given["datadir"])
+        self.sources = {
+            what: Source(at["address"], Path(at["key"]), Path(at["known_hosts"]), int(at.get("port", 22)))
+            for what, at in self.given["sources"].items()
+        }
 
-def _part(part: str, given: dict[str, Any], state: Path, status: Status) -> dict[str, Any]:
-    reached = given["source"]
-    source = Source(
-        reached["address"], Path(reached["key"]), Path(reached["known_hosts"]), int(reached.get("port", 22))
-    )
-    if part == "files":
-        status.begin("files", int(source.facts()["files_bytes"]))
-        return files.copy_tree(source, Path(given["home"]), given["tree"], status.advance)
-    if part == "switch-files":
-        files.switch(Path(given["home"]), given["tree"])
-        return {"tree": given["tree"]}
-    copy = DatabaseCopy(source, Path(given["datadir"]), state, given["copy"])
-    if part == "database":
-        if copy.is_prepared() or copy.is_done():
+    def refuse(self) -> None:
+        """Refuse a host whose marker does not say what the inventory says, or says production.
+
+        Raises:
+            EncajaError: with the reason.
+        """
+        if found := checks.environment_faults(self.given["environment"], MARKER):
+            raise EncajaError("; ".join(found), "copy", "aim elsewhere")
+
+    @cached_property
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """What each source told, once."""
+        return {what: source.facts() for what, source in self.sources.items()}
+
+    @property
+    def tree(self) -> str:
+        """The tree of this copy, the same in every part even if production changes to another meanwhile.
+
+        Raises:
+            EncajaError: production changed its tree since the copy began.
+        """
+        kept = read_mark(self.state / "copy.json")
+        now = str(self.facts["files"].get("tree", ""))
+        if kept.get("copy") != self.given["copy"]:
+            write_mark(self.state / "copy.json", {"copy": self.given["copy"], "tree": now})
+        elif kept["tree"] != now:
+            raise EncajaError(
+                f"the source serves {now} now, the copy was begun of {kept['tree']}",
+                "copy",
+                f"remove {self.state}/key and begin anew",
+            )
+        return now
+
+    def part(self, name: str) -> dict[str, Any]:
+        """Do one part; returns what was measured.
+
+        Raises:
+            EncajaError: it failed, or its name is unknown.
+        """
+        parts: dict[str, Callable[[], dict[str, Any]]] = {
+            "check": self.check,
+            "files": self.copy_files,
+            "files-again": self.copy_files_again,
+            "database": self.fetch_database,
+            "switch-database": self.switch_database,
+            "prove-database": self.prove_database,
+            "switch-files": self.switch_files,
+            "prove-files": self.prove_files,
+        }
+        if name not in parts:
+            raise EncajaError(f"unknown part {name!r}", "clone.json", f"use {', '.join(parts)}")
+        return parts[name]()
+
+    def check(self) -> dict[str, Any]:
+        """Name everything that forbids the copy.
+
+        Raises:
+            EncajaError: with all of it.
+        """
+        self.status.begin("check")
+        found: list[str] = []
+        told: dict[str, dict[str, Any]] = {}
+        for what, source in self.sources.items():
+            try:
+                told[what] = source.facts()
+            except EncajaError as fault:
+                found.append(str(fault))
+                continue
+            found += checks.source_faults(source.address, told[what], self.given["from"], HOST_KEY)
+        wanted: dict[Path, float] = {}
+        if "files" in told:
+            found += checks.files_faults(told["files"])
+            wanted[self.home] = checks.files_size(told["files"], self.home)
+        if "database" in told:
+            found += checks.database_faults(told["database"], self.given["method"], self.datadir)
+            if not self._is_fetched(told["database"]):
+                wanted[self.datadir.parent] = checks.database_size(told["database"])
+        found += checks.space_faults(wanted)
+        if found:
+            raise EncajaError("; ".join(dict.fromkeys(found)), "nothing was copied", "then run it again")
+        return {"sources": {what: source.address for what, source in self.sources.items()}}
+
+    def _is_fetched(self, facts: dict[str, Any]) -> bool:
+        return bool(facts.get("mariadb")) and bool(server_version()) and self._database(facts).is_fetched()
+
+    def _database(self, facts: dict[str, Any] | None = None) -> DatabaseCopy:
+        theirs = (facts or self.facts["database"])["mariadb"]
+        kind = checks.method(self.given["method"], theirs, server_version())
+        copy = {"physical": PhysicalCopy, "logical": LogicalCopy}[kind]
+        return copy(self.sources["database"], self.datadir, self.state, self.given["copy"])
+
+    def _proof(self) -> files.FileProof:
+        return files.FileProof(self.sources["files"], self.state, self.tree, bool(self.given["contents"]))
+
+    def copy_files(self) -> dict[str, Any]:
+        """Bring the files here, and remove what the source no longer has."""
+        tree = self.tree
+        self.status.begin("files", self._to_send())
+        self._proof().begin()
+        return files.copy_tree(self.sources["files"], self.home, tree, self.status.advance)
+
+    def copy_files_again(self) -> dict[str, Any]:
+        """Bring the files here that came while the database was copied."""
+        self.status.begin("files that came since", 0)
+        return files.copy_tree(self.sources["files"], self.home, self.tree, self.status.advance, delete=False)
+
+    def _to_send(self) -> int:
+        """Bytes to send, as far as one can tell from sizes: a first copy everything, a refresh what is new."""
+        return int(checks.files_size(self.facts["files"], self.home) / 1.05) or int(self.facts["files"]["files_bytes"])
+
+    def fetch_database(self) -> dict[str, Any]:
+        """Bring the database here, unless it is here."""
+        copy = self._database()
+        if copy.is_fetched():
             return {"kept": True}
-        status.begin("database", int(source.facts()["database_bytes"]))
-        return copy.fetch(status.advance)
-    if part == "switch-database":
-        if not copy.is_done():
-            copy.switch()
-        return {"kept": False}
-    raise EncajaError(f"unknown part {part!r}", str(state), "use files, database, switch-database or switch-files")
+        self.status.begin("database", int(self.facts["database"]["database_bytes"]))
+        return copy.fetch(self.status.advance)
+
+    def switch_database(self) -> dict[str, Any]:
+        """Let the server serve the copy."""
+        copy = self._database()
+        if copy.is_done():
+            return {"kept": True}
+        self.status.begin("switch of the database")
+        copy.switch()
+        return {}
+
+    def prove_database(self) -> dict[str, Any]:
+        """Compare every table with what the source had."""
+        self.status.begin("proof of the database")
+        return self._database().prove()
+
+    def switch_files(self) -> dict[str, Any]:
+        """Let the web server serve the copied tree."""
+        self.status.begin("switch of the files")
+        files.switch(self.home, self.tree)
+        os.sync()
+        return {"tree": self.tree}
+
+    def prove_files(self) -> dict[str, Any]:
+        """Compare every entry of the tree with the source's."""
+        self.status.begin("proof of the files")
+        return self._proof().prove(self.home)

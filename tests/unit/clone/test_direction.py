@@ -10,6 +10,7 @@ GROUPS = {
     "preproduction": ["copy"],
     "test": ["spare"],
     "portal": ["box", "copy", "spare"],
+    "database": ["box", "copy", "spare"],
 }
 
 
@@ -38,6 +39,17 @@ def test_copies_that_are_refused(source: str, target: str, groups: dict[str, lis
     with pytest.raises(ConfigurationError) as refused:
         direction.check(source, target, groups)
     assert reason in str(refused.value)
+
+
+def test_another_name_for_the_same_host_is_seen_through() -> None:
+    addresses = {"box": "10.0.0.1", "exchange": "10.0.0.2", "copy": "10.0.0.1", "spare": "10.0.0.2"}
+    assert direction.faults("production", "preproduction", GROUPS, addresses) == [
+        "copy has the address of box, 10.0.0.1"
+    ]
+    assert direction.faults("preproduction", "test", GROUPS, addresses) == [
+        "spare has the address of exchange, 10.0.0.2"
+    ]
+    assert direction.faults("production", "preproduction", GROUPS, addresses | {"copy": "10.0.0.3"}) == []
 
 
 def test_every_reason_is_named_at_once() -> None:

@@ -33,6 +33,8 @@ def test_a_rule_that_makes_rows_harmless_leaves_none_that_it_finds_live() -> Non
         ([{"id": "a", "table": "b_x", "live": "1", "make": "A = 1", "delete": True}], "needs either"),
         ([{"id": "a", "options": {}, "table": "b_x", "live": "1", "delete": True}], "needs either"),
         ([{"id": "a", "options": {}, "sql": "DROP"}], "unknown keys sql"),
+        ([{"id": "a", "options": {"pull.*": "N"}}], "only null goes with"),
+        ([{"id": "a", "options": {}, "fresh": []}], "needs either"),
         ([{"id": "a", "options": {}}, {"id": "a", "options": {}}], "two rules are called a"),
     ],
 )

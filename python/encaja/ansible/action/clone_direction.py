@@ -20,7 +20,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         source, target = str(self._task.args.get("source", "")), str(self._task.args.get("target", ""))
         confirmed = str(self._task.args.get("confirm") or "")
-        found = direction.faults(source, target, (task_vars or {})["groups"])
+        known = task_vars or {}
+        addresses = {
+            host: str(known["hostvars"][host]["ansible_host"])
+            for host in known["groups"]["all"]
+            if "ansible_host" in known["hostvars"][host]
+        }
+        found = direction.faults(source, target, known["groups"], addresses)
         if not found and confirmed != target:
             found.append(f"say that {target!r} may be overwritten: -e clone_confirm={target}")
         if found:

@@ -9,8 +9,10 @@ short_description: Darkens a copy of the portal, or lets the harmless part of it
 description:
   - V(dark) refuses everything outbound first, then stops and masks the services. A restart of the host changes nothing.
   - V(released) unmasks and starts the services that may run; everything outbound stays refused but to O(allowed).
-  - Answers to connections that others opened are always let out.
-  - Refuses a host whose marker says production.
+  - V(released) wants the proof that C(portal_neutralise) leaves on the host; V(dark) takes it away.
+  - Answers to connections that others opened are always let out, and what a host needs to keep its address (DHCP,
+    neighbour discovery).
+  - Refuses a host whose marker says production, or another environment than O(environment).
 options:
   state:
     description: Dark, or released after the copy was proven inert.
@@ -23,10 +25,19 @@ options:
     elements: str
     required: true
   allowed:
-    description: Addresses or networks that the host may reach.
+    description:
+      - Addresses or networks that the host may reach, each alone or as C(ADDRESS tcp PORT) or C(ADDRESS udp PORT).
     type: list
     elements: str
     default: []
+  environment:
+    description: The environment that the host's marker has to name.
+    type: str
+    required: true
+  proof:
+    description: The file that says that the copy on this host is inert. Empty for a host without a portal.
+    type: str
+    default: /etc/encaja/neutralised
   marker:
     description: The file that names the host's environment.
     type: path
@@ -36,7 +47,7 @@ author: encaja
 
 EXAMPLES = r"""
 - name: Darken the copy
-  darkness: {state: dark, services: [php8.4-fpm.service], allowed: [10.0.0.11]}
+  darkness: {state: dark, environment: test, services: [php8.4-fpm.service], allowed: [10.0.0.11 tcp 22]}
 """
 
 RETURN = r"""
@@ -45,10 +56,15 @@ done:
   returned: always
   type: list
   elements: str
+refused:
+  description: Packets that were refused since the rules were loaded.
+  returned: always
+  type: int
 """
 
 import ipaddress
 import os
+import re
 import subprocess
 from typing import Any
 
@@ -75,16 +91,32 @@ def run(*command: str) -> str:
     return done.stdout
 
 
+def destination(allowed: str) -> str:
+    """The part of a rule that matches ``ADDRESS``, ``ADDRESS tcp PORT`` or ``ADDRESS udp PORT``.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    address, *rest = allowed.split()
+    network = ipaddress.ip_network(address, strict=False)
+    family = "ip6" if network.version == 6 else "ip"
+    if not rest:
+        return f"{family} daddr {network}"
+    if len(rest) != 2 or rest[0] not in ("tcp", "udp") or not 0 < int(rest[1]) < 65536:
+        raise ValueError(f"{allowed!r} is not an address, or an address with 'tcp PORT' or 'udp PORT'")
+    return f"{family} daddr {network} {rest[0]} dport {rest[1]}"
+
+
 def rules(allowed: list[str]) -> str:
     """The nftables commands that fill the chain for outbound traffic."""
-    networks = [ipaddress.ip_network(address, strict=False) for address in allowed]
     lines = ["flush chain inet encaja encaja_egress", *(
         f"add rule inet encaja encaja_egress {rule}"
         for rule in (
             'oif "lo" accept',
             "ct direction reply accept",
-            "meta l4proto ipv6-icmp accept",
-            *(f"{'ip6' if network.version == 6 else 'ip'} daddr {network} accept" for network in networks),
+            "meta l4proto 58 icmpv6 type { 133, 135, 136, 143 } accept",
+            "udp sport 68 udp dport 67 accept",
+            *(f"{destination(one)} counter accept" for one in allowed),
             "counter reject with icmpx admin-prohibited",
         )
     )]  # fmt: skip
@@ -123,6 +155,7 @@ class Darkness:
     def __init__(self, module: AnsibleModule) -> None:
         self.check: bool = module.check_mode
         self.services: list[str] = module.params["services"]
+        self.proof: str = module.params["proof"]
         self.done: list[str] = []
 
     def act(self, what: str, *command: str) -> None:
@@ -130,6 +163,14 @@ class Darkness:
         self.done.append(what)
         if not self.check:
             run(*command)
+
+    def refused(self) -> int:
+        """Packets that were refused since the rules were loaded."""
+        shown = subprocess.run(
+            ["nft", "list", "chain", "inet", "encaja", "encaja_egress"], capture_output=True, text=True, check=False
+        )
+        found = re.search(r"counter packets (\d+) bytes \d+ reject", shown.stdout)
+        return int(found.group(1)) if found else 0
 
     def close(self, allowed: list[str]) -> None:
         """Refuse everything outbound but to ``allowed``, now and after a restart."""
@@ -149,6 +190,10 @@ class Darkness:
     def dark(self, allowed: list[str]) -> None:
         """Close the way out first, then stop what could use it."""
         self.close(allowed)
+        if self.proof and os.path.exists(self.proof):
+            self.done.append("no longer proven inert")
+            if not self.check:
+                os.unlink(self.proof)
         if not os.path.exists(FLAG):
             self.done.append("marked dark")
             if not self.check:
@@ -161,6 +206,8 @@ class Darkness:
 
     def release(self, allowed: list[str]) -> None:
         """Let the harmless services run; the way out stays closed."""
+        if self.proof and not os.path.exists(self.proof) and not self.check:
+            raise RefusedError(f"{self.proof}: nothing proves that this copy is inert (run playbooks/clone.yml)")
         self.close(allowed)
         for unit, (file_state, active) in states(self.services).items():
             if file_state == "masked":
@@ -180,6 +227,8 @@ def main() -> None:
             "state": {"type": "str", "choices": ["dark", "released"], "required": True},
             "services": {"type": "list", "elements": "str", "required": True},
             "allowed": {"type": "list", "elements": "str", "default": []},
+            "environment": {"type": "str", "required": True},
+            "proof": {"type": "str", "default": "/etc/encaja/neutralised"},
             "marker": {"type": "path", "default": "/etc/encaja/environment"},
         },
         supports_check_mode=True,
@@ -192,12 +241,17 @@ def main() -> None:
         module.fail_json(msg=f"{given['marker']}: the host has no marker (run site.yml first)")
     if marked == "production":
         module.fail_json(msg=f"{given['marker']}: this host is production, which is never a copy (aim at another host)")
+    if marked != given["environment"]:
+        module.fail_json(
+            msg=f"{given['marker']}: this host says that it is {marked}, the inventory {given['environment']}"
+            " (put right which of them is wrong)"
+        )
     darkness = Darkness(module)
     try:
         (darkness.dark if given["state"] == "dark" else darkness.release)(given["allowed"])
     except (OSError, ValueError, RefusedError) as fault:
         module.fail_json(msg=str(fault), done=darkness.done)
-    module.exit_json(changed=bool(darkness.done), done=darkness.done)
+    module.exit_json(changed=bool(darkness.done), done=darkness.done, refused=darkness.refused())
 
 
 if __name__ == "__main__":

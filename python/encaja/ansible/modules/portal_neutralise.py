@@ -10,23 +10,29 @@ description:
   - Runs every rule on the portal's database, purges the option cache when something changed, and counts what is left
     alive; anything left is an error.
   - Refuses a host whose marker says production.
-  - Names columns with values that look like credentials or endpoints and that no rule covers, and fails on them unless
-    they are in O(acknowledged).
+  - Names columns and options with values that look like credentials or endpoints and that no rule covers, and fails on
+    them unless they are in O(acknowledged).
+  - Leaves the proof in O(proof), without which C(darkness) releases nothing.
 options:
   root:
     description: Document root of the portal.
     type: path
     default: /srv/portal/www
   rules:
-    description: The rules, each with C(id) and C(why), and C(table), C(live), and C(make) or C(delete), or C(options).
+    description:
+      - The rules, each with C(id) and C(why), and C(table), C(live), and C(make) or C(delete); or C(options); C(fresh).
     type: list
     elements: dict
     required: true
   acknowledged:
-    description: Tables, or columns as C(table.column), that somebody has looked at.
+    description: Tables, columns as C(table.column), or options as C(module.name), that somebody has looked at.
     type: list
     elements: str
     default: []
+  proof:
+    description: Where the host keeps that its copy is inert.
+    type: path
+    default: /etc/encaja/neutralised
   marker:
     description: The file that names the host's environment.
     type: path
@@ -54,6 +60,8 @@ unknown:
   elements: str
 """
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +93,21 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
             "(add a rule to neutralise_rules_extra, or name them in neutralise_acknowledged)",
             **result,
         )
+    if not module.check_mode:
+        result["changed"] |= vouch(Path(given["proof"]), database.name, given["rules"])
     return result
+
+
+def vouch(proof: Path, database: str, rules: list[dict[str, Any]]) -> bool:
+    """Note on the host that the copy is inert, and by which rules; returns whether that was news."""
+    digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
+    text = f"database {database} was proven inert by {len(rules)} rules, sha256 {digest}\n"
+    if proof.exists() and proof.read_text() == text:
+        return False
+    beside = proof.with_name(f".{proof.name}.new")
+    beside.write_text(text)
+    beside.replace(proof)
+    return True
 
 
 if __name__ == "__main__":
@@ -94,6 +116,7 @@ if __name__ == "__main__":
             "root": {"type": "path", "default": "/srv/portal/www"},
             "rules": {"type": "list", "elements": "dict", "required": True},
             "acknowledged": {"type": "list", "elements": "str", "default": []},
+            "proof": {"type": "path", "default": "/etc/encaja/neutralised"},
             "marker": {"type": "path", "default": "/etc/encaja/environment"},
         },
         converge,

@@ -1,0 +1,318 @@
+"""The source's side of a copy: the only program that the key of a copy may run there. It reads, and changes nothing.
+
+sshd starts it as the key's forced command; what the other side asked for is in ``SSH_ORIGINAL_COMMAND``: ``facts``,
+``manifest TREE [contents]``, ``physical``, ``logical``, or what rsync sends to read files.
+
+Both ways of copying the database end with rows and checksums of every table **at the very moment that the copy is of**:
+snapshots are opened while commits are held back (``BACKUP STAGE BLOCK_COMMIT``), which takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+from ..errors import EncajaError
+from . import manifest, tables
+from .frames import CHUNK, Sender
+
+THREADS: Final = 2
+HOLD_SECONDS: Final = 5.0
+"""Commits are never held back longer than this, whatever else happens."""
+LOG: Final = Path("/var/log/encaja/clone-source.log")
+AFTERWARDS: Final = 200
+"""Number of the stream with what has to be loaded after all tables: views and routines."""
+_HELD: Final = b"FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS"
+_LET_GO: Final = b"BACKUP STAGE END"
+_DUMP: Final = (
+    "mariadb-dump", "--user=root", "--single-transaction", "--quick", "--skip-lock-tables", "--hex-blob",
+    "--skip-comments", "--default-character-set=utf8mb4", "--max-allowed-packet=1G",
+)  # fmt: skip
+
+
+def run(home: Path) -> int:
+    """Answer one request; returns the exit code.
+
+    Args:
+        home: the directory with the portal's ``www`` and ``trees``.
+    """
+    asked = os.environ.get("SSH_ORIGINAL_COMMAND", "")
+    if asked.startswith("rsync --server --sender "):
+        os.execvp("rrsync", ["rrsync", "-ro", str(home)])  # noqa: S606 - it becomes rsync's own restricted program
+    words = asked.split()
+    out = sys.stdout.buffer
+    match words:
+        case ["facts"]:
+            out.write(json.dumps(facts(home)).encode())
+        case ["manifest", tree] | ["manifest", tree, "contents"]:
+            os.nice(5)
+            for part in manifest.pack(manifest.entries(home / "trees" / Path(tree).name, contents=len(words) == 3)):
+                out.write(part)
+        case ["physical"]:
+            physical(Sender(out))
+        case ["logical"]:
+            logical(Sender(out))
+        case _:
+            raise EncajaError("this key copies a portal and does nothing else", asked[:40] or "no command")
+    out.flush()
+    return 0
+
+
+def facts(home: Path) -> dict[str, Any]:
+    """What the other side has to know before it begins; what is not there is left out."""
+    marker, key = Path("/etc/encaja/environment"), Path("/etc/ssh/ssh_host_ed25519_key.pub")
+    told: dict[str, Any] = {
+        "environment": marker.read_text().strip() if marker.exists() else "",
+        "host_key": key.read_text().split()[1] if key.exists() else "",
+        "time": time.time(),
+    }
+    www = home / "www"
+    if www.is_symlink():
+        tree = www.resolve()
+        told |= {"tree": tree.name, "files_bytes": size_of(tree, {str(tree / name) for name in manifest.EXCLUDED})}
+    version = server_version()
+    if version:
+        with _connections(1) as (connection,):
+            found = tables.base_tables(connection)
+            datadir = Path(tables.query(connection, "SELECT @@datadir")[0][0])
+            told |= {
+                "mariadb": version,
+                "database_bytes": size_of(datadir),
+                "schemas": sorted({table.schema for table in found}),
+                "tables": len(found),
+                "crashed": tables.crashed(connection, found),
+            }
+    return told
+
+
+def size_of(folder: Path, excluded: set[str] | None = None) -> int:
+    """Bytes in all files below a folder, without the content of the excluded ones."""
+    total = 0
+    for path, folders, names in os.walk(folder):
+        if excluded and path in excluded:
+            folders.clear()
+            continue
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(path, name)).st_size  # noqa: PTH118
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def server_version() -> str:
+    """The version of MariaDB that is installed here, as ``11.8.3``; empty when there is none."""
+    try:
+        said = subprocess.run(["mariadbd", "--version"], capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        return ""
+    words = said.replace("-", " ").split()
+    return next((words[number + 1] for number, word in enumerate(words[:-1]) if word == "Ver"), "")
+
+
+@contextmanager
+def _connections(count: int) -> Iterator[list[tables.Connection]]:
+    opened = [tables.connect() for _ in range(count)]
+    try:
+        yield opened
+    finally:
+        for connection in opened:
+            connection.close()
+
+
+def physical(sender: Sender) -> None:
+    """Send the whole server as ``mariadb-backup`` reads it (stream 0), then what every table held.
+
+    Raises:
+        EncajaError: mariadb-backup failed.
+    """
+    os.nice(5)
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    # A program that was stopped while it holds commits back must not outlive this one, which lets it go on.
+    command = [
+        "setpriv", "--pdeathsig=KILL", "mariadb-backup", "--backup", "--stream=mbstream", "--user=root",
+        f"--parallel={THREADS}", "--target-dir=/var/lib/mysql",
+    ]  # fmt: skip
+    with (
+        _connections(THREADS) as snapshots,
+        LOG.open("wb") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as backup,
+    ):
+        said, given = _pipe(backup.stderr), _pipe(backup.stdout)
+        moment = _Moment(backup, said, log, snapshots)
+        watcher = threading.Thread(target=moment.watch)
+        watcher.start()
+        try:
+            while chunk := given.read1(CHUNK):  # type: ignore[attr-defined]
+                sender.data(0, chunk)
+        except BrokenPipeError:
+            backup.kill()
+            raise
+        watcher.join()
+        if backup.wait():
+            raise EncajaError(moment.last or "it ended without a word", "mariadb-backup on the source", f"see {LOG}")
+        sender.end(0)
+        proven = tables.provable(moment.tables)
+        sender.close(
+            {
+                "exact": moment.exact,
+                "tables": tables.fingerprints(snapshots, proven) if moment.exact else {},
+                "not_compared": sorted({table.full for table in moment.tables} - {table.full for table in proven}),
+            }
+        )
+
+
+class _Moment:
+    """Opens the snapshots at the moment that the copy is of: mariadb-backup is stopped while it holds commits back."""
+
+    def __init__(
+        self, backup: subprocess.Popen[bytes], said: IO[bytes], log: IO[bytes], snapshots: Sequence[tables.Connection]
+    ) -> None:
+        self.backup, self.said, self.log, self.snapshots = backup, said, log, snapshots
+        self.tables: list[tables.Table] = []
+        self.exact = False
+        self.last = ""
+
+    def watch(self) -> None:
+        """Read what mariadb-backup says to its end."""
+        pending, seen = b"", False
+        descriptor = self.said.fileno()
+        while chunk := os.read(descriptor, 65536):
+            self.log.write(chunk)
+            self.log.flush()
+            *lines, pending = (pending + chunk).split(b"\n")
+            for number, line in enumerate(lines):
+                self.last = line.decode(errors="replace") or self.last
+                if not seen and _HELD in line:
+                    seen = True
+                    self._take(already=any(_LET_GO in later for later in lines[number:]) or _LET_GO in pending)
+
+    def _take(self, already: bool) -> None:
+        if already:
+            return
+        self.backup.send_signal(signal.SIGSTOP)
+        guard = threading.Timer(HOLD_SECONDS, self.backup.send_signal, [signal.SIGCONT])
+        guard.start()
+        try:
+            tables.open_snapshots(self.snapshots)
+            waiting = select.select([self.said], [], [], 0)[0]
+            # Had it let go before it stopped, its word would be waiting here.
+            self.exact = guard.is_alive() and not (waiting and _LET_GO in _peek(self.said, self.log))
+            self.tables = tables.base_tables(self.snapshots[0])
+        finally:
+            guard.cancel()
+            self.backup.send_signal(signal.SIGCONT)
+
+
+def _peek(said: IO[bytes], log: IO[bytes]) -> bytes:
+    chunk = os.read(said.fileno(), 65536)
+    log.write(chunk)
+    return chunk
+
+
+def logical(sender: Sender) -> None:
+    """Send every schema as SQL, its tables shared out among several dumps of one moment, then what every table held.
+
+    Raises:
+        EncajaError: a dump failed.
+    """
+    os.nice(5)
+    with _connections(THREADS + 1) as (stage, *snapshots):
+        found = tables.base_tables(stage)
+        commands, afterwards, names = _plan(stage, found)
+        for step in ("START", "FLUSH", "BLOCK_DDL", "BLOCK_COMMIT"):
+            tables.query(stage, f"BACKUP STAGE {step}")
+        dumps: list[subprocess.Popen[bytes]] = []
+        try:
+            dumps = [subprocess.Popen(command, stdout=subprocess.PIPE) for _, command in commands]
+            tables.open_snapshots(snapshots)
+            _wait_for_snapshots(stage, len(dumps) + len(snapshots))
+        finally:
+            tables.query(stage, "BACKUP STAGE END")
+        senders = [
+            threading.Thread(target=_send, args=(sender, number, preface, dump))
+            for number, ((preface, _), dump) in enumerate(zip(commands, dumps, strict=True))
+        ]
+        for thread in senders:
+            thread.start()
+        for thread in senders:
+            thread.join()
+        if any(dump.wait() for dump in dumps):
+            raise EncajaError("a dump failed", "mariadb-dump on the source", "see its words above")
+        for preface, command in afterwards:
+            sender.data(AFTERWARDS, preface)
+            sender.data(AFTERWARDS, subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+        sender.end(AFTERWARDS)
+        proven = tables.provable(found)
+        sender.close(
+            {
+                "exact": True,
+                "tables": tables.fingerprints(snapshots, proven),
+                "not_compared": sorted(names - {table.full for table in proven}),
+            }
+        )
+
+
+_Planned = list[tuple[bytes, list[str]]]
+
+
+def _plan(connection: tables.Connection, found: Sequence[tables.Table]) -> tuple[_Planned, _Planned, set[str]]:
+    """Dumps of tables that run side by side, dumps that come afterwards, and the names of all tables."""
+    side_by_side: _Planned = []
+    afterwards: _Planned = []
+    for schema in sorted({table.schema for table in found}):
+        made = tables.query(connection, f"SHOW CREATE DATABASE IF NOT EXISTS `{schema}`")[0][1]
+        preface = f"{made};\nUSE `{schema}`;\n".encode()
+        shares: list[tuple[int, list[str]]] = [(0, []) for _ in range(THREADS)]
+        for table in found:
+            if table.schema == schema:
+                place = min(range(THREADS), key=lambda number: shares[number][0])
+                shares[place] = (shares[place][0] + table.size + 1, [*shares[place][1], table.name])
+        side_by_side += [(preface, [*_DUMP, "--triggers", schema, *names]) for _, names in shares if names]
+        views = [
+            row[0]
+            for row in tables.query(
+                connection,
+                f"SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = '{schema}'",  # noqa: S608
+            )
+        ]
+        routines = ["--no-data", "--no-create-info", "--skip-triggers", "--routines", "--events", schema]
+        afterwards += [(preface, [*_DUMP, *routines])]
+        afterwards += [(preface, [*_DUMP, schema, *views])] if views else []
+    return side_by_side, afterwards, {table.full for table in found}
+
+
+def _wait_for_snapshots(connection: tables.Connection, count: int) -> None:
+    began = time.monotonic()
+    while tables.query(connection, "SELECT COUNT(*) FROM information_schema.INNODB_TRX")[0][0] < count:
+        if time.monotonic() - began > HOLD_SECONDS:
+            raise EncajaError("the dumps did not begin in time", "mariadb-dump on the source", "run it again")
+        time.sleep(0.01)
+
+
+def _send(sender: Sender, number: int, preface: bytes, dump: subprocess.Popen[bytes]) -> None:
+    given = _pipe(dump.stdout)
+    try:
+        sender.data(number, preface)
+        while chunk := given.read1(CHUNK):  # type: ignore[attr-defined]
+            sender.data(number, chunk)
+        if not dump.wait():
+            sender.end(number)
+    except BrokenPipeError:
+        dump.kill()
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise RuntimeError("it was opened with a pipe")
+    return stream

@@ -1,0 +1,59 @@
+"""The list of files: what differs is told from what only changed at the source while it served."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from encaja.clone import manifest
+
+
+def tree(folder: Path) -> dict[str, str]:
+    (folder / "bitrix/cache/deep").mkdir(parents=True)
+    (folder / "bitrix/cache/deep/x").write_text("cached")
+    (folder / "upload").mkdir()
+    for name in ("a", "b", "strange\nname \udcff"):
+        (folder / "upload" / name).write_text(name.encode("utf-8", "surrogateescape").hex())
+        os.utime(folder / "upload" / name, (1000, 1000))
+    (folder / "upload/link").symlink_to("a")
+    return dict(manifest.entries(folder, contents=True))
+
+
+def test_everything_but_caches_is_listed(tmp_path: Path) -> None:
+    found = tree(tmp_path)
+    assert set(found) == {
+        "bitrix", "bitrix/cache", "upload", "upload/a", "upload/b", "upload/strange\nname \udcff", "upload/link"
+    }  # fmt: skip
+    assert found["upload/link"] == "l a"
+    assert manifest.unpack(b"".join(manifest.pack(found.items()))) == found
+
+
+def test_another_content_of_the_same_size_and_time_is_seen_only_by_reading(tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    quick = dict(manifest.entries(tmp_path))
+    (tmp_path / "upload/a").write_text("99")
+    os.utime(tmp_path / "upload/a", (1000, 1000))
+    assert dict(manifest.entries(tmp_path)) == quick
+    assert dict(manifest.entries(tmp_path, contents=True)) != before
+
+
+FILE = "f 644 5 {}"
+
+
+def test_what_moved_on_at_the_source_is_no_fault() -> None:
+    before = {"same": FILE.format(1), "changed": FILE.format(1), "deleted": FILE.format(1), "chmodded": FILE.format(1)}
+    source = {
+        "same": FILE.format(1), "changed": FILE.format(2001), "new": FILE.format(2002), "unzipped": FILE.format(3),
+        "chmodded": "f 600 5 1",
+    }  # fmt: skip
+    copy = dict(before) | {"passing": FILE.format(2003)}
+    found = manifest.compare(source, copy, before, since=2000)
+    assert found.faults == []
+    assert (found.alike, found.moved_on) == (1, 6)
+
+
+def test_what_did_not_move_must_be_alike() -> None:
+    before = {"lost": FILE.format(1), "damaged": FILE.format(1)}
+    copy = {"damaged": FILE.format(9), "planted": FILE.format(5)}
+    found = manifest.compare(before, copy, before, since=2000)
+    assert found.faults == ["damaged differs", "lost is missing", "planted is not in the source"]
