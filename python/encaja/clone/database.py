@@ -226,7 +226,11 @@ class PhysicalCopy(DatabaseCopy):
 
 
 class LogicalCopy(DatabaseCopy):
-    """The source's schemas as SQL; users and rights are this host's own."""
+    """The source's schemas as SQL; users and rights are this host's own.
+
+    The streams come over one connection, so a client that waits for another would wait for ever: schemas are made
+    beforehand, and no client keeps a transaction or a table lock from one statement to the next.
+    """
 
     def is_done(self) -> bool:
         """Whether everything was loaded."""
@@ -246,8 +250,9 @@ class LogicalCopy(DatabaseCopy):
         (self.state / LOADED).unlink(missing_ok=True)
         connection = tables.connect()
         try:
-            for schema in facts["schemas"]:
+            for schema, creation in facts["schemas"].items():
                 tables.query(connection, f"DROP DATABASE IF EXISTS {quoted(schema)}")
+                tables.query(connection, creation)
         finally:
             connection.close()
         later = self.state / "afterwards.sql"

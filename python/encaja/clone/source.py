@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from ..errors import EncajaError
+from ..portal.database import quoted
 from . import manifest, tables
 from .frames import CHUNK, Sender
 
@@ -33,10 +34,13 @@ LOG: Final = Path("/var/log/encaja/clone-source.log")
 AFTERWARDS: Final = 200
 """Number of the stream with what has to be loaded after all tables: views and routines."""
 _HELD: Final = b"FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS"
+_LOOK_SECONDS: Final = 0.15
+"""Between two looks at INNODB_TRX, which shows nothing new to whoever asks again within 0.1 s (MariaDB's manual)."""
 _LET_GO: Final = b"BACKUP STAGE END"
 _DUMP: Final = (
     "mariadb-dump", "--user=root", "--single-transaction", "--quick", "--skip-lock-tables", "--hex-blob",
-    "--skip-comments", "--default-character-set=utf8mb4", "--max-allowed-packet=1G",
+    "--skip-comments", "--skip-add-locks", "--skip-no-autocommit",
+    "--default-character-set=utf8mb4", "--max-allowed-packet=1G",
 )  # fmt: skip
 
 
@@ -88,7 +92,7 @@ def facts(home: Path) -> dict[str, Any]:
             told |= {
                 "mariadb": version,
                 "database_bytes": size_of(datadir),
-                "schemas": sorted({table.schema for table in found}),
+                "schemas": {schema: tables.creation(connection, schema) for schema in tables.schemas(found)},
                 "tables": len(found),
                 "crashed": tables.crashed(connection, found),
             }
@@ -270,9 +274,8 @@ def _plan(connection: tables.Connection, found: Sequence[tables.Table]) -> tuple
     """Dumps of tables that run side by side, dumps that come afterwards, and the names of all tables."""
     side_by_side: _Planned = []
     afterwards: _Planned = []
-    for schema in sorted({table.schema for table in found}):
-        made = tables.query(connection, f"SHOW CREATE DATABASE IF NOT EXISTS `{schema}`")[0][1]
-        preface = f"{made};\nUSE `{schema}`;\n".encode()
+    for schema in tables.schemas(found):
+        preface = f"USE {quoted(schema)};\n".encode()
         shares: list[tuple[int, list[str]]] = [(0, []) for _ in range(THREADS)]
         for table in found:
             if table.schema == schema:
@@ -297,7 +300,7 @@ def _wait_for_snapshots(connection: tables.Connection, count: int) -> None:
     while tables.query(connection, "SELECT COUNT(*) FROM information_schema.INNODB_TRX")[0][0] < count:
         if time.monotonic() - began > HOLD_SECONDS:
             raise EncajaError("the dumps did not begin in time", "mariadb-dump on the source", "run it again")
-        time.sleep(0.01)
+        time.sleep(_LOOK_SECONDS)
 
 
 def _send(sender: Sender, number: int, preface: bytes, dump: subprocess.Popen[bytes]) -> None:

@@ -6,6 +6,7 @@ snapshot of the very moment that the copy is of.
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Sequence
@@ -45,12 +46,16 @@ class Table:
 
 
 def connect(socket: str = "") -> Connection:
-    """Connect to this host's server as its administrator.
+    """Connect to this host's server as its administrator, where ``MYSQL_UNIX_PORT`` or Debian says that it is.
 
     Raises:
         EncajaError: there is no server.
     """
-    place = socket or next((path for path in SOCKETS if Path(path).exists()), SOCKETS[0])
+    place = (
+        socket
+        or os.environ.get("MYSQL_UNIX_PORT")
+        or next((path for path in SOCKETS if Path(path).exists()), SOCKETS[0])
+    )
     try:
         return pymysql.connect(unix_socket=place, user="root", charset="utf8mb4", autocommit=True)
     except pymysql.MySQLError as fault:
@@ -72,6 +77,16 @@ def base_tables(connection: Connection) -> list[Table]:
         " FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' ORDER BY 4 DESC, 1, 2",
     )
     return [Table(row[0], row[1], row[2], int(row[3])) for row in rows if row[0] not in SYSTEM]
+
+
+def schemas(tables: Sequence[Table]) -> list[str]:
+    """Names of the schemas that have tables."""
+    return sorted({table.schema for table in tables})
+
+
+def creation(connection: Connection, schema: str) -> str:
+    """The statement that makes a schema, with its character set."""
+    return str(query(connection, f"SHOW CREATE DATABASE {quoted(schema)}")[0][1])
 
 
 def provable(tables: Sequence[Table]) -> list[Table]:

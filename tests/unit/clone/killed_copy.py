@@ -119,7 +119,7 @@ class Estate:
 
         return {
             "environment": "production", "host_key": "x", "time": time.time(), "tree": "t1", "files_bytes": 10,
-            "mariadb": "11.8.3", "database_bytes": 10, "schemas": ["portal"], "tables": 1, "crashed": [],
+            "mariadb": "11.8.3", "database_bytes": 10, "schemas": {"portal": ""}, "tables": 1, "crashed": [],
         }  # fmt: skip
 
     def _ask(self, *words: str) -> bytes:

@@ -14,6 +14,7 @@ def test_nothing_goes_out_but_answers_and_the_allowed() -> None:
     assert accepted == [
         'oif "lo" accept',
         "ct direction reply accept",
+        "tcp sport 22 tcp flags & (syn | ack) != syn accept",
         "meta l4proto 58 icmpv6 type { 133, 135, 136, 143 } accept",
         "udp sport 68 udp dport 67 accept",
         "ip daddr 10.0.0.11/32 tcp dport 22 counter accept",

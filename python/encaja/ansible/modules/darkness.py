@@ -34,6 +34,11 @@ options:
     description: The environment that the host's marker has to name.
     type: str
     required: true
+  ssh_ports:
+    description: Ports on which sshd listens; its answers are let out, on connections older than the rules as well.
+    type: list
+    elements: int
+    default: [22]
   proof:
     description: The file that says that the copy on this host is inert. Empty for a host without a portal.
     type: str
@@ -107,13 +112,19 @@ def destination(allowed: str) -> str:
     return f"{family} daddr {network} {rest[0]} dport {rest[1]}"
 
 
-def rules(allowed: list[str]) -> str:
-    """The nftables commands that fill the chain for outbound traffic."""
+def rules(allowed: list[str], ssh_ports: tuple[int, ...] = (22,)) -> str:
+    """The nftables commands that fill the chain for outbound traffic.
+
+    A connection that is older than the connection tracking counts as opened by whoever spoke first, so the answers of
+    sshd are let out by their port; what opens a connection (SYN without ACK) is not among them.
+    """
+    answers = "tcp flags & (syn | ack) != syn accept"
     lines = ["flush chain inet encaja encaja_egress", *(
         f"add rule inet encaja encaja_egress {rule}"
         for rule in (
             'oif "lo" accept',
             "ct direction reply accept",
+            *(f"tcp sport {port} {answers}" for port in ssh_ports),
             "meta l4proto 58 icmpv6 type { 133, 135, 136, 143 } accept",
             "udp sport 68 udp dport 67 accept",
             *(f"{destination(one)} counter accept" for one in allowed),
@@ -156,6 +167,7 @@ class Darkness:
         self.check: bool = module.check_mode
         self.services: list[str] = module.params["services"]
         self.proof: str = module.params["proof"]
+        self.ssh_ports = tuple(module.params["ssh_ports"])
         self.done: list[str] = []
 
     def act(self, what: str, *command: str) -> None:
@@ -174,7 +186,7 @@ class Darkness:
 
     def close(self, allowed: list[str]) -> None:
         """Refuse everything outbound but to ``allowed``, now and after a restart."""
-        wanted = rules(allowed)
+        wanted = rules(allowed, self.ssh_ports)
         current = open(RULES).read() if os.path.exists(RULES) else ""  # noqa: SIM115
         if current != wanted:
             self.done.append(f"outbound refused, but to {', '.join(allowed) or 'nobody'}")
@@ -228,6 +240,7 @@ def main() -> None:
             "services": {"type": "list", "elements": "str", "required": True},
             "allowed": {"type": "list", "elements": "str", "default": []},
             "environment": {"type": "str", "required": True},
+            "ssh_ports": {"type": "list", "elements": "int", "default": [22]},
             "proof": {"type": "str", "default": "/etc/encaja/neutralised"},
             "marker": {"type": "path", "default": "/etc/encaja/environment"},
         },

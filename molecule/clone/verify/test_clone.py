@@ -1,0 +1,253 @@
+"""A copy of production: exact, silent whatever is done on it, and dark whenever its making is cut off."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import testinfra
+
+ROOT = Path(__file__).parents[3]
+INVENTORY = os.environ["MOLECULE_INVENTORY_FILE"]
+testinfra_hosts = ["ansible://preproduction"]
+
+
+def reached(group):
+    return testinfra.get_hosts([f"ansible://{group}"], ansible_inventory=INVENTORY)[0]
+
+
+@pytest.fixture(scope="module")
+def production():
+    return reached("production")
+
+
+@pytest.fixture(scope="module")
+def world():
+    return reached("world")
+
+
+@pytest.fixture(scope="module")
+def addresses():
+    shown = subprocess.run(["ansible-inventory", "-i", INVENTORY, "--list"], capture_output=True, text=True, check=True)
+    told = json.loads(shown.stdout)
+    known = told["_meta"]["hostvars"]
+    return {group: known[told[group]["hosts"][0]]["ansible_host"] for group in ("production", "preproduction", "world")}
+
+
+def query(host, sql):
+    return host.check_output("mariadb -N -B portal -e %s", sql)
+
+
+def packets(host, chain, comment):
+    shown = host.check_output(f"nft list chain inet {chain}")
+    return int(re.search(rf"packets (\d+) bytes \d+(?: accept)? comment \"{comment}\"", shown).group(1))
+
+
+def refused(host):
+    found = re.search(
+        r"counter packets (\d+) bytes \d+ reject", host.check_output("nft list chain inet encaja encaja_egress")
+    )
+    return int(found.group(1))
+
+
+def sunk(world, sender):
+    lines = [json.loads(line) for line in world.file("/var/lib/sinks/log").content_string.splitlines()]
+    return Counter(line["sink"] for line in lines if line["from"] == sender)
+
+
+def provoke(host):
+    told = host.run("cd /srv/portal/www && runuser -u www-data -- php /opt/provoke.php")
+    assert told.rc == 0, told.stderr
+    host.run("runuser -u www-data -- php /srv/portal/www/bitrix/modules/main/tools/cron_events.php")
+    return json.loads(told.stdout.splitlines()[-1])
+
+
+def knock(host, addresses):
+    host.check_output(f"python3 /opt/knock.py {addresses['world']}")
+
+
+class TestExact:
+    def test_every_table_and_every_file_was_compared(self, host):
+        status = json.loads(host.file("/var/lib/encaja/clone/status.json").content_string)
+        measured = {part["part"]: part for part in status["measured"]}
+        assert status["error"] is None
+        assert measured["prove-database"]["tables"] > 140
+        assert measured["prove-files"]["alike"] > 250
+        assert measured["prove-files"]["moved_on"] == 0
+
+    def test_rows_are_productions(self, host, production):
+        for table in ("b_user", "b_voximplant_sip", "b_clouds_file_bucket"):
+            count = f"SELECT COUNT(*) FROM {table}"  # noqa: S608
+            assert query(host, count) == query(production, count)
+
+    def test_the_key_of_the_copy_is_gone(self, host, production):
+        assert production.check_output("grep -c clone-source /root/.ssh/authorized_keys || true") == "0"
+        assert not host.file("/var/lib/encaja/clone/key").exists
+
+
+class TestInert:
+    def test_what_was_live_is_not(self, host):
+        assert query(host, "SELECT COUNT(*) FROM b_mail_mailbox WHERE ACTIVE <> 'N' OR PASSWORD <> ''") == "0"
+        assert query(host, "SELECT COUNT(*) FROM b_agent WHERE ACTIVE <> 'N'") == "0"
+        assert query(host, "SELECT COUNT(*) FROM b_voximplant_sip WHERE SERVER <> '' OR PASSWORD <> ''") == "0"
+        assert query(host, "SELECT COUNT(*) FROM b_rest_event") == "0"
+        assert query(host, "SELECT READ_ONLY FROM b_clouds_file_bucket") == "Y"
+        assert query(host, "SELECT COUNT(*) FROM b_option_site WHERE MODULE_ID = 'pull'") == "0"
+        assert (
+            query(host, "SELECT COUNT(*) FROM b_option WHERE MODULE_ID IN ('socialservices', 'messageservice')") == "0"
+        )
+        assert query(host, "SELECT API_TOKEN FROM acme_sync_endpoint") == ""
+
+    def test_keys_are_its_own_and_stay(self, host, production):
+        key = "SELECT VALUE FROM b_option WHERE NAME = 'server_uniq_id'"
+        assert query(host, key) != query(production, key)
+        assert len(query(host, key)) == 64
+
+    def test_licence_settings_and_constants(self, host):
+        tree = "/srv/portal/www/bitrix"
+        assert "PRODUCTION" not in host.file(f"{tree}/license_key.php").content_string
+        assert not host.file(f"{tree}/.settings_extra.php").exists
+        dbconn = host.file(f"{tree}/php_interface/dbconn.php").content_string
+        assert re.search(r"define\(.NO_AGENT_CHECK., true\)", dbconn)
+        assert re.search(r"define\(.DisableEventsCheck., true\)", dbconn)
+
+    def test_marks(self, host):
+        assert query(host, "SELECT VALUE FROM b_option WHERE NAME = 'encaja_neutralised'") == "Y"
+        assert "proven inert" in host.file("/etc/encaja/neutralised").content_string
+        assert not host.file("/etc/encaja/dark").exists
+
+    def test_banner_and_search_engines(self, host):
+        page = host.check_output("curl -si -H 'Host: copy.encaja.test' http://127.0.0.1/auth/")
+        assert page.count("copy of production, nothing leaves it") == 1
+        assert "X-Robots-Tag: noindex" in page
+        robots = host.check_output("curl -s -H 'Host: copy.encaja.test' http://127.0.0.1/robots.txt")
+        assert "Disallow: /" in robots
+
+
+class TestSilent:
+    def test_production_reaches_every_sink(self, production, world, addresses):
+        """Else the silence of the copy would prove nothing."""
+        did = provoke(production)
+        assert did["mails"] >= 1
+        assert did["agents"] >= 1
+        assert did["call"] is True
+        portal = sunk(world, addresses["production"])
+        assert portal["smtp"] >= 2
+        assert portal["http"] >= 4, "webhook, call, SMS and push"
+        assert portal["imap"] + portal["imaps"] >= 2
+        knock(production, addresses)
+        assert set(sunk(world, addresses["production"])) == {"smtp", "sip", "http", "https", "imap", "imaps", "dns"}
+
+    def test_the_portal_of_the_copy_does_not_even_try(self, host, world, addresses):
+        before = refused(host)
+        provoke(host)
+        time.sleep(2)
+        assert refused(host) == before
+        assert sunk(world, addresses["preproduction"]) == {}
+
+    def test_what_tries_is_refused(self, host, production, world, addresses):
+        before = refused(host)
+        knock(host, addresses)
+        knock(host, addresses | {"world": addresses["production"]})
+        assert refused(host) - before >= 20
+        assert sunk(world, addresses["preproduction"]) == {}
+        assert packets(world, "world input", "copy") == 0
+        assert packets(production, "watch input", "anything else") == 0
+        assert packets(production, "watch input", "the copy itself") > 0
+
+
+STAGES = [
+    "Darken the target|Refuse everything outbound",
+    "Make the key of this copy",
+    "Copy, under systemd",
+    "Make the portal's database and user",
+    "Keep the kit's settings in it|Look at the tree in use",
+    "Run the rules on the copy's database",
+    "Run what may run on a copy",
+]
+
+
+def command():
+    return [
+        "ansible-playbook", "-i", INVENTORY, "playbooks/clone.yml", "-e", "clone_source=production",
+        "-e", "clone_target=preproduction", "-e", "clone_confirm=preproduction",
+    ]  # fmt: skip
+
+
+def environment():
+    mine = {name: value for name, value in os.environ.items() if name not in {"ANSIBLE_CONFIG", "ANSIBLE_FORCE_COLOR"}}
+    return mine | {"ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1", "ANSIBLE_HOST_KEY_CHECKING": "False"}
+
+
+def start():
+    return subprocess.Popen(
+        command(), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def kill(process):
+    """The whole session, as a power cut of the controller does."""
+    os.killpg(process.pid, 9)
+    process.wait()
+    process.stdout.close()
+
+
+def is_dark(host):
+    """No program runs that could reach out, and none could."""
+    units = ["php8.4-fpm.service", "encaja-portal-cron.timer"]
+    states = host.run(f"systemctl is-active {' '.join(units)}").stdout.split()
+    return "active" not in states and "reject" in host.check_output("nft list chain inet encaja encaja_egress")
+
+
+class TestKilled:
+    def test_at_every_stage_and_at_random(self, host, world, addresses):
+        silent = packets(world, "world input", "copy")
+        for stage in STAGES:
+            process = start()
+            said = []
+            for line in process.stdout:
+                said.append(line)
+                if re.match(rf"TASK \[.*({stage})", line):
+                    break
+            else:
+                raise AssertionError(f"{stage} was not reached:\n{''.join(said[-40:])}")
+            time.sleep(random.Random(stage).random())  # noqa: S311
+            kill(process)
+            if stage == STAGES[2]:
+                host.run("systemctl kill -s KILL encaja-clone.service")
+            if stage not in (STAGES[0], STAGES[-1]):
+                assert is_dark(host), f"after a kill at {stage} it is not dark"
+                assert host.file("/etc/encaja/dark").exists
+                assert not host.file("/etc/encaja/neutralised").exists or stage == STAGES[5]
+            knock(host, addresses)
+        done = subprocess.run(command(), cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert packets(world, "world input", "copy") == silent
+        assert not host.file("/etc/encaja/dark").exists
+        TestExact().test_every_table_and_every_file_was_compared(host)
+        TestInert().test_what_was_live_is_not(host)
+
+
+class TestRefused:
+    def test_an_unknown_credential_keeps_it_dark(self, host, production):
+        query(production, "CREATE TABLE IF NOT EXISTS unknown_module (ID int PRIMARY KEY, API_TOKEN varchar(20))")
+        query(production, "REPLACE INTO unknown_module VALUES (1, 'partner')")
+        done = subprocess.run(command(), cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert "unknown_module.API_TOKEN" in done.stdout
+        assert is_dark(host)
+
+    def test_a_marker_that_says_otherwise(self, host):
+        host.check_output("echo test > /etc/encaja/environment")
+        done = subprocess.run(command(), cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+        host.check_output("echo preproduction > /etc/encaja/environment")
+        assert done.returncode != 0
+        assert "this host says that it is test, the inventory preproduction" in re.sub(r"\s+", " ", done.stdout)

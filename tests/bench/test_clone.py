@@ -1,0 +1,255 @@
+"""Copying a database against ``mariadb-dump | mariadb``, refreshing files against the first copy, and users meanwhile.
+
+Source and target are two servers of this machine; what is measured is the kit's own code with its programs started
+directly in place of over SSH, on both sides of every ratio. ENCAJA_BENCH_ROWS rows in each of 8 tables (default
+150000, about 300 MB with their keys), 20,000 files. Only what was copied is asserted, never how long it took.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from encaja.clone import database, files, manifest, tables
+from encaja.clone.remote import Source
+from integration.backup.restoring import Database
+from unit.lab_portal.standin import LAB, free_port
+
+ROWS = int(os.environ.get("ENCAJA_BENCH_ROWS", "150000"))
+TABLES = 8
+FILES = 20_000
+PAGE_SECONDS = 15.0
+PAUSE = 0.05
+
+
+class Server(Database):
+    """A server whose programs find it by the environment."""
+
+    def environment(self) -> dict[str, str]:
+        (self.folder / "my.cnf").write_text(
+            f"[mariadb-backup]\ndatadir={self.folder}/data\nsocket={self.socket}\n[client]\nsocket={self.socket}\n"
+        )
+        return os.environ | {"MYSQL_HOME": str(self.folder), "MYSQL_UNIX_PORT": str(self.socket)}
+
+
+class Here(Source):
+    """A source on this machine: its program is started directly."""
+
+    environment: dict[str, str]
+    home: Path
+
+    def command(self, *words: str) -> list[str]:
+        settings = [f"{name}={self.environment[name]}" for name in ("MYSQL_HOME", "MYSQL_UNIX_PORT")]
+        asked = f"SSH_ORIGINAL_COMMAND={' '.join(words)}"
+        python = ["PYTHONPATH=" + str(Path(tables.__file__).parents[2]), sys.executable, "-m", "encaja.host"]
+        return ["env", *settings, asked, *python, "clone-source", str(self.home)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not shutil.which("mariadb-backup"):
+        pytest.skip("needs mariadb-backup (apt-get install mariadb-server mariadb-backup)")
+    return tmp_path_factory.mktemp("clone")
+
+
+@pytest.fixture(scope="module")
+def production(folder: Path) -> Iterator[Server]:
+    """A server with 8 tables of five secondary keys each."""
+    (folder / "production").mkdir()
+    server = Server(folder / "production", memory_mb=512)
+    server.initialise()
+    server.start()
+    server.run("CREATE DATABASE portal CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
+    for number in range(TABLES):
+        server.run(
+            f"CREATE TABLE b_bench_{number} (ID int AUTO_INCREMENT PRIMARY KEY, TITLE varchar(200), A int, B int,"
+            " C int, D datetime, TEXT varchar(200), KEY (TITLE), KEY (A), KEY (B), KEY (C), KEY (D))",
+            "portal",
+        )
+        server.run(
+            f"INSERT INTO b_bench_{number} (TITLE, A, B, C, D, TEXT) SELECT MD5(seq), seq * 7 % 1000, seq * 13 % 50000,"
+            f" seq % 17, NOW(), CONCAT(MD5(seq + 1), MD5(seq + 2)) FROM seq_1_to_{ROWS}",
+            "portal",
+        )
+    yield server
+    server.stop()
+
+
+def source(server: Server, home: Path) -> Here:
+    found = Here("here", Path("k"), Path("h"))
+    object.__setattr__(found, "environment", server.environment())
+    object.__setattr__(found, "home", home)
+    return found
+
+
+def started(folder: Path, name: str) -> Server:
+    (folder / name).mkdir()
+    server = Server(folder / name, memory_mb=512)
+    server.initialise()
+    server.start()
+    return server
+
+
+def copied(folder: Path, name: str, production: Server) -> tuple[database.PhysicalCopy, float]:
+    """Stream, prepare, put in place, start and prove; the copy and the seconds until the server runs on it."""
+    server = started(folder, name)
+    server.stop()
+    (folder / name / "state").mkdir()
+    copy = database.PhysicalCopy(source(production, folder), folder / name / "data", folder / name / "state", name)
+
+    def systemctl(verb: str, _: str) -> None:
+        server.stop() if verb == "stop" else server.start()
+
+    database.systemctl = systemctl
+    began = time.monotonic()
+    copy.fetch(lambda _: None)
+    copy.switch()
+    seconds = time.monotonic() - began
+    return copy, seconds
+
+
+def test_database(folder: Path, production: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The physical copy, proven table by table, against what a person types."""
+    monkeypatch.setattr(subprocess, "run", _without_chown(subprocess.run))
+    target = started(folder, "piped")
+    began = time.monotonic()
+    target.run("CREATE DATABASE portal CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
+    pipe = (
+        f"mariadb-dump --no-defaults --socket={production.socket} -uroot --single-transaction portal"
+        f" | mariadb --no-defaults --socket={target.socket} -uroot portal"
+    )
+    subprocess.run(["sh", "-c", pipe], check=True)
+    usual = time.monotonic() - began
+    target.stop()
+    monkeypatch.setattr(database, "systemctl", database.systemctl)
+    copy, ours = copied(folder, "copied", production)
+    monkeypatch.setenv("MYSQL_UNIX_PORT", str(folder / "copied/s"))
+    began = time.monotonic()
+    proven = copy.prove()
+    proof = time.monotonic() - began
+    assert proven["tables"] == TABLES
+    assert proven["rows"] == TABLES * ROWS
+    print(f"\nmariadb-dump | mariadb: {usual:.1f} s")
+    print(f"copy, prepared and served: {ours:.1f} s = {ours / usual:.2f} x (target <= 0.4 x)")
+    print(f"with every table proven: {ours + proof:.1f} s = {(ours + proof) / usual:.2f} x")
+
+
+def _without_chown(run):
+    """The servers here belong to whoever runs the tests."""
+
+    def ran(command, *given, **named):
+        return None if command[0] == "chown" else run(command, *given, **named)
+
+    return ran
+
+
+def test_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refresh after 1 % of the files changed, against the first copy; both with the manifests compared."""
+    home, copy = folder / "source", folder / "copy"
+    tree = home / "trees/t1"
+    some = random.Random(1)
+    for number in range(FILES):
+        path = tree / f"upload/{number % 200}/{number}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(some.randbytes(some.randrange(1_000, 40_000)))
+    (home / "www").symlink_to("trees/t1")
+    (folder / "rsync-state").mkdir()
+    shell = folder / "rsh"
+    shell.write_text(f'#!/bin/sh\nshift 3\ncd {home}\nexec "$@"\n')
+    shell.chmod(0o755)
+    found = Here("here", Path("k"), Path("h"))
+    for name, value in (("environment", {"MYSQL_HOME": "", "MYSQL_UNIX_PORT": ""}), ("home", home)):
+        object.__setattr__(found, name, value)
+    monkeypatch.setattr(Here, "ssh", lambda _: [str(shell)])
+    monkeypatch.setattr(Here, "facts", lambda _: {"time": time.time()})
+
+    def once() -> float:
+        began = time.monotonic()
+        proof = files.FileProof(found, folder / "rsync-state", "t1", contents=False)
+        proof.begin()
+        files.copy_tree(found, copy, "t1", lambda _: None)
+        files.copy_tree(found, copy, "t1", lambda _: None, delete=False)
+        assert proof.prove(copy)["alike"] > FILES
+        return time.monotonic() - began
+
+    first = once()
+    for number in some.sample(range(FILES), FILES // 100):
+        (tree / f"upload/{number % 200}/{number}.bin").write_bytes(some.randbytes(20_000))
+    again = once()
+    assert dict(manifest.entries(tree, True)) == dict(manifest.entries(copy / "trees/t1", True))
+    print(f"\nfirst copy of {FILES} files: {first:.1f} s")
+    print(f"refresh after 1 % changed: {again:.1f} s = {again / first:.2f} x (target <= 0.4 x)")
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path, production: Server) -> Iterator[str]:
+    """The address of a page of the stand-in portal that works on production's server."""
+    if not shutil.which("php"):
+        pytest.skip("needs PHP (apt-get install php-cli php-mysql)")
+    root = folder / "portal"
+    shutil.copytree(LAB / "portal/www", root)
+    config = folder / "portal.json"
+    place = f"localhost:{production.socket}"
+    production.run("CREATE DATABASE pages CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
+    config.write_text(
+        '{"host": "127.0.0.1", "protocol": "http", "admin": {"login": "admin", "password": "Admin2026!"},'
+        f' "database": {{"host": "{place}", "name": "pages", "login": "root", "password": ""}}}}'
+    )
+    subprocess.run(["php", "bitrix/stand-in/install.php", str(config)], cwd=root, check=True, capture_output=True)
+    port = free_port()
+    serving = subprocess.Popen(
+        ["php", "-S", f"127.0.0.1:{port}", "-t", str(root), str(LAB / "portal/serve.php")],
+        env=os.environ | {"PHP_CLI_SERVER_WORKERS": "4"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    time.sleep(2)
+    yield f"http://127.0.0.1:{port}/auth/"
+    os.killpg(serving.pid, 15)
+    serving.wait()
+
+
+def percentile(address: str, until: threading.Event, seconds: float) -> tuple[float, int]:
+    """The 95th percentile of page times, one page after another, for some seconds or until something has ended."""
+    taken: list[float] = []
+    began = time.monotonic()
+    while not until.is_set() and time.monotonic() - began < seconds:
+        asked = time.monotonic()
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            answer.read()
+        taken.append(time.monotonic() - asked)
+        time.sleep(PAUSE)
+    return sorted(taken)[int(len(taken) * 0.95)], len(taken)
+
+
+def test_pages_meanwhile(folder: Path, production: Server, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What users of production notice while its database is copied."""
+    never, over = threading.Event(), threading.Event()
+    percentile(page, never, 3)
+    usual, pages = percentile(page, never, PAGE_SECONDS)
+    (folder / "meanwhile/state").mkdir(parents=True)
+    given = (source(production, folder), folder / "meanwhile/data", folder / "meanwhile/state", "meanwhile")
+    copy = database.PhysicalCopy(*given)
+
+    def work() -> None:
+        try:
+            copy.fetch(lambda _: None)
+        finally:
+            over.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    busy, during = percentile(page, over, 600)
+    thread.join()
+    assert copy.is_fetched()
+    print(f"\npage time of production, 95th percentile: {usual * 1000:.0f} ms of {pages} pages")
+    print(f"during the copy: {busy * 1000:.0f} ms of {during} pages = {busy / usual:.2f} x (target <= 1.5 x)")
