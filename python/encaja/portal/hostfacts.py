@@ -134,21 +134,24 @@ _NGINX_TOKEN: Final = re.compile(
       | (?P<text>(?:"(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | \\. | \$\{[^}]*\} | [^\s;{}"'\\])+)""",
     re.VERBOSE | re.DOTALL,
 )
+_NAMED_DIRECTIVES: Final = {"add_header", "proxy_set_header", "fastcgi_param", "set", "env", "sub_filter"}
 _NGINX_FILE: Final = re.compile(r"^# configuration file (.+):$", re.MULTILINE)
 
 
 def statements(text: str) -> dict[str, str]:
     """What ``nginx -T`` prints, as ``file: block > block > directive`` to its arguments.
 
-    A server is called by its name and ports, any other block by its words. Of a directive that stands several times in
-    a block the arguments are joined in their order. Source of the syntax: nginx's documentation, "Configuration File's
-    Structure".
+    A server is called by its name and ports, any other block by its words; a header or parameter by its own name too.
+    Of a directive that stands several times in a block the arguments are joined in their order. Source of the syntax:
+    nginx's documentation, "Configuration File's Structure".
     """
     found: dict[str, list[str]] = {}
     parts = _NGINX_FILE.split(text)
     for name, body in zip(parts[1::2], parts[2::2], strict=True):
         for path, words in _walk(_block(_tokens(body))):
-            found.setdefault(f"{name}: {' > '.join([*path, words[0]])}", []).append(" ".join(words[1:]))
+            told = 2 if words[0] in _NAMED_DIRECTIVES else 1
+            key = " > ".join([*path, " ".join(words[:told])])
+            found.setdefault(f"{name}: {key}", []).append(" ".join(words[told:]))
     return {key: "; ".join(values) for key, values in found.items()}
 
 

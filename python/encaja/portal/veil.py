@@ -21,6 +21,11 @@ SHOWN: Final = 1000
 """Characters of a value that are shown at most."""
 SUSPICIOUS: Final = re.compile(r"passw|passwd|secret|token|api_?key|webhook|credential|private|signature|salt", re.I)
 """Parts of names that people and modules give to what is secret."""
+HARMLESS: Final = frozenset({
+    "proxy_pass", "fastcgi_pass", "uwsgi_pass", "grpc_pass", "ssl_certificate_key", "signature_algo",
+    "max_seeks_for_key", "innodb_force_primary_key", "disconnect_on_expired_password",
+})  # fmt: skip
+"""Names of nginx, MariaDB and the portal that end as those of secrets do: addresses, paths and switches."""
 
 _INSIDE: Final = (
     re.compile(r"(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|authorization|auth)[\"']?\s*(?:[:=]|=>|;s:\d+:)", re.I),
@@ -95,6 +100,10 @@ def _hidden(name: str, text: str, guard: Guard) -> bool:
     if guard is Guard.OPEN or not text:
         return False
     plain = re.sub(r"[^A-Za-z0-9~]+", "_", re.sub(r" \([^)]*\)$", "", name))
-    if is_secret(plain) or holds_secret(text):
+    if holds_secret(text):
+        return True
+    if re.split(r"[^A-Za-z0-9_]+", name)[-1] in HARMLESS:
+        return False
+    if is_secret(plain):
         return True
     return guard is Guard.STRICT and (SUSPICIOUS.search(plain) is not None or looks_random(text))

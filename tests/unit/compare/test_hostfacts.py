@@ -26,10 +26,11 @@ def test_nginx_statements_have_their_place_and_their_order() -> None:
     server = "/etc/nginx/nginx.conf: http > server crm.acme.es www.acme.es (80 default_server, 443 ssl)"
     assert found["/etc/nginx/nginx.conf: user"] == "www-data"
     assert found[f"{server} > listen"] == "80 default_server; 443 ssl"
-    assert found[rf'{server} > location ~ "\.php{{1}}$" > add_header'] == 'A "b;c"; D e'
+    assert found[rf'{server} > location ~ "\.php{{1}}$" > add_header A'] == '"b;c"'
+    assert found[rf'{server} > location ~ "\.php{{1}}$" > add_header D'] == "e"
     assert found[f"{server} > if ($scheme = http) > return"] == "301 https://$host$request_uri"
     assert found["/etc/nginx/conf.d/map.conf: map $http_upgrade ${connection}x > ''"] == "close"
-    assert len(found) == 9
+    assert len(found) == 10
 
 
 def test_crontabs_count_without_comments(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ OWN = {"crm.acme.es": "{here}", "preproduction": "{environment}"}
         ("acme.settings", '{"login": "x", "api_key": "hunter2"}'),
         ("acme.header", "Bearer abcdefghijklm"),
         ("rest.client_secret (s1)", "hunter2"),
+        ("http > location / > proxy_pass", "http://user:hunter2@push"),
         ("WEBHOOK_ADDRESS", "https://x.example/rest/1/hunter2/"),
     ],
 )
@@ -36,6 +37,7 @@ def test_what_is_or_looks_secret_is_not_shown(name: str, text: str) -> None:
         ("pages: session.save_path", "/run/redis/redis.sock"),
         ("rest.client_secret", ""),
         ("http > ssl_ciphers", "ECDHE"),
+        ("http > location / > proxy_pass", "http://push_pub"),
     ],
 )
 def test_what_is_harmless_is_shown(name: str, text: str) -> None:
