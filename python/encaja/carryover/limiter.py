@@ -90,8 +90,8 @@ class _Method:
         waiting = sum(count for _, count in self.pending)
         if self.used + (waiting + commands) * self.cost <= limit:
             return 0.0
-        if not waiting and self.used + self.cost <= limit and commands * self.cost > limit:
-            return 0.0  # It will never fit in one piece; alone it may go.
+        if not waiting and (not self.used or (self.used + self.cost <= limit < commands * self.cost)):
+            return 0.0  # It will never fit in one piece, or not at all; alone it may go.
         if waiting and self.used + commands * self.cost <= limit:
             return 0.2  # Answers under way will tell more.
         return max(0.2, min((basket[0] for basket in self.baskets.values()), default=now + 1.0) - now)

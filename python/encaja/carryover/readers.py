@@ -12,14 +12,16 @@ in use).
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from encaja.carryover.rest import Answer, Command, Portal, RefusedError
+from encaja.carryover.rest import BATCH, PAGE, Answer, Command, Portal, RefusedError
 
 TYPES: Final = {"lead": 1, "deal": 2, "contact": 3, "company": 4}
 """Records of crm.item.* and their ``entityTypeId``."""
@@ -35,6 +37,13 @@ _TASK_FIELDS: Final = (
     "ALLOW_CHANGE_DEADLINE", "TASK_CONTROL", "CHECKLIST", "ACCOMPLICES", "AUDITORS", "TAGS", "CHAT_ID",
     "UF_CRM_TASK", "UF_TASK_WEBDAV_FILES",
 )  # fmt: skip
+
+_AHEAD = 8  # pages on which further requests are under way at once
+_ROW_OWNERS = 20  # whose rows, or addresses, one command asks for: they mostly fit on a page
+_OWNERS: Final = {"product_rows": BATCH * _ROW_OWNERS, "address": BATCH * _ROW_OWNERS}
+"""How many owners fill a request; of the other kinds a page does."""
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
@@ -126,8 +135,8 @@ class Reader:
         """
         if entity in BELONGING:
             for owner in BELONGING[entity]:
-                async for owners in self._active(entity, owner, since):
-                    records = await self.belonging(entity, owners)
+                owners = _grouped(self._active(entity, owner, since), _OWNERS.get(entity, 1))
+                async for records in _ahead(owners, lambda some: self.belonging(entity, some)):
                     if found := [record for record in records if entity != "comment" or record.created >= since]:
                         yield found
             return
@@ -214,8 +223,10 @@ class Reader:
         pages = self._portal.rows(
             timed.method, filter=filters, select=timed.select, parameters=timed.parameters, after=after
         )
-        async for page in pages:
-            yield await self._with_links(entity, [_record(entity, row) for row in page])
+        async for records in _ahead(
+            pages, lambda page: self._with_links(entity, [_record(entity, row) for row in page])
+        ):
+            yield records
 
     async def _active(self, entity: str, owner: str, since: datetime) -> AsyncIterator[list[Record]]:
         """Records to which something of a kind may have been added since a moment."""
@@ -227,19 +238,18 @@ class Reader:
                 yield tasks
             return
         select = [timed.id, timed.created, timed.modified]
-        fields = list(timed.by)
+        filters: list[dict[str, Any]] = [{f">={field}": moment} for field in timed.by]
         if entity == "comment":
-            fields.append("lastActivityTime")
+            either = {"logic": "OR", "0": filters[0], "1": {">=lastActivityTime": moment}}
+            filters = [{"0": either}]
         if owner == "task":
             select = [name.upper() for name in ("id", "created_date", "changed_date")]
         seen: set[str] = set()
-        for field in fields:
-            pages = self._portal.rows(
-                timed.method, filter={f">={field}": moment}, select=select, parameters=timed.parameters
-            )
+        for wanted in filters:
+            pages = self._portal.rows(timed.method, filter=wanted, select=select, parameters=timed.parameters)
             async for page in pages:
                 fresh = [record for row in page if (record := _record(owner, row)).id not in seen]
-                if len(fields) > 1:
+                if len(filters) > 1:
                     seen.update(record.id for record in fresh)
                 if fresh:
                     yield fresh
@@ -299,10 +309,24 @@ class Reader:
     async def _product_rows(self, owners: Sequence[Record]) -> list[Record]:
         short = SHORT[owners[0].entity]
         rows: dict[str, list[dict[str, Any]]] = {owner.id: [] for owner in owners}
-        filters = {"=ownerType": short, "=ownerId": [int(owner.id) for owner in owners]}
-        async for page in self._portal.rows("crm.item.productrow.list", filter=filters):
-            for row in page:
-                rows[str(row["ownerId"])].append(row)
+        parts = [owners[at : at + _ROW_OWNERS] for at in range(0, len(owners), _ROW_OWNERS)]
+        pending = [([int(owner.id) for owner in part], 0) for part in parts]
+        while pending:
+            commands = [
+                Command("crm.item.productrow.list", {
+                    "filter": {"=ownerType": short, "=ownerId": ids, ">id": after}, "order": {"id": "ASC"}, "start": -1,
+                })
+                for ids, after in pending
+            ]  # fmt: skip
+            asked, pending = pending, []
+            for (ids, _), answer in zip(asked, await self._portal.batch(commands), strict=True):
+                if answer.error:
+                    raise answer.error
+                page = answer.result["productRows"]
+                for row in page:
+                    rows[str(row["ownerId"])].append(row)
+                if len(page) == PAGE:
+                    pending.append((ids, int(page[-1]["id"])))
         return [
             Record("product_rows", f"{short}:{owner.id}", {"ownerType": short, "ownerId": int(owner.id), "rows": found},
                    owner.modified, owner.created)
@@ -313,17 +337,27 @@ class Reader:
     async def _addresses(self, owners: Sequence[Record]) -> list[Record]:
         kind = REQUISITE if owners[0].entity == "requisite" else TYPES[owners[0].entity]
         by_id = {owner.id: owner for owner in owners}
+        ids = list(by_id)
+        pending = [(ids[at : at + _ROW_OWNERS], 0) for at in range(0, len(ids), _ROW_OWNERS)]
         found: dict[str, Record] = {}
-        start: int | None = 0
-        while start is not None:
-            filters = {"ENTITY_TYPE_ID": kind, "@ENTITY_ID": list(by_id)}
-            order = {"ENTITY_ID": "ASC", "TYPE_ID": "ASC"}
-            answer = await self._portal.call("crm.address.list", {"filter": filters, "order": order, "start": start})
-            for row in answer.result:
-                owner = by_id[str(row["ENTITY_ID"])]
-                identifier = f"{row['TYPE_ID']}:{kind}:{row['ENTITY_ID']}"
-                found[identifier] = Record("address", identifier, row, owner.modified, owner.created)
-            start = answer.next
+        while pending:
+            commands = [
+                Command("crm.address.list", {
+                    "filter": {"ENTITY_TYPE_ID": kind, "@ENTITY_ID": part}, "start": start,
+                    "order": {"ENTITY_ID": "ASC", "TYPE_ID": "ASC"},
+                })
+                for part, start in pending
+            ]  # fmt: skip
+            asked, pending = pending, []
+            for (part, _), answer in zip(asked, await self._portal.batch(commands), strict=True):
+                if answer.error:
+                    raise answer.error
+                for row in answer.result:
+                    owner = by_id[str(row["ENTITY_ID"])]
+                    identifier = f"{row['TYPE_ID']}:{kind}:{row['ENTITY_ID']}"
+                    found[identifier] = Record("address", identifier, row, owner.modified, owner.created)
+                if answer.next:
+                    pending.append((part, answer.next))
         return list(found.values())
 
     async def _comments(self, owners: Sequence[Record]) -> list[Record]:
@@ -407,6 +441,36 @@ class Window:
         # What was told within the overlap may come again; what is older cannot.
         limit = self.since - 2 * self._overlap
         self._seen = {key: known for key, known in self._seen.items() if known[0] >= limit}
+
+
+async def _ahead(
+    source: AsyncIterator[_Given], work: Callable[[_Given], Coroutine[Any, Any, _Made]]
+) -> AsyncIterator[_Made]:
+    """Work on what comes next while what came first is still being waited for; the order stays."""
+    running: deque[asyncio.Task[_Made]] = deque()
+    try:
+        async for given in source:
+            running.append(asyncio.create_task(work(given)))
+            if len(running) >= _AHEAD:
+                yield await running.popleft()
+        while running:
+            yield await running.popleft()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _grouped(source: AsyncIterator[list[Record]], size: int) -> AsyncIterator[list[Record]]:
+    """Put pages together until there are so many records."""
+    group: list[Record] = []
+    async for page in source:
+        group += page
+        if len(group) >= size:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def moment(text: Any) -> datetime | None:

@@ -165,7 +165,6 @@ class _Shape:
 
 _SHAPES = {
     "crm.item.list": _Shape("items", "id", "id"),
-    "crm.item.productrow.list": _Shape("productRows", "id", "id"),
     "tasks.task.list": _Shape("tasks", "ID", "id"),
 }
 

@@ -25,6 +25,13 @@ def deal(number: int, minutes: int = 1, **more: Any) -> dict[str, Any]:
 class Items:
     """crm.item.list of a fake portal."""
 
+    @staticmethod
+    def _newer(row: dict[str, Any], filters: dict[str, Any]) -> bool:
+        times = [
+            (moment(row.get(field)), moment(filters.get(f">={field}"))) for field in ("updatedTime", "lastActivityTime")
+        ]
+        return all(since is None or (at is not None and at >= since) for at, since in times)
+
     def __init__(self, *rows: dict[str, Any]) -> None:
         self.rows = list(rows)
         self.asked: list[dict[str, Any]] = []
@@ -33,9 +40,8 @@ class Items:
         self.asked.append(given)
         filters = given.get("filter", {})
         found = self.rows
-        for field in ("updatedTime", "lastActivityTime"):
-            if since := filters.get(f">={field}"):
-                found = [row for row in found if moment(row.get(field)) and moment(row[field]) >= moment(since)]  # type: ignore[operator]
+        either = [filters["0"][number] for number in "01"] if "0" in filters else [filters]
+        found = [row for row in found if any(self._newer(row, one) for one in either)]
         after, upto = int(filters.get(">id") or 0), int(filters.get("<=id") or 10**9)
         found = sorted((row for row in found if after < row["id"] <= upto), key=lambda row: row["id"])
         return {"items": [dict(row) for row in (found[::-1] if given["order"]["id"] == "DESC" else found)[:50]]}
