@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import grp
-import os
 import pwd
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from encaja.backup import database, space, switch
@@ -98,11 +98,18 @@ def check_dump_part(job: RestoreJob, size: int, left: int) -> None:
         size: bytes of the file.
         left: bytes of the unpacked archive that are still to come, this file among them.
     """
-    data = database.look(job.server) if os.path.lexists(job.tree) else None
+    data: Path | None = None
+    with suppress(TargetNotReady):  # a server that is away for the moment is waited for elsewhere
+        data = database.look(job.server)
     space.check_space(
         space.needs(
-            unpacked=left, dump=size, volumes_room=0, tree=job.tree, volumes=job.directory, spool=job.own_work,
+            unpacked=left,
+            dump=size,
+            volumes_room=0,
+            tree=job.tree,
+            volumes=job.directory,
+            spool=job.own_work,
             database=data,
         ),
         low_disk=job.low_disk,
-    )  # fmt: skip
+    )

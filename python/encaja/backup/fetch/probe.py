@@ -15,7 +15,15 @@ from encaja.backup.errors import BackupError, LinkExpired
 from encaja.backup.fetch.links import Entry, Source, read_index, require_all
 from encaja.backup.fetch.options import FetchOptions
 from encaja.backup.fetch.pace import growing_pause
-from encaja.backup.fetch.replies import DeniedError, RetryError, body, check_status, content_length, content_range
+from encaja.backup.fetch.replies import (
+    ChangedError,
+    DeniedError,
+    RetryError,
+    body,
+    check_status,
+    content_length,
+    content_range,
+)
 
 HEAD = 1 << 16
 """Bytes that are looked at: they hold the format's header, the encryption's, and the dump's size."""
@@ -125,7 +133,13 @@ class Probe:
         target = self._source.target(0)
         headers = {**target.headers, "Range": f"bytes={len(self._came)}-{HEAD - 1}"}
         with self._client.stream("GET", target.url, headers=headers) as response:
-            check_status(response)
+            try:
+                check_status(response)
+            except ChangedError as error:
+                head, self._came = self._came, b""
+                if head and error.size == len(head):  # the connection broke after the last byte of a short volume
+                    return head, error.size
+                raise RetryError(str(error)) from error
             ranged = content_range(response)
             if ranged is None or ranged[0] != len(self._came):
                 self._came = b""
