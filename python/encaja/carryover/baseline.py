@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from encaja.carryover.entities import ITEMS
+from encaja.carryover.entities import BY_ENTITY, ITEMS
 from encaja.carryover.identity import IdentityMap
 from encaja.carryover.prints import wall_clock
 from encaja.carryover.readers import moment
-from encaja.carryover.rest import Answer, Portal
+from encaja.carryover.rest import Answer, Portal, RefusedError
 from encaja.errors import EncajaError
 
 _PAGES = 20
@@ -38,6 +38,10 @@ _LISTINGS = (
         for kind in ITEMS
     ),
     _Listing("activity", "crm.activity.list", "", "ID", "ID", "CREATED", {"select": ["ID", "CREATED"]}),
+    _Listing("requisite", "crm.requisite.list", "", "ID", "ID", "DATE_CREATE", {"select": ["ID", "DATE_CREATE"]}),
+    _Listing(
+        "bank_detail", "crm.requisite.bankdetail.list", "", "ID", "ID", "DATE_CREATE", {"select": ["ID", "DATE_CREATE"]}
+    ),
     _Listing("task", "tasks.task.list", "tasks", "ID", "id", "createdDate", {"select": ["ID", "CREATED_DATE"]}),
 )  # fmt: skip
 
@@ -53,7 +57,13 @@ async def find_watermarks(cloud: Portal, box: Portal, identities: IdentityMap) -
     """
     for listing in _LISTINGS:
         if identities.note(f"watermark:{listing.entity}") is None:
-            identities.remember(f"watermark:{listing.entity}", await _search(cloud, box, listing))
+            try:
+                found = await _search(cloud, box, listing)
+            except RefusedError:
+                if listing.entity in BY_ENTITY:
+                    raise
+                continue  # a portal without this kind of record; reading it says so
+            identities.remember(f"watermark:{listing.entity}", found)
 
 
 async def _search(cloud: Portal, box: Portal, of: _Listing) -> int:

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from encaja.carryover.changes import Deletion
 from encaja.carryover.entities import ITEMS, ItemKind
 from encaja.carryover.identity import Conflict, Link, State
+from encaja.carryover.kinds import parts_of
 from encaja.carryover.lookup import get_items
+from encaja.carryover.parts import Part, rows_of
 from encaja.carryover.prints import fingerprint
-from encaja.carryover.readers import is_absent
-from encaja.carryover.rest import Portal, RefusedError
+from encaja.carryover.readers import Reader, is_absent
+from encaja.carryover.rest import AccessError, RefusedError
 from encaja.carryover.work import Work
 
 
@@ -32,46 +34,45 @@ class Identifiers:
         return at < len(self._bits) and bool(self._bits[at] & (1 << (number & 7)))
 
 
-async def identifiers(portal: Portal, kind: ItemKind) -> Identifiers:
+async def _identifiers(reader: Reader, entity: str) -> Identifiers:
     """All identifiers that a portal has of a kind."""
     found = Identifiers()
-    async for page in portal.rows("crm.item.list", select=["id"], parameters={"entityTypeId": kind.type_id}):
-        for row in page:
-            found.add(int(row["id"]))
+    async for page in reader.identifiers(entity):
+        for number in page:
+            found.add(number)
     return found
 
 
 async def sweep(work: Work) -> None:
     """Compare all identifiers, and treat what the cloud no longer has."""
+    for part in reversed(parts_of(work)):
+        try:
+            await treat_parts(work, part, await _gone(work, part.entity))
+        except AccessError:
+            raise
+        except RefusedError as fault:
+            work.refused[part.entity] = fault.what
     for kind in reversed(ITEMS):
-        # The box first: what is deleted in the cloud in between is then found the next time, not overlooked.
-        box = await _of_the_backup(work, kind)
-        cloud = await identifiers(work.cloud, kind)
-        known = work.map.find(kind.entity, [str(number) for number in box])
-        gone = [str(number) for number in box if number not in cloud and _is_open(known.get(str(number)))]
-        gone += [
-            link.cloud
-            for link in work.map.links(kind.entity, State.DONE)
-            if int(link.cloud) > work.map.watermark(kind.entity) and int(link.cloud) not in cloud
-        ]
-        await treat(work, kind, gone)
+        await treat(work, kind, await _gone(work, kind.entity))
+
+
+async def _gone(work: Work, entity: str) -> list[str]:
+    """Records that the box has from the cloud, and that the cloud has no longer."""
+    watermark = work.map.watermark(entity)
+    # The box first: what is deleted in the cloud in between is then found the next time, not overlooked.
+    box = [number async for page in work.box_reader.identifiers(entity) for number in page if number <= watermark]
+    cloud = await _identifiers(work.reader, entity)
+    known = work.map.find(entity, [str(number) for number in box])
+    gone = [str(number) for number in box if number not in cloud and _is_open(known.get(str(number)))]
+    return gone + [
+        link.cloud
+        for link in work.map.links(entity, State.DONE)
+        if int(link.cloud) > watermark and int(link.cloud) not in cloud
+    ]
 
 
 def _is_open(link: Link | None) -> bool:
     return link is None or link.state is State.DONE
-
-
-async def _of_the_backup(work: Work, kind: ItemKind) -> list[int]:
-    watermark = work.map.watermark(kind.entity)
-    found: list[int] = []
-    async for page in work.box.rows(
-        "crm.item.list",
-        filter={"<=id": watermark},
-        select=["id"],
-        parameters={"entityTypeId": kind.type_id},
-    ):
-        found += [int(row["id"]) for row in page]
-    return found
 
 
 async def treat(work: Work, kind: ItemKind, gone: Sequence[str]) -> None:
@@ -91,7 +92,7 @@ async def treat(work: Work, kind: ItemKind, gone: Sequence[str]) -> None:
     for name in gone:
         item = there.get(boxes.get(name, ""))
         if item is None:
-            _mark(work, kind, [name], State.GONE)
+            _mark(work, kind.entity, [name], State.GONE)
             continue
         link = links.get(name)
         touched = _changed_here(work, kind, link, item)
@@ -103,25 +104,60 @@ async def treat(work: Work, kind: ItemKind, gone: Sequence[str]) -> None:
             if answer:
                 work.map.trouble(kind.entity, name, f"the box refuses to delete it: {answer}", "delete it by hand")
                 continue
-            _mark(work, kind, [name], State.GONE)
+            _mark(work, kind.entity, [name], State.GONE)
             work.tally.count("deleted", kind.entity)
             continue
-        decision = "open" if work.settings.deletions is Deletion.ASK else "box"
         if not work.dry_run:
-            work.map.conflict(
-                Conflict(
-                    kind.entity, name, boxes[name], "(record)", "deleted", "changed" if touched else "there", decision
-                )
-            )
-        _mark(work, kind, [name], State.KEPT, boxes[name])
+            _keep(work, kind.entity, name, boxes[name], touched=touched)
 
 
-def _mark(work: Work, kind: ItemKind, names: Iterable[str], state: State, box: str = "") -> None:
+async def treat_parts(work: Work, part: Part, gone: Sequence[str]) -> None:
+    """Treat requisites, activities and tasks that the cloud no longer has, by rule."""
+    links = work.map.find(part.entity, gone)
+    watermark = work.map.watermark(part.entity)
+    boxes = {
+        name: links[name].box if name in links else name for name in gone if name in links or int(name) <= watermark
+    }
+    rows = await rows_of(part, list(boxes.values()))
+    for name in gone:
+        row = rows.get(boxes.get(name, ""))
+        if row is None:
+            _mark(work, part.entity, [name], State.GONE)
+            continue
+        link = links.get(name)
+        touched = link is not None and any(
+            fingerprint(value) != link.have[field] for field, value in part.here(row, link.have).items()
+        )
+        if work.settings.deletions is Deletion.CLOUD and not touched:
+            if not work.dry_run:
+                command = part.delete(boxes[name])
+                try:
+                    await work.box.call(command.method, command.parameters)
+                except RefusedError as fault:
+                    if not is_absent(fault):
+                        work.map.trouble(
+                            part.entity, name, f"the box refuses to delete it: {fault.what}", "delete it by hand"
+                        )
+                        continue
+                _mark(work, part.entity, [name], State.GONE)
+            work.tally.count("deleted", part.entity)
+        elif not work.dry_run:
+            _keep(work, part.entity, name, boxes[name], touched=touched)
+
+
+def _keep(work: Work, entity: str, name: str, box: str, *, touched: bool) -> None:
+    decision = "open" if work.settings.deletions is Deletion.ASK else "box"
+    here = "changed" if touched else "there"
+    work.map.conflict(Conflict(entity, name, box, "(record)", "deleted", here, decision))
+    _mark(work, entity, [name], State.KEPT, box)
+
+
+def _mark(work: Work, entity: str, names: Iterable[str], state: State, box: str = "") -> None:
     if work.dry_run:
         return
     for name in names:
-        work.map.mark(kind.entity, name, state, box)
-        work.map.cured(kind.entity, name)
+        work.map.mark(entity, name, state, box)
+        work.map.cured(entity, name)
 
 
 def _changed_here(work: Work, kind: ItemKind, link: Link | None, item: dict[str, object]) -> bool:

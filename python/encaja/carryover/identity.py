@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -126,20 +126,26 @@ class IdentityMap:
         self._lock: IO[str] | None = _lock(folder / "writer.lock") if writer else None
         try:
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=30)
-            self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
+            if writer:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.executescript(_SCHEMA)
+            elif not self._db.execute("SELECT 1 FROM sqlite_master WHERE name='straggler'").fetchone():
+                raise EncajaError("nothing was carried over yet", str(self.path), "run 'encaja carry-over' first")
         except sqlite3.DatabaseError as fault:
             mend = "move it away: it is written anew from the origins that the box keeps"
             raise EncajaError(f"no identity map: {fault}", str(self.path), mend) from fault
 
     @classmethod
-    def in_memory(cls, of: IdentityMap) -> IdentityMap:
-        """A copy that is lost when it is closed."""
+    def in_memory(cls, folder: Path) -> IdentityMap:
+        """A copy of what lies in a folder, if anything does; it is lost when it is closed."""
         copy = cls.__new__(cls)
-        copy.path, copy._lock = of.path, None
+        copy.path, copy._lock = folder / "identity.sqlite3", None
         copy._db = sqlite3.connect(":memory:", isolation_level=None)
-        of._db.backup(copy._db)
+        if copy.path.exists():
+            with closing(sqlite3.connect(copy.path, timeout=30)) as real:
+                real.backup(copy._db)
+        copy._db.executescript(_SCHEMA)
         return copy
 
     def __enter__(self) -> IdentityMap:

@@ -329,12 +329,7 @@ def _finish(work: Work, record: Record, box: str, want: Wanted, have: dict[str, 
     work.map.done(
         record.entity, record.id, box, want=fingerprints(want.values), have=have, modified=record.modified.isoformat()
     )
-    problems = list(want.problems)
-    problems += [f"refers to {entity} {key}, which is not there" for entity, key in want.missing]
-    if problems:
-        work.trouble(record, "; ".join(dict.fromkeys(problems)), "add what is missing; it is completed then")
-    else:
-        work.map.cured(record.entity, record.id)
+    work.complete(record, want)
 
 
 def _deleted_in_the_box(work: Work, record: Record, box: str) -> None:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from encaja.carryover.events import OfflineEvents
 from encaja.carryover.readers import moment
 from encaja.carryover.rest import Portal
 from encaja.carryover.see import see_webhook
 from encaja.carryover.settings import Settings
 
 
-async def prepare(settings: Settings, cloud: Portal) -> dict[str, Any]:
+async def prepare(settings: Settings, cloud: Portal, application: Portal | None) -> dict[str, Any]:
     """See that the cloud can be read, and note from when on its changes are to be carried.
+
+    With an application, its offline events are bound: from then on the cloud itself notes what is deleted.
 
     The moment is kept when this is done again: a window that is too long costs reading, one that is too short records.
 
@@ -29,7 +32,9 @@ async def prepare(settings: Settings, cloud: Portal) -> dict[str, Any]:
     beside = path.with_name(f".{path.name}.new")
     beside.write_text(json.dumps(kept) + "\n")
     beside.replace(path)
-    return {"kind": "carry-over-prepared", "cloud": settings.cloud.host, **kept}
+    unbound = await OfflineEvents(application).bind() if application else {}
+    events = "none: deletions are found by comparing" if application is None else "bound"
+    return {"kind": "carry-over-prepared", "cloud": settings.cloud.host, **kept, "events": events, "not_bound": unbound}
 
 
 def prepared_since(settings: Settings) -> str:

@@ -12,12 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from encaja.carryover import items
+from encaja.carryover.beyond import not_carried
 from encaja.carryover.changes import Decision
 from encaja.carryover.entities import ITEMS, ItemKind
 from encaja.carryover.identity import Link, State
+from encaja.carryover.kinds import parts_of
 from encaja.carryover.lookup import ORIGINATOR, get_items
+from encaja.carryover.mapping import Wanted
+from encaja.carryover.parts import LeftOutError, Part, rows_of
 from encaja.carryover.prints import fingerprints, shown, whole
 from encaja.carryover.readers import Record
+from encaja.carryover.rest import AccessError, RefusedError
 from encaja.carryover.work import Work
 
 LONGEST = 500
@@ -68,13 +73,12 @@ def _number(cloud: str, hashes: dict[str, str]) -> int:
     return int.from_bytes(hashlib.blake2b(f"{cloud}:{whole(hashes)}".encode(), digest_size=8).digest())
 
 
-async def reconcile(work: Work, notes: Sequence[str] = (), freeze_seconds: float | None = None) -> dict[str, Any]:
+async def reconcile(work: Work, notes: Sequence[str] = ()) -> dict[str, Any]:
     """Compare both sides over the window.
 
     Args:
         work: the carry-over.
         notes: what else has to be said.
-        freeze_seconds: how long work was stopped, where it was.
 
     Returns:
         The document of kind ``reconcile``; its ``differences`` is 0 when all is well.
@@ -86,6 +90,10 @@ async def reconcile(work: Work, notes: Sequence[str] = (), freeze_seconds: float
         comparison = _Comparison(work, kind, Compared(kind.entity), details)
         await comparison.run()
         compared.append(comparison.found)
+    for part in parts_of(work):
+        compared.append(await _of_part(work, part.entity, details, part))
+    for entity in ("comment", "task_comment"):
+        compared.append(await _of_part(work, entity, details))
     missing = sum(len(one.missing) for one in compared)
     doubled = sum(len(one.doubled) for one in compared)
     faults = work.map.troubles()
@@ -100,7 +108,7 @@ async def reconcile(work: Work, notes: Sequence[str] = (), freeze_seconds: float
         "carried": sum(carried.values()),
         "missing": missing,
         "doubled": doubled,
-        "freeze_seconds": None if freeze_seconds is None else round(freeze_seconds, 1),
+        "freeze_seconds": work.map.note("freeze_seconds"),
         "differences": missing + doubled + sum(one.differing for one in compared),
         "entities": [one.row() for one in compared],
         "records": details[:LONGEST],
@@ -116,9 +124,96 @@ async def reconcile(work: Work, notes: Sequence[str] = (), freeze_seconds: float
         "stragglers": [
             {"entity": entity, "cloud": cloud, "at": at, "by": by} for entity, cloud, at, by in work.map.stragglers()
         ],
+        "not_carried": await not_carried(work),
         "notes": list(notes),
         "seconds": round(time.monotonic() - began, 1),
     }  # fmt: skip
+
+
+async def _of_part(work: Work, entity: str, details: list[dict[str, Any]], part: Part | None = None) -> Compared:
+    comparison = _PartComparison(work, entity, Compared(entity), details, part)
+    try:
+        await comparison.run()
+    except AccessError:
+        raise
+    except RefusedError as fault:
+        work.refused[entity] = fault.what
+    return comparison.found
+
+
+@dataclass
+class _PartComparison:
+    """The comparison of records that are not items: requisites, activities, tasks, and what hangs from others."""
+
+    work: Work
+    entity: str
+    found: Compared
+    details: list[dict[str, Any]]
+    part: Part | None = None
+
+    async def run(self) -> None:
+        """Compare everything in the window."""
+        watermark = self.work.map.watermark(self.entity)
+        async for page in self.work.reader.changed(self.entity, self.work.since):
+            links = self.work.map.find(self.entity, [record.id for record in page])
+            rows = await self._rows(page, links)
+            for record in page:
+                link = links.get(record.id)
+                is_old = record.id.isdigit() and int(record.id) <= watermark
+                if self.part is None and record.created < self.work.since and link is None:
+                    continue  # older than the window; it came along with an active owner
+                want = await self._want(record)
+                if want is None or (link is not None and link.state in {State.KEPT, State.GONE}):
+                    continue
+                self.found.new += not is_old
+                self.found.changed += is_old
+                row = rows.get(record.id)
+                if row is None and (self.part is not None or link is None or not link.box):
+                    self._tell(record, "", "(record)", "there", "missing")
+                    self.found.missing.append(record.id)
+                    continue
+                self.found.in_box += 1
+                if row is not None and self.part is not None:
+                    self._fields(record, want, row, link)
+
+    async def _want(self, record: Record) -> Wanted | None:
+        if self.part is None:
+            return Wanted()
+        try:
+            return await self.part.want(record)
+        except LeftOutError as fault:
+            self.work.leave(self.entity, str(fault), record)
+            return None
+
+    async def _rows(self, page: Sequence[Record], links: dict[str, Link]) -> dict[str, dict[str, Any]]:
+        if self.part is None:
+            return {}
+        watermark = self.work.map.watermark(self.entity)
+        boxes = {record.id: links[record.id].box for record in page if record.id in links}
+        boxes |= {record.id: record.id for record in page if record.id not in links and int(record.id) <= watermark}
+        read = await rows_of(self.part, [box for box in boxes.values() if box])
+        return {name: read[box] for name, box in boxes.items() if box in read}
+
+    def _fields(self, record: Record, want: Wanted, row: dict[str, Any], link: Link | None) -> None:
+        if self.part is None:
+            return
+        have = self.part.here(row, want.values)
+        hashes, mine = fingerprints(want.values), fingerprints(have)
+        differing = [name for name in hashes if hashes[name] != mine[name]]
+        # What the box had otherwise when the record was carried, or changed since, was decided then and is in the list.
+        explained = {name for name in differing if link is not None and link.want.get(name) == hashes[name]}
+        self.found.explained += len(explained)
+        self.found.add(record.id, hashes, {**mine, **{name: hashes[name] for name in explained}})
+        left = [name for name in differing if name not in explained]
+        for name in left:
+            self._tell(record, str(row.get("ID") or row.get("id")), name, shown(want.values[name]), shown(have[name]))
+        self.found.differing += bool(left)
+
+    def _tell(self, record: Record, box: str, name: str, *values: str) -> None:
+        self.details.append({
+            "entity": self.entity, "cloud": record.id, "box": box, "field": name, "in_cloud": values[0],
+            "in_box": values[1],
+        })  # fmt: skip
 
 
 @dataclass

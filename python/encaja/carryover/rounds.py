@@ -9,22 +9,30 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 from encaja.carryover import deletions, items
 from encaja.carryover.baseline import find_watermarks
-from encaja.carryover.entities import ITEMS
+from encaja.carryover.entities import BY_ENTITY, ITEMS
+from encaja.carryover.events import OfflineEvents
+from encaja.carryover.heard import listen
 from encaja.carryover.identity import IdentityMap
+from encaja.carryover.kinds import parts_of
 from encaja.carryover.limiter import Limiter, Limits
 from encaja.carryover.mapping import Translation, read_side
+from encaja.carryover.parts import carry as carry_parts
 from encaja.carryover.prepare import prepared_since
-from encaja.carryover.readers import moment
-from encaja.carryover.rest import Portal
+from encaja.carryover.readers import Record, moment
+from encaja.carryover.remarks import carry_checklists, carry_comments, carry_task_comments
+from encaja.carryover.requisites import carry_addresses
+from encaja.carryover.rest import AccessError, Portal, RefusedError, Webhook
 from encaja.carryover.rewrite import Rewriter
+from encaja.carryover.rows import carry_rows
 from encaja.carryover.see import see_webhook
 from encaja.carryover.settings import Settings
 from encaja.carryover.times import TimeKeeper
@@ -34,6 +42,8 @@ from encaja.rest.trust import trusted
 
 SKEW_TOLD = 60.0
 """Seconds by which clocks may differ before it is reported."""
+RETRIED = frozenset({*BY_ENTITY, "requisite", "bank_detail", "activity", "task", "comment"})
+"""Kinds of records that are read again by identifier when they were faulty; others come again with their owner."""
 _REFRESH = 300.0  # seconds after which users, dictionaries and fields are read again
 
 
@@ -46,6 +56,20 @@ def open_portals(settings: Settings) -> tuple[Portal, Portal]:
         Portal(cloud, Limiter(cloud.host, settings.state, limits), verify=trusted(settings.cloud_ca)),
         Portal(box, Limiter(f"box {box.host}", settings.state, free), verify=trusted(settings.box_ca)),
     )
+
+
+@asynccontextmanager
+async def open_application(settings: Settings) -> AsyncIterator[Portal | None]:
+    """The cloud as its local application sees it, whose offline events tell of deletions; None without a token."""
+    if not settings.cloud_token:
+        yield None
+        return
+    cloud = settings.cloud
+    limiter = Limiter(cloud.host, settings.state, Limits(rate=settings.rate, burst=settings.burst))
+    async with Portal(
+        Webhook(cloud.portal, token=settings.cloud_token), limiter, verify=trusted(settings.cloud_ca)
+    ) as application:
+        yield application
 
 
 @asynccontextmanager
@@ -64,12 +88,16 @@ async def at_work(settings: Settings, *, dry_run: bool = False, reader: bool = F
     async with cloud, box:
         if not (dry_run or reader):
             set_aside(settings)
-        with IdentityMap(settings.state, writer=not (dry_run or reader)) as real:
-            identities = IdentityMap.in_memory(real) if dry_run else real
+        identities = (
+            IdentityMap.in_memory(settings.state) if dry_run else IdentityMap(settings.state, writer=not reader)
+        )
+        with identities:
             carrying = Carrying(settings, cloud, box, identities, dry_run=dry_run)
             await carrying.begin()
             try:
-                yield carrying
+                async with open_application(settings) as application:
+                    carrying.events = OfflineEvents(application) if application else None
+                    yield carrying
             finally:
                 carrying.end()
 
@@ -111,6 +139,7 @@ class Carrying:
         self.work: Work
         self.keeper: TimeKeeper | None = None
         self.notes: list[str] = []
+        self.events: OfflineEvents | None = None
         self._refreshed = 0.0
         self.behind = 0.0
         """Seconds since the moment up to which the box has everything."""
@@ -168,26 +197,54 @@ class Carrying:
         began = work.now_in_cloud()
         mark = moment(self.map.note("reached")) or work.since
         await self._retry()
-        for kind in ITEMS:
-            async for records in work.reader.changed(kind.entity, mark - timedelta(seconds=self.settings.overlap)):
-                await items.carry(work, kind, records)
+        since = mark - timedelta(seconds=self.settings.overlap)
+        for entity, carry in self._carriers().items():
+            try:
+                async for records in work.reader.changed(entity, since):
+                    await carry(records)
+            except AccessError:
+                raise
+            except RefusedError as fault:
+                if entity in BY_ENTITY:
+                    raise
+                work.refused[entity] = fault.what
+        if self.events and not self.dry_run:
+            await listen(work, self.events, self._carriers())
         self._set_times()
         if not self.dry_run:
             self.map.remember("reached", began.isoformat())
         self.behind = (work.now_in_cloud() - began).total_seconds()
         return work.tally.total - before
 
+    def _carriers(self) -> dict[str, Callable[[Sequence[Record]], Awaitable[None]]]:
+        """What carries each kind of record, in the order in which they refer to each other."""
+        work = self.work
+        parts = parts_of(work)
+        return {
+            **{kind.entity: partial(items.carry, work, kind) for kind in ITEMS},
+            **{part.entity: partial(carry_parts, part) for part in parts[:2]},
+            "address": partial(carry_addresses, work),
+            "product_rows": partial(carry_rows, work),
+            **{part.entity: partial(carry_parts, part) for part in parts[2:]},
+            "comment": partial(carry_comments, work),
+            "task_comment": partial(carry_task_comments, work),
+            "checklist": partial(carry_checklists, work),
+        }
+
     async def _retry(self) -> None:
         """Try again what has been faulty, where its time has come."""
-        for kind in ITEMS:
-            due = [item.cloud for item in self.map.troubles(due=True) if item.entity == kind.entity]
-            if not due:
+        due: dict[str, list[str]] = {}
+        for item in self.map.troubles(due=True):
+            due.setdefault(item.entity, []).append(item.cloud)
+        carriers = self._carriers()
+        for entity, names in due.items():
+            if entity not in RETRIED:
                 continue
-            records = await self.work.reader.fetch(kind.entity, due)
-            for name in set(due) - {record.id for record in records}:
-                self.map.cured(kind.entity, name)  # gone from the cloud; the sweep treats it
+            records = await self.work.reader.fetch(entity, names)
+            for name in set(names) - {record.id for record in records}:
+                self.map.cured(entity, name)  # gone from the cloud; the sweep treats it
             if records:
-                await items.carry(self.work, kind, records)
+                await carriers[entity](records)
 
     def _set_times(self) -> None:
         if self.keeper and not self.dry_run:

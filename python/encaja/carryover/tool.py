@@ -21,7 +21,7 @@ from encaja.carryover import trials
 from encaja.carryover.prepare import prepare
 from encaja.carryover.reconcile import reconcile
 from encaja.carryover.rest import UnreachableError
-from encaja.carryover.rounds import at_work, open_portals
+from encaja.carryover.rounds import at_work, open_application, open_portals
 from encaja.carryover.settings import Settings, read_settings
 from encaja.errors import EncajaError
 from encaja.status import Status
@@ -75,7 +75,10 @@ async def _once(settings: Settings, status: Status) -> dict[str, Any]:
 
         await carrying.drain(say)
         status.begin("comparing", message=carrying.line())
-        return await reconcile(carrying.work, carrying.notes, time.monotonic() - began)
+        proof = await reconcile(carrying.work, carrying.notes)
+        proof["freeze_seconds"] = round(time.monotonic() - began, 1)
+        carrying.map.remember("freeze_seconds", proof["freeze_seconds"])
+        return proof
 
 
 async def _follow(settings: Settings, status: Status) -> None:
@@ -115,8 +118,8 @@ async def _preview(settings: Settings, status: Status) -> dict[str, Any]:
 async def _prepare(settings: Settings, status: Status) -> dict[str, Any]:
     status.begin("preparing")
     cloud, box = open_portals(settings)
-    async with cloud, box:
-        return await prepare(settings, cloud)
+    async with cloud, box, open_application(settings) as application:
+        return await prepare(settings, cloud, application)
 
 
 async def _reconcile(settings: Settings, status: Status) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from encaja.carryover.identity import IdentityMap
-from encaja.carryover.mapping import Translation
+from encaja.carryover.mapping import Translation, Wanted
 from encaja.carryover.prints import wall_clock
 from encaja.carryover.readers import Reader, Record, moment
 from encaja.carryover.rest import Portal
@@ -78,8 +78,16 @@ class Work:
     tally: Tally = field(default_factory=Tally)
     preview: list[dict[str, Any]] = field(default_factory=list)
 
+    box_reader: Reader = field(init=False)
+    """Reads the box."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """By kind: why the cloud does not list it."""
+    left: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    """By kind and reason: identifiers of what REST does not carry."""
+
     def __post_init__(self) -> None:
         self.reader = Reader(self.cloud)
+        self.box_reader = Reader(self.box)
 
     def now_in_cloud(self) -> datetime:
         """The time on the cloud's clock."""
@@ -116,6 +124,19 @@ class Work:
         """Note a record's fault; the others go on."""
         if not self.dry_run:
             self.map.trouble(record.entity, record.id, what, mend)
+
+    def complete(self, record: Record, want: Wanted) -> None:
+        """Note what is still the matter with a record that has arrived, or that nothing is."""
+        problems = [*want.problems, *(f"refers to {entity} {key}, which is not there" for entity, key in want.missing)]
+        if problems:
+            what = "; ".join(dict.fromkeys(problems))
+            self.trouble(record, what, "add what is missing; it is completed then")
+        elif not self.dry_run:
+            self.map.cured(record.entity, record.id)
+
+    def leave(self, entity: str, why: str, record: Record) -> None:
+        """Note a record that is not carried, and why."""
+        self.left.setdefault((entity, why), set()).add(record.id)
 
     def carried(self, record: Record, how: str) -> None:
         """Count a record that has arrived."""

@@ -1,0 +1,79 @@
+"""What hangs from records: requisites, addresses, rows, activities with files, comments, tasks."""
+
+from __future__ import annotations
+
+import base64
+import time
+from pathlib import Path
+
+import pytest
+
+from integration.carryover.portals import Site, write_job
+from integration.carryover.test_carry_over import now, run
+
+pytestmark = pytest.mark.integration
+
+
+def test_everything_that_hangs_from_a_record_arrives_once(portals: tuple[Site, Site], tmp_path: Path) -> None:
+    cloud, box = portals
+    job = write_job(tmp_path, cloud, box, since=now())
+    box.rest("crm.activity.add", fields={"OWNER_TYPE_ID": 1, "OWNER_ID": 2, "TYPE_ID": 6, "SUBJECT": "of the box"})
+    company = cloud.rest("crm.company.add", fields={"TITLE": "Con todo SL"})
+    requisite = cloud.rest(
+        "crm.requisite.add",
+        fields={"ENTITY_TYPE_ID": 4, "ENTITY_ID": company, "PRESET_ID": 1, "NAME": "R", "RQ_VAT_ID": "ESB1"},
+    )
+    cloud.rest("crm.address.add", fields={"TYPE_ID": 1, "ENTITY_TYPE_ID": 8, "ENTITY_ID": requisite, "CITY": "Elche"})
+    deal = cloud.rest("crm.deal.add", fields={"TITLE": "Con filas", "COMPANY_ID": company})
+    cloud.rest("crm.deal.productrows.set", id=deal, rows=[{"PRODUCT_NAME": "Piso", "PRICE": 100, "QUANTITY": 2}])
+    content = base64.b64encode(b"a paper").decode()
+    call = cloud.rest(
+        "crm.activity.add",
+        fields={"OWNER_TYPE_ID": 2, "OWNER_ID": deal, "TYPE_ID": 2, "SUBJECT": "Call", "COMPLETED": "Y",
+                "RESPONSIBLE_ID": 3,
+                "COMMUNICATIONS": [{"TYPE": "PHONE", "VALUE": "+34600", "ENTITY_ID": company, "ENTITY_TYPE_ID": 4}],
+                "FILES": [{"fileData": ["paper.txt", content]}]},
+    )  # fmt: skip
+    said = "said [USER=3]Ana[/USER]"
+    cloud.rest("crm.timeline.comment.add",
+               fields={"ENTITY_TYPE": "deal", "ENTITY_ID": deal, "AUTHOR_ID": 4, "COMMENT": said})  # fmt: skip
+    cloud.rest("crm.timeline.comment.add", fields={"ENTITY_TYPE": "lead", "ENTITY_ID": 3, "COMMENT": "on an old lead"})
+    task = cloud.rest(
+        "tasks.task.add", fields={"TITLE": "Visit", "RESPONSIBLE_ID": 3, "CREATED_BY": 4, "UF_CRM_TASK": [f"D_{deal}"]}
+    )["task"]["id"]
+    cloud.rest("task.commentitem.add", TASKID=task, FIELDS={"POST_MESSAGE": "done soon", "AUTHOR_ID": 3})
+    cloud.rest("task.checklistitem.add", TASKID=task, FIELDS={"TITLE": "keys", "IS_COMPLETE": "Y"})
+    time.sleep(1.05)
+    first = run("once", job)["result"]
+    assert first["faults"] == [], first["faults"]
+    assert first["differences"] == 0, first["records"]
+    second = run("once", job)["result"]
+    assert second["faults"] == [] and second["carried"] == first["carried"]
+
+    here = {name: int(box.value(f"SELECT ID FROM b_crm_{name} WHERE ORIGIN_ID=%s AND ORIGINATOR_ID='encaja'", number))
+            for name, number in (("company", company), ("deal", deal))}  # fmt: skip
+    [bill] = box.sql("SELECT * FROM b_crm_requisite WHERE ENTITY_TYPE_ID=4 AND ENTITY_ID=%s", here["company"])
+    assert bill["RQ_VAT_ID"] == "ESB1"
+    assert box.value("SELECT CITY FROM b_crm_addr WHERE ENTITY_TYPE_ID=8 AND ENTITY_ID=%s", bill["ID"]) == "Elche"
+    [row] = box.sql("SELECT * FROM b_crm_product_row WHERE OWNER_TYPE='D' AND OWNER_ID=%s", here["deal"])
+    assert (row["PRODUCT_NAME"], float(row["PRICE"]), float(row["QUANTITY"])) == ("Piso", 100.0, 2.0)
+    [activity] = box.sql("SELECT * FROM b_crm_act WHERE OWNER_TYPE_ID=2 AND OWNER_ID=%s AND TYPE_ID=2", here["deal"])
+    there = cloud.sql("SELECT * FROM b_crm_act WHERE ID=%s", call)[0]
+    assert activity["ID"] != call
+    assert (activity["CREATED"], activity["AUTHOR_ID"]) == (there["CREATED"], there["AUTHOR_ID"])
+    [file] = box.rest("crm.activity.get", id=activity["ID"])["FILES"]
+    assert box.rest("disk.file.get", id=file["id"])["NAME"].startswith("paper")
+    [comment] = box.sql(
+        "SELECT t.* FROM b_crm_timeline t JOIN b_crm_timeline_bind b ON b.OWNER_ID=t.ID"
+        " WHERE b.ENTITY_TYPE_ID=2 AND b.ENTITY_ID=%s AND t.TYPE_ID=7", here["deal"],
+    )  # fmt: skip
+    assert (comment["COMMENT"], comment["AUTHOR_ID"]) == ("said [USER=3]Ana[/USER]", 4)
+    assert box.value("SELECT COUNT(*) FROM b_crm_timeline WHERE COMMENT='on an old lead'") == 1
+    [job_] = box.sql("SELECT * FROM b_tasks WHERE TITLE='Visit'")
+    assert (job_["CREATED_BY"], job_["RESPONSIBLE_ID"]) == (4, 3)
+    about = box.rest("tasks.task.get", taskId=job_["ID"], select=["UF_CRM_TASK"])["task"]["ufCrmTask"]
+    assert about == [f"D_{here['deal']}"]
+    assert box.value("SELECT COUNT(*) FROM b_forum_message WHERE POST_MESSAGE='done soon'") == 1
+    assert [
+        r["IS_COMPLETE"] for r in box.sql("SELECT * FROM b_tasks_checklist_items WHERE TASK_ID=%s", job_["ID"])
+    ] == ["Y"]
