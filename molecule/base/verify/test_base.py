@@ -80,9 +80,5 @@ def test_journal_survives_a_restart_and_has_its_bounds(host: Host) -> None:
     assert "SystemMaxUse=1G" in host.check_output("systemd-analyze cat-config systemd/journald.conf")
 
 
-def test_packages_of_other_roles_came_in_the_same_transaction(host: Host) -> None:
-    assert host.package("less").is_installed
-
-
 def test_no_unit_failed(host: Host) -> None:
     assert host.check_output("systemctl list-units --failed --no-legend --plain") == ""

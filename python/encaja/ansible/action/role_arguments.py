@@ -1,0 +1,77 @@
+"""Action ``role_arguments``: looks at everything that is given to a host's roles before any of them changes something."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+
+from encaja.ansible.role_values import folder, read, scope
+from encaja.errors import EncajaError
+
+UNDEFINED = re.compile(r"'(\w+)' is undefined")
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Runs on the controller and changes nothing."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Fail with every fault of every role."""
+        super().run(tmp, task_vars)
+        roles = self._task.args.get("roles")
+        if not isinstance(roles, list) or set(self._task.args) != {"roles"}:
+            raise AnsibleActionFail("role_arguments: takes 'roles', a list of roles, and nothing else")
+        variables = task_vars or {}
+        self._undefined: dict[str, list[str]] = {}
+        try:
+            told = [fault for role in roles for fault in self._faults(str(role), variables)]
+        except EncajaError as fault:
+            raise AnsibleActionFail(f"role_arguments: {fault}") from fault
+        missing = [f"{name} is not set ({', '.join(users)})" for name, users in sorted(self._undefined.items())]
+        faults = list(dict.fromkeys(missing + told))
+        if faults:
+            where = variables.get("inventory_hostname", "")
+            return {"failed": True, "changed": False, "msg": f"{where}: " + "; ".join(faults), "faults": faults}
+        return {"changed": False, "msg": f"{len(roles)} roles have what they need"}
+
+    def _faults(self, role: str, variables: dict[str, Any]) -> list[str]:
+        meta = folder(role) / "meta"
+        options = read(meta / "argument_specs.yml").get("argument_specs", {}).get("main", {}).get("options") or {}
+        seen = scope(role, variables)
+        templar = self._templar.copy_with_new_env(available_variables=seen)
+        told: list[str] = []
+        given: dict[str, Any] = {}
+        broken = set()
+        for name in options:
+            if name in seen:
+                try:
+                    given[name] = templar.template(seen[name])
+                except AnsibleError as fault:
+                    broken.add(name)
+                    told += self._sort(name, fault)
+        specs = {name: spec for name, spec in options.items() if name not in broken}
+        told += ArgumentSpecValidator(specs).validate(given, validate_role_argument_spec=True).error_messages
+        for rule in read(meta / "rules.yml") or []:
+            wanted = rule["that"] if isinstance(rule["that"], list) else [rule["that"]]
+            try:
+                if not all(templar.evaluate_conditional(one) for one in wanted):
+                    told.append(str(templar.template(rule["otherwise"])).strip())
+            except AnsibleError as fault:
+                told += self._sort(role, fault)
+        return told
+
+    def _sort(self, name: str, fault: AnsibleError) -> list[str]:
+        """Gather what is undefined under its own name, and return what else went wrong."""
+        found = UNDEFINED.search(str(fault))
+        if not found:
+            return [f"{name}: {fault.message}"]
+        users = self._undefined.setdefault(found.group(1), [])
+        if name not in users:
+            users.append(name)
+        return []

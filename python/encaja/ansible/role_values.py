@@ -1,0 +1,51 @@
+"""A role's own values as its templates see them, for those who ask before the role runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible import constants
+from ansible.template import trust_as_template
+
+from encaja.errors import EncajaError
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def folder(role: str) -> Path:
+    """Where ``role`` lies.
+
+    Raises:
+        EncajaError: no folder of Ansible's roles path has it.
+    """
+    for parent in constants.DEFAULT_ROLES_PATH or []:
+        path = Path(parent) / role
+        if path.is_dir():
+            return path
+    raise EncajaError(f"there is no role {role!r}", "roles_path", "run in the project's folder, or correct the name")
+
+
+def read(path: Path) -> Any:
+    """What a YAML file of a role holds, its strings marked as templates; an empty dictionary where there is no file."""
+    if not path.is_file():
+        return {}
+    return _trusted(yaml.load(path.read_text(), Loader=LOADER) or {})  # noqa: S506 - both are safe loaders
+
+
+def scope(role: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What a template of ``role`` sees: its defaults under the host's ``variables`` under its fixed values."""
+    here = folder(role)
+    return {**read(here / "defaults" / "main.yml"), **variables, **read(here / "vars" / "main.yml")}
+
+
+def _trusted(value: Any) -> Any:
+    if isinstance(value, str):
+        return trust_as_template(value)
+    if isinstance(value, list):
+        return [_trusted(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _trusted(one) for key, one in value.items()}
+    return value
