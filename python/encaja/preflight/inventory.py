@@ -13,6 +13,7 @@ import yaml
 
 ENVIRONMENTS = ("production", "preproduction", "test")
 FUNCTIONS = ("portal", "database", "cache", "push", "search", "telephony")
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 PLACEHOLDERS = ("change me", "changeme", "change_me", "todo", "xxx")
 TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -54,7 +55,7 @@ def role_variables(roles: Path) -> dict[str, dict[str, Any]]:
     """All variables of all roles below ``roles``, from their argument specifications."""
     known: dict[str, dict[str, Any]] = {}
     for path in sorted(roles.glob("*/meta/argument_specs.yml")):
-        specs = yaml.safe_load(path.read_text())["argument_specs"]
+        specs = yaml.load(path.read_text(), Loader=LOADER)["argument_specs"]  # noqa: S506 - both are safe loaders
         for entry in specs.values():
             known.update(entry.get("options") or {})
     return known

@@ -1,4 +1,4 @@
-"""Action ``role_arguments``: looks at everything that is given to a host's roles before any of them changes something."""
+"""Action ``role_arguments``: looks at everything that is given to a host's roles before one of them changes a thing."""
 
 from __future__ import annotations
 

@@ -7,6 +7,15 @@ short_description: Names everything wrong with the inventory
 description:
   - Groups that contradict each other, unknown and renamed variables, missing secrets, values of the wrong type.
   - Runs on the controller and changes nothing.
+options:
+  hosts:
+    description: The hosts whose variables are looked at; all by default.
+    type: list
+    elements: str
+  refuse:
+    description: Whether to fail when something is wrong, rather than hand over what.
+    type: bool
+    default: false
 author: encaja
 """
 

@@ -3,7 +3,7 @@
 
 DOCUMENTATION = r"""
 module: role_arguments
-short_description: Looks at everything that is given to a host's roles before any of them changes something
+short_description: Looks at everything that is given to a host's roles before one of them changes a thing
 description:
   - Reads the argument specification of every role, and the rules in its C(meta/rules.yml) for what a specification
     cannot say.
