@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -156,3 +157,37 @@ def test_copies_of_one_moment_do_not_replace_each_other(tmp_path: Path) -> None:
         copies.append(files.keep_copy(source, tmp_path / "kept"))
     assert [copy.read_text() for copy in copies] == ["one", "two", "three"]
     assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_rebuild_of_the_index_that_was_broken_off_goes_on_where_it_stood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load("search")
+    monkeypatch.setattr(module, "STATUS", tmp_path / "reindex" / "status.json")
+    monkeypatch.setattr(module.search, "expected_records", lambda _: 400)
+    noted: dict[str, Any] = {}
+    portal = SimpleNamespace(root=tmp_path, state=lambda: dict(noted), note=lambda **values: noted.update(values))
+    begun_with: list[dict[str, Any]] = []
+
+    def reindex(_root: Path, _host: str, progress: Any, state: dict[str, Any]) -> int:
+        begun_with.append(dict(state))
+        if not state:
+            progress(100, {"MODULE": "crm", "ID": 100, "CNT": 100})
+            raise EncajaError("the portal's kernel failed", "www")
+        progress(300, {"MODULE": "tasks", "ID": 7, "CNT": 300})
+        return 380
+
+    monkeypatch.setattr(module.kernel, "reindex", reindex)
+    with pytest.raises(EncajaError):
+        module._rebuild(portal, "bitrix", "crm.acme.es")
+    assert json.loads(module.STATUS.read_text())["phase"] == "failed"
+    assert noted["reindex"] == {"engine": "bitrix", "state": {"MODULE": "crm", "ID": 100, "CNT": 100}}
+    assert module._rebuild(portal, "bitrix", "crm.acme.es") == 380
+    assert begun_with == [{}, {"MODULE": "crm", "ID": 100, "CNT": 100}]
+    assert (noted["reindex"], noted["indexed"]) == (None, 380)
+    status = json.loads(module.STATUS.read_text())
+    assert (status["phase"], status["done"], status["total"], status["unit"]) == ("done", 380, 400, "records")
+    noted["reindex"] = {"engine": "sphinx", "state": {"CNT": 5}}
+    with pytest.raises(EncajaError):  # of another engine: from the beginning
+        module._rebuild(portal, "bitrix", "crm.acme.es")
+    assert begun_with[-1] == {}

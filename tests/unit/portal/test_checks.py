@@ -235,3 +235,61 @@ def test_uploads_that_do_not_arrive(tmp_path: Path) -> None:
     evidence = checks_web.uploads(bad).evidence
     for words in ("5 MiB does not arrive (error 1)", "GIF", "1000 of 9999", "no form"):
         assert words in evidence
+
+
+LISTENER = {"push": "Y", "path_to_mobile_listener_secure": "https://#DOMAIN#:8894/bitrix/sub/"}
+
+
+def devices(status: int = 400, rows: dict[str, str] | None = None, **facts: Any) -> Any:
+    asked: list[Any] = []
+
+    def get(path: str, *, port: int, secure: bool) -> Any:
+        asked.append((path, port, secure))
+        if status == 0:
+            raise ConnectionRefusedError("refused")
+        return SimpleNamespace(status=status)
+
+    portal = SimpleNamespace(
+        section=lambda _: LISTENER, options={("pull", name): value for name, value in (rows or {}).items()}
+    )
+    policy = SimpleNamespace(domain="crm.acme.es", scheme="https")
+    return SimpleNamespace(
+        portal=portal, policy=policy, get=get, asked=asked, **{"is_private": False, "unreached": {}, **facts}
+    )
+
+
+def test_mobile_application_on_an_open_portal() -> None:
+    here = devices()
+    assert checks_case.mobile(here).state == "ok"
+    assert here.asked == [("/bitrix/sub/", 8894, True)]
+
+
+@pytest.mark.parametrize(
+    ("here", "state", "words"),
+    [
+        (devices(502), "found", "no listener behind https://crm.acme.es:8894/bitrix/sub/ (status 502)"),
+        (devices(0), "found", "no listener on port 8894: refused"),
+        (devices(rows={"path_to_mobile_listener_secure": "https://acme.bitrix24.es/bitrix/sub/"}), "found", "acme."),
+        (devices(rows={"push": "N"}), "found", "push to devices is off"),
+        (devices(is_private=True), "people", "closed network"),
+        (devices(unreached={"push to devices": "cloud-messaging.bitrix24.tech:443"}), "people", "get no push"),
+    ],
+)
+def test_mobile_application_on_a_closed_or_broken_portal(here: Any, state: str, words: str) -> None:
+    finding = checks_case.mobile(here)
+    assert finding.state == state
+    assert words in finding.evidence
+
+
+def test_log_outs_behind_a_proxy_that_nginx_does_not_believe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks_case.work, "strict_groups", lambda *_: [])
+    portal = SimpleNamespace(option=lambda *_: "N")
+    here: Any = SimpleNamespace(
+        portal=portal, session_minutes=1440, trusted_proxies=("10.0.0.5", "10.0.0.6"),
+        nginx="    set_real_ip_from 10.0.0.5;\n", fpm={"ini": {"session.gc_maxlifetime": "604800"}},
+        policy=SimpleNamespace(scheme="https"),
+    )  # fmt: skip
+    finding = checks_case.logouts(here)
+    assert finding.evidence == "nginx does not believe the proxy 10.0.0.6: everybody comes from its address"
+    here.nginx += "set_real_ip_from 10.0.0.6;"
+    assert checks_case.logouts(here).state == "ok"
