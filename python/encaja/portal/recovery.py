@@ -66,17 +66,23 @@ def listed(portal: Portal, url: str) -> tuple[list[tuple[users.User, str]], dict
     people = {user.id: user for user in due(portal, without_mail=True)}
     links: list[tuple[users.User, str]] = []
     refused: dict[str, str] = {}
+    last = portal.database.count("SELECT MAX(ID) FROM b_event")
     for number, problem in _ask(portal, url.partition("://")[2], people.values()):
         if problem:
             refused[str(number)] = problem
             continue
+        word = ""
         for row in portal.database.rows(
-            "SELECT ID, C_FIELDS FROM b_event WHERE EVENT_NAME = %s AND SUCCESS_EXEC = 'N'", EVENT
+            "SELECT ID, C_FIELDS FROM b_event WHERE EVENT_NAME = %s AND ID > %s AND SUCCESS_EXEC = 'N'", EVENT, last
         ):
             fields = _fields(row)
-            if str(fields.get("USER_ID")) == str(number):
+            if str(fields.get("USER_ID", number)) == str(number):  # others ask for their own on the log-in page
                 portal.database.execute("DELETE FROM b_event WHERE ID = %s", row["ID"])
-                links.append((people[number], link(url, people[number], str(fields.get("CHECKWORD", "")))))
+                word = str(fields.get("CHECKWORD", ""))
+        if word:
+            links.append((people[number], link(url, people[number], word)))
+        else:
+            refused[str(number)] = "the kernel queued no mail with a one-time word"
     return links, refused
 
 

@@ -220,7 +220,7 @@ class Scene:
         """Services of the vendor that this host cannot open a connection to, with their addresses."""
         wanted = {
             "push to devices": "cloud-messaging.bitrix24.tech:443",
-            "calls": f"{self.portal.option('call', 'turn_server') or 'turn.calls.bitrix24.com'}:3478",
+            "calls": f"{self.portal.option('call', 'turn_server').partition(':')[0] or 'turn.calls.bitrix24.com'}:3478",
             "updates": f"{self.portal.option('main', 'update_site') or 'www.bitrixsoft.com'}:443",
         }
         tried = {
