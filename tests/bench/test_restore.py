@@ -136,13 +136,13 @@ def test_local(bench, archive):
 def test_growth(bench):
     """Time and memory by size."""
     first = 0.0
-    for size in SIZES:
+    for size in sorted(SIZES):
         run = bench.restore(archive_of(bench, size))
         seconds = run.journal["seconds"]["stream"] / size
         first = first or seconds
         bench.note(
             f"{size} GB",
-            f"{run.journal['seconds']['stream']:.1f} s = {seconds:.1f} s a GB = {seconds / first:.2f} x the first, "
+            f"{run.journal['seconds']['stream']:.1f} s = {seconds:.1f} s a GB = {seconds / first:.2f} x the smallest, "
             f"{run.memory / 1e6:.0f} MB",
         )
 

@@ -238,6 +238,7 @@ class Restore:
         self._pipeline = pipeline
         try:
             pipeline.run()
+            self._show(source, at_once=True)
             self.journal.report.update({"files": writer.files, "bytes": writer.bytes, "volumes": source.count})
         finally:
             writer.release()
@@ -268,6 +269,7 @@ class Restore:
             self._check_alive()
             self._say_loaded("everything is unpacked")
             self.status.advance(min(spool.size, loaders.report.bytes))
+        self._say_loaded("everything is unpacked and loaded")
 
     # --- around it ---
 
@@ -311,10 +313,10 @@ class Restore:
             self.journal.seconds[phase] = round(spent, 2)
             self.journal.save()
 
-    def _show(self, source: VolumeSource) -> None:
+    def _show(self, source: VolumeSource, *, at_once: bool = False) -> None:
         """Write the progress, at most twice a second."""
         status = self.status
-        if not status.due:
+        if not status.due and not at_once:
             return
         reading = self._pipeline.number if self._pipeline else 0
         progress = source.progress()

@@ -141,6 +141,9 @@ def test_over_a_link_with_one_bad_volume_and_resets(kind, home, database):
     with serving(FIXTURES / kind, faults) as server:
         restore_here(over(server, home, database, kind))
     assert_restored(home, database, kind)
+    told = status(home)
+    assert told["volumes_good"] == told["volumes"] == told["volume"]
+    assert told["volumes_rejected"] == len(faults) - 1 and told["rows_loaded"] >= 300
 
 
 def test_bad_tar_header_without_gzip_is_fetched_again(home, database):
