@@ -1,0 +1,77 @@
+"""The shipped rules on a portal's tables: what is live becomes harmless, once, and what nobody knows is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from encaja.errors import EncajaError
+from encaja.portal import neutral
+from encaja.portal.database import Database
+from encaja.portal.site import Portal
+
+pytestmark = pytest.mark.integration
+ROLE = yaml.safe_load((Path(__file__).parents[3] / "roles/neutralise/defaults/main.yml").read_text())
+RULES: list[dict[str, Any]] = ROLE["neutralise_rules"]
+ACKNOWLEDGED: list[str] = ROLE["neutralise_acknowledged"]
+
+
+@pytest.fixture
+def database(portal: Portal) -> Database:
+    found = portal.database
+    found.execute("INSERT INTO b_mail_mailbox (LID, ACTIVE, SERVER, PASSWORD) VALUES ('s1', 'Y', 'imap.world', 'x')")
+    found.execute("INSERT INTO b_pull_push (USER_ID, DEVICE_TOKEN, DATE_CREATE) VALUES (1, 't', NOW())")
+    found.execute("INSERT INTO b_clouds_file_bucket (READ_ONLY, SETTINGS) VALUES ('N', 'keys')")
+    found.execute("INSERT INTO b_rest_ap (USER_ID, PASSWORD, ACTIVE) VALUES (1, 'hook', 'Y')")
+    for module, name, value in (
+        ("main", "server_uniq_id", "production's"), ("pull", "path_to_websocket", "wss://production/"),
+        ("pull", "push", "Y"), ("socialservices", "google_appsecret", "x"), ("messageservice", "sender.sms.x", "x"),
+    ):  # fmt: skip
+        found.execute("REPLACE INTO b_option (MODULE_ID, NAME, VALUE) VALUES (%s, %s, %s)", module, name, value)
+    found.execute("REPLACE INTO b_option_site (MODULE_ID, NAME, SITE_ID, VALUE) VALUES ('pull', 'push', 's1', 'Y')")
+    return found
+
+
+def option(database: Database, module: str, name: str) -> Any:
+    return database.value("SELECT VALUE FROM b_option WHERE MODULE_ID = %s AND NAME = %s", module, name)
+
+
+def test_everything_live_becomes_harmless_and_a_second_run_changes_nothing(database: Database) -> None:
+    looked = neutral.apply(database, RULES, check=True)
+    assert option(database, "pull", "push") == "Y", "check mode changes nothing"
+    done = {one.id: one for one in neutral.apply(database, RULES, check=False)}
+    assert {one.id: one.rows for one in looked} == {name: one.rows for name, one in done.items()}
+    assert done["mailboxes"].rows == 1
+    assert done["cloud-buckets"].rows >= 1
+    assert option(database, "pull", "push") == "N"
+    assert option(database, "pull", "path_to_websocket") is None
+    assert option(database, "socialservices", "google_appsecret") is None
+    assert database.count("SELECT COUNT(*) FROM b_option_site WHERE MODULE_ID = 'pull'") == 0
+    own = option(database, "main", "server_uniq_id")
+    assert own != "production's"
+    assert len(own) == 64
+    assert [one.id for one in neutral.apply(database, RULES, check=False) if one.rows] == []
+    assert option(database, "main", "server_uniq_id") == own
+
+
+def test_what_no_rule_covers_is_named(database: Database) -> None:
+    neutral.apply(database, RULES, check=False)
+    assert neutral.unknown_secrets(database, RULES, ACKNOWLEDGED) == []
+    database.execute("CREATE TABLE acme (ID int PRIMARY KEY, API_TOKEN varchar(20), TITLE varchar(20))")
+    database.execute("INSERT INTO acme VALUES (1, 'x', 'x')")
+    database.execute("REPLACE INTO b_option (MODULE_ID, NAME, VALUE) VALUES ('acme', 'partner_secret', 'x')")
+    found = neutral.unknown_secrets(database, RULES, ACKNOWLEDGED)
+    assert found == ["acme.API_TOKEN", "option acme.partner_secret"]
+    assert neutral.unknown_secrets(database, RULES, [*ACKNOWLEDGED, "acme", "acme.*"]) == []
+    # A rule that sets another column does not cover this one.
+    rule = {"id": "title", "table": "acme", "live": "TITLE <> ''", "make": "TITLE = ''"}
+    assert "acme.API_TOKEN" in neutral.unknown_secrets(database, [*RULES, rule], ACKNOWLEDGED)
+
+
+def test_a_rule_that_leaves_something_live_fails(database: Database) -> None:
+    rule = {"id": "in-vain", "table": "b_rest_ap", "live": "USER_ID = 1", "make": "ACTIVE = 'N'"}
+    with pytest.raises(EncajaError, match="still live: in-vain"):
+        neutral.apply(database, [rule], check=False)
