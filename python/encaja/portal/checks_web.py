@@ -27,6 +27,18 @@ MINIMUM_PAGES: Final = 10.0
 UPLOAD_BYTES: Final = 5 << 20
 FIELDS: Final = 10_000
 """``max_input_vars`` that the vendor's test asks for."""
+TOUCHING: Final = frozenset(
+    {
+        "web-server-variables",
+        "web-sessions",
+        "web-uploads",
+        "php-heavy-page",
+        "speed-php",
+        "speed-inserts",
+        "speed-files",
+    }
+)
+"""Checks that make a page, a table or files for the look; left out in check mode."""
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
 
