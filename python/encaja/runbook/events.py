@@ -275,7 +275,10 @@ _AGAIN = "then run again"
 _ADVICE: Sequence[tuple[tuple[str, ...], str]] = (
     (("no space left", "not enough free space", "disk is full"), f"free space on the host, {_AGAIN}"),
     (("permission denied (publickey", "authentication fail"), f"put the contractor's SSH key on the host, {_AGAIN}"),
-    (("host key verification failed", "host key is not known"), "verify the host's key and add it to known_hosts"),
+    (
+        ("host key verification failed", "host key is not known", "mismatching host key"),
+        "verify the host's key and add it to known_hosts",
+    ),
     (("could not resolve", "name or service not known"), f"mend name resolution, {_AGAIN}"),
     (("connection refused", "no route to host", "timed out"), f"check that the service is up and reachable, {_AGAIN}"),
     (("could not get lock", "unable to acquire the dpkg"), f"wait until the other package manager is done, {_AGAIN}"),

@@ -32,6 +32,8 @@ HORIZON = 8 * WEEK
 # Spreads are standard deviations of the logarithm of a duration.
 SPREAD_ESTIMATE = 0.45
 SPREAD_ONE_PASS = 0.12
+# What makes one step slow on a day (a busy machine, a slow disk) makes the others slow as well.
+SPREAD_DAY = 0.1
 SPREAD_PERSON = 0.6
 # The case's two downloads took 10 and 14 hours: that is what a link does from one day to another.
 SPREAD_LINK_UNMEASURED = 0.24
@@ -63,19 +65,27 @@ class Spread:
 
 @dataclass(frozen=True)
 class Guess:
-    """A step's duration: median in seconds, spread, and what it was taken from."""
+    """A step's duration: median in seconds, spread, and what it was taken from.
+
+    Of a download, `median` is the transfer alone and `fixed` what the step does besides.
+    """
 
     median: float
     spread: float
     basis: str
     fixed: float = 0.0
+    fixed_spread: float = 0.0
     passed: bool = False
+    machine: bool = True
 
-    def draw(self, random: np.random.Generator, count: int) -> Array:
-        """Drawn durations in seconds."""
-        if self.spread == 0:
-            return np.full(count, self.fixed + self.median)
-        return self.fixed + self.median * np.exp(random.normal(0.0, self.spread, count))
+    def draw(self, random: np.random.Generator, count: int, day: Array | None = None) -> Array:
+        """Drawn durations in seconds; `day` are logarithms of what the day does to all that machines do."""
+        shared = np.zeros(count) if day is None or not self.machine or self.spread == 0 else day
+        own = random.normal(0.0, self.spread, count) if self.spread else np.zeros(count)
+        if not self.fixed:
+            return self.median * np.exp(own + shared)
+        besides = random.normal(0.0, self.fixed_spread, count) if self.fixed_spread else np.zeros(count)
+        return self.fixed * np.exp(besides + shared) + self.median * np.exp(own)
 
 
 @dataclass(frozen=True)
@@ -183,21 +193,28 @@ def guess(step: Step, past: Sequence[PastStep], told: Assumptions) -> Guess:
     if not past:
         spread = SPREAD_PERSON if step.kind is Kind.HUMAN else SPREAD_ESTIMATE
         if step.scale is Scale.LINK and told.link and told.size:
-            return Guess(told.size / told.link, SPREAD_LINK_UNMEASURED, "measured link")
-        return Guess(step.estimate.total_seconds(), spread if step.estimate else 0.0, "run-book")
+            return Guess(told.size / told.link, SPREAD_LINK_UNMEASURED, "measured link", machine=False)
+        human = step.kind is Kind.HUMAN
+        return Guess(step.estimate.total_seconds(), spread if step.estimate else 0.0, "run-book", machine=not human)
     links = [item.link for item in past if item.link]
     if step.scale is Scale.LINK and links:
         return _guess_link(past, links[-1], told)
     logs = [math.log(max(item.seconds, 0.05)) for item in past]
-    spread = SPREAD_PERSON if step.kind is Kind.HUMAN else SPREAD_ONE_PASS
+    human = step.kind is Kind.HUMAN
+    spread = SPREAD_PERSON if human else SPREAD_ONE_PASS
     if len(logs) > 1:
         own = float(np.std(logs, ddof=1))
         spread = math.sqrt((spread**2 + (len(logs) - 1) * own**2) / len(logs))
-    if past[-1].failures:
+    median = math.exp(float(np.median(logs)))
+    return Guess(median, _widened(spread, median, past[-1]), _basis(past), machine=not human)
+
+
+def _widened(spread: float, median: float, last: PastStep) -> float:
+    """A spread with what comes on top: a step that failed may do so again, and a short one has its start's share."""
+    if last.failures:
         spread = math.hypot(spread, SPREAD_FAILURE)
     # A second of waiting for processes to start weighs more in a short step than in a long one.
-    median = math.exp(float(np.median(logs)))
-    return Guess(median, math.hypot(spread, min(0.5, 0.6 / max(median, 0.6))), _basis(past))
+    return math.hypot(spread, min(0.5, 0.6 / max(median, 0.6)))
 
 
 def _guess_link(past: Sequence[PastStep], link: Link, told: Assumptions) -> Guess:
@@ -209,7 +226,8 @@ def _guess_link(past: Sequence[PastStep], link: Link, told: Assumptions) -> Gues
     base = SPREAD_LINK_MEASURED if told.link else SPREAD_LINK_UNMEASURED
     spread = math.hypot(base, wobble / math.sqrt(max(1.0, rates.size / 10)))
     basis = f"{_basis(past)}, {'measured link' if told.link else 'link as it was'}"
-    return Guess(size / rate, spread, basis, fixed=fixed)
+    besides = _widened(SPREAD_ONE_PASS, fixed, last) if fixed else 0.0
+    return Guess(size / rate, spread, basis, fixed=fixed, fixed_spread=besides)
 
 
 def _basis(past: Sequence[PastStep]) -> str:
@@ -226,10 +244,10 @@ def under_way(known: Guess, elapsed: float, measures: Sequence[Measure]) -> Gues
         rate = sum(rates) / len(rates) if rates else link.rate
         if rate > 0:
             left = (recent[-1].total - recent[-1].done) / rate
-            return Guess(left, SPREAD_LINK_MEASURED, "under way")
+            return Guess(left, SPREAD_LINK_MEASURED, "under way", machine=False)
     left = known.fixed + known.median - elapsed
     # What is overdue goes on being overdue: a tenth of what it has taken, at the least.
-    return Guess(max(left, elapsed * 0.1), max(known.spread, 0.2), "under way")
+    return Guess(max(left, elapsed * 0.1), max(known.spread, 0.2), "under way", machine=known.machine)
 
 
 def _without_what_is_there(known: Guess, measures: Sequence[Measure]) -> Guess:
@@ -255,13 +273,14 @@ def simulate(
 ) -> Simulation:
     """Draws the move many times. `delay` is when the first step may begin, in seconds."""
     random = np.random.default_rng(SEED)
+    day = random.normal(0.0, SPREAD_DAY, count)
     machine = np.full(count, delay)
     starts: dict[str, Array] = {}
     finishes: dict[str, Array] = {}
     durations: dict[str, Array] = {}
     for step in runbook:
         known = guesses[step.id]
-        duration = known.draw(random, count)
+        duration = known.draw(random, count, day)
         start = np.full(count, delay)
         for need in step.needs:
             start = np.maximum(start, finishes[need])
@@ -426,11 +445,12 @@ def backtest(runbook: Runbook, journal: Journal, passes: Sequence[Pass], told: A
         if not common:
             continue
         random = np.random.default_rng(SEED)
+        day = random.normal(0.0, SPREAD_DAY, DRAWS)
         total = np.zeros(DRAWS)
         for step in common:
             taken = actual[step.id][-1]
             known = guess(step, earlier[step.id], measured_early(told, taken))
-            draws = known.draw(random, DRAWS)
+            draws = known.draw(random, DRAWS, day)
             total += draws
             results.append(Backtest(passes[number].name, step.id, Spread.of(draws), taken.seconds, known.basis))
         whole = sum(actual[step.id][-1].seconds for step in common)
