@@ -231,8 +231,10 @@ def _transfers(journal: Journal, attempts: Sequence[Attempt]) -> list[Transfer]:
             if link is None:
                 continue
             key = (attempt.step, host, name)
-            size = items[-1].done - min(arrived.get(key, 0.0), items[0].done)
-            arrived[key] = items[-1].done
+            # A tool that ended well has all of it, though the last look at it came before the last byte.
+            there = items[-1].total if attempt.result is Result.DONE and items[-1].total else items[-1].done
+            size = there - min(arrived.get(key, 0.0), items[0].done)
+            arrived[key] = there
             rates = link.rates or (link.rate,)
             measures = tuple(with_rates(items))
             seconds = size / link.rate if link.rate else 0.0

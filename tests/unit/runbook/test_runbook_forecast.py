@@ -25,7 +25,7 @@ from encaja.runbook.forecast import (
     under_way,
 )
 from encaja.runbook.history import link_of, read_history
-from encaja.runbook.journal import Journal, Measure
+from encaja.runbook.journal import Journal, Measure, Result
 from encaja.runbook.move import Move
 from encaja.runbook.outlook import Outlook, pass_outlook
 from encaja.runbook.spans import format_span, now
@@ -321,6 +321,17 @@ def test_time_after_the_last_byte_is_not_the_links() -> None:
     link = link_of(samples)
     assert link is not None
     assert link.rate == pytest.approx(100)
+
+
+def test_transfer_that_ended_well_is_whole_though_the_last_look_came_early(move: Move) -> None:
+    with Journal(move.journal) as journal:
+        pass_ = journal.start_pass("cutover", "ana", {})
+        for step, result in (("restore", Result.DONE), ("test-host", Result.FAILED)):
+            attempt = journal.begin(pass_, step, "run", by="ana", kind="playbook", directory="/x")
+            journal.add_events([], [Measure(attempt.id, MONDAY, "h", "stream", 7e6, 10e6, "bytes", 1e6)])
+            journal.finish(attempt, result)
+        facts = report.gather(move, journal, pass_, Assumptions())
+    assert {item.step: item.size for item in facts.transfers} == {"restore": 10e6, "test-host": 7e6}
 
 
 def test_report_words_exist_in_both_languages() -> None:
