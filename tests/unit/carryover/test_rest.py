@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from encaja.carryover.limiter import Limiter
 from encaja.carryover.rest import (
     AccessError,
     Answer,
@@ -22,6 +24,7 @@ from encaja.carryover.rest import (
     Webhook,
 )
 from encaja.errors import ConfigurationError, EncajaError
+from encaja.rest.tokens import Application, Tokens
 from unit.carryover.fake_cloud import HOOK, FakeCloud
 from unit.carryover.virtual_time import clock, run
 
@@ -384,3 +387,79 @@ def test_application_sends_its_token_in_the_body(cloud: FakeCloud, tmp_path: Pat
 
     run(scene())
     assert cloud.log == [("server.time", {"auth": "t0ken"})]
+
+
+def test_expired_token_is_renewed_once_for_all_requests(cloud: FakeCloud, tmp_path: Path) -> None:
+    renewals: list[str] = []
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "oauth.test":
+            renewals.append(request.url.params["refresh_token"])
+            return httpx.Response(200, json={"access_token": "new", "refresh_token": "next"})
+        if json.loads(request.content)["auth"] == "old":
+            return httpx.Response(401, json={"error": "expired_token", "error_description": "expired"})
+        return await cloud(request)
+
+    async def scene() -> list[Answer]:
+        tokens = Tokens("old", Application("id", "secret", "first", "https://oauth.test/token"), tmp_path / "tokens")
+        limiter = Limiter("cloud.test", tmp_path, clock=clock)
+        webhook = Webhook("https://cloud.test")
+        async with Portal(webhook, limiter, tokens=tokens, transport=httpx.MockTransport(handler)) as portal:
+            return await asyncio.gather(*(portal.call("server.time") for _ in range(5)))
+
+    assert [answer.result for answer in run(scene())] == ["now"] * 5
+    assert renewals == ["first"]
+
+
+def test_token_that_cannot_be_renewed_is_refused_once(cloud: FakeCloud, tmp_path: Path) -> None:
+    cloud.faults = [lambda _: httpx.Response(401, json={"error": "expired_token", "error_description": "expired"})] * 9
+
+    async def scene() -> None:
+        limiter = Limiter("cloud.test", tmp_path, clock=clock)
+        tokens = Tokens("old", None, tmp_path / "tokens")
+        webhook = Webhook("https://cloud.test")
+        async with Portal(webhook, limiter, tokens=tokens, transport=httpx.MockTransport(cloud)) as portal:
+            await portal.call("server.time")
+
+    with pytest.raises(AccessError, match="make a new webhook"):
+        run(scene())
+    assert len(cloud.faults) == 8
+
+
+def download(cloud: FakeCloud, folder: Path, address: str, **more: Any) -> int:
+    async def scene() -> int:
+        async with cloud.portal(folder, **more) as portal:
+            return await portal.download(address, folder / "file")
+
+    return run(scene())
+
+
+def test_file_arrives_whole_after_a_broken_transfer(cloud: FakeCloud, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b"ha"
+        raise httpx.ReadError("cut off")
+
+    def broken_off(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, content=half())
+
+    def whole(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, content=b"half and half")
+
+    cloud.faults = [broken_off, html(502), whole]
+    assert download(cloud, tmp_path, "/disk/downloadFile/7/?ncc=1") == 13
+    assert (tmp_path / "file").read_bytes() == b"half and half"
+    assert asked == ["https://cloud.test/disk/downloadFile/7/?ncc=1&auth=1/s3cr3t"] * 2
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".json"], "nothing is left behind"
+
+
+@pytest.mark.parametrize("address", ["https://elsewhere.test/file", "/gone"])
+def test_file_that_is_not_to_be_had_is_refused(cloud: FakeCloud, tmp_path: Path, address: str) -> None:
+    cloud.faults = [html(404)] * 9
+    with pytest.raises(RefusedError, match=r"elsewhere\.test|HTTP 404") as caught:
+        download(cloud, tmp_path, address)
+    assert "s3cr3t" not in str(caught.value)
+    assert not (tmp_path / "file").exists()
