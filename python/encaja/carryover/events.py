@@ -113,11 +113,6 @@ class OfflineEvents:
         answer = await self._portal.call("event.get")
         return {str(row["event"]).upper() for row in answer.result if int(row.get("offline") or 0)}
 
-    async def unbind(self) -> None:
-        """Have nothing noted any more."""
-        names = sorted(await self.bound() & set(EVENTS))
-        await self._portal.batch([Command("event.unbind", {"event": name, "event_type": "offline"}) for name in names])
-
     async def take(self) -> list[Taken]:
         """Take what is there: first what an earlier process took and never confirmed, then what is new."""
         taken = [await self._get(process) for process in await self._reserved()]

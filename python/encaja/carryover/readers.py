@@ -2,7 +2,7 @@
 
 REST lists some kinds of record by the time of their modification; others only by the record that they belong to. A
 window is read by ascending identifier, so that a record that changes meanwhile is at worst read again in the next
-window, which overlaps this one (readers that go by time alone lose rows at its edge).
+window, which has to overlap this one (readers that go by time alone lose rows at its edge).
 
 Sources: apidocs.bitrix24.com, crm/universal (crm.item.list and its fields, ``contactIds``; crm.item.productrow.list
 takes several owners in ``=ownerId``), crm/requisites, crm/timeline (activities by ``LAST_UPDATED``; comments by their
@@ -13,12 +13,10 @@ in use).
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from encaja.carryover.rest import BATCH, PAGE, Answer, Command, Portal, RefusedError
@@ -149,16 +147,6 @@ class Reader:
                 if fresh:
                     yield fresh
 
-    async def newer(self, entity: str, identifier: int) -> AsyncIterator[list[Record]]:
-        """Records with a higher identifier, whatever time they bear: an import into the portal may have set an old one.
-
-        Args:
-            entity: one that is listed by time.
-            identifier: the highest that is known.
-        """
-        async for page in self._listed(entity, {}, identifier):
-            yield page
-
     async def fetch(self, entity: str, identifiers: Sequence[str]) -> list[Record]:
         """Records by their identifiers; those that are not there (any more) are left out.
 
@@ -196,21 +184,6 @@ class Reader:
         found: list[Record] = await readers[entity](owners)
         return found
 
-    async def user_fields(self, entity: str) -> list[dict[str, Any]]:
-        """Descriptions of the user fields of leads, deals, contacts, companies or requisites, whole."""
-        first = await self._portal.call(f"crm.{entity}.userfield.list", {"order": {"ID": "ASC"}})
-        rows: list[dict[str, Any]] = list(first.result)
-        following = first.next
-        while following is not None:
-            answer = await self._portal.call(
-                f"crm.{entity}.userfield.list", {"order": {"ID": "ASC"}, "start": following}
-            )
-            rows += answer.result
-            following = answer.next
-        commands = [Command(f"crm.{entity}.userfield.get", {"id": row["ID"]}) for row in rows]
-        whole = await self._portal.batch(commands)
-        return [answer.result if answer.error is None else row for row, answer in zip(rows, whole, strict=True)]
-
     async def identifiers(self, entity: str) -> AsyncIterator[list[int]]:
         """All identifiers of a kind that is listed by time, by which deletions show without events."""
         timed = _TIMED[entity]
@@ -218,11 +191,9 @@ class Reader:
         async for page in self._portal.rows(timed.method, select=[key], parameters=timed.parameters):
             yield [int(row[timed.id]) for row in page]
 
-    async def _listed(self, entity: str, filters: Mapping[str, Any], after: int = 0) -> AsyncIterator[list[Record]]:
+    async def _listed(self, entity: str, filters: Mapping[str, Any]) -> AsyncIterator[list[Record]]:
         timed = _TIMED[entity]
-        pages = self._portal.rows(
-            timed.method, filter=filters, select=timed.select, parameters=timed.parameters, after=after
-        )
+        pages = self._portal.rows(timed.method, filter=filters, select=timed.select, parameters=timed.parameters)
         async for records in _ahead(
             pages, lambda page: self._with_links(entity, [_record(entity, row) for row in page])
         ):
@@ -403,46 +374,6 @@ class Reader:
         ]
 
 
-class Window:
-    """Follows a portal: each look reads from where the last whole one began, and tells only what is new.
-
-    Args:
-        reader: of the portal.
-        since: from when on.
-        overlap: how far each look reaches back behind the last one.
-    """
-
-    def __init__(self, reader: Reader, since: datetime, overlap: timedelta = timedelta(seconds=30)) -> None:
-        self.since = since
-        self._reader = reader
-        self._overlap = overlap
-        self._seen: dict[tuple[str, str], tuple[datetime, bytes]] = {}
-
-    async def look(self, entity: str, until: datetime) -> AsyncIterator[list[Record]]:
-        """Records that were made or changed and not told yet.
-
-        Args:
-            entity: one of ``READ``.
-            until: the portal's time when the look began.
-        """
-        async for page in self._reader.changed(entity, self.since - self._overlap):
-            fresh = []
-            for record in page:
-                mark = _digest(record)
-                if self._seen.get((entity, record.id), (None, b""))[1] != mark:
-                    self._seen[entity, record.id] = (until, mark)
-                    fresh.append(record)
-            if fresh:
-                yield fresh
-
-    def reached(self, until: datetime) -> None:
-        """All kinds have been looked at; the next look begins where this one did."""
-        self.since = max(self.since, until)
-        # What was told within the overlap may come again; what is older cannot.
-        limit = self.since - 2 * self._overlap
-        self._seen = {key: known for key, known in self._seen.items() if known[0] >= limit}
-
-
 async def _ahead(
     source: AsyncIterator[_Given], work: Callable[[_Given], Coroutine[Any, Any, _Made]]
 ) -> AsyncIterator[_Made]:
@@ -523,8 +454,3 @@ def _found(entity: str, result: Any) -> dict[str, Any] | None:
     key = "item" if entity in TYPES else "task" if entity == "task" else ""
     row = result.get(key) if key and isinstance(result, dict) else result
     return row if isinstance(row, dict) and row else None
-
-
-def _digest(record: Record) -> bytes:
-    text = json.dumps(record.fields, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=12).digest()

@@ -187,9 +187,9 @@ class _Listing:
     select: Sequence[str] | None
     parameters: Mapping[str, Any]
 
-    def ends(self, after: int) -> list[Command]:
+    def ends(self) -> list[Command]:
         """Ask for the first page and for the last identifier."""
-        [first] = self.commands(after, 0, 1)
+        [first] = self.commands(0, 0, 1)
         last = {**first.parameters, "order": {self.shape.by: "DESC"}}
         if self.select:
             last["select"] = [self.shape.by]
@@ -343,7 +343,6 @@ class Portal:
         filter: Mapping[str, Any] | None = None,  # noqa: A002 - the portal's own name
         select: Sequence[str] | None = None,
         parameters: Mapping[str, Any] | None = None,
-        after: int = 0,
     ) -> AsyncIterator[list[dict[str, Any]]]:
         """List all rows by ascending identifier: many pages per request, several requests at once, without a count.
 
@@ -354,7 +353,6 @@ class Portal:
             filter: the portal's notation.
             select: fields.
             parameters: what it needs besides.
-            after: the identifier behind which to begin.
 
         Yields:
             Pages of at most 50 rows, none of them empty.
@@ -364,7 +362,7 @@ class Portal:
             UnreachableError: the portal failed for as long as there was patience.
         """
         listing = _Listing(method, _SHAPES.get(method, _Shape()), filter or {}, select, parameters or {})
-        first, last = [listing.page_of(answer) for answer in await self.batch(listing.ends(after), ordered=True)]
+        first, last = [listing.page_of(answer) for answer in await self.batch(listing.ends(), ordered=True)]
         if first:
             yield first
         if len(first) == PAGE:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from encaja.carryover.readers import Reader, Record, Window, moment
+from encaja.carryover.readers import Reader, Record, moment
 from encaja.carryover.rest import RefusedError
 from unit.carryover.fake_cloud import FakeCloud
 from unit.carryover.virtual_time import run
@@ -171,27 +171,6 @@ def test_tasks_with_a_new_comment_are_found_by_their_last_activity(tmp_path: Pat
     records = read(cloud, tmp_path, lambda reader: reader.changed("task_comment", SINCE))
     assert [record.id for record in records] == [str(n) for n in range(1, 61)]
     assert sum(method == "tasks.task.list" for method, _ in cloud.log) == 2, "the third page is older"
-
-
-def test_window_overlaps_and_tells_nothing_twice(tmp_path: Path) -> None:
-    cloud = FakeCloud()
-    items = Items(deal(1))
-    cloud.methods["crm.item.list"] = items
-
-    async def scene() -> list[list[str]]:
-        told = []
-        async with cloud.portal(tmp_path) as portal:
-            window = Window(Reader(portal), SINCE, timedelta(minutes=10))
-            late, changed, after = deal(2, 1), deal(1, 1, title="changed"), deal(3, 55)
-            for until, row in ((2, late), (3, changed), (60, after), (61, None), (90, None)):
-                at = SINCE + timedelta(minutes=until)
-                told.append([record.id async for page in window.look("deal", at) for record in page])
-                window.reached(at)
-                if row:
-                    items.rows = [known for known in items.rows if known["id"] != row["id"]] + [row]
-        return told
-
-    assert run(scene()) == [["1"], ["2"], ["1"], ["3"], []]
 
 
 @pytest.mark.parametrize(
