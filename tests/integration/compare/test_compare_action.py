@@ -81,3 +81,22 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path, arguments: dict[str, An
     done = run(tmp_path, [{"compare": {**usual, **arguments}}])
     assert done.returncode == 2
     assert said in " ".join(done.stdout.split())
+
+
+def test_only_hosts_of_the_two_environments_that_have_a_part_in_a_portal_are_looked_at(tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("""
+production: {hosts: {crm.acme.es: {}, db.acme.es: {}, sip.acme.es: {}}}
+preproduction: {hosts: {pre.acme.es: {}}}
+test: {hosts: {test.acme.es: {}}}
+portal: {hosts: {crm.acme.es: {}, pre.acme.es: {}, test.acme.es: {}, cloud.acme.es: {}}}
+database: {hosts: {db.acme.es: {}, pre.acme.es: {}}}
+telephony: {hosts: {sip.acme.es: {}}}
+cloud: {hosts: {cloud.acme.es: {}}}
+""")
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")}
+    program = str(PROJECT / ".venv/bin/ansible-playbook")
+    command = [program, "-i", str(inventory), "--list-hosts", "playbooks/compare.yml"]
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=True)
+    hosts = {line.strip() for line in done.stdout.splitlines() if line.strip().endswith(".acme.es")}
+    assert hosts == {"crm.acme.es", "db.acme.es", "pre.acme.es"}
