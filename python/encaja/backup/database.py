@@ -213,11 +213,11 @@ def prepare_database(server: Server, run: str) -> Collations:
                     raise
                 connection.query(
                     f"CREATE TABLE `{STATE_TABLE}` (name VARBINARY(256) PRIMARY KEY, stage VARCHAR(8) NOT NULL, "
-                    "frames BIGINT NOT NULL DEFAULT 0, note VARBINARY(255) NOT NULL DEFAULT '') ENGINE=InnoDB"
+                    "frames BIGINT NOT NULL, loaded BIGINT NOT NULL, note BLOB NOT NULL) ENGINE=InnoDB"
                 )
             owner = query(connection, f"SELECT note FROM `{STATE_TABLE}` WHERE name = ''")  # noqa: S608
             if not owner:
-                query(connection, f"INSERT INTO `{STATE_TABLE}` VALUES ('', 'run', 0, %s)", run)  # noqa: S608
+                query(connection, f"INSERT INTO `{STATE_TABLE}` VALUES ('', 'run', 0, 0, %s)", run)  # noqa: S608
                 connection.commit()
             elif owner[0][0].decode() != run:
                 raise TargetNotReady(

@@ -9,6 +9,7 @@ after its rows (three times faster).
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,27 @@ from encaja.backup.spool import Spool, SpooledTable
 _TRANSACTION = 8 << 20
 _AGAIN = frozenset({ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT})
 _INSERT = b"INSERT INTO"
+
+
+@dataclass
+class _Progress:
+    """How far a table is; kept in the database with its rows, so that a later run can tell of all of it."""
+
+    stage: str = ""
+    frames: int = 0
+    rows: int = 0
+    warnings: list[str] = field(default_factory=list)
+    fulltext_failed: bool = False
+
+    @property
+    def note(self) -> bytes:
+        """What a person should know, as it is kept."""
+        return json.dumps({"warnings": self.warnings, "fulltext_failed": self.fulltext_failed}).encode()
+
+    def warn(self, text: str) -> None:
+        """Note something once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
 
 
 @dataclass
@@ -156,6 +178,20 @@ class Loaders:
             for thread in self._threads:
                 thread.join()
 
+    def total(self) -> LoadReport:
+        """What was loaded by all runs together, and what a person should know about it."""
+        connection = connect(self._server)
+        try:
+            rows = query(connection, f"SELECT loaded, note FROM `{STATE_TABLE}` WHERE stage = 'done' ORDER BY name")  # noqa: S608
+        finally:
+            connection.close()
+        whole = LoadReport(len(rows), sum(int(row[0]) for row in rows), self.report.bytes)
+        for note in (json.loads(row[1]) for row in rows):
+            whole.warnings += note["warnings"]
+            whole.fulltext_failed = whole.fulltext_failed or note["fulltext_failed"]
+        whole.warnings += self.report.warnings
+        return whole
+
     def create_views(self) -> None:
         """Make the views, in rounds, because one may need another; those that cannot be made are reported."""
         try:
@@ -234,21 +270,19 @@ class Loaders:
 
     def _attempt(self, table: SpooledTable) -> None:
         connection = self._connection()
-        row = query(connection, f"SELECT stage, frames FROM `{STATE_TABLE}` WHERE name = %s", table.name)  # noqa: S608
-        stage, applied = (str(row[0][0]), int(row[0][1])) if row else ("", 0)
-        if stage != "done":
+        progress = self._progress(connection, table)
+        if progress.stage != "done":
             first = next(self._spool.frames(table, 0))
             plan = plan_table(first or b"", self._collations, self._collation)
-            if not stage:
+            if not progress.stage:
                 self._create(connection, table, plan)
-            if not self._rows(connection, table, applied):
+            if not self._rows(connection, table, progress):
                 return
-            self._keys(connection, table, plan)
+            self._keys(connection, table, plan, progress)
             if self._dump and table.name in sampling.TABLES:
                 held = sampling.take(self._spool.frames(table, 1))
                 sampling.keep(self._dump, self._server.name, table.name, held)
-            self._save(connection, table, "done", None)
-            connection.commit()
+            self._save(connection, table, "done", progress)
         with self._lock:
             self._done.append(table)
             self.report.tables += 1
@@ -256,32 +290,39 @@ class Loaders:
     def _create(self, connection: Connection, table: SpooledTable, plan: TablePlan) -> None:
         self._run(connection, f"DROP TABLE IF EXISTS {_quote(table.name)}".encode())
         self._run(connection, plan.create)
-        query(connection, f"INSERT INTO `{STATE_TABLE}` (name, stage, frames) VALUES (%s, 'rows', 0)", table.name)  # noqa: S608
+        query(connection, f"INSERT INTO `{STATE_TABLE}` VALUES (%s, 'rows', 0, 0, '')", table.name)  # noqa: S608
         connection.commit()
 
-    def _rows(self, connection: Connection, table: SpooledTable, applied: int) -> bool:
+    def _progress(self, connection: Connection, table: SpooledTable) -> _Progress:
+        sql = f"SELECT stage, frames, loaded, note FROM `{STATE_TABLE}` WHERE name = %s"  # noqa: S608
+        row = query(connection, sql, table.name)
+        if not row:
+            return _Progress()
+        note = json.loads(row[0][3] or b"{}")
+        return _Progress(str(row[0][0]), int(row[0][1]), int(row[0][2]), **note)
+
+    def _rows(self, connection: Connection, table: SpooledTable, progress: _Progress) -> bool:
         """Apply the statements that are not applied yet; false when the work was broken off."""
         size = 0
-        for frame in self._spool.frames(table, 1 + applied):
+        for frame in self._spool.frames(table, 1 + progress.frames):
             if self._stopping:
                 return False
             if frame is not None:
-                rows = self._insert(connection, table, frame)
-                applied += 1
+                rows = self._insert(connection, table, frame, progress)
+                progress.frames += 1
+                progress.rows += rows
                 size += len(frame)
                 with self._lock:
                     self.report.rows += rows
                     self.report.bytes += len(frame)
             if size and (frame is None or size >= _TRANSACTION):
-                self._save(connection, table, "rows", applied)
-                connection.commit()
+                self._save(connection, table, "rows", progress)
                 size = 0
         if size:
-            self._save(connection, table, "rows", applied)
-            connection.commit()
+            self._save(connection, table, "rows", progress)
         return table.complete
 
-    def _insert(self, connection: Connection, table: SpooledTable, frame: bytes) -> int:
+    def _insert(self, connection: Connection, table: SpooledTable, frame: bytes, progress: _Progress) -> int:
         try:
             return self._run(connection, frame)
         except pymysql.err.IntegrityError as error:
@@ -290,11 +331,10 @@ class Loaders:
         # The dump is no snapshot: a row that moved while it was written is in it twice. The vendor's restore goes on
         # row by row then; IGNORE has the server do the same.
         rows = self._run(connection, b"INSERT IGNORE INTO" + frame[len(_INSERT) :])
-        with self._lock:
-            self.report.warnings.append(f"table {table.name}: rows that were twice in the dump were left out")
+        progress.warn(f"table {table.name}: rows that were twice in the dump were left out")
         return rows
 
-    def _keys(self, connection: Connection, table: SpooledTable, plan: TablePlan) -> None:
+    def _keys(self, connection: Connection, table: SpooledTable, plan: TablePlan, progress: _Progress) -> None:
         present = {
             str(row[0])
             for row in query(
@@ -316,15 +356,14 @@ class Loaders:
             except pymysql.err.Error as error:
                 if lost(error):
                     raise
-                with self._lock:
-                    self.report.fulltext_failed = True
-                    self.report.warnings.append(f"table {table.name}: full-text key {name} left out: {error.args[-1]}")
+                progress.fulltext_failed = True
+                progress.warn(f"table {table.name}: full-text key {name} left out: {error.args[-1]}")
 
-    def _save(self, connection: Connection, table: SpooledTable, stage: str, applied: int | None) -> None:
-        if applied is None:
-            query(connection, f"UPDATE `{STATE_TABLE}` SET stage = %s WHERE name = %s", stage, table.name)  # noqa: S608
-        else:
-            query(connection, f"UPDATE `{STATE_TABLE}` SET frames = %s WHERE name = %s", applied, table.name)  # noqa: S608
+    def _save(self, connection: Connection, table: SpooledTable, stage: str, progress: _Progress) -> None:
+        """Note how far a table is, in the same transaction as what was done of it."""
+        sql = f"UPDATE `{STATE_TABLE}` SET stage = %s, frames = %s, loaded = %s, note = %s WHERE name = %s"  # noqa: S608
+        query(connection, sql, stage, progress.frames, progress.rows, progress.note, table.name)
+        connection.commit()
 
     def _run(self, connection: Connection, sql: bytes) -> int:
         count = connection.query(sql)

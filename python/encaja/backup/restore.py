@@ -188,10 +188,10 @@ class Restore:
                 self._read(source, stream, spool, loaders)
                 self._wait_for_rows(spool, loaders)
                 loaders.create_views()
+                load = loaders.total()
         finally:
             loaders.stop()
             spool.close()
-        load = loaders.report
         self.journal.report.update(
             {
                 "tables": load.tables,

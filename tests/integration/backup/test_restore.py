@@ -386,6 +386,10 @@ def test_a_loaded_table_is_not_loaded_again(home, database):
     after = dict(database.run(born))
     assert len(before) >= 2 and {name: after[name] for name in before} == before
     assert_restored(home, database)
+    report = load_journal(home / "work" / "s1" / "journal.json").report
+    tables = [name for name, made in after.items() if made]
+    counts = [database.run(f"SELECT COUNT(*) FROM `{name}`", "portal_s1")[0][0] for name in tables]
+    assert (report["tables"], report["rows"]) == (len(tables), sum(counts))
 
 
 def test_disk_full_midway(home, database, tmp_path):
