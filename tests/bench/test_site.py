@@ -1,0 +1,144 @@
+"""The whole lab: its first `site.yml` against a bare `apt-get install`, the one after, and the whole demo's memory.
+
+Needs the lab's names for itself, so it is skipped while one of its hosts is there; takes as long as two demos.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from encaja.ansible.accelerator import accelerator_environment
+from encaja.lab import engine, estate
+
+ROOT = Path(__file__).parents[2]
+LAB = estate.ESTATES["lab"]
+NAMES = """
+- hosts: production:preproduction:test
+  roles: [wiring]
+  tasks:
+    - ansible.builtin.copy:
+        content: "{{ wiring_packages | to_json }}"
+        dest: "FOLDER/{{ inventory_hostname }}.json"
+      delegate_to: localhost
+      vars: {ansible_connection: local, ansible_python_interpreter: "{{ ansible_playbook_python }}"}
+"""
+
+
+@dataclass
+class Play:
+    """One run: seconds, CPU-seconds of the controller, Ansible's recap."""
+
+    seconds: float
+    cpu: float
+    output: str
+
+    @property
+    def tasks(self) -> dict[str, int]:
+        """Tasks per host, those that were skipped included."""
+        found = re.findall(r"^(\S+) +: ok=(\d+).*skipped=(\d+)", self.output, re.MULTILINE)
+        return {host: int(ok) + int(skipped) for host, ok, skipped in found}
+
+    @property
+    def changed(self) -> int:
+        return sum(map(int, re.findall(r"changed=(\d+)", self.output)))
+
+
+def play(playbook: str) -> Play:
+    begun, before = time.monotonic(), os.times()
+    done = subprocess.run(
+        ["ansible-playbook", "-i", LAB.inventory, playbook],
+        cwd=ROOT, env={**os.environ, **accelerator_environment()}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    seconds, after = time.monotonic() - begun, os.times()
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Play(seconds, cpu, done.stdout)
+
+
+@contextmanager
+def memory() -> Iterator[list[float]]:
+    """The most memory in use meanwhile beyond that at the start, of the whole machine, in bytes, as the only item."""
+
+    def available() -> float:
+        return float(re.findall(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())[0]) * 1024
+
+    start, peak, over = available(), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.25):
+            peak[0] = max(peak[0], start - available())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def workspace() -> Iterator[estate.Workspace]:
+    if os.geteuid() != 0:
+        pytest.skip("the lab needs root")
+    if taken := [host.name for host, state in estate.status("lab") if state != "absent"]:
+        pytest.skip(f"the lab is in use ({', '.join(taken)}): 'encaja lab down --estate lab' first")
+    workspace = estate.Workspace(ROOT)
+    yield workspace
+    estate.down_one(workspace, "lab")
+
+
+def bare(folder: Path) -> float:
+    """Seconds that `apt-get` alone takes for the same packages on the same hosts, all hosts at once."""
+    (folder / "names.yml").write_text(NAMES.replace("FOLDER", str(folder)))
+    play(str(folder / "names.yml"))
+
+    def install(path: Path) -> None:
+        names = " ".join(json.loads(path.read_text()))
+        container = LAB.container(LAB.host(path.name.split(".")[0]))
+        script = (
+            f"apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install {names}"
+        )
+        subprocess.run(engine.command("exec", container, "sh", "-ec", script), check=True, capture_output=True)
+
+    lists = sorted(folder.glob("*.json"))
+    begun = time.monotonic()
+    with ThreadPoolExecutor(max_workers=len(lists)) as pool:
+        list(pool.map(install, lists))
+    return time.monotonic() - begun
+
+
+def test_site(workspace: estate.Workspace, tmp_path: Path) -> None:
+    """Two fresh labs, one after the other; then the demo on the second."""
+    estate.up(workspace, "lab")
+    usual = bare(tmp_path)
+    estate.down_one(workspace, "lab")
+    estate.up(workspace, "lab")
+    with memory() as peak:
+        first = play("site.yml")
+        second = play("site.yml")
+        subprocess.run(
+            [str(ROOT / "tools" / "demo")], cwd=ROOT, env={**os.environ, "ENCAJA_STATE": str(tmp_path)},
+            check=True, capture_output=True,
+        )  # fmt: skip
+    assert second.changed == 0, second.output[-4000:]
+    rows = [
+        ("bare apt-get install on the same hosts at once", f"{usual:.0f} s", ""),
+        ("first site.yml", f"{first.seconds:.0f} s = {first.seconds / usual:.2f} x", "<= 1.2 x"),
+        ("second site.yml, nothing to change", f"{second.seconds:.1f} s, {second.cpu:.1f} CPU-seconds", "<= 15 s"),
+        *((f"tasks on {host}", str(count), "") for host, count in sorted(second.tasks.items())),
+        ("peak memory of the demo", f"{peak[0] / 2**30:.1f} GiB", "< 8 GiB"),
+    ]
+    print("\n\n" + "\n".join(f"{what:<48}  {value:<28} {target}" for what, value, target in rows))
