@@ -29,23 +29,25 @@ def folder(role: str) -> Path:
 
 
 def read(path: Path) -> Any:
-    """What a YAML file of a role holds, its strings marked as templates; an empty dictionary where there is no file."""
+    """What a YAML file of a role holds; an empty dictionary where there is no file."""
     if not path.is_file():
         return {}
-    return _trusted(yaml.load(path.read_text(), Loader=LOADER) or {})  # noqa: S506 - both are safe loaders
+    return yaml.load(path.read_text(), Loader=LOADER) or {}  # noqa: S506 - both are safe loaders
 
 
 def scope(role: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     """What a template of ``role`` sees: its defaults under the host's ``variables`` under its fixed values."""
     here = folder(role)
-    return {**read(here / "defaults" / "main.yml"), **variables, **read(here / "vars" / "main.yml")}
+    defaults, fixed = (trusted(read(here / kind / "main.yml")) for kind in ("defaults", "vars"))
+    return {**defaults, **variables, **fixed}
 
 
-def _trusted(value: Any) -> Any:
+def trusted(value: Any) -> Any:
+    """``value`` of a role's own file with its strings marked as templates."""
     if isinstance(value, str):
         return trust_as_template(value)
     if isinstance(value, list):
-        return [_trusted(one) for one in value]
+        return [trusted(one) for one in value]
     if isinstance(value, dict):
-        return {key: _trusted(one) for key, one in value.items()}
+        return {key: trusted(one) for key, one in value.items()}
     return value

@@ -9,7 +9,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
-from encaja.ansible.role_values import folder, read, scope
+from encaja.ansible.role_values import folder, read, scope, trusted
 from encaja.errors import EncajaError
 
 UNDEFINED = re.compile(r"'(\w+)' is undefined")
@@ -51,13 +51,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for name in options:
             if name in seen:
                 try:
-                    given[name] = templar.template(seen[name])
+                    # The next value that refers to this one finds it worked out.
+                    given[name] = seen[name] = templar.template(seen[name])
                 except AnsibleError as fault:
                     broken.add(name)
                     told += self._sort(name, fault)
         specs = {name: spec for name, spec in options.items() if name not in broken}
         told += ArgumentSpecValidator(specs).validate(given, validate_role_argument_spec=True).error_messages
-        for rule in read(meta / "rules.yml") or []:
+        for rule in trusted(read(meta / "rules.yml") or []):
             wanted = rule["that"] if isinstance(rule["that"], list) else [rule["that"]]
             try:
                 if not all(templar.evaluate_conditional(one) for one in wanted):

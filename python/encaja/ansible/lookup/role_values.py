@@ -38,13 +38,17 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         return joined
 
     def _values(self, role: str, name: str, variables: dict[str, Any]) -> list[Any]:
+        if name in variables:
+            return self._list(name, self._templar.template(variables[name]))
         try:
             seen = scope(role, variables)
         except EncajaError as fault:
             raise AnsibleLookupError(f"role_values: {fault}") from fault
         if name not in seen:
             return []
-        value = self._templar.copy_with_new_env(available_variables=seen).template(seen[name])
+        return self._list(name, self._templar.copy_with_new_env(available_variables=seen).template(seen[name]))
+
+    def _list(self, name: str, value: Any) -> list[Any]:
         if not isinstance(value, list):
             raise AnsibleLookupError(f"role_values: {name} must be a list, it is {type(value).__name__}")
         return value
