@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from encaja.backup.links import make_link
+from encaja.backup.fetch.links import make_link
 
 from bench.big_archive import BigArchive, make
 from encaja.backup.fetch import Fetcher, FetchOptions
