@@ -24,10 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from encaja.backup.fetch.links import make_link
 
 from bench.big_archive import BigArchive, make
+from bench.test_conductor import compiled
 from encaja.backup.fetch import Fetcher, FetchOptions
+from encaja.backup.fetch.links import make_link
 from lab.misbehaving_server import MisbehavingServer, serving
 
 # "0:10" are ten seeds; a slower machine measures them in parts.
@@ -114,9 +115,10 @@ def look(url: str, into: Path) -> float:
 
 
 def encaja(project: Path, *words: str) -> str:
+    """Runs the program as somebody who uses the kit: bytecode is kept from one start to the next."""
     done = subprocess.run(
         [sys.executable, "-m", "encaja.cli", *words], cwd=project, capture_output=True, text=True, check=False,
-        env={**os.environ, "ENCAJA_ACCELERATOR": "off"}, stdin=subprocess.DEVNULL,
+        env=compiled(project.parent), stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

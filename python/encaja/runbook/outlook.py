@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from encaja.errors import EncajaError
 from encaja.runbook.move import Move
 
-FIRST, EVERY = 4.0, 20.0
+FIRST, EVERY = 15.0, 20.0
 
 
 class Outlook:
