@@ -269,7 +269,7 @@ class Portal:
         self._tokens = tokens
         self._renewing = asyncio.Lock()
         self._limiter = limiter
-        self._caller = webhook.fingerprint
+        self._caller = "application" if tokens else webhook.fingerprint
         limits = httpx.Limits(max_connections=workers, max_keepalive_connections=workers)
         self._client = httpx.AsyncClient(
             verify=verify, timeout=httpx.Timeout(timeout, connect=10.0, pool=None), limits=limits, transport=transport
@@ -543,7 +543,7 @@ class Portal:
             async with self._places:
                 await self._limiter.turn()
                 self.requests += 1
-                token = self._tokens.access if self._tokens else self._webhook.token
+                token = await self._token()
                 try:
                     outcome = await self._once(method, {**body, "auth": token} if token else body)
                 except AccessError as error:
@@ -566,6 +566,14 @@ class Portal:
             await self._sleep(pause)
             waited += pause
             pause = min(_LONGEST_PAUSE, pause * 2)
+
+    async def _token(self) -> str:
+        """The token to send, where it is not a webhook that calls."""
+        if self._tokens is None:
+            return self._webhook.token
+        if not self._tokens.access:
+            await self._renew("", AccessError("NO_AUTH_FOUND", "there is no token", "application"))
+        return self._tokens.access
 
     async def _renew(self, refused: str, error: AccessError) -> None:
         async with self._renewing:

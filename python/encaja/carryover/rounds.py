@@ -38,6 +38,7 @@ from encaja.carryover.settings import Settings
 from encaja.carryover.times import TimeKeeper
 from encaja.carryover.work import Work
 from encaja.errors import ConfigurationError
+from encaja.rest.tokens import Tokens
 from encaja.rest.trust import trusted
 
 SKEW_TOLD = 60.0
@@ -61,14 +62,13 @@ def open_portals(settings: Settings) -> tuple[Portal, Portal]:
 @asynccontextmanager
 async def open_application(settings: Settings) -> AsyncIterator[Portal | None]:
     """The cloud as its local application sees it, whose offline events tell of deletions; None without a token."""
-    if not settings.cloud_token:
+    if not settings.cloud_token and settings.cloud_oauth is None:
         yield None
         return
     cloud = settings.cloud
     limiter = Limiter(cloud.host, settings.state, Limits(rate=settings.rate, burst=settings.burst))
-    async with Portal(
-        Webhook(cloud.portal, token=settings.cloud_token), limiter, verify=trusted(settings.cloud_ca)
-    ) as application:
+    tokens = Tokens(settings.cloud_token, settings.cloud_oauth, settings.state / "tokens.json")
+    async with Portal(Webhook(cloud.portal), limiter, tokens=tokens, verify=trusted(settings.cloud_ca)) as application:
         yield application
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from encaja.carryover.changes import Deletion, Rule
 from encaja.carryover.rest import Webhook
 from encaja.errors import ConfigurationError
+from encaja.rest.tokens import Application
 
 _MEND = "run playbooks/carry_over.yml"
 
@@ -28,6 +29,7 @@ class Settings:
         restored: when the restored portal went live (ISO 8601, or as its database writes it); empty for ``since``.
         cloud_token: access token of a local application in the cloud, whose offline events tell of deletions; empty
             where the plan allows none.
+        cloud_oauth: that application where its tokens expire; they are renewed and kept in ``state``.
         cloud_hosts: other host names of the cloud, which texts are rewritten for as well.
         cloud_ca: certificates that vouch for the cloud; empty for those of the system.
         box_ca: the same for the box.
@@ -49,6 +51,7 @@ class Settings:
     since: str = ""
     restored: str = ""
     cloud_token: str = ""
+    cloud_oauth: Application | None = None
     cloud_hosts: tuple[str, ...] = ()
     cloud_ca: str = ""
     box_ca: str = ""
@@ -127,6 +130,7 @@ def _converted(name: str, value: Any) -> Any:
         datetime.fromisoformat(str(value))
         return str(value)
     kinds: dict[str, Any] = {
+        "cloud_oauth": _application,
         "cloud_hosts": tuple,
         "state": Path,
         "conflicts": Rule,
@@ -135,3 +139,14 @@ def _converted(name: str, value: Any) -> Any:
         "burst": int,
     } | dict.fromkeys(("interval", "overlap", "patience", "rate"), float)
     return kinds.get(name, str)(value)
+
+
+def _application(value: Any) -> Application:
+    lacking = {"client_id", "client_secret", "refresh_token"} - {name for name in value if value[name]}
+    unknown = set(value) - {item.name for item in fields(Application)}
+    if lacking or unknown:
+        words = ["lacks " + ", ".join(sorted(lacking))] * bool(lacking) + [
+            "unknown: " + ", ".join(sorted(unknown))
+        ] * bool(unknown)
+        raise ConfigurationError("; ".join(words))
+    return Application(**value)

@@ -389,7 +389,8 @@ def test_application_sends_its_token_in_the_body(cloud: FakeCloud, tmp_path: Pat
     assert cloud.log == [("server.time", {"auth": "t0ken"})]
 
 
-def test_expired_token_is_renewed_once_for_all_requests(cloud: FakeCloud, tmp_path: Path) -> None:
+@pytest.mark.parametrize("begin", ["old", ""])
+def test_token_is_renewed_once_for_all_requests(cloud: FakeCloud, tmp_path: Path, begin: str) -> None:
     renewals: list[str] = []
 
     async def handler(request: httpx.Request) -> httpx.Response:
@@ -401,7 +402,7 @@ def test_expired_token_is_renewed_once_for_all_requests(cloud: FakeCloud, tmp_pa
         return await cloud(request)
 
     async def scene() -> list[Answer]:
-        tokens = Tokens("old", Application("id", "secret", "first", "https://oauth.test/token"), tmp_path / "tokens")
+        tokens = Tokens(begin, Application("id", "secret", "first", "https://oauth.test/token"), tmp_path / "tokens")
         limiter = Limiter("cloud.test", tmp_path, clock=clock)
         webhook = Webhook("https://cloud.test")
         async with Portal(webhook, limiter, tokens=tokens, transport=httpx.MockTransport(handler)) as portal:

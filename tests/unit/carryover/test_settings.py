@@ -1,0 +1,45 @@
+"""The job file of a carry-over: read whole, or refused with everything that is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from encaja.carryover.settings import make_settings, read_settings
+from encaja.errors import ConfigurationError
+
+HOOKS = {"cloud_webhook": "https://c.test/rest/1/cloudsecret/", "box_webhook": "https://b.test/rest/1/boxsecret/"}
+OAUTH = {"client_id": "local.1", "client_secret": "s", "refresh_token": "r"}
+
+
+def make(**more: Any) -> Any:
+    return make_settings({**HOOKS, "state": "/var/lib/x", **more}, "job")
+
+
+def test_application_whose_tokens_expire_is_read() -> None:
+    settings = make(cloud_oauth=OAUTH)
+    assert (settings.cloud_oauth.client_id, settings.cloud_oauth.endpoint[:8]) == ("local.1", "https://")
+    assert make(cloud_oauth=None).cloud_oauth is None
+
+
+def test_everything_that_is_wrong_is_told_at_once_and_no_secret() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        make(cloud_oauth={"client_id": "x", "secret": "hush"}, conflicts="random", burst="many", color="blue")
+    told = str(caught.value)
+    for part in ("color", "conflicts", "burst", "cloud_oauth: lacks client_secret, refresh_token; unknown: secret"):
+        assert part in told
+    assert "hush" not in told
+    assert "cloudsecret" not in told
+
+
+def test_job_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({**HOOKS, "state": str(tmp_path)}))
+    job.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="mode 0644"):
+        read_settings(job)
+    job.chmod(0o600)
+    assert read_settings(job).cloud.host == "c.test"
