@@ -98,14 +98,13 @@ async def reconcile(work: Work, notes: Sequence[str] = ()) -> dict[str, Any]:
     doubled = sum(len(one.doubled) for one in compared)
     faults = work.map.troubles()
     conflicts = work.map.conflicts()
-    carried = work.map.count(State.DONE)
     return {
         "kind": "reconcile",
         "cloud": work.settings.cloud.host,
         "box": work.settings.box.host,
         "since": work.since.isoformat(timespec="seconds"),
         "frozen": work.frozen.isoformat(timespec="seconds") if work.frozen else "",
-        "carried": sum(carried.values()),
+        "carried": sum(one.in_box for one in compared),
         "missing": missing,
         "doubled": doubled,
         "freeze_seconds": work.map.note("freeze_seconds"),

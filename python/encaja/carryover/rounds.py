@@ -24,15 +24,14 @@ from encaja.carryover.heard import listen
 from encaja.carryover.identity import IdentityMap
 from encaja.carryover.kinds import parts_of
 from encaja.carryover.limiter import Limiter, Limits
+from encaja.carryover.looks import Looks
 from encaja.carryover.mapping import Translation, read_side
 from encaja.carryover.parts import carry as carry_parts
 from encaja.carryover.prepare import prepared_since
 from encaja.carryover.readers import Record, moment
-from encaja.carryover.remarks import carry_checklists, carry_comments, carry_task_comments
-from encaja.carryover.requisites import carry_addresses
-from encaja.carryover.rest import AccessError, Portal, RefusedError, Webhook
+from encaja.carryover.remarks import carry_comments
+from encaja.carryover.rest import Portal, Webhook
 from encaja.carryover.rewrite import Rewriter
-from encaja.carryover.rows import carry_rows
 from encaja.carryover.see import see_webhook
 from encaja.carryover.settings import Settings
 from encaja.carryover.times import TimeKeeper
@@ -137,6 +136,7 @@ class Carrying:
         self.map = identities
         self.dry_run = dry_run
         self.work: Work
+        self.looks: Looks
         self.keeper: TimeKeeper | None = None
         self.notes: list[str] = []
         self.events: OfflineEvents | None = None
@@ -162,6 +162,7 @@ class Carrying:
             self.settings, self.cloud, self.box, self.map, await self._translation(), skew, cloud_ahead[0], since,
             restored[:19].replace(" ", "T"), moment(self.map.note("frozen")), self.dry_run,
         )  # fmt: skip
+        self.looks = Looks(self.work)
 
     def end(self) -> None:
         """Close what was opened."""
@@ -197,17 +198,7 @@ class Carrying:
         began = work.now_in_cloud()
         mark = moment(self.map.note("reached")) or work.since
         await self._retry()
-        since = mark - timedelta(seconds=self.settings.overlap)
-        for entity, carry in self._carriers().items():
-            try:
-                async for records in work.reader.changed(entity, since):
-                    await carry(records)
-            except AccessError:
-                raise
-            except RefusedError as fault:
-                if entity in BY_ENTITY:
-                    raise
-                work.refused[entity] = fault.what
+        await self.looks.look(mark - timedelta(seconds=self.settings.overlap))
         if self.events and not self.dry_run:
             await listen(work, self.events, self._carriers())
         self._set_times()
@@ -217,18 +208,12 @@ class Carrying:
         return work.tally.total - before
 
     def _carriers(self) -> dict[str, Callable[[Sequence[Record]], Awaitable[None]]]:
-        """What carries each kind of record, in the order in which they refer to each other."""
+        """What carries records that were read one by one."""
         work = self.work
-        parts = parts_of(work)
         return {
             **{kind.entity: partial(items.carry, work, kind) for kind in ITEMS},
-            **{part.entity: partial(carry_parts, part) for part in parts[:2]},
-            "address": partial(carry_addresses, work),
-            "product_rows": partial(carry_rows, work),
-            **{part.entity: partial(carry_parts, part) for part in parts[2:]},
+            **{part.entity: partial(carry_parts, part) for part in parts_of(work)},
             "comment": partial(carry_comments, work),
-            "task_comment": partial(carry_task_comments, work),
-            "checklist": partial(carry_checklists, work),
         }
 
     async def _retry(self) -> None:

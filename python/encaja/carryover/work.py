@@ -93,6 +93,10 @@ class Work:
         """The time on the cloud's clock."""
         return datetime.now(UTC) + self.ahead
 
+    def in_cloud(self, seconds: float) -> datetime:
+        """A moment of this host, in seconds since the epoch, on the cloud's clock."""
+        return datetime.fromtimestamp(seconds, UTC) + self.ahead
+
     @staticmethod
     def times_of(record: Record) -> str:
         """When a record was created, as the cloud writes it."""

@@ -26,6 +26,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
            "doubled": "dobles", "differing": "difieren", "explained": "campos decididos por la caja",
            "last": "traspasados {carried}, faltan {missing}, dobles {doubled}, parada {freeze}", "none": "ninguna"},
 }  # fmt: skip
+_ALWAYS: Final = frozenset({"lead", "deal", "contact", "company"})
 _PROGRESS = re.compile(r"(?:Carry over, under systemd|Show how far behind it is): (.+)")
 _TAG = re.compile(r"(lead|deal|contact|company)[:/ ](\d+)")
 
@@ -72,7 +73,7 @@ def table(body: Mapping[str, Any], language: str) -> Table:
     result = Table(title=f"{body['cloud']} → {body['box']}", title_justify="left")
     for column in columns:
         result.add_column(words[column], justify="left" if column == "entity" else "right")
-    for row in body["entities"]:
+    for row in (row for row in body["entities"] if row["new"] or row["changed"] or row["entity"] in _ALWAYS):
         bad = row["missing"] or row["doubled"] or row["differing"]
         result.add_row(*(str(row[column]) for column in columns), style="red" if bad else "")
     return result

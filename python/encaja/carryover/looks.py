@@ -1,0 +1,191 @@
+"""One look at the cloud: a single request asks of every kind whether anything stirred, and only that is read.
+
+A cloud allows two requests a second in the long run, so a look that finds nothing must not cost more than one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from encaja.carryover import items
+from encaja.carryover.entities import ITEMS
+from encaja.carryover.identity import State
+from encaja.carryover.kinds import parts_of
+from encaja.carryover.parts import Part
+from encaja.carryover.parts import carry as carry_parts
+from encaja.carryover.readers import Record, moment
+from encaja.carryover.remarks import carry_checklists, carry_comments, carry_task_comments
+from encaja.carryover.requisites import carry_addresses
+from encaja.carryover.rest import AccessError, Command, RefusedError
+from encaja.carryover.rows import carry_rows
+from encaja.carryover.work import Work
+
+_OWNERS = 500
+"""Records whose rows and addresses are asked for at once."""
+_SAME_SECOND = timedelta(seconds=2)
+"""Times are in seconds: what was carried so soon after its modification may have been modified once more since."""
+
+
+def _probes(since: datetime) -> dict[str, list[Command]]:
+    """By kind: commands that find something if it stirred."""
+    at = since.isoformat(timespec="seconds")
+
+    def listing(method: str, field: str, key: str = "ID", **more: Any) -> Command:
+        return Command(method, {"filter": {f">={field}": at}, "select": [key], "start": -1, **more})
+
+    found: dict[str, list[Command]] = {}
+    for kind in ITEMS:
+        item = partial(listing, "crm.item.list", key="id", entityTypeId=kind.type_id)
+        found[kind.entity] = [item("updatedTime")]
+        found[f"comment:{kind.entity}"] = [item("lastActivityTime")]
+    for entity, method in (("requisite", "crm.requisite.list"), ("bank_detail", "crm.requisite.bankdetail.list")):
+        found[entity] = [listing(method, "DATE_MODIFY"), listing(method, "DATE_CREATE")]
+    found["activity"] = [listing("crm.activity.list", "LAST_UPDATED")]
+    found["task"] = [listing("tasks.task.list", "CHANGED_DATE")]
+    latest = {"order": {"ACTIVITY_DATE": "DESC"}, "select": ["ID", "ACTIVITY_DATE"], "start": -1}
+    found["task_comment"] = [Command("tasks.task.list", latest)]
+    return found
+
+
+class Looks:
+    """Looks at the cloud, one after the other.
+
+    Args:
+        work: the carry-over.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self._active: dict[tuple[str, str], tuple[str, datetime]] = {}
+        """Last activity of records whose comments were read, and when."""
+
+    async def look(self, since: datetime) -> None:
+        """Carry everything that stirred since a moment of the cloud's clock.
+
+        Raises:
+            AccessError, UnreachableError: the cloud cannot be read.
+        """
+        stirred = await self._stirred(since)
+        for kind in ITEMS:
+            if kind.entity in stirred:
+                await self._items(kind.entity, since)
+        requisites, bank_details, activities, tasks = parts_of(self.work)
+        if "requisite" in stirred:
+            owners = await self._parts(requisites, since)
+            await self._belonging("address", owners, partial(carry_addresses, self.work))
+        if "bank_detail" in stirred:
+            await self._parts(bank_details, since)
+        if "activity" in stirred:
+            await self._parts(activities, since)
+        for kind in ITEMS:
+            if f"comment:{kind.entity}" in stirred:
+                await self._comments(kind.entity, kind.type_id, since)
+        if "task" in stirred:
+            owners = await self._parts(tasks, since)
+            await self._belonging("checklist", owners, partial(carry_checklists, self.work))
+        if "task_comment" in stirred:
+            async for records in self.work.reader.changed("task_comment", since):
+                await carry_task_comments(self.work, records)
+
+    async def _stirred(self, since: datetime) -> set[str]:
+        probes = _probes(since)
+        commands = [(entity, command) for entity, some in probes.items() for command in some]
+        answers = await self.work.cloud.batch([command for _, command in commands])
+        found = set()
+        for (entity, _), answer in zip(commands, answers, strict=True):
+            if isinstance(answer.error, AccessError):
+                raise answer.error
+            if answer.error:
+                # What cannot be asked for so is read all the same; the reader says what is wrong.
+                self.work.refused.setdefault(entity.partition(":")[0], answer.error.what)
+                continue
+            rows = answer.result
+            if isinstance(rows, dict):
+                rows = rows.get("items", rows.get("tasks"))
+            if entity == "task_comment":
+                rows = [row for row in rows[:1] if (moment(row.get("activityDate")) or since) >= since]
+            if rows:
+                found.add(entity)
+                self.work.refused.pop(entity.partition(":")[0], None)
+        return found
+
+    async def _items(self, entity: str, since: datetime) -> None:
+        kind = next(kind for kind in ITEMS if kind.entity == entity)
+        owners: list[Record] = []
+        async for page in self.work.reader.changed(entity, since):
+            fresh = self._fresh(page)
+            await items.carry(self.work, kind, fresh)
+            owners += [_slim(record) for record in fresh]
+        if entity in {"lead", "deal"}:
+            await self._belonging("product_rows", owners, partial(carry_rows, self.work))
+        if entity == "lead":
+            await self._belonging("address", owners, partial(carry_addresses, self.work))
+
+    async def _parts(self, part: Part, since: datetime) -> list[Record]:
+        owners: list[Record] = []
+        try:
+            async for page in self.work.reader.changed(part.entity, since):
+                fresh = self._fresh(page)
+                await carry_parts(part, fresh)
+                owners += [_slim(record) for record in fresh]
+        except AccessError:
+            raise
+        except RefusedError as fault:
+            self.work.refused[part.entity] = fault.what
+        return owners
+
+    async def _belonging(self, entity: str, owners: Sequence[Record], carry: Any) -> None:
+        for at in range(0, len(owners), _OWNERS):
+            try:
+                records = await self.work.reader.belonging(entity, owners[at : at + _OWNERS])
+            except AccessError:
+                raise
+            except RefusedError as fault:
+                self.work.refused[entity] = fault.what
+                return
+            await carry(records)
+
+    async def _comments(self, entity: str, type_id: int, since: datetime) -> None:
+        now = self.work.now_in_cloud()
+        pages = self.work.cloud.rows(
+            "crm.item.list",
+            filter={">=lastActivityTime": since.isoformat(timespec="seconds")},
+            select=["id", "createdTime", "updatedTime", "lastActivityTime"],
+            parameters={"entityTypeId": type_id},
+        )
+        async for page in pages:
+            owners = []
+            for row in page:
+                key, at = (entity, str(row["id"])), str(row.get("lastActivityTime"))
+                known = self._active.get(key)
+                if known and known[0] == at and known[1] > (moment(at) or now) + _SAME_SECOND:
+                    continue
+                self._active[key] = at, now
+                created = moment(row.get("createdTime")) or since
+                owners.append(Record(entity, str(row["id"]), {}, moment(row.get("updatedTime")) or created, created))
+            records = await self.work.reader.belonging("comment", owners)
+            await carry_comments(self.work, [record for record in records if record.created >= since])
+        self._active = {key: known for key, known in self._active.items() if known[1] > now - timedelta(hours=1)}
+
+    def _fresh(self, page: Sequence[Record]) -> list[Record]:
+        """Records that were not carried since they were last modified."""
+        if not page:
+            return []
+        links = self.work.map.find(page[0].entity, [record.id for record in page])
+        fresh = []
+        for record in page:
+            link = links.get(record.id)
+            carried = self.work.in_cloud(link.sent) if link else None
+            if (
+                link is None or carried is None or link.state is not State.DONE
+                or link.modified != record.modified.isoformat() or carried < record.modified + _SAME_SECOND
+            ):  # fmt: skip
+                fresh.append(record)
+        return fresh
+
+
+def _slim(record: Record) -> Record:
+    return Record(record.entity, record.id, {}, record.modified, record.created)
