@@ -10,11 +10,10 @@ from typing import Any
 
 from encaja.carryover.changes import decide
 from encaja.carryover.entities import BY_SHORT
-from encaja.carryover.identity import Conflict
-from encaja.carryover.items import ensure
+from encaja.carryover.identity import Conflict, Link
 from encaja.carryover.prints import Canonical, canonical, fingerprints, shown, whole
 from encaja.carryover.readers import Record
-from encaja.carryover.rest import RefusedError
+from encaja.carryover.rest import Command, RefusedError
 from encaja.carryover.work import Work
 
 _FIELDS = {
@@ -32,39 +31,48 @@ def form(rows: Sequence[dict[str, Any]]) -> Canonical:
 async def carry_rows(work: Work, records: Sequence[Record]) -> None:
     """Write the rows of records where they differ."""
     links = work.map.find("product_rows", [record.id for record in records])
-    owners = {(BY_SHORT[record.id.partition(":")[0]].entity, record.id.partition(":")[2]) for record in records}
-    await ensure(work, owners)
+    todo: list[tuple[Record, str, str]] = []
     for record in records:
         short, _, key = record.id.partition(":")
-        box = work.map.box_id(BY_SHORT[short].entity, key)
-        want = {"rows": form(record.fields["rows"])}
+        entity = BY_SHORT[short].entity
         link = links.get(record.id)
-        if box is None or (link and whole(link.want) == whole(fingerprints(want))):
-            continue
-        there = await work.box.call("crm.item.productrow.list", {"filter": {"=ownerType": short, "=ownerId": int(box)}})
-        have = {"rows": form(there.result["productRows"])}
-        before = dict(link.have) if link else fingerprints(have)
-        found = decide(want, have, link.want if link else {}, before, rule=work.settings.conflicts, cloud_is_newer=True)
-        if work.dry_run:
-            if found.write:
-                work.told("product_rows", "changed", record)
-            continue
-        for name, decided in found.conflicts.items():
-            work.map.conflict(
-                Conflict("product_rows", record.id, box, name, shown(want[name]), shown(have[name]), decided)
-            )
+        box = work.map.box_id(entity, key)
+        without = not record.fields["rows"] and int(key) > work.map.watermark(entity)  # a new one that never had any
+        same = link is not None and whole(link.want) == whole(fingerprints({"rows": form(record.fields["rows"])}))
+        if box is not None and not same and not (link is None and without):
+            todo.append((record, short, box))
+    commands = [
+        Command("crm.item.productrow.list", {"filter": {"=ownerType": short, "=ownerId": int(box)}})
+        for _, short, box in todo
+    ]
+    for (record, short, box), answer in zip(todo, await work.box.batch(commands), strict=True):
+        if answer.error:
+            raise answer.error
+        await _converge(work, record, links.get(record.id), (short, box), form(answer.result["productRows"]))
+
+
+async def _converge(work: Work, record: Record, link: Link | None, owner: tuple[str, str], there: Canonical) -> None:
+    short, box = owner
+    want, have = {"rows": form(record.fields["rows"])}, {"rows": there}
+    before = dict(link.have) if link else fingerprints(have)
+    found = decide(want, have, link.want if link else {}, before, rule=work.settings.conflicts, cloud_is_newer=True)
+    if work.dry_run:
         if found.write:
-            rows = [
-                {name: row.get(name) for name in _FIELDS if row.get(name) is not None} for row in record.fields["rows"]
-            ]
-            given = {"ownerType": short, "ownerId": int(box), "productRows": rows}
-            try:
-                answer = await work.box.call("crm.item.productrow.set", given)
-            except RefusedError as fault:
-                work.trouble(record, f"the box refuses its product rows: {fault.what}", "it is tried again")
-                continue
-            have = {"rows": form(answer.result["productRows"])}
-            work.carried(record, "changed" if link else "new")
-        hashes = {"rows": before["rows"]} if found.keep else fingerprints(have)
+            work.told("product_rows", "changed", record)
+        return
+    for name, decided in found.conflicts.items():
+        work.map.conflict(Conflict("product_rows", record.id, box, name, shown(want[name]), shown(have[name]), decided))
+    if found.write:
+        rows = [{name: row[name] for name in _FIELDS if row.get(name) is not None} for row in record.fields["rows"]]
+        given = {"ownerType": short, "ownerId": int(box), "productRows": rows}
+        try:
+            answer = await work.box.call("crm.item.productrow.set", given)
+        except RefusedError as fault:
+            work.trouble(record, f"the box refuses its product rows: {fault.what}", "it is tried again")
+            return
+        have = {"rows": form(answer.result["productRows"])}
+        work.carried(record, "changed" if link else "new")
+    hashes = {"rows": before["rows"]} if found.keep else fingerprints(have)
+    with work.map.transaction():
         work.map.done("product_rows", record.id, f"{short}:{box}", want=fingerprints(want), have=hashes)
         work.map.cured("product_rows", record.id)
