@@ -123,6 +123,20 @@ class TestCopy:
         assert moved.shell("production", "test -e /etc/encaja/dark && echo dark || true") == ""
 
 
+def test_the_copy_was_compared_and_differs_in_nothing_that_should_be_the_same(moved: Lab) -> None:
+    """What the run-book's last step handed over: everything was looked at, and every difference has its reason."""
+    report = subprocess.run(["encaja", "report", "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    bodies = [item["body"] for item in json.loads(report.stdout)["documents"]["comparison"]]
+    assert bodies
+    body = bodies[-1]
+    assert (body["a"], body["b"], body["neutralised"], body["differences"]) == (
+        "production", "preproduction", "preproduction", 0,
+    )  # fmt: skip
+    assert len(body["sections"]) == 11
+    assert all(section["compared"] > 3 for section in body["sections"])
+    assert any("neutralisation" in row["why"]["en"] for row in body["expected"])
+
+
 def test_no_secret_is_written_down(moved: Lab) -> None:
     """Journal, logs and report hold none of the lab's secrets, nor does the journal of any host."""
     secrets = [value for name, value in moved.workspace.secrets().items() if name != "encaja_licence_key"]

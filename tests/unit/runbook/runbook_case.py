@@ -32,6 +32,7 @@ MINUTES = {
     "test-call": 1.5,
     "test-host": 31.0,
     "refresh-preproduction": 29.0,
+    "compare-preproduction": 0.5,
     "release": 1.0,
 }
 HOURS = {
@@ -211,16 +212,24 @@ _DOCUMENTS = {
             ),
         ],
     },
-    "refresh-preproduction": {
+    "compare-preproduction": {
         "kind": "compare",
         "a": "production",
         "b": "preproduction",
+        "neutralised": "preproduction",
         "differences": 0,
-        "areas": [
-            {"area": "tables", "a": 1204, "b": 1204, "same": True},
-            {"area": "files", "a": 190211, "b": 190211, "same": True},
-            {"area": "options", "a": 3311, "b": 3311, "same": True},
+        "sections": [
+            {
+                "section": {"en": "options", "es": "opciones"},
+                "compared": 3311,
+                "equal": 3270,
+                "expected": 41,
+                "different": 0,
+            },
+            {"section": {"en": "rows", "es": "filas"}, "compared": 1204, "equal": 1180, "expected": 24, "different": 0},
         ],
+        "found": [],
+        "expected": [],
     },
     "test-call": {
         "kind": "reconcile",
