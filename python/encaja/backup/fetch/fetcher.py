@@ -300,8 +300,6 @@ class Fetcher:
                     break
         except (RetryError, DeniedError, ChangedError, httpx.HTTPError) as error:
             problem = error
-        if isinstance(problem, DeniedError):
-            self._source.renew(span.volume)
         with self._condition:
             volume.active.remove(span)
             if not volume.active:
@@ -320,8 +318,12 @@ class Fetcher:
         if not volume.whole and span.end is not None:
             headers["Range"] = f"bytes={span.position}-{span.end - 1}"
         with self._client.stream("GET", target.url, headers=headers) as response:
-            check_status(response)
-            pieces = body(response)
+            try:
+                check_status(response)
+                pieces = body(response)
+            except DeniedError:
+                self._source.renew(volume.number, target)
+                raise
             with self._condition:
                 if not self._accept(volume, span, response):
                     return
@@ -423,8 +425,9 @@ class Fetcher:
             if problem is not None and refuses_everybody(problem):
                 self._backoff.failed(span.begun, asked)
         volume.todo.appendleft(rest)
-        if isinstance(problem, DeniedError):
+        if isinstance(problem, DeniedError) and span.begun >= volume.denied_at:  # many at once are one denial
             volume.denials += 1
+            volume.denied_at = time.monotonic()
             if volume.denials >= _DENIALS:
                 self._denied(volume, problem)
 

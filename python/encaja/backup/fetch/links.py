@@ -55,7 +55,7 @@ class Source(Protocol):
     def sha256(self, number: int) -> str | None:
         """The volume's SHA-256, where the source knows it."""
 
-    def renew(self, number: int) -> None:
+    def renew(self, number: int, refused: Target) -> None:
         """The address of a volume was refused; a source that can get another one does."""
 
 
@@ -135,7 +135,7 @@ class Link:
         entry = self.entries.get(number)
         return entry.sha256 if entry else None
 
-    def renew(self, number: int) -> None:
+    def renew(self, number: int, refused: Target) -> None:
         """Only a person has another link."""
 
 

@@ -67,6 +67,7 @@ class Volume:
         whole: its server gives no ranges, so one connection fetches all of it.
         proving: it is complete and is being proven.
         denials: times in a row that its server refused it.
+        denied_at: monotonic time of the last one.
     """
 
     number: int
@@ -79,6 +80,7 @@ class Volume:
     whole: bool = False
     proving: bool = False
     denials: int = 0
+    denied_at: float = 0.0
 
     @property
     def settled(self) -> bool:

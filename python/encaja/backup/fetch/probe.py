@@ -102,7 +102,6 @@ class Probe:
                 return self._request()
             except DeniedError as error:
                 denials += 1
-                self._source.renew(0)
                 if denials >= _DENIALS:
                     raise LinkExpired(
                         f"the link does not lead to the backup ({error})",
@@ -140,6 +139,9 @@ class Probe:
                 if head and error.size == len(head):  # the connection broke after the last byte of a short volume
                     return head, error.size
                 raise RetryError(str(error)) from error
+            except DeniedError:
+                self._source.renew(0, target)
+                raise
             ranged = content_range(response)
             if ranged is None or ranged[0] != len(self._came):
                 self._came = b""

@@ -138,10 +138,11 @@ class StoredBackup:
     def sha256(self, number: int) -> str | None:
         """The service gives none."""
 
-    def renew(self, number: int) -> None:
-        """Ask the service anew the next time."""
+    def renew(self, number: int, refused: Target) -> None:
+        """Ask the service anew the next time, unless another connection did so already."""
         with self._lock:
-            self._targets.pop(number, None)
+            if self._targets.get(number) is refused:
+                del self._targets[number]
 
 
 def open_stored(storage: VendorStorage, password: str | None, archive: str | None = None) -> StoredBackup:
