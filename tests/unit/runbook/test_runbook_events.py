@@ -141,6 +141,7 @@ def test_failed_items_are_named() -> None:
     [
         ("OSError: No space left on device", "free space"),
         ("Permission denied (publickey).", "SSH key"),
+        ("SSH reported an unrecognized or mismatching host key.", "known_hosts"),
         ("Attempting to decrypt but no vault secrets found", "vault"),
         ("something never seen", ""),
     ],
