@@ -1,0 +1,27 @@
+"""A role's values as its templates see them, before it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible import constants
+
+from encaja.ansible.role_values import scope
+from encaja.errors import EncajaError
+
+
+def test_defaults_lie_under_the_hosts_values_and_these_under_the_roles_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind, text in (("defaults", "web_a: 1\nweb_b: 1\nweb_c: 1\n"), ("vars", "web_c: 3\n")):
+        (tmp_path / "web" / kind).mkdir(parents=True)
+        (tmp_path / "web" / kind / "main.yml").write_text(text)
+    monkeypatch.setattr(constants, "DEFAULT_ROLES_PATH", [str(tmp_path)])
+    assert scope("web", {"web_b": 2, "web_c": 2, "other": 2}) == {"web_a": 1, "web_b": 2, "web_c": 3, "other": 2}
+
+
+def test_a_role_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "DEFAULT_ROLES_PATH", [str(tmp_path)])
+    with pytest.raises(EncajaError, match="there is no role 'wbe'"):
+        scope("wbe", {})
