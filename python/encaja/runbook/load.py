@@ -11,6 +11,7 @@ from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 
@@ -502,8 +503,18 @@ def _settings(sources: list[_Source], faults: _Faults) -> MoveSettings:
         leads_per_hour=_lead_rates(merged, where, faults),
         backup_bytes=size,
         addresses=_addresses(merged.get("addresses"), where, faults),
-        time_zone=str(merged.get("time_zone") or "UTC"),
+        time_zone=_time_zone(merged.get("time_zone"), where, faults),
     )
+
+
+def _time_zone(value: Any, where: str, faults: _Faults) -> str:
+    name = str(value or "UTC")
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        faults.add(where, f"move: there is no time zone '{name}'", "give one like Europe/Madrid")
+        return "UTC"
+    return name
 
 
 def _lead_rates(merged: Mapping[str, Any], where: str, faults: _Faults) -> tuple[float, ...]:

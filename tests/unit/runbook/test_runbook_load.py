@@ -170,6 +170,8 @@ def test_cycle_is_named_with_its_members(project: Path) -> None:
         ("stpes: []", "unknown key 'stpes'"),
         ("base: other", "base is 'other'"),
         ("move: {language: fr}", "language is 'fr'"),
+        ("move: {time_zone: Mars/Base}", "there is no time zone 'Mars/Base'"),
+        ("move: {time_zone: ../etc}", "there is no time zone '../etc'"),
         ("move: {leads_per_hour: [1, 2]}", "leads_per_hour is not a list of 24"),
         ("steps: [{id: ghost, remove: true}]", "removes step 'ghost', which does not exist"),
         ("steps: [{id: restore, after: ghost}]", "comes after 'ghost', which does not exist"),
