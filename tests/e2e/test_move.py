@@ -97,6 +97,15 @@ class TestCopy:
         )
         assert "copy of production" in page
 
+    def test_it_was_proven_and_refuses_search_engines(self, moved: Lab) -> None:
+        status = json.loads(moved.shell("preproduction", "cat /var/lib/encaja/clone/status.json"))
+        measured = {part["part"]: part for part in status["measured"]}
+        assert measured["prove-database"]["tables"] > 100
+        assert measured["prove-files"]["alike"] > 100
+        assert "proven inert" in moved.shell("preproduction", "cat /etc/encaja/neutralised")
+        at = "--resolve preproduction.encaja.test:443:10.89.80.12 https://preproduction.encaja.test/auth/"
+        assert "x-robots-tag: noindex" in moved.shell("cloud", f"curl -ski {at}").lower()
+
     def test_agents_and_mail_are_off(self, moved: Lab) -> None:
         assert moved.shell("preproduction", "systemctl is-enabled encaja-portal-cron.timer || true") == "masked"
         database = moved.shell("preproduction", "mariadb -N -e 'SHOW DATABASES LIKE \"portal\\_%\"'")
