@@ -78,8 +78,9 @@ class DatabaseCopy:
         told = read_mark(self.state / TOLD)
         if told.get("name") != self.name:
             raise EncajaError("what the source's tables held is not known", str(self.state / TOLD), "run the copy anew")
-        if read_mark(self.state / PROVEN).get("name") == self.name:
-            return {"kept": True}
+        proven = read_mark(self.state / PROVEN)
+        if proven.get("name") == self.name:
+            return {**proven, "kept": True}
         connections = [tables.connect() for _ in range(os.cpu_count() or 1)]
         try:
             wanted = [table for table in tables.base_tables(connections[0]) if table.full not in told["not_compared"]]

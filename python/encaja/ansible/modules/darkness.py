@@ -176,6 +176,23 @@ class Darkness:
         if not self.check:
             run(*command)
 
+    def survives_a_restart(self) -> None:
+        """See that the rules are loaded again when the host starts.
+
+        Raises:
+            RefusedError: they would not be.
+        """
+        try:
+            with open("/etc/nftables.conf") as stream:
+                read = "/etc/nftables.d/" in stream.read()
+        except FileNotFoundError:
+            read = False
+        enabled = subprocess.run(["systemctl", "is-enabled", "-q", "nftables.service"], check=False).returncode == 0
+        if not read or not enabled:
+            raise RefusedError(
+                "a restart would open the way out: nftables.service does not load it (run site.yml first)"
+            )
+
     def refused(self) -> int:
         """Packets that were refused since the rules were loaded."""
         shown = subprocess.run(
@@ -201,6 +218,7 @@ class Darkness:
 
     def dark(self, allowed: list[str]) -> None:
         """Close the way out first, then stop what could use it."""
+        self.survives_a_restart()
         self.close(allowed)
         if self.proof and os.path.exists(self.proof):
             self.done.append("no longer proven inert")
