@@ -51,6 +51,20 @@ def test_the_dangers_and_bugs_were_there_and_are_gone(moved: Lab) -> None:
     assert "messages of the dump" in comments["evidence"]
 
 
+def test_what_the_cloud_got_during_the_move_is_in_the_box_once(moved: Lab) -> None:
+    status = json.loads(moved.shell("production", "cat /var/lib/encaja/carry-over/reconcile.json"))
+    made = json.loads(moved.shell("cloud", "cat /opt/lab/sales.json"))
+    proof = status["result"]
+    assert (proof["missing"], proof["doubled"], proof["differences"]) == (0, 0, 0), proof["records"]
+    assert made["leads"] > 10
+    [leads] = [row for row in proof["entities"] if row["entity"] == "lead"]
+    assert leads["new"] + leads["changed"] >= made["leads"]  # the first ones are in the backup
+    database = moved.shell("production", "mariadb -N -e 'SHOW DATABASES LIKE \"portal\\_%\"'")
+    doubled = 'SELECT COUNT(*) FROM (SELECT ORIGIN_ID FROM b_crm_lead WHERE ORIGINATOR_ID="encaja" GROUP BY ORIGIN_ID'
+    count = moved.shell("production", f"mariadb -N {database} -e '{doubled} HAVING COUNT(*) > 1) d'")
+    assert int(count) == 0
+
+
 def test_a_volume_was_bad_and_fetched_again(moved: Lab) -> None:
     status = json.loads(moved.shell("production", "cat /var/lib/encaja/restore/status.json"))
     assert status["error"] is None

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from encaja.cli.playbook import play
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook.command import ansible_environment, inventory_arguments, program
 from encaja.runbook.move import INVENTORY_VARIABLE, find_project
@@ -67,6 +68,23 @@ def test(
     failed = [step for step in steps if not step.passed]
     if failed:
         raise EncajaError(f"{failed[0].name}: no ({failed[0].detail})", "test call", "journalctl -u encaja-telephony")
+    _tag(estate, before, number)
+
+
+def _tag(estate: Estate, before: set[str], number: str) -> None:
+    """Mark the record that the test call made, so that it goes with the test data."""
+    call = next((one for one in _calls(estate) if one["id"] not in before and _is_wanted(one, number)), None)
+    kind, _, record = str(call["entity"] if call and call["created"] else "").partition(" ")
+    if not record:
+        return
+    test = {"entity": kind.lower(), "id": int(record)}
+    try:
+        variables = {"carry_over_mode": "tag-tests", "carry_over_tests": [test]}
+        play(estate.project, estate.inventories, "carry_over.yml", variables, limit="production", where="production")
+    except EncajaError as fault:
+        console.print(f"{kind.lower()} {record} is not marked as test data: {fault}", highlight=False)
+    else:
+        console.print(f"{kind.lower()} {record} is marked as test data", highlight=False)
 
 
 def _estate(given: list[Path]) -> Estate:
@@ -112,8 +130,8 @@ def _calls(estate: Estate) -> list[dict[str, Any]]:
     """Ask the telephone exchange for its latest calls."""
     answer = json.loads(_ansible(estate, "ansible", ["telephony", "-b", "-m", "ansible.builtin.command", "-a", TOOL]))
     found: list[dict[str, Any]] = []
-    for play in answer["plays"]:
-        for task in play["tasks"]:
+    for part in answer["plays"]:
+        for task in part["tasks"]:
             for host, result in task["hosts"].items():
                 if "stdout" not in result:
                     raise EncajaError(result.get("msg", "no answer"), host, "run playbooks/telephony.yml")

@@ -143,8 +143,9 @@ class Workspace:
         self.known_hosts.touch(mode=0o600)
         authority.ensure(self.folder / "ca", "encaja lab CA")
         vault = self.folder / "secrets.yml"
-        if not vault.exists():
-            _write_private(vault, yaml.safe_dump(new_secrets()))
+        known = yaml.safe_load(vault.read_text()) if vault.exists() else {}
+        if missing := {name: value for name, value in new_secrets().items() if name not in known}:
+            _write_private(vault, yaml.safe_dump({**known, **missing}))
 
     def secrets(self) -> dict[str, str]:
         """The lab's own passwords and keys, made once by ``prepare``."""
@@ -179,6 +180,7 @@ def new_secrets() -> dict[str, str]:
     )
     made = {f"encaja_{name}": secrets.token_urlsafe(24) for name in names}
     made["encaja_push_key"] = secrets.token_hex(64)
+    made["encaja_lab_webhook"] = secrets.token_hex(12)
     made["encaja_licence_key"] = "LAB-" + secrets.token_hex(8).upper()
     return made
 

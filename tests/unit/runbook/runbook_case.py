@@ -33,6 +33,11 @@ MINUTES = {
     "test-host": 31.0,
     "refresh-preproduction": 29.0,
     "compare-preproduction": 0.5,
+    "prepare-carry-over": 1.0,
+    "follow-cloud": 1.0,
+    "remove-test-data": 1.0,
+    "carry-over": 3.0,
+    "reconcile": 2.0,
     "release": 1.0,
 }
 HOURS = {
@@ -44,7 +49,6 @@ HOURS = {
     "test-in-depth": 5.0,
     "declare-healthy": 0.5,
     "stop-cloud-sales": 0.2,
-    "carry-over": 3.0,
     "sales-start": 0.3,
     "test-in-use": 52.0,
     "approve-performance": 1.0,
