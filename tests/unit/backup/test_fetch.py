@@ -253,8 +253,10 @@ def test_file_that_became_shorter_at_the_server(tmp_path):
 
 def test_part_of_a_server_that_forgot_ranges_is_not_taken_for_another(tmp_path):
     """Range is ignored midway and the process dies: the intervals of the old file must not count for the new one."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    over = threading.Event()
     with serving(FIXTURES / "uncompressed", total_rate=3e6) as server:
-        fetcher = Fetcher(Link(server.url + NAMES["uncompressed"]), tmp_path, QUICK)
+        fetcher = Fetcher(Link(server.url + NAMES["uncompressed"]), before, QUICK)
         thread = threading.Thread(target=fetcher.run)
         thread.start()
         while not any(volume.state.done for volume in list(fetcher._volumes.values())):
@@ -263,13 +265,15 @@ def test_part_of_a_server_that_forgot_ranges_is_not_taken_for_another(tmp_path):
         server.faults = [Fault("no-range")]
         while not any(volume.whole for volume in fetcher._volumes.values()):
             time.sleep(0.005)
-        fetcher._write_state = lambda: None  # nothing is written down any more, as after a kill
+        fetcher._write_state = over.wait  # whoever would write the state stands still, as in a killed process
         time.sleep(0.1)
+        shutil.copytree(before, after)
+        over.set()
         fetcher.stop()
         thread.join()
     with serving(FIXTURES / "uncompressed") as server:
-        fetch(server, tmp_path, "uncompressed")
-    assert volumes(tmp_path) == volumes(FIXTURES / "uncompressed")
+        fetch(server, after, "uncompressed")
+    assert volumes(after) == volumes(FIXTURES / "uncompressed")
 
 
 def test_going_on_with_few_volumes_ahead(tmp_path):
