@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,8 +104,10 @@ class FileProof:
             raise EncajaError(
                 "the source's list of files is not here", str(self.before), "run the copy anew"
             ) from fault
-        here = dict(manifest.entries(home / "trees" / self.tree, self.contents))
-        there = manifest.unpack(self.source.ask(*self.words))
+        with ThreadPoolExecutor(1) as elsewhere:
+            asked = elsewhere.submit(self.source.ask, *self.words)
+            here = dict(manifest.entries(home / "trees" / self.tree, self.contents))
+            there = manifest.unpack(asked.result())
         (self.state / "manifest").write_bytes(b"".join(manifest.pack(here.items())))
         found = manifest.compare(there, here, manifest.unpack(kept), int(since))
         if found.faults:

@@ -33,6 +33,7 @@ def entries(tree: Path, contents: bool = False) -> Iterator[tuple[str, str]]:
     """
     excluded = {str(tree / name) for name in EXCLUDED}
     waiting = [str(tree)]
+    above = len(str(tree)) + 1
     while waiting:
         folder = waiting.pop()
         try:
@@ -45,7 +46,7 @@ def entries(tree: Path, contents: bool = False) -> Iterator[tuple[str, str]]:
             known = _known(entry, contents)
             if known is None:
                 continue
-            yield os.path.relpath(entry.path, tree), known
+            yield entry.path[above:], known
             if entry.is_dir(follow_symlinks=False) and entry.path not in excluded:
                 waiting.append(entry.path)
 
