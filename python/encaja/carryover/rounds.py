@@ -146,8 +146,8 @@ class Carrying:
 
     async def begin(self) -> None:
         """See that both portals can be worked with, and read what they call things."""
-        cloud_ahead, box_ahead = await asyncio.gather(_ahead(self.cloud), _ahead(self.box))
         await asyncio.gather(see_webhook(self.cloud, "cloud"), see_webhook(self.box, "box"))
+        cloud_ahead, box_ahead = await asyncio.gather(_ahead(self.cloud), _ahead(self.box))
         skew = box_ahead[0] - cloud_ahead[0]
         if abs(skew.total_seconds()) > SKEW_TOLD:
             self.notes.append(

@@ -27,7 +27,6 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
            "last": "traspasados {carried}, faltan {missing}, dobles {doubled}, parada {freeze}", "none": "ninguna"},
 }  # fmt: skip
 _ALWAYS: Final = frozenset({"lead", "deal", "contact", "company"})
-_PROGRESS = re.compile(r"(?:Carry over, under systemd|Show how far behind it is): (.+)")
 _TAG = re.compile(r"(lead|deal|contact|company)[:/ ](\d+)")
 
 Inventory = Annotated[
@@ -49,9 +48,8 @@ def carry(inventory: Sequence[Path] | None, environment: str, variables: Mapping
     console = Console(stderr=True, highlight=False)
 
     def tell(signals: Signals) -> None:
-        for line in signals.log.splitlines():
-            if found := _PROGRESS.search(line):
-                console.print(f"[dim]{escape(found[1])}[/dim]", soft_wrap=True)
+        for _, text in signals.messages:
+            console.print(f"[dim]{escape(text)}[/dim]", soft_wrap=True)
 
     documents = play(
         project,

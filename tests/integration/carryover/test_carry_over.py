@@ -128,6 +128,19 @@ def test_changes_conflicts_and_deletions(portals: tuple[Site, Site], tmp_path: P
     assert ("deal", "8", "(record)") in listed
 
 
+def test_webhooks_that_cannot_be_used_are_told_before_anything_happens(
+    portals: tuple[Site, Site], tmp_path: Path
+) -> None:
+    cloud, box = portals
+    expired = write_job(tmp_path, cloud, box, since=now(), cloud_webhook=f"{cloud.url}/rest/1/expired-code/")
+    assert "refused" in run("once", expired, code=2)["error"]
+    poor = cloud.tool("webhook", "--user", "3", "--title", "poor")
+    job = write_job(tmp_path, cloud, box, since=now(), cloud_webhook=f"{cloud.url}/rest/{poor}/")
+    told = run("once", job, code=2)["error"]
+    assert "not an administrator's" in told
+    assert "expired-code" not in told and poor.partition("/")[2] not in told
+
+
 def test_killed_at_random_moments_nothing_is_missing_and_nothing_doubled(
     portals: tuple[Site, Site], tmp_path: Path
 ) -> None:
@@ -135,7 +148,19 @@ def test_killed_at_random_moments_nothing_is_missing_and_nothing_doubled(
     job = write_job(tmp_path, cloud, box, since=now(), patience=2.0)
     for number in range(150):
         fields = {"TITLE": f"K{number}", "PHONE": [{"VALUE": f"+346{number:08d}"}]}
-        cloud.rest("crm.lead.add", fields=fields)
+        lead = cloud.rest("crm.lead.add", fields=fields)
+        if number % 10 == 0:
+            said = {"ENTITY_TYPE": "lead", "ENTITY_ID": lead, "COMMENT": f"said K{number}"}
+            cloud.rest("crm.timeline.comment.add", fields=said)
+            call = {
+                "OWNER_TYPE_ID": 1,
+                "OWNER_ID": lead,
+                "TYPE_ID": 2,
+                "SUBJECT": f"call K{number}",
+                "RESPONSIBLE_ID": 3,
+            }
+            cloud.rest("crm.activity.add", fields=call)
+            cloud.rest("tasks.task.add", fields={"TITLE": f"task K{number}", "RESPONSIBLE_ID": 3})
     dice = random.Random(6)
     for _ in range(20):
         process = start("once", job)
@@ -146,3 +171,6 @@ def test_killed_at_random_moments_nothing_is_missing_and_nothing_doubled(
     assert (proof["missing"], proof["doubled"], proof["differences"]) == (0, 0, 0), proof["records"]
     assert box.value("SELECT COUNT(*) FROM b_crm_lead WHERE TITLE LIKE 'K%%' AND ORIGINATOR_ID='encaja'") == 150
     assert doubles(box, "b_crm_lead") == []
+    for table, field in (("b_crm_timeline", "COMMENT"), ("b_crm_act", "SUBJECT"), ("b_tasks", "TITLE")):
+        arrived = [row[field] for row in box.sql(f"SELECT {field} FROM {table} WHERE {field} LIKE '%% K%%0'")]
+        assert len(arrived) == len(set(arrived)) == 15, (table, sorted(arrived))
