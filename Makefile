@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Where it is set, every start of Ansible compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 RELEASE ?= debian13
 
 .PHONY: help setup demo test test-all check lint unit integration molecule e2e bench bench-restore docs lock clean
@@ -66,3 +68,4 @@ lock: setup  ## pin the dependencies of pyproject.toml again
 clean:  ## remove the lab, its images and everything that was built
 	@if [ -x $(VENV)/bin/encaja ] && command -v podman >/dev/null; then encaja lab down --images; fi
 	rm -rf $(VENV) .encaja .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find python tests molecule -name __pycache__ -prune -exec rm -rf {} +
