@@ -1,4 +1,4 @@
-"""The program and its job are in place, the webhooks are root's alone, and a portal that is not there is one clear line."""
+"""Program and job are in place, the webhooks are root's alone, and a portal that is not there is one clear line."""
 
 import json
 
