@@ -92,7 +92,8 @@ def _show(body: Mapping[str, Any], language: str, as_json: bool) -> None:
         print(json.dumps(body, indent=2, ensure_ascii=False))
     elif body.get("kind") == "reconcile":
         console = Console(highlight=False)
-        console.print(table(body, language))
+        wide = console if console.is_terminal else Console(highlight=False, width=max(console.width, 120))
+        wide.print(table(body, language))
         for item in body["records"][:20]:
             values = f"{item['in_cloud']!r} / {item['in_box']!r}"
             console.print(escape(f"  {item['entity']} {item['cloud']} → {item['box']} {item['field']}: {values}"))

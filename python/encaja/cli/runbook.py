@@ -185,7 +185,7 @@ def run(
             conductor = Conductor(move, journal, options, display, TeamAnnouncer())
             code = conductor.run()
         if not check:
-            close(move, journal, _pass(journal, name), console, conductor.addresses)
+            close(move, journal, _pass(journal, name), console, conductor.addresses, part=until is not None)
     return code
 
 

@@ -25,16 +25,30 @@ def expected_seconds(move: Move, journal: Journal) -> dict[str, float]:
 
 
 def close(
-    move: Move, journal: Journal, pass_: Pass, console: Console, addresses: Callable[[], Sequence[tuple[str, str]]]
+    move: Move,
+    journal: Journal,
+    pass_: Pass,
+    console: Console,
+    addresses: Callable[[], Sequence[tuple[str, str]]],
+    *,
+    part: bool = False,
 ) -> None:
     """Prints how the pass stands; once it is complete, writes the report and says where everything is.
 
-    `addresses` gives the portals' names and addresses; it is asked only then, for it may have to read the inventory.
+    Args:
+        move: the move.
+        journal: its journal.
+        pass_: the pass that was run.
+        console: where to print.
+        addresses: gives the portals' names and addresses; asked only then, for it may have to read the inventory.
+        part: only a part of the pass was asked for; what it did has been shown already.
     """
     language = move.runbook.settings.language
     states = read_states(move, journal, pass_)
-    console.print(tables.status_table(move.runbook, states, language))
-    if any(state.state is not State.DONE for state in states.values()):
+    complete = all(state.state is State.DONE for state in states.values())
+    if complete or not part:
+        console.print(tables.status_table(move.runbook, states, language))
+    if not complete:
         return
     settings = move.runbook.settings
     shown = [(address.title.get(language), address.url) for address in settings.addresses] or addresses()
