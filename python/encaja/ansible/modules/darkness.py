@@ -231,6 +231,9 @@ class Darkness:
         for unit, (file_state, active) in states(self.services).items():
             if file_state != "masked":
                 self.act(f"masked {unit}", "systemctl", "mask", "--now", unit)
+                if not self.check:
+                    # systemd counts a timer that is masked while it runs as failed, and with it the whole host.
+                    subprocess.run(["systemctl", "reset-failed", unit], capture_output=True, check=False)
             elif active in ("active", "activating"):
                 self.act(f"stopped {unit}", "systemctl", "stop", unit)
 
