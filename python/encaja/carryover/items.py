@@ -140,17 +140,18 @@ async def _import(work: Work, kind: ItemKind, records: Sequence[Record]) -> None
         for number, result in zip(refused, await _send(work, kind, again, bare), strict=True):
             results[number] = result
     imported: dict[str, str] = {}
-    for number, (record, result) in enumerate(zip(records, results, strict=True)):
-        if result is None:
-            continue
-        if "error" in result:
-            work.map.unsent(kind.entity, [record.id])
-            what = f"{result['error']}: {result.get('error_description', '')}".strip(": ")
-            work.trouble(record, f"the box refuses it: {what}", "mend it in the cloud; it is tried again")
-            continue
-        box = str(result["item"]["id"])
-        imported[record.id] = box
-        with work.map.transaction():
+    # In one transaction: what a kill takes from the map is found again in the box, by its origin.
+    with work.map.transaction():
+        for number, (record, result) in enumerate(zip(records, results, strict=True)):
+            if result is None:
+                continue
+            if "error" in result:
+                work.map.unsent(kind.entity, [record.id])
+                what = f"{result['error']}: {result.get('error_description', '')}".strip(": ")
+                work.trouble(record, f"the box refuses it: {what}", "mend it in the cloud; it is tried again")
+                continue
+            box = str(result["item"]["id"])
+            imported[record.id] = box
             work.map.done(kind.entity, record.id, box)
             if number in refused:
                 work.map.unkept(kind.entity, box, work.times_of(record), str(payload[number].get("createdBy", "")))
