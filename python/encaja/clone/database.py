@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -32,7 +33,7 @@ def same_series(one: str, other: str) -> bool:
     return one.split(".")[:2] == other.split(".")[:2]
 
 
-class DatabaseCopy:
+class DatabaseCopy(ABC):
     """What both ways of copying a database share: the name, the marks and the proof."""
 
     def __init__(self, source: Source, datadir: Path, state: Path, name: str) -> None:
@@ -49,25 +50,25 @@ class DatabaseCopy:
         self.state = state
         self.name = name
 
+    @abstractmethod
     def is_done(self) -> bool:
         """Whether the server holds this copy."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_fetched(self) -> bool:
         """Whether the data is here and the source need not be asked again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fetch(self, progress: Progress) -> dict[str, Any]:
         """Bring the data here; returns what was measured."""
-        raise NotImplementedError
 
+    @abstractmethod
     def switch(self) -> None:
         """Let the server serve it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forget(self) -> None:
         """Let the next run fetch the data anew."""
-        raise NotImplementedError
 
     def prove(self) -> dict[str, Any]:
         """Compare rows and checksum of every table with what the source had; returns how many there were.
