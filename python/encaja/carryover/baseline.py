@@ -18,7 +18,11 @@ _PAGES = 20
 
 @dataclass(frozen=True)
 class _Listing:
-    """How a kind of record is listed: method, key of the rows, identifier in filters and in rows, time of creation."""
+    """How a kind of record is listed: method, key of the rows, identifier in filters and in rows, time of creation.
+
+    Beside the time, ``fixed`` are the fields that nobody changes later, by which two records of one second are told
+    apart.
+    """
 
     entity: str
     method: str
@@ -26,23 +30,34 @@ class _Listing:
     by: str
     key: str
     created: str
+    fixed: tuple[str, ...]
     parameters: Mapping[str, Any]
 
 
 _LISTINGS = (
     *(
         _Listing(
-            kind.entity, "crm.item.list", "items", "id", "id", "createdTime",
-            {"entityTypeId": kind.type_id, "select": ["id", "createdTime"]},
+            kind.entity, "crm.item.list", "items", "id", "id", "createdTime", ("createdBy",),
+            {"entityTypeId": kind.type_id, "select": ["id", "createdTime", "createdBy"]},
         )
         for kind in ITEMS
     ),
-    _Listing("activity", "crm.activity.list", "", "ID", "ID", "CREATED", {"select": ["ID", "CREATED"]}),
-    _Listing("requisite", "crm.requisite.list", "", "ID", "ID", "DATE_CREATE", {"select": ["ID", "DATE_CREATE"]}),
     _Listing(
-        "bank_detail", "crm.requisite.bankdetail.list", "", "ID", "ID", "DATE_CREATE", {"select": ["ID", "DATE_CREATE"]}
+        "activity", "crm.activity.list", "", "ID", "ID", "CREATED", ("AUTHOR_ID", "TYPE_ID"),
+        {"select": ["ID", "CREATED", "AUTHOR_ID", "TYPE_ID"]},
     ),
-    _Listing("task", "tasks.task.list", "tasks", "ID", "id", "createdDate", {"select": ["ID", "CREATED_DATE"]}),
+    _Listing(
+        "requisite", "crm.requisite.list", "", "ID", "ID", "DATE_CREATE", ("ENTITY_TYPE_ID", "ENTITY_ID"),
+        {"select": ["ID", "DATE_CREATE", "ENTITY_TYPE_ID", "ENTITY_ID"]},
+    ),
+    _Listing(
+        "bank_detail", "crm.requisite.bankdetail.list", "", "ID", "ID", "DATE_CREATE", ("ENTITY_ID",),
+        {"select": ["ID", "DATE_CREATE", "ENTITY_ID"]},
+    ),
+    _Listing(
+        "task", "tasks.task.list", "tasks", "ID", "id", "createdDate", ("createdBy",),
+        {"select": ["ID", "CREATED_DATE", "CREATED_BY"]},
+    ),
 )  # fmt: skip
 
 
@@ -50,7 +65,8 @@ async def find_watermarks(cloud: Portal, box: Portal, identities: IdentityMap) -
     """Find and remember the watermarks that are not known yet.
 
     A dump is no snapshot and a date is no border, so the records themselves are compared: the newest record of the
-    box that the cloud has under the same identifier with the same time of creation. What is newer was made in the box.
+    box that the cloud has under the same identifier with the same time of creation and author. What is newer was made
+    in the box.
 
     Raises:
         EncajaError: nothing in the box is from this cloud.
@@ -78,9 +94,9 @@ async def _search(cloud: Portal, box: Portal, of: _Listing) -> int:
         numbers = [int(row[of.key]) for row in page]
         same = {f"{'@' if of.by == 'id' else ''}{of.by}": numbers}
         answer = await cloud.call(of.method, {**of.parameters, "start": -1, "filter": same})
-        there = {int(row[of.key]): row[of.created] for row in _rows(answer, of)}
+        there = {int(row[of.key]): row for row in _rows(answer, of)}
         for number, row in zip(numbers, page, strict=True):
-            if number in there and _same(there[number], row[of.created]):
+            if number in there and _same(there[number], row, of):
                 return number
         below = numbers[-1]
     raise EncajaError(
@@ -95,6 +111,8 @@ def _rows(answer: Answer, of: _Listing) -> list[dict[str, Any]]:
     return found
 
 
-def _same(cloud: Any, box: Any) -> bool:
-    """Whether two times of creation are the same: the moment, or what the database holds where time zones differ."""
-    return moment(cloud) == moment(box) or wall_clock(cloud) == wall_clock(box)
+def _same(cloud: Mapping[str, Any], box: Mapping[str, Any], of: _Listing) -> bool:
+    """Whether two records are one, made at the same moment (or shown so by databases in other time zones)."""
+    made = cloud[of.created], box[of.created]
+    at_once = moment(made[0]) == moment(made[1]) or wall_clock(made[0]) == wall_clock(made[1])
+    return at_once and all(str(cloud.get(name)) == str(box.get(name)) for name in of.fixed)
