@@ -93,6 +93,7 @@ def test_a_process_that_ends_is_started_again(host):
         f'[ "$new" != 0 ] && [ "$new" != {before} ] && exit 0; sleep 0.2; done; exit 1'
     )
     assert waited.rc == 0
+    host.check_output("timeout 20 sh -c 'until ss -Hltn sport = :8012 | grep -q .; do sleep 0.1; done'")
 
 
 def test_processes_run_as_their_own_user_without_rights(host):
