@@ -46,6 +46,7 @@ e2e: setup  ## the whole estate in the lab
 	trap 'encaja lab down > /dev/null' EXIT; pytest -q tests/e2e
 
 test: setup lint unit  ## every test, roles on Debian 13
+	tools/test-packages  # before the two below: apt is not for two at once
 	$(MAKE) -j 2 integration molecule  # the one waits much, the other computes
 	$(MAKE) e2e
 
