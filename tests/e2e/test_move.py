@@ -93,6 +93,17 @@ def test_check_mode_on_converged_hosts(moved: Lab) -> None:
     assert set(changed(done.stdout).values()) == {0}, done.stdout[-4000:]
 
 
+def test_a_backup_can_be_made_now_and_restores(moved: Lab) -> None:
+    done = moved.play("playbooks/backup.yml", "--limit", "production", "--tags", "all,restore_test")
+    assert done.returncode == 0, done.stdout[-4000:]
+    status = json.loads(moved.shell("production", "cat /var/lib/encaja/backup/status.json"))
+    made, tested = status["last_success"], status["last_restore_test"]
+    assert tested["stamp"] == made["stamp"]
+    assert tested["tables"] > 100
+    assert tested["files"] >= 50
+    assert status["last_check"]["part"]
+
+
 class TestCopy:
     """Pre-production after the copy."""
 
