@@ -279,12 +279,14 @@ class Conductor:
 
     def _targets(self, step: Step) -> list[str]:
         action = self.move.filled(step.action) if step.action else Action()
-        view = self._view()
-        if action.playbook:
+        self._read_inventory()
+        if action.playbook and self._inventory is not None:
             with TemporaryDirectory(prefix="encaja-") as folder:
                 variables = write_variables(Path(folder), action.variables)
                 touched = effective_hosts(self.move.project, self._playbook_command(action, variables))
+            view = self._view()
         else:
+            view = self._view()
             touched = sorted(view.members("all"))
         fill = self.move.fill
         filled = replace(step, targets=fill(step.targets), only_on=fill(step.only_on), never_on=fill(step.never_on))

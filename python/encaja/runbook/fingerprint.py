@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +61,17 @@ class Fingerprinter:
         if path in seen or not path.is_file():
             return {}
         seen.add(path)
-        found = {self._name(path): _hash(path.read_bytes())}
-        roles, files, everything = _draws_in(path)
+        text = path.read_bytes()
+        found = {self._name(path): _hash(text)}
+        roles, files, everything = _draws_in(text)
         for name in files:
             found |= self._playbook((path.parent / name).resolve(), seen)
         base = self._project / "roles"
         if everything:
-            roles |= {entry.name for entry in base.iterdir() if entry.is_dir()} if base.is_dir() else set()
+            roles |= {entry.name for entry in base.iterdir() if entry.is_dir()} if base.is_dir() else frozenset()
         return found | self._roles(roles, seen)
 
-    def _roles(self, names: set[str], seen: set[Path]) -> dict[str, str]:
+    def _roles(self, names: Collection[str], seen: set[Path]) -> dict[str, str]:
         found: dict[str, str] = {}
         for name in sorted(names):
             directory = self._project / "roles" / name
@@ -84,7 +86,7 @@ class Fingerprinter:
                 directory / "meta/main.yml",
             ):
                 if file.is_file():
-                    needed |= _draws_in(file)[0]
+                    needed |= _draws_in(file.read_bytes())[0]
             found |= self._roles(needed, seen)
         return found
 
@@ -123,14 +125,18 @@ def _files(root: Path) -> Iterator[Path]:
             yield entry
 
 
-def _draws_in(path: Path) -> tuple[set[str], set[str], bool]:
-    """Roles and files that a playbook or task file names, and whether a role's name is only known when it runs."""
+@lru_cache(maxsize=4096)
+def _draws_in(text: bytes) -> tuple[frozenset[str], frozenset[str], bool]:
+    """Roles and files that a playbook or task file names, and whether a role's name is only known when it runs.
+
+    It depends on the text alone, so what was parsed once is kept: a conductor asks before every step.
+    """
     roles: set[str] = set()
     files: set[str] = set()
     try:
-        data = yaml.load(path.read_bytes(), Loader=_AnyTagLoader)  # noqa: S506 - a SafeLoader underneath
+        data = yaml.load(text, Loader=_AnyTagLoader)  # noqa: S506 - a SafeLoader underneath
     except yaml.YAMLError:
-        return roles, files, True
+        return frozenset(), frozenset(), True
     for key, value in _pairs(data):
         if key in ("roles", "dependencies") and isinstance(value, list):
             for item in value:
@@ -146,7 +152,7 @@ def _draws_in(path: Path) -> tuple[set[str], set[str], bool]:
             if isinstance(name, str) and "{{" not in name:
                 files.add(name)
     templated = any("{{" in role for role in roles)
-    return {role for role in roles if "{{" not in role}, files, templated
+    return frozenset(role for role in roles if "{{" not in role), frozenset(files), templated
 
 
 def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
