@@ -17,7 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyBboxPatch, Patch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
+from matplotlib.path import Path as Path2D
 
 from encaja.runbook.journal import Measure
 from encaja.runbook.model import Kind, Owner, Step
@@ -289,7 +290,7 @@ def drawing(move: Move, language: str, words: Mapping[str, str]) -> Figure:
                 _box(axes, step, places[step.id], title, what)
                 for need in step.needs:
                     if need in places:
-                        _arrow(axes, places[need], places[step.id])
+                        _arrow(axes, places[need], places[step.id], list(places).index(need) % 5 / 4)
             top += height
     return figure
 
@@ -345,9 +346,29 @@ def _box(axes: Any, step: Step, place: tuple[float, float], title: str, what: st
     )
 
 
-def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
-    axes.annotate(
-        "", (end[0] - 0.005, end[1] + _BOX_HEIGHT / 2), (start[0] + _BOX_WIDTH + 0.005, start[1] + _BOX_HEIGHT / 2),
-        arrowprops={"arrowstyle": "-|>", "color": MUTED, "lw": 0.9, "shrinkA": 0, "shrinkB": 0,
-                    "zorder": 1, "connectionstyle": "arc3,rad=0" if abs(start[1] - end[1]) < 0.1 else "arc3,rad=0.08"},
+def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float], shift: float) -> None:
+    """An arrow with right angles that runs between the boxes, never through one.
+
+    Args:
+        axes: where.
+        start: place of the box that is needed.
+        end: place of the box that needs it.
+        shift: from 0 to 1, where in a gap it runs, so that neighbours stay apart.
+    """
+    gap, lane = 1 - _BOX_WIDTH, 1 - _BOX_HEIGHT
+    x, y = start[0] + _BOX_WIDTH, start[1] + _BOX_HEIGHT / 2
+    to_x, to_y = end[0], end[1] + _BOX_HEIGHT / 2
+    turn = x + gap * (0.2 + 0.4 * shift)
+    points = [(x, y), (turn, y)]
+    if end[0] - start[0] > 1:  # boxes lie between: over their heads
+        over = end[1] - lane * (0.2 + 0.35 * shift)
+        last = to_x - gap * (0.8 - 0.4 * shift)
+        points += [(turn, over), (last, over), (last, to_y)]
+    else:
+        points += [(turn, to_y)]
+    axes.add_patch(
+        FancyArrowPatch(
+            path=Path2D([*points, (to_x, to_y)]), arrowstyle="-|>", mutation_scale=9, color=MUTED, lw=0.9,
+            fill=False, joinstyle="round", zorder=1,
+        )
     )  # fmt: skip
