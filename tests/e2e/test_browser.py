@@ -28,6 +28,7 @@ OWN_SEARCH = {"settle_search_engine": "bitrix"}
 """A search server of the host has the index of the portal that was there before, and keeps it."""
 FOR_PEOPLE = {"case-01-applications", "case-02-licences", "case-05-mobile", "case-06-passwords"}
 BY_TIME = {"case-03-time-lag", "case-04-still-in-cloud"}
+"""What a carry-over mends, which this portal never gets."""
 SCREENSHOTS = Path(os.environ.get("ENCAJA_SCREENSHOTS", PROJECT / ".cache" / "screenshots"))
 
 
@@ -171,7 +172,8 @@ def test_settling_mends_it_and_changes_nothing_the_second_time(case: Case) -> No
     assert case.host.play("settle", **OWN_SEARCH) > 0
     states = case.host.verify(strict=True)
     assert {name: states[name] for name in CURED} == dict.fromkeys(CURED, "cured")
-    assert {name: states[name] for name in FOR_PEOPLE | BY_TIME} == dict.fromkeys(FOR_PEOPLE | BY_TIME, "people")
+    assert {name: states[name] for name in FOR_PEOPLE} == dict.fromkeys(FOR_PEOPLE, "people")
+    assert {name: states[name] for name in BY_TIME} == dict.fromkeys(BY_TIME, "found")  # it fails nothing
     assert case.host.play("settle", **OWN_SEARCH) == 0
 
 

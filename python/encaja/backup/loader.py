@@ -281,7 +281,7 @@ class Loaders:
             self._keys(connection, table, plan, progress)
             if self._dump and table.name in sampling.TABLES:
                 held = sampling.take(self._spool.frames(table, 1))
-                sampling.keep(self._dump, self._server.name, table.name, held)
+                sampling.keep(self._dump, self._server.name, table.name, held, self._spool.splitter.begun)
             self._save(connection, table, "done", progress)
         with self._lock:
             self._done.append(table)

@@ -41,11 +41,20 @@ def take(frames: Iterable[bytes | None]) -> dict[str, Any]:
     return {"rows": rows, "samples": [row.decode("utf-8", "surrogateescape") for row in kept[:SAMPLES]]}
 
 
-def keep(path: Path, database: str, table: str, found: dict[str, Any]) -> None:
-    """Write down what was taken of one table, beside what is there of others; only root reads it."""
+def keep(path: Path, database: str, table: str, found: dict[str, Any], begun: str = "") -> None:
+    """Write down what was taken of one table, beside what is there of others; only root reads it.
+
+    Args:
+        path: the file.
+        database: the database that the dump went into.
+        table: the table.
+        found: what was taken of it.
+        begun: when the dump was begun, by the clock of its source.
+    """
     try:
         known: dict[str, Any] = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
         known = {}
     tables = {**known.get("tables", {}), table: found}
-    write_atomically(path, json.dumps({"database": database, "tables": tables}).encode("utf-8", "surrogateescape"))
+    said = {"database": database, "begun": begun, "tables": tables}
+    write_atomically(path, json.dumps(said).encode("utf-8", "surrogateescape"))

@@ -114,6 +114,7 @@ class Spool:
         return {
             "charset": self.charset,
             "finished": self.splitter.finished,
+            "begun": self.splitter.begun,
             "pending": len(self.splitter.pending),
             "ended": self.ended,
             "tables": [[table.name, table.view, table.length, table.closed] for table in self.tables],
@@ -155,7 +156,7 @@ class Spool:
                     opened.truncate(table.length)
         size = int(str(state["pending"]))
         data = (self._directory / pending).read_bytes() if size else b""
-        self.splitter = Splitter(data, finished=bool(state["finished"]))
+        self.splitter = Splitter(data, finished=bool(state["finished"]), begun=str(state.get("begun", "")))
         last = kept[-1] if kept else None
         self._open = last if last and not last.closed else None
 

@@ -30,6 +30,7 @@ _STATEMENT = re.compile(
     rb"|".join(rb"(?P<%s>%s)" % (kind.encode(), pattern) for pattern, kind in _PATTERNS), re.IGNORECASE
 )
 _COMMENTS = re.compile(rb"(?:\s+|--[^\n]*(?:\n|\Z))*")
+_STARTED = re.compile(rb"^-- Started: ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8})", re.MULTILINE)
 _FINISHED = re.compile(rb"^-- Finished:", re.MULTILINE)
 
 
@@ -74,11 +75,13 @@ class Splitter:
     Args:
         pending: bytes of an unfinished statement, from an earlier splitter.
         finished: whether the last line of the dump was already seen.
+        begun: what its first line says of when it was begun, by the clock of the source; empty before that.
     """
 
-    def __init__(self, pending: bytes = b"", *, finished: bool = False) -> None:
+    def __init__(self, pending: bytes = b"", *, finished: bool = False, begun: str = "") -> None:
         self.pending = pending
         self.finished = finished
+        self.begun = begun
         self._searched = max(0, len(pending) - 1)
 
     def feed(self, data: bytes | memoryview) -> Iterator[Statement]:
@@ -113,6 +116,8 @@ class Splitter:
         if start:
             if _FINISHED.search(text, 0, start):
                 self.finished = True
+            if not self.begun and (found := _STARTED.search(text, 0, start)):
+                self.begun = found[1].decode()
             text = text[start:]
         if text:
             yield classify(text)

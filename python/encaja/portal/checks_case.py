@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from . import cloud, php, pull, search, users, work
+from . import carried, cloud, php, pull, search, snapshot, users, work
 from .plan import Plan
-from .verify import Check, Finding, Scene, check, found, judged, ok, people
+from .verify import Check, Finding, Scene, check, found, judged, ok, pending, people
 
 _DAY: Final = 86400
 
@@ -48,25 +48,77 @@ def licence_costs(scene: Scene) -> Finding:
     return ok("a licence key is set, no application has to be bought")
 
 
+def _is_copy(scene: Scene) -> bool:
+    return scene.portal.option(*snapshot.NEUTRAL_MARKER) == "Y"
+
+
 def time_lag(scene: Scene) -> Finding:
-    """Records made in the cloud after the backup are not here."""
+    """Records that the cloud made or changed after the backup: carried over and proven, or not here."""
+    if _is_copy(scene):
+        return ok("a neutralised copy: what the cloud got later is carried into the portal that it was made of")
     newest = [
         scene.portal.database.value(f"SELECT MAX(DATE_CREATE) FROM {table}")  # noqa: S608  fixed names
         for table in ("b_crm_lead", "b_crm_deal", "b_crm_contact")
         if scene.portal.has(table, "DATE_CREATE")
     ]
     last = max((moment for moment in newest if moment), default=None)
-    return (
-        people(f"newest record of {last}: what the cloud got later comes by 'encaja carry-over'")
-        if last
-        else ok("no CRM")
-    )
+    begun = work.dump_begun(scene.portal)
+    backup = f"backup of {begun}" if begun else "a backup of unknown time"
+    done, proof = scene.carried, scene.carried.proof
+    # Before the release the rest is a later step's business; afterwards people work with what is not here.
+    missing = found if scene.portal.state().get("released") else pending
+    if not done.begun:
+        return pending(f"{backup}, newest record of {last or '(none)'}: nothing was carried over since")
+    if proof.get("differences"):
+        told = f"{proof.get('missing')} missing, {proof.get('doubled')} doubled, {proof['differences']} differences"
+        return found(
+            f"{backup}; {proof.get('carried')} records of the window since {done.since} are here, but {told}"
+            f" (compared {proof['ended']})"
+        )
+    if done.frozen:
+        return ok(
+            f"{backup}; {proof.get('carried')} records of the window since {done.since} are here, none missing,"
+            f" doubled or different (frozen {done.frozen}, compared {proof['ended']})"
+        )
+    return missing(f"{backup}; {_unfinished(done)}")
+
+
+def _unfinished(done: carried.Carried) -> str:
+    """How far a carry-over without a freeze has come."""
+    if done.failed:
+        return f"the carry-over came to no end: {done.failed}"
+    told = []
+    if done.follow:
+        told.append(f"{done.follow.get('behind', '?')} s behind at {done.follow.get('updated')}")
+    if done.proof:
+        told.append(f"compared {done.proof['ended']} without a difference")
+    if told:
+        return f"carried since {done.since or '(unknown)'}: {', '.join(told)}; the rest comes at the freeze"
+    return f"prepared since {done.since}, but nothing was carried over yet"
 
 
 def still_in_cloud(scene: Scene) -> Finding:
     """People who go on working in the cloud make records that have to be found."""
+    if _is_copy(scene):
+        return ok("a neutralised copy: nobody moves into it")
+    done = scene.carried
     count = sum(1 for user in users.read_users(scene.portal) if user.employee)
-    return people(f"{count} employees: 'encaja reconcile' finds what they still make in the cloud")
+    if not done.frozen:
+        looked = f"looked at until {done.follow.get('updated')}" if done.follow else "nobody looks"
+        return pending(f"work in the cloud was not stopped: {count} employees can write there, and {looked}")
+    if done.late_records:
+        names = ", ".join(done.late[:5]) or "see 'encaja reconcile'"
+        return people(
+            f"{done.late_records} records were written in the cloud after the freeze of {done.frozen}: {names}"
+        )
+    if done.follows:
+        nobody = f"nobody wrote in the cloud after the freeze of {done.frozen}"
+        return ok(f"{nobody}; looked at until {done.follow['updated']}")
+    why = done.follow.get("error") or (f"the last look was {done.follow['updated']}" if done.follow else "none follows")
+    return people(
+        f"nobody had written in the cloud after the freeze of {done.frozen} when both sides were compared"
+        f" ({done.proof['ended']}); nobody looks any more: {why}"
+    )
 
 
 def mobile(scene: Scene) -> Finding:
@@ -346,10 +398,10 @@ CHECKS: Final[Sequence[Check]] = (
     check("case-02-licences", ("Licence costs that differ", "Costes de licencias distintos"), licence_costs,
           "set encaja_licence_key and run playbook settle; ask for box prices"),
     check("case-03-time-lag", ("Data lost in the time lag", "Datos perdidos en el desfase"), time_lag,
-          "encaja carry-over"),
+          "encaja carry-over, at the freeze, until 'encaja reconcile' finds no difference"),
     check("case-04-still-in-cloud",
           ("People who go on working in the cloud", "Personas que siguen trabajando en la nube"), still_in_cloud,
-          "encaja carry-over, then encaja reconcile"),
+          "stop them; 'encaja carry-over' goes on following, carries what they still make and names them"),
     check("case-05-mobile", ("Mobile application on a closed portal", "Aplicación móvil en un portal cerrado"), mobile,
           "playbook push_pull; a certificate that devices trust", part="pull"),
     check("case-06-passwords",

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..errors import EncajaError
-from . import domain, fastcgi, pull
+from . import carried, domain, fastcgi, pull
 from .probe_page import ProbePage
 from .site import Portal
 
@@ -40,10 +40,11 @@ _FACTS: Final = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check saw."""
+    """What a check saw; ``severity`` where this finding weighs otherwise than its check says."""
 
     state: State
     evidence: str
+    severity: Severity | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ def ok(evidence: str) -> Finding:
 def found(evidence: str) -> Finding:
     """Something wrong."""
     return Finding("found", evidence)
+
+
+def pending(evidence: str) -> Finding:
+    """Something wrong that a later step of the move mends; it does not fail the verification."""
+    return Finding("found", evidence, "warning")
 
 
 def people(evidence: str) -> Finding:
@@ -120,6 +126,7 @@ class Scene:
     connect_to: str = ""
     session_minutes: int = 1440
     trusted_proxies: tuple[str, ...] = ()
+    carry_over: Path = carried.FOLDER
 
     @cached_property
     def fpm(self) -> dict[str, Any]:
@@ -135,6 +142,11 @@ class Scene:
             raise EncajaError("PHP does not run on the command line", "this host", "install php-cli (role php)")
         found_facts: dict[str, Any] = json.loads(done.stdout)
         return found_facts
+
+    @cached_property
+    def carried(self) -> carried.Carried:
+        """How far the carry-over into this portal has come."""
+        return carried.read_carried(self.carry_over, self.portal.root)
 
     @cached_property
     def variables(self) -> dict[str, str]:
@@ -251,7 +263,7 @@ def run_check(check: Check, scene: Scene) -> dict[str, Any]:
     return {
         "id": check.id,
         "title": dict(check.title),
-        "severity": check.severity,
+        "severity": finding.severity or check.severity,
         "state": "cured" if mended else finding.state,
         "evidence": finding.evidence,
         "cure": check.cure,

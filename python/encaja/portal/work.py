@@ -219,7 +219,7 @@ def compare_with_dump(portal: Portal, restores: Path = RESTORES) -> dict[str, in
         ``rows`` in the dump, ``absent`` here, ``samples``, ``samples_absent``, ``samples_different``; None when the
         portal was not restored by the kit on this host.
     """
-    held = _held_in_dump(portal.database.name, restores)
+    held = _dump_of(portal.database.name, restores).get("tables", {}).get("b_forum_message")
     if held is None or not portal.has("b_forum_message", "ID", "POST_MESSAGE"):
         return None
     here = portal.database.count("SELECT COUNT(*) FROM b_forum_message")
@@ -241,16 +241,20 @@ def compare_with_dump(portal: Portal, restores: Path = RESTORES) -> dict[str, in
     return {**result, "samples_absent": int(row["absent"]), "samples_different": int(row["different"])}
 
 
-def _held_in_dump(database: str, restores: Path) -> dict[str, Any] | None:
+def dump_begun(portal: Portal, restores: Path = RESTORES) -> str:
+    """When the backup's dump was begun, by the cloud's clock; empty when the restore did not write it down here."""
+    return str(_dump_of(portal.database.name, restores).get("begun") or "")
+
+
+def _dump_of(database: str, restores: Path) -> dict[str, Any]:
     for path in sorted(restores.glob("*/dump.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             said = json.loads(path.read_text())
         except (OSError, ValueError):
             continue
-        if said.get("database") == database and "b_forum_message" in said.get("tables", {}):
-            held: dict[str, Any] = said["tables"]["b_forum_message"]
-            return held
-    return None
+        if isinstance(said, dict) and said.get("database") == database:
+            return said
+    return {}
 
 
 def task_forum(portal: Portal) -> str:

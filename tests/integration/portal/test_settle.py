@@ -366,6 +366,7 @@ def test_lost_comments_are_told_and_not_counted_away(portal: Portal, tmp_path: P
 
 def test_comments_are_held_against_the_dump(portal: Portal, tmp_path: Path) -> None:
     assert work.compare_with_dump(portal, tmp_path) is None
+    assert not work.dump_begun(portal, tmp_path)
     columns = list(portal.columns["b_forum_message"])
     rows = portal.database.rows("SELECT * FROM b_forum_message ORDER BY ID")
 
@@ -378,7 +379,10 @@ def test_comments_are_held_against_the_dump(portal: Portal, tmp_path: Path) -> N
     held = sampling.take([frame.encode() + b"\n;", None])
     assert (held["rows"], len(held["samples"])) == (8, 8)
     (tmp_path / "stamp").mkdir()
-    sampling.keep(tmp_path / "stamp" / "dump.json", portal.database.name, "b_forum_message", held)
+    sampling.keep(
+        tmp_path / "stamp" / "dump.json", portal.database.name, "b_forum_message", held, "2026-03-01 18:30:05"
+    )
+    assert work.dump_begun(portal, tmp_path) == "2026-03-01 18:30:05"
     assert (tmp_path / "stamp" / "dump.json").stat().st_mode & 0o077 == 0
     same = {"rows": 8, "absent": 0, "samples": 8, "samples_absent": 0, "samples_different": 0}
     assert work.compare_with_dump(portal, tmp_path) == same

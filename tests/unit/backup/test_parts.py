@@ -29,7 +29,8 @@ from encaja.status import Status
 from lab.misbehaving_server import Fault, serving
 
 SERVER = Server("portal_s1", "portal", "p'w\\1")
-DUMP = b"""-- Started: x
+BEGUN = "2026-03-01 18:30:05"
+DUMP = b"""-- Started: 2026-03-01 18:30:05
 SET NAMES 'utf8mb4';
 DROP TABLE IF EXISTS `a`;
 CREATE TABLE `a` (
@@ -86,6 +87,7 @@ def test_spool_goes_back_and_comes_out_the_same(cut, tmp_path):
         again.close()
         assert [len(table) for table in found] == [3, 1]
         assert found[0][2] == b"INSERT INTO `a` VALUES\n(2)"
+        assert again.splitter.begun == BEGUN
 
 
 def test_rows_outside_of_their_table(tmp_path):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from encaja.backup import sampling
@@ -23,3 +26,12 @@ def test_rows_are_counted_and_samples_spread_over_all_of_them(rows: int) -> None
     if rows > sampling.SAMPLES:
         assert max(numbers) > rows * 0.8
     assert all(text == f"({number},'text; ({number})')" for number, text in zip(numbers, held["samples"], strict=True))
+
+
+def test_the_dumps_time_stands_beside_what_was_taken(tmp_path: Path) -> None:
+    path = tmp_path / "dump.json"
+    sampling.keep(path, "portal_1", "b_forum_message", sampling.take([]), "2026-03-01 18:30:05")
+    sampling.keep(path, "portal_1", "b_other", sampling.take([]), "2026-03-01 18:30:05")
+    said = json.loads(path.read_text())
+    assert (said["database"], said["begun"]) == ("portal_1", "2026-03-01 18:30:05")
+    assert set(said["tables"]) == {"b_forum_message", "b_other"}

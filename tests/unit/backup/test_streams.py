@@ -116,7 +116,8 @@ def test_dump_in_several_parts():
     splitter = sqldump.Splitter()
     found = []
     for part in (
-        b"-- Started: x\nSET NAMES 'utf8';\nCREATE TABLE `a` (\n  `i` int\n);\n\nINSERT INTO `a` VALUES\n(1);",
+        b"-- Started: 2026-03-01 18:30:05\nSET NAMES 'utf8';\n"
+        b"CREATE TABLE `a` (\n  `i` int\n);\n\nINSERT INTO `a` VALUES\n(1);",
         b"INSERT INTO `a` VALUES\n(2);\n\n-- Finished: x",
     ):
         found += splitter.feed(part)
@@ -128,6 +129,7 @@ def test_dump_in_several_parts():
         ("insert", b"INSERT INTO `a` VALUES\n(2)"),
     ]
     assert splitter.finished
+    assert splitter.begun == "2026-03-01 18:30:05"
 
 
 def test_foreign_statement_is_refused():

@@ -17,6 +17,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.encaja.errors import EncajaError
 from ansible.module_utils.encaja.portal import (
     cache,
+    carried,
     checks_case,
     checks_server,
     checks_web,
@@ -51,6 +52,7 @@ __all__ = [
     "PORTAL_ARGUMENTS",
     "attributes",
     "cache",
+    "carried",
     "checks_case",
     "checks_server",
     "checks_web",

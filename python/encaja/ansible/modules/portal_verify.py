@@ -50,6 +50,10 @@ options:
     type: list
     elements: str
     default: []
+  carry_over:
+    description: Directory on the host in which the carry-over keeps its state.
+    type: path
+    default: /var/lib/encaja/carry-over
   only:
     description: Beginnings of the ids of the checks that are run; all when empty.
     type: list
@@ -79,6 +83,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.portal_library import (
     PORTAL_ARGUMENTS,
+    carried,
     checks_case,
     checks_server,
     checks_web,
@@ -99,7 +104,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     )  # fmt: skip
     scene = verify.Scene(
         open_portal(module), policy, Path(wanted["fpm_socket"]), wanted["connect_to"], wanted["session_minutes"],
-        tuple(wanted["trusted_proxies"]),
+        tuple(wanted["trusted_proxies"]), Path(wanted["carry_over"]),
     )  # fmt: skip
     checks = [*checks_case.CHECKS, *checks_server.CHECKS, *checks_web.CHECKS]
     if module.check_mode:
@@ -119,6 +124,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "connect_to": {"type": "str", "default": ""},
     "session_minutes": {"type": "int", "default": 1440},
     "trusted_proxies": {"type": "list", "elements": "str", "default": []},
+    "carry_over": {"type": "path", "default": str(carried.FOLDER)},
     "only": {"type": "list", "elements": "str", "default": []},
     **PORTAL_ARGUMENTS,
 }
