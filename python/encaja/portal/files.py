@@ -75,6 +75,12 @@ def write(path: Path, data: bytes, attributes: Attributes = Attributes()) -> Non
         raise EncajaError(f"cannot be written: {fault.strerror}", str(path), "mend its permissions") from fault
 
 
+def attributes_of(path: Path) -> Attributes:
+    """Owner, group and mode that a file has now."""
+    info = path.stat()
+    return Attributes(info.st_uid, info.st_gid, info.st_mode & 0o7777)
+
+
 def attributes_differ(path: Path, attributes: Attributes) -> bool:
     """Whether the file's owner, group or mode is another than wanted (what is None does not count)."""
     info = path.stat()

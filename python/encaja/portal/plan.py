@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import EncajaError
 from . import php
 from .database import Database, quoted
-from .files import BACKUPS, keep_copy, write
+from .files import BACKUPS, Attributes, attributes_of, keep_copy, write
 from .settings import HIDDEN, HIDDEN_CHANGED, is_secret
 
 _SHOWN = 300
@@ -163,28 +163,29 @@ class Plan:
 
     def apply(self, database: Database, backups: Path = BACKUPS) -> list[str]:
         """Make all changes or none of them; returns the copies that were kept of changed files."""
-        touched: list[tuple[Path, Path | None]] = []  # and the copy of what was there, None for a new file
+        # With the copy of what was there, None for a new file, and whose it was: one that was removed has to be known.
+        touched: list[tuple[Path, Path | None, Attributes]] = []
         try:
             with database.transaction():
                 for row in self.rows:
                     database.execute(row.sql, *row.arguments)
                 for change in self.files:
                     copy = keep_copy(change.path, backups) if change.path.exists() else None
-                    touched.append((change.path, copy))
+                    touched.append((change.path, copy, attributes_of(change.path) if copy else Attributes()))
                     if change.after is None:
                         change.path.unlink()
                     else:
                         write(change.path, php.encode(change.after))
         except BaseException as fault:
-            for path, copy in touched:
+            for path, copy, attributes in reversed(touched):  # a file may have been changed twice
                 with suppress(EncajaError, OSError):
                     if copy is None:
                         path.unlink(missing_ok=True)
                     else:
-                        write(path, copy.read_bytes())
+                        write(path, copy.read_bytes(), attributes)
             if isinstance(fault, OSError):
                 raise EncajaError(
                     f"not changed: {fault.strerror}", str(fault.filename), "mend its permissions"
                 ) from fault
             raise
-        return [str(copy) for _, copy in touched if copy]
+        return [str(copy) for _, copy, _ in touched if copy]

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -134,11 +137,11 @@ def test_failure_half_way_puts_rows_and_files_back(
 
     real, calls = plans.write, []
 
-    def failing(path: Path, data: bytes) -> None:
+    def failing(path: Path, data: bytes, *attributes: files.Attributes) -> None:
         calls.append(path)
         if len(calls) == 2:
             raise EncajaError("cannot be written", str(path))
-        real(path, data)
+        real(path, data, *attributes)
 
     monkeypatch.setattr(plans, "write", failing)
     plan.files.insert(0, plans.FileChange(portal.root / "bitrix/new.php", "", "<?php", "", ""))
@@ -163,6 +166,72 @@ def test_a_tree_that_cannot_be_written_is_told_and_nothing_is_changed(
     assert "\n" not in str(caught.value)
     assert {path: path.read_bytes() for path in portal.root.rglob("*") if path.is_file()} == before
     assert again(portal).option("main", "server_name") == ""
+
+
+@contextlib.contextmanager
+def immutable(path: Path) -> Iterator[None]:
+    """A file that even root cannot change, replace or remove."""
+    if subprocess.run(["chattr", "+i", path], capture_output=True, check=False).returncode:
+        pytest.skip("this file system has no immutable files, or this is not root")
+    try:
+        yield
+    finally:
+        subprocess.run(["chattr", "-i", path], check=True)
+
+
+@contextlib.contextmanager
+def mounted_read_only(path: Path) -> Iterator[None]:
+    """A directory below which nothing can be written."""
+    if subprocess.run(["mount", "--bind", path, path], capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", path], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", path], check=True)
+
+
+def contents(root: Path) -> dict[Path, tuple[bytes, int, int]]:
+    """Every file below a directory with its owner and mode."""
+    return {
+        path: (path.read_bytes(), path.stat().st_uid, path.stat().st_mode) for path in root.rglob("*") if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    ("guard", "place", "words"),
+    [
+        (immutable, "bitrix/.settings.php", "Operation not permitted"),
+        (immutable, "bitrix/.settings_extra.php", "Operation not permitted"),  # which is to go
+        (mounted_read_only, "bitrix", "Read-only file system"),
+    ],
+)
+def test_what_really_cannot_be_written_is_told_and_the_rest_is_put_back(
+    portal: Portal, tmp_path: Path, guard: Callable[[Path], AbstractContextManager[None]], place: str, words: str
+) -> None:
+    (portal.root / "bitrix/.settings_extra.php").write_text(php.render_settings({"pull": {"value": {"nginx": "Y"}}}))
+    os.chown(portal.root / "robots.txt", 65534, 65534)
+    portal = again(portal)
+    plan, _ = domain.plan_domain(portal, POLICY)
+    portal.set_settings(plan, {**portal.settings, "encaja": {"value": 1}})
+    portal.set_extra(plan, {})
+    guarded = [change for change in plan.files if change.path.is_relative_to(portal.root / place)]
+    plan.files.sort(key=lambda change: change in guarded)
+    assert plan.rows
+    assert 0 < len(guarded) < len(plan.files)
+    before, kept = contents(portal.root), tmp_path / "kept"
+    with guard(portal.root / place), pytest.raises(EncajaError, match=words) as caught:
+        plan.apply(portal.database, kept)
+    assert "\n" not in str(caught.value)
+    assert str(guarded[0].path) in str(caught.value)
+    assert contents(portal.root) == before
+    assert again(portal).option("main", "server_name") == ""
+    assert {path.read_bytes() for path in kept.iterdir()} >= {
+        before[change.path][0] for change in plan.files if change not in guarded and change.path in before
+    }
+    plan.apply(portal.database, kept)
+    assert again(portal).option("main", "server_name") == NEW
+    assert portal.settings_path.read_text() != before[portal.settings_path][0].decode()
 
 
 def test_a_new_file_belongs_to_who_reads_it(portal: Portal) -> None:
