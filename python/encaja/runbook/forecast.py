@@ -1,6 +1,6 @@
 """When each step and the whole will be over, with a spread, and what the gap costs.
 
-Every step's duration is a log-normal guess: its median from earlier passes (or the run-book's estimate, or the case's),
+Every step's duration is a guess (see `guess`): its median from earlier passes, the run-book's estimate or the case's,
 its spread from how much is known. The steps are drawn many times along the run-book's order: machine steps one after
 another as the conductor runs them, people's steps beside them and only in working hours. Bands are the 5 % and 95 %
 quantiles.
@@ -8,17 +8,16 @@ quantiles.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-from numpy.typing import NDArray
 
 from encaja.errors import ConfigurationError
-from encaja.runbook.history import Link, PastStep, link_of, read_history
+from encaja.runbook.guess import Array, Assumptions, Day, Guess, guess, next_day, under_way, without_what_is_there
+from encaja.runbook.history import PastStep, hosts_of, read_history
 from encaja.runbook.journal import Journal, Measure, Pass
 from encaja.runbook.model import Kind, Owner, Runbook, Scale, Step
 from encaja.runbook.states import State, StepState
@@ -28,19 +27,6 @@ SEED = 20
 HOUR = 3600.0
 WEEK = 7 * 24
 HORIZON = 8 * WEEK
-
-# Spreads are standard deviations of the logarithm of a duration.
-SPREAD_ESTIMATE = 0.45
-SPREAD_ONE_PASS = 0.12
-# What makes one step slow on a day (a busy machine, a slow disk) makes the others slow as well.
-SPREAD_DAY = 0.1
-SPREAD_PERSON = 0.6
-# The case's two downloads took 10 and 14 hours: that is what a link does from one day to another.
-SPREAD_LINK_UNMEASURED = 0.24
-SPREAD_LINK_MEASURED = 0.07
-SPREAD_FAILURE = 0.2
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -61,31 +47,6 @@ class Spread:
     def holds(self, value: float) -> bool:
         """Whether a value lies inside the 90 % band."""
         return self.low <= value <= self.high
-
-
-@dataclass(frozen=True)
-class Guess:
-    """A step's duration: median in seconds, spread, and what it was taken from.
-
-    Of a download, `median` is the transfer alone and `fixed` what the step does besides.
-    """
-
-    median: float
-    spread: float
-    basis: str
-    fixed: float = 0.0
-    fixed_spread: float = 0.0
-    passed: bool = False
-    machine: bool = True
-
-    def draw(self, random: np.random.Generator, count: int, day: Array | None = None) -> Array:
-        """Drawn durations in seconds; `day` are logarithms of what the day does to all that machines do."""
-        shared = np.zeros(count) if day is None or not self.machine or self.spread == 0 else day
-        own = random.normal(0.0, self.spread, count) if self.spread else np.zeros(count)
-        if not self.fixed:
-            return self.median * np.exp(own + shared)
-        besides = random.normal(0.0, self.fixed_spread, count) if self.fixed_spread else np.zeros(count)
-        return self.fixed * np.exp(besides + shared) + self.median * np.exp(own)
 
 
 @dataclass(frozen=True)
@@ -127,20 +88,6 @@ class Forecast:
     best_hours: tuple[Hour, ...] = ()
     worst_hour: Hour | None = None
     leads_from: str = ""
-
-
-@dataclass(frozen=True)
-class Assumptions:
-    """What the forecast is told: link in bytes a second, size in bytes, leads by hour of the day or week and whence."""
-
-    link: float | None = None
-    size: float | None = None
-    leads: tuple[float, ...] = ()
-    leads_from: str = ""
-    working_hours: tuple[int, int] = (9, 18)
-    working_days: tuple[int, ...] = (0, 1, 2, 3, 4)
-    zone: str = "UTC"
-    people: bool = True
 
 
 @dataclass
@@ -188,77 +135,6 @@ class Calendar:
         return found
 
 
-def guess(step: Step, past: Sequence[PastStep], told: Assumptions) -> Guess:
-    """How long a step will take, before anything of it has happened."""
-    if not past:
-        spread = SPREAD_PERSON if step.kind is Kind.HUMAN else SPREAD_ESTIMATE
-        if step.scale is Scale.LINK and told.link and told.size:
-            return Guess(told.size / told.link, SPREAD_LINK_UNMEASURED, "measured link", machine=False)
-        human = step.kind is Kind.HUMAN
-        return Guess(step.estimate.total_seconds(), spread if step.estimate else 0.0, "run-book", machine=not human)
-    links = [item.link for item in past if item.link]
-    if step.scale is Scale.LINK and links:
-        return _guess_link(past, links[-1], told)
-    logs = [math.log(max(item.seconds, 0.05)) for item in past]
-    human = step.kind is Kind.HUMAN
-    spread = SPREAD_PERSON if human else SPREAD_ONE_PASS
-    if len(logs) > 1:
-        own = float(np.std(logs, ddof=1))
-        spread = math.sqrt((spread**2 + (len(logs) - 1) * own**2) / len(logs))
-    median = math.exp(float(np.median(logs)))
-    return Guess(median, _widened(spread, median, past[-1]), _basis(past), machine=not human)
-
-
-def _widened(spread: float, median: float, last: PastStep) -> float:
-    """A spread with what comes on top: a step that failed may do so again, and a short one has its start's share."""
-    if last.failures:
-        spread = math.hypot(spread, SPREAD_FAILURE)
-    # A second of waiting for processes to start weighs more in a short step than in a long one.
-    return math.hypot(spread, min(0.5, 0.6 / max(median, 0.6)))
-
-
-def _guess_link(past: Sequence[PastStep], link: Link, told: Assumptions) -> Guess:
-    last = next(item for item in reversed(past) if item.link)
-    fixed = max(last.seconds - link.seconds, 0.0)
-    rate, size = told.link or link.rate, told.size or link.size
-    rates = np.array(link.rates) if link.rates else np.array([link.rate])
-    wobble = float(np.std(rates) / np.mean(rates)) if rates.size > 1 else 0.0
-    base = SPREAD_LINK_MEASURED if told.link else SPREAD_LINK_UNMEASURED
-    spread = math.hypot(base, wobble / math.sqrt(max(1.0, rates.size / 10)))
-    basis = f"{_basis(past)}, {'measured link' if told.link else 'link as it was'}"
-    besides = _widened(SPREAD_ONE_PASS, fixed, last) if fixed else 0.0
-    return Guess(size / rate, spread, basis, fixed=fixed, fixed_spread=besides)
-
-
-def _basis(past: Sequence[PastStep]) -> str:
-    names = list(dict.fromkeys(item.pass_name for item in past))
-    return names[0] if len(names) == 1 else f"{len(names)} passes"
-
-
-def under_way(known: Guess, elapsed: float, measures: Sequence[Measure]) -> Guess:
-    """The guess for a step that began `elapsed` seconds ago; gives what is left."""
-    recent = [item for item in measures if item.unit == "bytes"]
-    link = link_of(recent)
-    if link and recent[-1].total > recent[-1].done:
-        rates = [item.rate for item in recent if item.rate > 0][-20:]
-        rate = sum(rates) / len(rates) if rates else link.rate
-        if rate > 0:
-            left = (recent[-1].total - recent[-1].done) / rate
-            return Guess(left, SPREAD_LINK_MEASURED, "under way", machine=False)
-    left = known.fixed + known.median - elapsed
-    # What is overdue goes on being overdue: a tenth of what it has taken, at the least.
-    return Guess(max(left, elapsed * 0.1), max(known.spread, 0.2), "under way", machine=known.machine)
-
-
-def _without_what_is_there(known: Guess, measures: Sequence[Measure]) -> Guess:
-    """The guess for a download that was broken off: what has arrived is not fetched again."""
-    arrived = [item for item in measures if item.unit == "bytes" and item.total > 0]
-    if not arrived:
-        return known
-    last = max(arrived, key=lambda item: (item.total, item.at))
-    return replace(known, median=max(known.median * (1 - last.done / last.total), 1.0))
-
-
 @dataclass(frozen=True)
 class Simulation:
     """Drawn finishing times in seconds after the moment, by step."""
@@ -269,18 +145,33 @@ class Simulation:
 
 
 def simulate(
-    runbook: Runbook, guesses: Mapping[str, Guess], calendar: Calendar, *, delay: float = 0.0, count: int = DRAWS
+    runbook: Runbook,
+    guesses: Mapping[str, Guess],
+    calendar: Calendar,
+    *,
+    day: Day,
+    delay: float = 0.0,
+    count: int = DRAWS,
 ) -> Simulation:
-    """Draws the move many times. `delay` is when the first step may begin, in seconds."""
+    """Draws the move many times.
+
+    Args:
+        runbook: the steps.
+        guesses: how long each of them takes.
+        calendar: when people work.
+        day: what the day does to all that machines do.
+        delay: when the first step may begin, in seconds.
+        count: how many times.
+    """
     random = np.random.default_rng(SEED)
-    day = random.normal(0.0, SPREAD_DAY, count)
+    shared = day.draw(random, count)
     machine = np.full(count, delay)
     starts: dict[str, Array] = {}
     finishes: dict[str, Array] = {}
     durations: dict[str, Array] = {}
     for step in runbook:
         known = guesses[step.id]
-        duration = known.draw(random, count, day)
+        duration = known.draw(random, count, shared)
         start = np.full(count, delay)
         for need in step.needs:
             start = np.maximum(start, finishes[need])
@@ -321,7 +212,7 @@ def make_guesses(
         elif state and state.state is State.WAITING and step.kind is Kind.HUMAN and state.since:
             known = under_way(known, (standing.moment - state.since).total_seconds(), ())
         elif state and step.scale is Scale.LINK:
-            known = _without_what_is_there(known, standing.measures.get(step.id, ()))
+            known = without_what_is_there(known, standing.measures.get(step.id, ()))
         guesses[step.id] = known
     return guesses
 
@@ -339,7 +230,8 @@ def make_forecast(
     """
     guesses = make_guesses(runbook, history, told, standing)
     calendar = Calendar(standing.moment, told)
-    drawn = simulate(runbook, guesses, calendar)
+    day = next_day(history)
+    drawn = simulate(runbook, guesses, calendar, day=day)
     steps = tuple(
         StepForecast(
             step.id,
@@ -352,7 +244,7 @@ def make_forecast(
     )
     whole = Spread.of(np.max(np.stack([drawn.finishes[step.id] for step in runbook]), axis=0))
     gap = _gap(runbook, drawn, calendar, standing)
-    best, worst = _hours(runbook, guesses, told, standing)
+    best, worst = _hours(runbook, guesses, told, standing, day)
     return Forecast(standing.moment, steps, whole, gap, best, worst, told.leads_from)
 
 
@@ -384,7 +276,7 @@ def _gap(runbook: Runbook, drawn: Simulation, calendar: Calendar, standing: Stan
 
 
 def _hours(
-    runbook: Runbook, guesses: Mapping[str, Guess], told: Assumptions, standing: Standing
+    runbook: Runbook, guesses: Mapping[str, Guess], told: Assumptions, standing: Standing, day: Day
 ) -> tuple[tuple[Hour, ...], Hour | None]:
     """The best hours of the coming week to have the backup made, and the worst."""
     ends = _ends(runbook)
@@ -404,7 +296,7 @@ def _hours(
     found: list[Hour] = []
     for number in range(WEEK):
         delay = (number + first) * HOUR
-        drawn = simulate(runbook, ready, calendar, delay=delay, count=200)
+        drawn = simulate(runbook, ready, calendar, day=day, delay=delay, count=200)
         leads = calendar.arrived(drawn.starts[opens.id], drawn.finishes[closes.id])
         found.append(Hour(at + timedelta(seconds=delay), float(np.median(leads)), float(np.quantile(leads, 0.9))))
     ranked = sorted(found, key=lambda hour: (round(hour.leads, 1), hour.at))
@@ -445,12 +337,12 @@ def backtest(runbook: Runbook, journal: Journal, passes: Sequence[Pass], told: A
         if not common:
             continue
         random = np.random.default_rng(SEED)
-        day = random.normal(0.0, SPREAD_DAY, DRAWS)
+        shared = next_day(earlier).draw(random, DRAWS)
         total = np.zeros(DRAWS)
         for step in common:
             taken = actual[step.id][-1]
-            known = guess(step, earlier[step.id], measured_early(told, taken))
-            draws = known.draw(random, DRAWS, day)
+            known = guess(step, earlier[step.id], replace(measured_early(told, taken), hosts=hosts_of(passes[number])))
+            draws = known.draw(random, DRAWS, shared)
             total += draws
             results.append(Backtest(passes[number].name, step.id, Spread.of(draws), taken.seconds, known.basis))
         whole = sum(actual[step.id][-1].seconds for step in common)

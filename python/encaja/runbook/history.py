@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
+from statistics import median
 
-from encaja.runbook.journal import Attempt, Gate, GateState, Journal, Measure, Pass, Result
+from encaja.runbook.journal import Attempt, Event, Gate, GateState, Journal, Measure, Pass, Result
 from encaja.runbook.model import Kind, Runbook, Scale, Step
-from encaja.runbook.states import ANSWERED_BY_YES, CHECK
+from encaja.runbook.states import ANSWERED_BY_YES, CHECK, RUN
+
+# What a task takes that only looks, where no task of the step says.
+LOOKING_SECONDS = 0.5
+# How far the time of a step that has nothing more to change is off what is worked out from its first time.
+CONVERGED_SPREAD = 0.3
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,16 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Converged:
+    """How long a step would take where what it changed is there already, in seconds, and the spread of that."""
+
+    seconds: float
+    spread: float
+
+
+@dataclass(frozen=True)
 class PastStep:
-    """A step as one pass went through it; times in seconds."""
+    """A step as one pass went through it; times in seconds. `hosts` says where the pass went."""
 
     step: str
     pass_name: str
@@ -37,6 +51,9 @@ class PastStep:
     begun: datetime
     ended: datetime
     link: Link | None = None
+    converged: Converged | None = None
+    hosts: tuple[str, ...] = ()
+    machine: bool = True
 
 
 def past_step(step: Step, pass_: Pass, attempts: Sequence[Attempt], measures: Sequence[Measure]) -> PastStep | None:
@@ -57,7 +74,41 @@ def past_step(step: Step, pass_: Pass, attempts: Sequence[Attempt], measures: Se
     seconds = sum(attempt.seconds or 0.0 for attempt in used)
     ended = max(attempt.ended for attempt in done if attempt.ended)
     link = link_of(measures) if step.scale is Scale.LINK else None
-    return PastStep(step.id, pass_.name, seconds, failures, counted[0].at, ended, link)
+    return PastStep(step.id, pass_.name, seconds, failures, counted[0].at, ended, link, hosts=hosts_of(pass_))
+
+
+def hosts_of(pass_: Pass) -> tuple[str, ...]:
+    """What says over which hosts a pass goes: its inventories, and the variables that it was begun with."""
+    return hosts_named(pass_.details.get("inventories") or (), pass_.details.get("set") or {})
+
+
+def hosts_named(inventories: Iterable[object], chosen: Mapping[str, str]) -> tuple[str, ...]:
+    """As `hosts_of`, of a pass that has not begun."""
+    named = tuple(str(path) for path in inventories)
+    return (*named, *(f"{key}={value}" for key, value in sorted(chosen.items()))) if named else ()
+
+
+def converged(seconds: float, events: Iterable[Event]) -> Converged | None:
+    """What is left of a step that took `seconds` once none of its tasks has anything to change; None if none changed.
+
+    Ansible goes from task to task: a task takes as long as its slowest host. One that changed something is taken to
+    need as long as the others, in the middle, once it only looks.
+    """
+    tasks: list[tuple[str, float, bool, set[str]]] = []
+    for event in events:
+        if event.kind not in ("ok", "changed", "skipped"):
+            continue
+        if not tasks or tasks[-1][0] != event.task or event.host in tasks[-1][3]:
+            tasks.append((event.task, 0.0, False, set()))
+        name, longest, changed, hosts = tasks[-1]
+        tasks[-1] = (name, max(longest, event.seconds), changed or event.changed, hosts | {event.host})
+    changing = [longest for _, longest, changed, _ in tasks if changed]
+    if not changing:
+        return None
+    looking = median([longest for _, longest, changed, _ in tasks if not changed] or [LOOKING_SECONDS])
+    saved = sum(max(longest - looking, 0.0) for longest in changing)
+    left = max(seconds - saved, LOOKING_SECONDS)
+    return Converged(left, CONVERGED_SPREAD * min(1.0, saved / left))
 
 
 def past_gate(step: Step, pass_: Pass, lines: Sequence[Gate]) -> PastStep | None:
@@ -66,7 +117,8 @@ def past_gate(step: Step, pass_: Pass, lines: Sequence[Gate]) -> PastStep | None
     approved = next((line for line in reversed(lines) if line.state is GateState.APPROVED), None)
     if waiting is None or approved is None or approved.note == ANSWERED_BY_YES:
         return None
-    return PastStep(step.id, pass_.name, (approved.at - waiting.at).total_seconds(), 0, waiting.at, approved.at)
+    seconds = (approved.at - waiting.at).total_seconds()
+    return PastStep(step.id, pass_.name, seconds, 0, waiting.at, approved.at, hosts=hosts_of(pass_), machine=False)
 
 
 def link_of(measures: Iterable[Measure]) -> Link | None:
@@ -110,6 +162,11 @@ def with_rates(samples: Sequence[Measure]) -> list[Measure]:
     return found
 
 
+def _converged(found: PastStep, attempts: Sequence[Attempt], journal: Journal) -> Converged | None:
+    done = [attempt for attempt in attempts if attempt.result is Result.DONE and attempt.part == RUN]
+    return converged(found.seconds, journal.events(done[-1].id)) if done else None
+
+
 def read_history(runbook: Runbook, journal: Journal, passes: Iterable[Pass]) -> dict[str, list[PastStep]]:
     """What the given passes say about each step, the oldest pass first."""
     history: dict[str, list[PastStep]] = {}
@@ -127,6 +184,8 @@ def read_history(runbook: Runbook, journal: Journal, passes: Iterable[Pass]) -> 
                 own = attempts.get(step.id, [])
                 measures = [item for attempt in own for item in journal.measures(attempt.id)] if own else []
                 found = past_step(step, pass_, own, measures)
+                if found and runbook.converges(step):
+                    found = replace(found, converged=_converged(found, own, journal))
             if found:
                 history.setdefault(step.id, []).append(found)
     return history

@@ -201,3 +201,12 @@ class Runbook:
     def descendants(self, step_id: str) -> set[str]:
         """Ids of all steps that can only come after `step_id`."""
         return {step.id for step in self.steps if step_id in self.ancestors(step.id)}
+
+    def converges(self, step: Step) -> bool:
+        """Whether a step brings hosts to a state that lasts from one pass to the next.
+
+        That is a playbook that replaces no data and comes after none that does; it has less to do the second time.
+        """
+        before = self.ancestors(step.id)
+        data = step.destructive or any(other.destructive for other in self.steps if other.id in before)
+        return step.kind is Kind.PLAYBOOK and step.scale is Scale.FIXED and not data

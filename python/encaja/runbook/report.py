@@ -16,7 +16,8 @@ from markupsafe import Markup
 
 from encaja.runbook import charts
 from encaja.runbook.compare import StepDifference, compare_passes
-from encaja.runbook.forecast import Assumptions, Calendar, Spread, backtest, guess
+from encaja.runbook.forecast import Calendar, Spread, backtest
+from encaja.runbook.guess import Assumptions, guess
 from encaja.runbook.history import PastStep, link_of, read_history, with_rates
 from encaja.runbook.journal import (
     Attempt,

@@ -14,16 +14,8 @@ import runbook_case as case
 
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook import charts, foresee, report
-from encaja.runbook.forecast import (
-    Assumptions,
-    Calendar,
-    Guess,
-    Standing,
-    backtest,
-    make_forecast,
-    make_guesses,
-    under_way,
-)
+from encaja.runbook.forecast import Calendar, Standing, backtest, make_forecast, make_guesses
+from encaja.runbook.guess import Assumptions, Guess, under_way
 from encaja.runbook.history import link_of, read_history
 from encaja.runbook.journal import Journal, Measure, Result
 from encaja.runbook.move import Move
