@@ -221,7 +221,7 @@ def test_somebody_of_the_network_recovers_their_log_in(case: Case) -> None:
     )[0]
     assert case.host.query("SELECT COUNT(*) FROM b_event WHERE EVENT_NAME = 'USER_PASS_REQUEST'") == [["0"]]
     with schedule_stopped(case.host):
-        case.host.play("release")
+        case.host.play("release", settle_release_to=["production", "preproduction", "test"])
         queued = case.host.query(
             "SELECT HEX(e.C_FIELDS), COALESCE(e.LANGUAGE_ID, '') FROM b_event e WHERE EVENT_NAME = 'USER_PASS_REQUEST'"
         )

@@ -152,12 +152,13 @@ def _variable_faults(
 def _missing(host: str, variables: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     found = []
     for name, spec in shared_variables().items():
-        if not any(host in groups.get(group, ()) for group in spec.get("required", ())):
-            continue
+        needed = any(host in groups.get(group, ()) for group in spec.get("required", ()))
         value = variables.get(name)
         where = "the environment's vault.yml" if spec.get("secret") else "the environment's group_vars"
-        if value is None or value == "":
+        if needed and (value is None or value == ""):
             found.append((f"{name} has no value", f"set it in {where}"))
         elif isinstance(value, str) and value.strip().lower() in PLACEHOLDERS:
-            found.append((f"{name} still has its placeholder", f"set it in {where}"))
+            found.append(
+                (f"{name} still has its placeholder", f"set it in {where}{'' if needed else ', or take it out'}")
+            )
     return found

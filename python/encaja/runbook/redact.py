@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 MASK = "********"
 SHORTEST = 6
@@ -75,5 +76,9 @@ def _collect(name: str, value: Any, found: set[str]) -> None:
     elif isinstance(value, list):
         for item in value:
             _collect(name, item, found)
-    elif isinstance(value, str) and is_secret_name(name) and "{{" not in value:
-        found.add(value)
+    elif isinstance(value, str) and "{{" not in value:
+        if is_secret_name(name):
+            found.add(value)
+        # Who has the link of a backup has the backup; what opens it is behind the question mark.
+        elif "://" in value and (query := urlsplit(value).query):
+            found.add(query)

@@ -54,6 +54,13 @@ def test_all_faults_come_at_once() -> None:
     assert "box: encaja_environment is 'prod' (use one of production, preproduction, test)" in lines
 
 
+def test_a_placeholder_is_told_where_the_value_is_not_needed_too() -> None:
+    (line,) = said(complete() | {"encaja_archive_password": "Change me"})
+    assert line.startswith(
+        "box: encaja_archive_password still has its placeholder (set it in the environment's vault.yml, or"
+    )
+
+
 def test_the_same_fault_on_two_hosts_is_one_line() -> None:
     groups = {name: ["box", "bin"] for name in GROUPS}
     found = faults({"box": complete() | {"web_x": 1}, "bin": complete() | {"web_x": 1}}, groups, ROLES)

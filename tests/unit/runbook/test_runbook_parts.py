@@ -181,6 +181,14 @@ def test_inventory_tells_environments_addresses_and_secrets() -> None:
     assert secrets_of_inventory(INVENTORY) == {"sesame-open", "tok-12345"}
 
 
+def test_what_opens_a_link_is_a_secret() -> None:
+    link = "https://backups.example.com/NAME.enc.gz?sign=a1b2c3d4e5"
+    secrets = secrets_of_inventory({"_meta": {"hostvars": {"box": {"encaja_backup_source": link}}}})
+    assert (
+        Redactor(secrets).clean(f"volume 3 of {link}") == f"volume 3 of https://backups.example.com/NAME.enc.gz?{MASK}"
+    )
+
+
 def test_destructive_step_is_held_to_its_environments() -> None:
     view = parse_inventory(INVENTORY)
     allowed = step(targets=("preproduction",), never_on=("production",))
