@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -20,9 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from encaja.clone import database, files, manifest, tables
-from encaja.clone.remote import Source
-from integration.backup.restoring import Database
+from encaja.clone import database, files, manifest
+from integration.clone.servers import Here, Server, physical_copy, source, started
 from unit.lab_portal.standin import LAB, free_port
 
 ROWS = int(os.environ.get("ENCAJA_BENCH_ROWS", "150000"))
@@ -30,29 +28,7 @@ TABLES = 8
 FILES = 20_000
 PAGE_SECONDS = 15.0
 PAUSE = 0.05
-
-
-class Server(Database):
-    """A server whose programs find it by the environment."""
-
-    def environment(self) -> dict[str, str]:
-        (self.folder / "my.cnf").write_text(
-            f"[mariadb-backup]\ndatadir={self.folder}/data\nsocket={self.socket}\n[client]\nsocket={self.socket}\n"
-        )
-        return os.environ | {"MYSQL_HOME": str(self.folder), "MYSQL_UNIX_PORT": str(self.socket)}
-
-
-class Here(Source):
-    """A source on this machine: its program is started directly."""
-
-    environment: dict[str, str]
-    home: Path
-
-    def command(self, *words: str) -> list[str]:
-        settings = [f"{name}={self.environment[name]}" for name in ("MYSQL_HOME", "MYSQL_UNIX_PORT")]
-        asked = f"SSH_ORIGINAL_COMMAND={' '.join(words)}"
-        python = ["PYTHONPATH=" + str(Path(tables.__file__).parents[2]), sys.executable, "-m", "encaja.host"]
-        return ["env", *settings, asked, *python, "clone-source", str(self.home)]
+MEMORY_MB = 512
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def production(folder: Path) -> Iterator[Server]:
     """A server with 8 tables of five secondary keys each."""
-    (folder / "production").mkdir()
-    server = Server(folder / "production", memory_mb=512)
-    server.initialise()
-    server.start()
+    server = started(folder, "production", MEMORY_MB)
     server.run("CREATE DATABASE portal CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
     for number in range(TABLES):
         server.run(
@@ -85,43 +58,9 @@ def production(folder: Path) -> Iterator[Server]:
     server.stop()
 
 
-def source(server: Server, home: Path) -> Here:
-    found = Here("here", Path("k"), Path("h"))
-    object.__setattr__(found, "environment", server.environment())
-    object.__setattr__(found, "home", home)
-    return found
-
-
-def started(folder: Path, name: str) -> Server:
-    (folder / name).mkdir()
-    server = Server(folder / name, memory_mb=512)
-    server.initialise()
-    server.start()
-    return server
-
-
-def copied(folder: Path, name: str, production: Server) -> tuple[database.PhysicalCopy, float]:
-    """Stream, prepare, put in place, start and prove; the copy and the seconds until the server runs on it."""
-    server = started(folder, name)
-    server.stop()
-    (folder / name / "state").mkdir()
-    copy = database.PhysicalCopy(source(production, folder), folder / name / "data", folder / name / "state", name)
-
-    def systemctl(verb: str, _: str) -> None:
-        server.stop() if verb == "stop" else server.start()
-
-    database.systemctl = systemctl
-    began = time.monotonic()
-    copy.fetch(lambda _: None)
-    copy.switch()
-    seconds = time.monotonic() - began
-    return copy, seconds
-
-
 def test_database(folder: Path, production: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """The physical copy, proven table by table, against what a person types."""
-    monkeypatch.setattr(subprocess, "run", _without_chown(subprocess.run))
-    target = started(folder, "piped")
+    target = started(folder, "piped", MEMORY_MB)
     began = time.monotonic()
     target.run("CREATE DATABASE portal CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
     pipe = (
@@ -131,9 +70,14 @@ def test_database(folder: Path, production: Server, monkeypatch: pytest.MonkeyPa
     subprocess.run(["sh", "-c", pipe], check=True)
     usual = time.monotonic() - began
     target.stop()
-    monkeypatch.setattr(database, "systemctl", database.systemctl)
-    copy, ours = copied(folder, "copied", production)
-    monkeypatch.setenv("MYSQL_UNIX_PORT", str(folder / "copied/s"))
+    onto = started(folder, "copied", MEMORY_MB)
+    onto.stop()
+    copy = physical_copy(production, onto, "copied", monkeypatch)
+    began = time.monotonic()
+    copy.fetch(lambda _: None)
+    copy.switch()
+    ours = time.monotonic() - began
+    monkeypatch.setenv("MYSQL_UNIX_PORT", str(onto.socket))
     began = time.monotonic()
     proven = copy.prove()
     proof = time.monotonic() - began
@@ -142,15 +86,6 @@ def test_database(folder: Path, production: Server, monkeypatch: pytest.MonkeyPa
     print(f"\nmariadb-dump | mariadb: {usual:.1f} s")
     print(f"copy, prepared and served: {ours:.1f} s = {ours / usual:.2f} x (target <= 0.4 x)")
     print(f"with every table proven: {ours + proof:.1f} s = {(ours + proof) / usual:.2f} x")
-
-
-def _without_chown(run):
-    """The servers here belong to whoever runs the tests."""
-
-    def ran(command, *given, **named):
-        return None if command[0] == "chown" else run(command, *given, **named)
-
-    return ran
 
 
 def test_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +166,7 @@ def percentile(address: str, until: threading.Event, seconds: float) -> tuple[fl
     return sorted(taken)[int(len(taken) * 0.95)], len(taken)
 
 
-def test_pages_meanwhile(folder: Path, production: Server, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_meanwhile(folder: Path, production: Server, page: str) -> None:
     """What users of production notice while its database is copied."""
     never, over = threading.Event(), threading.Event()
     percentile(page, never, 3)

@@ -33,6 +33,10 @@ def same_series(one: str, other: str) -> bool:
     return one.split(".")[:2] == other.split(".")[:2]
 
 
+class NotHeldError(EncajaError):
+    """The source did not hold still in the moment in which its tables are counted: nothing is wrong, but unproven."""
+
+
 class DatabaseCopy(ABC):
     """What both ways of copying a database share: the name, the marks and the proof."""
 
@@ -103,7 +107,7 @@ class DatabaseCopy(ABC):
 
     def _keep(self, closing: dict[str, Any]) -> None:
         if not closing["exact"]:
-            raise EncajaError(
+            raise NotHeldError(
                 "the source did not hold still for the moment in which its tables are counted",
                 "copy of the database",
                 "run it again",

@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
+import pymysql
+
 from ..errors import EncajaError
 from ..portal.database import quoted
 from . import manifest, tables
@@ -33,10 +35,16 @@ HOLD_SECONDS: Final = 5.0
 LOG: Final = Path("/var/log/encaja/clone-source.log")
 AFTERWARDS: Final = 200
 """Number of the stream with what has to be loaded after all tables: views and routines."""
-_HELD: Final = b"FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS"
+_HELD: Final = (b"Acquired locks for BACKUP STAGE BLOCK_COMMIT", b"FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
+"""What mariadb-backup says while no commit can happen; the first one comes earlier, and not in all series.
+
+Source: its words and the server's lock, as tried with 10.11.19 and 11.8.9; every kind of commit waits, also one that is
+not in the binary log.
+"""
 _LOOK_SECONDS: Final = 0.15
 """Between two looks at INNODB_TRX, which shows nothing new to whoever asks again within 0.1 s (MariaDB's manual)."""
 _LET_GO: Final = b"BACKUP STAGE END"
+"""What it says before it lets commits go on."""
 _DUMP: Final = (
     "mariadb-dump", "--user=root", "--single-transaction", "--quick", "--skip-lock-tables", "--hex-blob",
     "--skip-comments", "--skip-add-locks", "--skip-no-autocommit",
@@ -165,6 +173,8 @@ def physical(sender: Sender) -> None:
         watcher.join()
         if backup.wait():
             raise EncajaError(moment.last or "it ended without a word", "mariadb-backup on the source", f"see {LOG}")
+        if moment.fault:
+            raise moment.fault
         sender.end(0)
         proven = tables.provable(moment.tables)
         sender.close(
@@ -177,7 +187,11 @@ def physical(sender: Sender) -> None:
 
 
 class _Moment:
-    """Opens the snapshots at the moment that the copy is of: mariadb-backup is stopped while it holds commits back."""
+    """Opens the snapshots at the moment that the copy is of.
+
+    mariadb-backup reads the end of the redo log while it holds commits back, so any moment in between is the copy's: it
+    is stopped there, and goes on when the snapshots are open.
+    """
 
     def __init__(
         self, backup: subprocess.Popen[bytes], said: IO[bytes], log: IO[bytes], snapshots: Sequence[tables.Connection]
@@ -185,43 +199,63 @@ class _Moment:
         self.backup, self.said, self.log, self.snapshots = backup, said, log, snapshots
         self.tables: list[tables.Table] = []
         self.exact = False
+        self.fault: Exception | None = None
         self.last = ""
+        self._pending = b""
 
     def watch(self) -> None:
         """Read what mariadb-backup says to its end."""
-        pending, seen = b"", False
-        descriptor = self.said.fileno()
-        while chunk := os.read(descriptor, 65536):
-            self.log.write(chunk)
-            self.log.flush()
-            *lines, pending = (pending + chunk).split(b"\n")
-            for number, line in enumerate(lines):
-                self.last = line.decode(errors="replace") or self.last
-                if not seen and _HELD in line:
-                    seen = True
-                    self._take(already=any(_LET_GO in later for later in lines[number:]) or _LET_GO in pending)
+        seen = False
+        while chunk := os.read(self.said.fileno(), 65536):
+            lines = self._lines(chunk)
+            if not seen and any(word in line for line in lines for word in _HELD):
+                seen = True
+                if not self._let_go(lines):
+                    self._take()
 
-    def _take(self, already: bool) -> None:
-        if already:
-            return
+    def _lines(self, chunk: bytes) -> list[bytes]:
+        self.log.write(chunk)
+        self.log.flush()
+        *lines, self._pending = (self._pending + chunk).split(b"\n")
+        self.last = next((line.decode(errors="replace") for line in reversed(lines) if line), self.last)
+        return lines
+
+    def _let_go(self, lines: Sequence[bytes]) -> bool:
+        return any(_LET_GO in line for line in [*lines, self._pending])
+
+    def _take(self) -> None:
+        late = threading.Event()
+
+        def go_on() -> None:
+            late.set()
+            self.backup.send_signal(signal.SIGCONT)
+
         self.backup.send_signal(signal.SIGSTOP)
-        guard = threading.Timer(HOLD_SECONDS, self.backup.send_signal, [signal.SIGCONT])
+        guard = threading.Timer(HOLD_SECONDS, go_on)
         guard.start()
         try:
-            tables.open_snapshots(self.snapshots)
-            waiting = select.select([self.said], [], [], 0)[0]
-            # Had it let go before it stopped, its word would be waiting here.
-            self.exact = guard.is_alive() and not (waiting and _LET_GO in _peek(self.said, self.log))
-            self.tables = tables.base_tables(self.snapshots[0])
+            if self._stands_still(late) and not self._let_go(self._lines(_waiting(self.said))):
+                tables.open_snapshots(self.snapshots)
+                self.tables = tables.base_tables(self.snapshots[0])
+                self.exact = not late.is_set()
+        except (EncajaError, pymysql.MySQLError) as fault:
+            self.fault = fault
         finally:
             guard.cancel()
             self.backup.send_signal(signal.SIGCONT)
 
+    def _stands_still(self, late: threading.Event) -> bool:
+        """Wait until all its threads have stopped: a signal that was sent has not yet arrived."""
+        while not late.is_set():
+            if os.waitid(os.P_PID, self.backup.pid, os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                return True
+            time.sleep(0.001)
+        return False
 
-def _peek(said: IO[bytes], log: IO[bytes]) -> bytes:
-    chunk = os.read(said.fileno(), 65536)
-    log.write(chunk)
-    return chunk
+
+def _waiting(stream: IO[bytes]) -> bytes:
+    """What was written and not yet read."""
+    return os.read(stream.fileno(), 1 << 20) if select.select([stream], [], [], 0)[0] else b""
 
 
 def logical(sender: Sender) -> None:
@@ -296,8 +330,17 @@ def _plan(connection: tables.Connection, found: Sequence[tables.Table]) -> tuple
 
 
 def _wait_for_snapshots(connection: tables.Connection, count: int) -> None:
+    """Wait until all of ours see the database as it is now; they connected after ``connection`` did.
+
+    Production's own transactions are in the list as well: they wait for their commit.
+    """
     began = time.monotonic()
-    while tables.query(connection, "SELECT COUNT(*) FROM information_schema.INNODB_TRX")[0][0] < count:
+    ours = (
+        "SELECT COUNT(*) FROM information_schema.INNODB_TRX JOIN information_schema.PROCESSLIST"
+        " ON ID = trx_mysql_thread_id WHERE ID > CONNECTION_ID() AND USER = SUBSTRING_INDEX(CURRENT_USER(), '@', 1)"
+        " AND trx_isolation_level = 'REPEATABLE READ'"
+    )
+    while tables.query(connection, ours)[0][0] < count:
         if time.monotonic() - began > HOLD_SECONDS:
             raise EncajaError("the dumps did not begin in time", "mariadb-dump on the source", "run it again")
         time.sleep(_LOOK_SECONDS)

@@ -109,10 +109,19 @@ def crashed(connection: Connection, tables: Sequence[Table]) -> list[str]:
 
 
 def open_snapshots(connections: Sequence[Connection]) -> None:
-    """Let every connection see the database as it is now, until it is closed."""
+    """Let every connection see the database as it is now, until it is closed.
+
+    A server that is set to READ COMMITTED, as the vendor wants it, opens no snapshot at all and only warns (MariaDB's
+    manual, START TRANSACTION), so the connection asks for REPEATABLE READ whatever the server's own is.
+
+    Raises:
+        EncajaError: the server opened none.
+    """
     for connection in connections:
-        with connection.cursor() as cursor:
-            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        query(connection, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        query(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        if warnings := query(connection, "SHOW WARNINGS"):
+            raise EncajaError(str(warnings[0][-1]), "snapshot of the source", "see the server's isolation level")
 
 
 def fingerprints(connections: Sequence[Connection], tables: Sequence[Table]) -> dict[str, Fingerprint]:

@@ -26,11 +26,13 @@ from typing import Any, Final
 from ..errors import EncajaError
 from ..status import Status
 from . import checks, files
-from .database import DatabaseCopy, LogicalCopy, PhysicalCopy, read_mark, write_mark
+from .database import DatabaseCopy, LogicalCopy, NotHeldError, PhysicalCopy, read_mark, write_mark
 from .remote import Source
 from .source import server_version
 
 MARKER: Final = Path("/etc/encaja/environment")
+ATTEMPTS: Final = 3
+"""How often the database is fetched when the source did not hold still long enough for its tables to be counted."""
 HOST_KEY: Final = Path("/etc/ssh/ssh_host_ed25519_key.pub")
 
 
@@ -192,8 +194,14 @@ class Copy:
         copy = self._database()
         if copy.is_fetched():
             return {"kept": True}
-        self.status.begin("database", int(self.facts["database"]["database_bytes"]))
-        return copy.fetch(self.status.advance)
+        for left in reversed(range(ATTEMPTS)):
+            self.status.begin("database", int(self.facts["database"]["database_bytes"]))
+            try:
+                return copy.fetch(self.status.advance)
+            except NotHeldError:
+                if not left:
+                    raise
+        raise AssertionError
 
     def switch_database(self) -> dict[str, Any]:
         """Let the server serve the copy."""

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class Database:
     folder: Path
     process: subprocess.Popen | None = None
     memory_mb: int = 64
+    options: Sequence[str] = ()
 
     @property
     def socket(self) -> Path:
@@ -58,7 +60,8 @@ class Database:
         self.process = subprocess.Popen(
             ["mariadbd", "--no-defaults", f"--datadir={self.folder / 'data'}", f"--socket={self.socket}",
              "--skip-networking", "--user=root", "--skip-log-bin", f"--innodb-buffer-pool-size={self.memory_mb}M",
-             f"--pid-file={self.folder / 'pid'}", f"--tmpdir={self.folder}", "--innodb-flush-method=O_DIRECT_NO_FSYNC"],
+             f"--pid-file={self.folder / 'pid'}", f"--tmpdir={self.folder}", "--innodb-flush-method=O_DIRECT_NO_FSYNC",
+             *self.options],
             stdout=subprocess.DEVNULL, stderr=(self.folder / "log").open("ab"),
         )  # fmt: skip
         for _ in range(600):

@@ -90,3 +90,15 @@ def test_what_an_earlier_copy_left_half_done_is_thrown_away(tmp_path: Path) -> N
         (estate.datadir.parent / name / "encaja-prepared.json").write_text('{"name": "another"}')
     assert estate.run() == 0, (tmp_path / "said").read_text()
     holds_the_copy(estate)
+
+
+def test_a_source_that_did_not_hold_still_is_asked_again_and_not_for_ever(tmp_path: Path) -> None:
+    estate = Estate(tmp_path)
+    (tmp_path / "restless").write_text("xx")
+    assert estate.run() == 0, (tmp_path / "said").read_text()
+    holds_the_copy(estate)
+    other = Estate(tmp_path / "other")
+    (tmp_path / "other/restless").write_text("xxx")
+    assert other.run() == 1
+    assert "did not hold still" in json.loads((other.state / "status.json").read_text())["error"]
+    assert other.serving() == "old"
