@@ -13,6 +13,7 @@ from pathlib import Path
 from encaja.errors import EncajaError
 
 TOOLS = {
+    "carry-over-decide": "encaja.carryover.tool:decide_conflicts",
     "carry-over-follow": "encaja.carryover.tool:follow",
     "carry-over-forget-tests": "encaja.carryover.tool:forget_tests",
     "carry-over-once": "encaja.carryover.tool:once",

@@ -19,16 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.carryover.portals import (
-    SIZES,
-    Sales,
-    Site,
-    database_server,
-    install_cloud,
-    restore_box,
-    served,
-    write_job,
-)  # fmt: skip
+from integration.carryover.portals import Sales, Site, cloud_and_box, write_job
 from integration.carryover.test_carry_over import run, start
 
 SECONDS = float(os.environ.get("ENCAJA_BENCH_SECONDS", "60"))
@@ -51,13 +42,8 @@ class Arrivals(threading.Thread):
 
 @pytest.fixture(scope="module")
 def portals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Site]]:
-    home = tmp_path_factory.mktemp("portals")
-    (home / "db").mkdir()
-    with database_server(home / "db") as sock:
-        cloud = install_cloud(home, sock, SIZES)
-        box = restore_box(home, cloud)
-        with served(cloud), served(box):
-            yield cloud, box
+    with cloud_and_box(tmp_path_factory.mktemp("portals")) as both:
+        yield both
 
 
 def bare(cloud: Site, box: Site) -> float:
@@ -109,34 +95,4 @@ def test_follow_and_freeze(portals: tuple[Site, Site], tmp_path: Path) -> None:
         f" {median / least:.0f} x one bare listing and import ({least:.2f} s)"
         f"\nfreeze to drained and reconciled: {freeze:.1f} s, {freeze / at_once:.2f} x carrying the window at once"
         f" ({at_once:.1f} s); peak memory of any process {peak:.0f} MB"
-    )
-
-
-def test_window_at_once(portals: tuple[Site, Site], tmp_path: Path) -> None:
-    """Many records at once: the pace against bare imports of the same records, and the memory."""
-    cloud, box = portals
-    count = int(os.environ.get("ENCAJA_BENCH_RECORDS", "2000"))
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    time.sleep(1.1)
-    for kind, extra in (("contact", "LAST_NAME"), ("lead", "TITLE")):
-        cloud.sql(
-            f"INSERT INTO b_crm_{kind} (DATE_CREATE, DATE_MODIFY, CREATED_BY_ID, MODIFY_BY_ID, ASSIGNED_BY_ID, NAME,"
-            f" {extra}) SELECT NOW(), NOW(), 1, 1, 2, 'Ana', CONCAT('bulk ', seq) FROM seq_1_to_{count}"
-        )
-    cloud.sql("UPDATE b_crm_lead SET STATUS_ID='NEW', STATUS_SEMANTIC_ID='P' WHERE TITLE LIKE 'bulk%%'")
-    data = [{"title": f"bare {n}", "name": "Ana", "assignedById": 2, "stageId": "NEW"} for n in range(20)]
-    began = time.perf_counter()
-    for _ in range(10):
-        box.rest("crm.item.batchImport", entityTypeId=1, data=data)
-    least = (time.perf_counter() - began) / 200
-    box.sql("DELETE FROM b_crm_lead WHERE TITLE LIKE 'bare%%'")
-    job = write_job(tmp_path, cloud, box, since=since)
-    began = time.perf_counter()
-    proof = run("once", job)["result"]
-    spent = time.perf_counter() - began
-    assert (proof["missing"], proof["doubled"], proof["differences"]) == (0, 0, 0), proof["records"][:3]
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(
-        f"\nat once: {2 * count} records carried and proven in {spent:.1f} s, {2 * count / spent:.0f}/s;"
-        f" {spent / (2 * count * least):.2f} x bare imports alone ({1 / least:.0f}/s); peak memory {peak:.0f} MB"
     )

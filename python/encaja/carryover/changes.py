@@ -49,6 +49,7 @@ def decide(
     *,
     rule: Rule,
     cloud_is_newer: bool,
+    answers: Mapping[str, str] | None = None,
 ) -> Decision:
     """Compare field by field.
 
@@ -60,8 +61,10 @@ def decide(
             backup that was changed in the box since: then whatever differs was changed on both sides.
         rule: whose value counts where both changed.
         cloud_is_newer: whether the cloud's record was modified after the box's.
+        answers: by field, the side that a person has decided for.
     """
     found = Decision()
+    answers = answers or {}
     for name, value in want.items():
         here = have.get(name)
         if value == here:
@@ -69,8 +72,8 @@ def decide(
             continue
         in_cloud = base_have is None or name not in base_want or fingerprint(value) != base_want[name]
         in_box = base_have is None or (name in base_have and fingerprint(here) != base_have[name])
-        if in_cloud and in_box:
-            decided = _decided(rule, cloud_is_newer)
+        if name in answers or (in_cloud and in_box):
+            decided = answers.get(name) or _decided(rule, cloud_is_newer)
             found.conflicts[name] = decided
             (found.write if decided == "cloud" else found.keep).append(name)
         elif in_cloud:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from encaja.carryover.changes import Deletion
-from encaja.carryover.entities import ITEMS, ItemKind
+from encaja.carryover.entities import BY_ENTITY, ITEMS, ItemKind
 from encaja.carryover.identity import Conflict, Link, State
 from encaja.carryover.kinds import parts_of
 from encaja.carryover.lookup import get_items
 from encaja.carryover.parts import Part, rows_of
 from encaja.carryover.prints import fingerprint
 from encaja.carryover.readers import Reader, is_absent
-from encaja.carryover.rest import AccessError, RefusedError
+from encaja.carryover.rest import AccessError, Command, RefusedError
 from encaja.carryover.work import Work
+
+RECORD = "(record)"
+"""What stands for the field in a conflict about a whole record."""
 
 
 class Identifiers:
@@ -145,10 +148,34 @@ async def treat_parts(work: Work, part: Part, gone: Sequence[str]) -> None:
             _keep(work, part.entity, name, boxes[name], touched=touched)
 
 
+async def apply_answers(work: Work) -> None:
+    """Do what persons decided about records that one side deleted."""
+    parts = {part.entity: part for part in parts_of(work)}
+    for (entity, name), items in work.decided.items():
+        for item in (item for item in items if item.field == RECORD):
+            if item.decision == "cloud":
+                if entity in parts:
+                    command = parts[entity].delete(item.box)
+                else:
+                    kind = BY_ENTITY[entity]
+                    command = Command("crm.item.delete", {"entityTypeId": kind.type_id, "id": int(item.box)})
+                try:
+                    await work.box.call(command.method, command.parameters)
+                except RefusedError as fault:
+                    if not is_absent(fault):
+                        work.map.trouble(entity, name, f"the box refuses to delete it: {fault.what}", "delete it there")
+                        continue
+                work.tally.count("deleted", entity)
+                _mark(work, entity, [name], State.GONE)
+            with work.map.transaction():
+                work.map.conflict(item)
+                work.map.applied(entity, name)
+
+
 def _keep(work: Work, entity: str, name: str, box: str, *, touched: bool) -> None:
     decision = "open" if work.settings.deletions is Deletion.ASK else "box"
     here = "changed" if touched else "there"
-    work.map.conflict(Conflict(entity, name, box, "(record)", "deleted", here, decision))
+    work.map.conflict(Conflict(entity, name, box, RECORD, "deleted", here, decision))
     _mark(work, entity, [name], State.KEPT, box)
 
 

@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS conflict (
   entity TEXT NOT NULL, cloud TEXT NOT NULL, field TEXT NOT NULL, box TEXT NOT NULL, cloud_value TEXT NOT NULL,
   box_value TEXT NOT NULL, decision TEXT NOT NULL, at REAL NOT NULL,
   PRIMARY KEY (entity, cloud, field)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS answer (
+  entity TEXT NOT NULL, cloud TEXT NOT NULL, field TEXT NOT NULL, side TEXT NOT NULL, cloud_value TEXT NOT NULL,
+  box_value TEXT NOT NULL, PRIMARY KEY (entity, cloud, field)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS moment (
   entity TEXT NOT NULL, box TEXT NOT NULL, created TEXT NOT NULL, author TEXT NOT NULL,
   PRIMARY KEY (entity, box)) WITHOUT ROWID;
@@ -153,6 +156,17 @@ class IdentityMap:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @classmethod
+    def beside(cls, folder: Path) -> IdentityMap:
+        """Open the map for answers, whoever may be writing meanwhile.
+
+        Raises:
+            EncajaError: nothing was carried over yet.
+        """
+        found = cls(folder, writer=False)
+        found._db.executescript(_SCHEMA)
+        return found
 
     def close(self) -> None:
         """Close the file and let the next writer in."""
@@ -330,6 +344,41 @@ class IdentityMap:
             " ORDER BY entity, cloud, field"
         )
         return [Conflict(*row) for row in rows]
+
+    def answer(self, entity: str, cloud: str, name: str, side: str) -> bool:
+        """Note what a person decided about an open conflict, durably; the next round applies it.
+
+        This is the one thing that may be written beside the writer.
+
+        Args:
+            entity: kind of record.
+            cloud: its identifier in the cloud.
+            name: of the field.
+            side: whose value counts, ``cloud`` or ``box``.
+
+        Returns:
+            False where there is no such open conflict.
+        """
+        with self.transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO answer SELECT entity, cloud, field, ?, cloud_value, box_value FROM conflict"
+                " WHERE entity=? AND cloud=? AND field=? AND decision='open'",
+                (side, entity, cloud, name),
+            )
+            return bool(self._db.execute("SELECT changes()").fetchone()[0])
+
+    def answers(self) -> list[Conflict]:
+        """What was decided and is not applied yet, with both values that were decided on."""
+        rows = self._db.execute(
+            "SELECT a.entity, a.cloud, c.box, a.field, a.cloud_value, a.box_value, a.side FROM answer a"
+            " JOIN conflict c ON c.entity=a.entity AND c.cloud=a.cloud AND c.field=a.field"
+            " ORDER BY a.entity, a.cloud, a.field"
+        )
+        return [Conflict(*row) for row in rows]
+
+    def applied(self, entity: str, cloud: str) -> None:
+        """Say that what was decided about a record is done."""
+        self._db.execute("DELETE FROM answer WHERE entity=? AND cloud=?", (entity, cloud))
 
     # Times that REST did not keep, and records made in the cloud after the freeze
 

@@ -5,26 +5,33 @@ A cloud allows two requests a second in the long run, so a look that finds nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from encaja.carryover import items
-from encaja.carryover.entities import ITEMS
+from encaja.carryover.ahead import ahead, grouped, meanwhile, stored
+from encaja.carryover.entities import BY_ENTITY, ITEMS
 from encaja.carryover.identity import State
 from encaja.carryover.kinds import parts_of
 from encaja.carryover.parts import Part
 from encaja.carryover.parts import carry as carry_parts
-from encaja.carryover.readers import Record, moment
+from encaja.carryover.readers import SHORT, Record, moment
 from encaja.carryover.remarks import carry_checklists, carry_comments, carry_task_comments
 from encaja.carryover.requisites import carry_addresses
 from encaja.carryover.rest import AccessError, Command, RefusedError
 from encaja.carryover.rows import carry_rows
 from encaja.carryover.work import Work
 
-_OWNERS = 500
-"""Records whose rows and addresses are asked for at once."""
+_OWNERS = 1000
+"""Records that are carried in one go, and whose rows and addresses fill a request."""
+_COMMENTS_AHEAD = 4
+"""Requests for comments that are under way at once: enough for the cloud's limits, few enough for others to get in."""
+_COMMENTS_KEPT = 400
+"""Pages of records whose comments are kept until the records themselves are in the box."""
 _SAME_SECOND = timedelta(seconds=2)
 """Times are in seconds: what was carried so soon after its modification may have been modified once more since."""
 
@@ -50,6 +57,17 @@ def _probes(since: datetime) -> dict[str, list[Command]]:
     return found
 
 
+_Carry = Callable[[list[Record]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class _Remarks:
+    """Comments, and the last activity of the records that were asked for them, and when."""
+
+    records: list[Record]
+    active: dict[tuple[str, str], tuple[str, datetime]]
+
+
 class Looks:
     """Looks at the cloud, one after the other.
 
@@ -69,9 +87,20 @@ class Looks:
             AccessError, UnreachableError: the cloud cannot be read.
         """
         stirred = await self._stirred(since)
-        for kind in ITEMS:
-            if kind.entity in stirred:
-                await self._items(kind.entity, since)
+        talked = [entity for entity in BY_ENTITY if f"comment:{entity}" in stirred]
+        # Comments take by far the most requests: they are read while everything else is being written.
+        async with stored(self._comments(talked, since), _COMMENTS_KEPT) as comments:
+            for kind in ITEMS:
+                if kind.entity in stirred:
+                    await self._items(kind.entity, since)
+            await self._all_parts(stirred, since)
+            async for remarks in comments:
+                await carry_comments(self.work, remarks.records)
+                self._active |= remarks.active
+        now = self.work.now_in_cloud()
+        self._active = {key: known for key, known in self._active.items() if known[1] > now - timedelta(hours=1)}
+
+    async def _all_parts(self, stirred: set[str], since: datetime) -> None:
         requisites, bank_details, activities, tasks = parts_of(self.work)
         if "requisite" in stirred:
             owners = await self._parts(requisites, since)
@@ -80,9 +109,6 @@ class Looks:
             await self._parts(bank_details, since)
         if "activity" in stirred:
             await self._parts(activities, since)
-        for kind in ITEMS:
-            if f"comment:{kind.entity}" in stirred:
-                await self._comments(kind.entity, kind.type_id, since)
         if "task" in stirred:
             owners = await self._parts(tasks, since)
             await self._belonging("checklist", owners, partial(carry_checklists, self.work))
@@ -113,16 +139,22 @@ class Looks:
         return found
 
     async def _items(self, entity: str, since: datetime) -> None:
-        kind = next(kind for kind in ITEMS if kind.entity == entity)
-        owners: list[Record] = []
-        async for page in self.work.reader.changed(entity, since):
-            fresh = self._fresh(page)
-            await items.carry(self.work, kind, fresh)
-            owners += [_slim(record) for record in fresh]
-        if entity in {"lead", "deal"}:
-            await self._belonging("product_rows", owners, partial(carry_rows, self.work))
+        hanging: dict[str, _Carry] = {}
+        if entity in SHORT:
+            hanging["product_rows"] = partial(carry_rows, self.work)
         if entity == "lead":
-            await self._belonging("address", owners, partial(carry_addresses, self.work))
+            hanging["address"] = partial(carry_addresses, self.work)
+        async for records in grouped(self.work.reader.changed(entity, since), _OWNERS):
+            fresh = self._fresh(records)
+            owners = [_slim(record) for record in fresh]
+            async with AsyncExitStack() as stack:
+                reading = [
+                    (await stack.enter_async_context(meanwhile(self._read_belonging(name, owners))), carry)
+                    for name, carry in hanging.items()
+                ]
+                await items.carry(self.work, BY_ENTITY[entity], fresh)
+                for task, carry in reading:
+                    await carry(await task)
 
     async def _parts(self, part: Part, since: datetime) -> list[Record]:
         owners: list[Record] = []
@@ -137,38 +169,48 @@ class Looks:
             self.work.refused[part.entity] = fault.what
         return owners
 
-    async def _belonging(self, entity: str, owners: Sequence[Record], carry: Any) -> None:
+    async def _belonging(self, entity: str, owners: Sequence[Record], carry: _Carry) -> None:
         for at in range(0, len(owners), _OWNERS):
-            try:
-                records = await self.work.reader.belonging(entity, owners[at : at + _OWNERS])
-            except AccessError:
-                raise
-            except RefusedError as fault:
-                self.work.refused[entity] = fault.what
-                return
-            await carry(records)
+            await carry(await self._read_belonging(entity, owners[at : at + _OWNERS]))
 
-    async def _comments(self, entity: str, type_id: int, since: datetime) -> None:
+    async def _read_belonging(self, entity: str, owners: Sequence[Record]) -> list[Record]:
+        try:
+            return await self.work.reader.belonging(entity, owners)
+        except AccessError:
+            raise
+        except RefusedError as fault:
+            self.work.refused[entity] = fault.what
+            return []
+
+    async def _comments(self, entities: Sequence[str], since: datetime) -> AsyncIterator[_Remarks]:
+        for entity in entities:
+            pages = self.work.cloud.rows(
+                "crm.item.list",
+                filter={">=lastActivityTime": since.isoformat(timespec="seconds")},
+                select=["id", "createdTime", "updatedTime", "lastActivityTime"],
+                parameters={"entityTypeId": BY_ENTITY[entity].type_id},
+            )
+            read = ahead(pages, partial(self._remarks, entity, since), _COMMENTS_AHEAD)
+            async with aclosing(read):
+                async for remarks in read:
+                    if remarks.active:
+                        yield remarks
+
+    async def _remarks(self, entity: str, since: datetime, page: Sequence[dict[str, Any]]) -> _Remarks:
+        """The comments of records in which something stirred since their comments were last read."""
         now = self.work.now_in_cloud()
-        pages = self.work.cloud.rows(
-            "crm.item.list",
-            filter={">=lastActivityTime": since.isoformat(timespec="seconds")},
-            select=["id", "createdTime", "updatedTime", "lastActivityTime"],
-            parameters={"entityTypeId": type_id},
-        )
-        async for page in pages:
-            owners = []
-            for row in page:
-                key, at = (entity, str(row["id"])), str(row.get("lastActivityTime"))
-                known = self._active.get(key)
-                if known and known[0] == at and known[1] > (moment(at) or now) + _SAME_SECOND:
-                    continue
-                self._active[key] = at, now
-                created = moment(row.get("createdTime")) or since
-                owners.append(Record(entity, str(row["id"]), {}, moment(row.get("updatedTime")) or created, created))
-            records = await self.work.reader.belonging("comment", owners)
-            await carry_comments(self.work, [record for record in records if record.created >= since])
-        self._active = {key: known for key, known in self._active.items() if known[1] > now - timedelta(hours=1)}
+        owners = []
+        active = {}
+        for row in page:
+            key, at = (entity, str(row["id"])), str(row.get("lastActivityTime"))
+            known = self._active.get(key)
+            if known and known[0] == at and known[1] > (moment(at) or now) + _SAME_SECOND:
+                continue
+            active[key] = at, now
+            created = moment(row.get("createdTime")) or since
+            owners.append(Record(entity, str(row["id"]), {}, moment(row.get("updatedTime")) or created, created))
+        records = await self.work.reader.belonging("comment", owners)
+        return _Remarks([record for record in records if record.created >= since], active)
 
     def _fresh(self, page: Sequence[Record]) -> list[Record]:
         """Records that were not carried since they were last modified."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from encaja.carryover.entities import ItemKind
-from encaja.carryover.readers import is_absent
+from encaja.carryover.readers import Reader
 from encaja.carryover.rest import Command, Portal
 
 ORIGINATOR = "encaja"
@@ -22,16 +22,8 @@ async def get_items(portal: Portal, kind: ItemKind, identifiers: Sequence[str]) 
     Raises:
         RefusedError: the portal refuses for another reason than that.
     """
-    commands = [
-        Command("crm.item.get", {"entityTypeId": kind.type_id, "id": int(identifier)}) for identifier in identifiers
-    ]
-    found = {}
-    for identifier, answer in zip(identifiers, await portal.batch(commands), strict=True):
-        if answer.error is None:
-            found[identifier] = answer.result["item"]
-        elif not is_absent(answer.error):
-            raise answer.error
-    return found
+    wanted = [name for name in identifiers if name]
+    return {record.id: record.fields for record in await Reader(portal).fetch(kind.entity, wanted)}
 
 
 def own_origin(fields: Mapping[str, Any]) -> tuple[str, str] | None:

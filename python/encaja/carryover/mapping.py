@@ -221,7 +221,10 @@ class Translation:
             if not empty:
                 done.problems.append(f"file field {cell.name} is not carried")
             return
-        raw = ([] if several else "") if empty else self._raw(done, cell)
+        if form == "flag" and cell.value not in (None, "", []):
+            raw = cell.value  # a plain no counts: the box may take yes for granted
+        else:
+            raw = ([] if several else "") if empty else self._raw(done, cell)
         if raw is not None:
             done.raw[cell.name] = raw
             done.values[cell.name] = canonical(raw, form)

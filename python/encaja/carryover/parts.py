@@ -165,7 +165,11 @@ async def carry(part: Part, records: Sequence[Record]) -> None:
             continue
         if link is None and int(record.id) > watermark:
             new.append((record, want))
-        elif link is None or whole(fingerprints(want.values)) != whole(link.want):
+        elif (
+            link is None
+            or (part.entity, record.id) in work.decided
+            or whole(fingerprints(want.values)) != whole(link.want)
+        ):
             known.append((record, want, link))
         elif not want.problems and not want.missing:
             work.map.cured(part.entity, record.id)
@@ -283,8 +287,9 @@ async def _change(part: Part, known: Sequence[tuple[Record, Wanted, Link | None]
         # What the backup brought has no base: what differs is taken for a change of the cloud's.
         before = dict(link.have) if link else fingerprints(have)
         found = decide(
-            want.values, have, link.want if link else {}, before, rule=work.settings.conflicts, cloud_is_newer=True
-        )
+            want.values, have, link.want if link else {}, before, rule=work.settings.conflicts, cloud_is_newer=True,
+            answers=work.answers(part.entity, record.id, want.values, have),
+        )  # fmt: skip
         if work.dry_run:
             if found.write:
                 work.told(part.entity, "changed", record, found.write)
@@ -318,4 +323,5 @@ def _finish(part: Part, record: Record, box: str, want: Wanted, have: Mapping[st
     part.work.map.done(
         part.entity, record.id, box, want=fingerprints(want.values), have=have, modified=record.modified.isoformat()
     )
+    part.work.map.applied(part.entity, record.id)
     part.work.complete(record, want)

@@ -12,17 +12,18 @@ in use).
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+from encaja.carryover.ahead import ahead, grouped
 from encaja.carryover.rest import BATCH, PAGE, Answer, Command, Portal, RefusedError
 
 TYPES: Final = {"lead": 1, "deal": 2, "contact": 3, "company": 4}
 """Records of crm.item.* and their ``entityTypeId``."""
+_MULTI: Final = frozenset({"lead", "contact", "company"})
+"""Those that have telephones, mails and the like; the documentation does not promise them in a list."""
 SHORT: Final = {"lead": "L", "deal": "D"}
 """Kinds that have product rows, and their short names."""
 REQUISITE: Final = 8
@@ -40,8 +41,6 @@ _AHEAD = 8  # pages on which further requests are under way at once
 _ROW_OWNERS = 20  # whose rows, or addresses, one command asks for: they mostly fit on a page
 _OWNERS: Final = {"product_rows": BATCH * _ROW_OWNERS, "address": BATCH * _ROW_OWNERS}
 """How many owners fill a request; of the other kinds a page does."""
-_Given = TypeVar("_Given")
-_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
@@ -133,8 +132,8 @@ class Reader:
         """
         if entity in BELONGING:
             for owner in BELONGING[entity]:
-                owners = _grouped(self._active(entity, owner, since), _OWNERS.get(entity, 1))
-                async for records in _ahead(owners, lambda some: self.belonging(entity, some)):
+                owners = grouped(self._active(entity, owner, since), _OWNERS.get(entity, 1))
+                async for records in ahead(owners, lambda some: self.belonging(entity, some), _AHEAD):
                     if found := [record for record in records if entity != "comment" or record.created >= since]:
                         yield found
             return
@@ -154,6 +153,8 @@ class Reader:
             entity: one that is listed by time, or ``comment``.
             identifiers: as in ``Record``.
         """
+        if entity in TYPES:
+            return await self._items(entity, list(dict.fromkeys(identifiers)))
         commands = [_get(entity, identifier) for identifier in identifiers]
         rows = []
         for answer in await self._portal.batch(commands):
@@ -164,6 +165,24 @@ class Reader:
         if entity == "comment":
             return [_comment(row, None) for row in rows if row]
         return await self._with_links(entity, [_record(entity, row) for row in rows if row])
+
+    async def _items(self, entity: str, identifiers: Sequence[str]) -> list[Record]:
+        """Records of crm.item.*, a page of them per command."""
+        timed = _TIMED[entity]
+        parts = [identifiers[at : at + PAGE] for at in range(0, len(identifiers), PAGE)]
+        commands = [
+            Command(timed.method, {
+                **(timed.parameters or {}), "select": list(timed.select), "order": {"id": "ASC"}, "start": -1,
+                "filter": {"@id": [int(identifier) for identifier in part]},
+            })
+            for part in parts
+        ]  # fmt: skip
+        found: dict[str, Record] = {}
+        for answer in await self._portal.batch(commands):
+            if answer.error:
+                raise answer.error
+            found |= {record.id: record for row in answer.result["items"] for record in [_record(entity, row)]}
+        return await self._with_links(entity, [found[name] for name in identifiers if name in found])
 
     async def belonging(self, entity: str, owners: Sequence[Record]) -> list[Record]:
         """What belongs to records.
@@ -194,8 +213,8 @@ class Reader:
     async def _listed(self, entity: str, filters: Mapping[str, Any]) -> AsyncIterator[list[Record]]:
         timed = _TIMED[entity]
         pages = self._portal.rows(timed.method, filter=filters, select=timed.select, parameters=timed.parameters)
-        async for records in _ahead(
-            pages, lambda page: self._with_links(entity, [_record(entity, row) for row in page])
+        async for records in ahead(
+            pages, lambda page: self._with_links(entity, [_record(entity, row) for row in page]), _AHEAD
         ):
             yield records
 
@@ -244,7 +263,14 @@ class Reader:
             start = answer.next if len(recent) == len(rows) else None
 
     async def _with_links(self, entity: str, records: list[Record]) -> list[Record]:
-        """Add what a list leaves out: further contacts and companies of a record, bindings of an activity."""
+        """Add what a list leaves out: telephones and mails, further contacts and companies, bindings of an activity."""
+        if entity in _MULTI:
+            lacking = [record for record in records if "fm" not in record.fields]
+            given = {"entityTypeId": TYPES[entity]}
+            for record, answer in await self._each(
+                lacking, lambda record: Command("crm.item.get", {**given, "id": int(record.id)})
+            ):
+                record.fields["fm"] = answer.result["item"].get("fm") or []
         if entity in {"lead", "deal", "contact"}:
             many, one, other = (
                 ("companyIds", "companyId", "company")
@@ -374,36 +400,6 @@ class Reader:
         ]
 
 
-async def _ahead(
-    source: AsyncIterator[_Given], work: Callable[[_Given], Coroutine[Any, Any, _Made]]
-) -> AsyncIterator[_Made]:
-    """Work on what comes next while what came first is still being waited for; the order stays."""
-    running: deque[asyncio.Task[_Made]] = deque()
-    try:
-        async for given in source:
-            running.append(asyncio.create_task(work(given)))
-            if len(running) >= _AHEAD:
-                yield await running.popleft()
-        while running:
-            yield await running.popleft()
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-
-
-async def _grouped(source: AsyncIterator[list[Record]], size: int) -> AsyncIterator[list[Record]]:
-    """Put pages together until there are so many records."""
-    group: list[Record] = []
-    async for page in source:
-        group += page
-        if len(group) >= size:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
 def moment(text: Any) -> datetime | None:
     """A portal's time, in UTC; None where there is none."""
     if not text:
@@ -436,8 +432,6 @@ def _comment(row: dict[str, Any], owner: Record | None) -> Record:
 
 
 def _get(entity: str, identifier: str) -> Command:
-    if entity in TYPES:
-        return Command("crm.item.get", {"entityTypeId": TYPES[entity], "id": int(identifier)})
     if entity == "task":
         return Command("tasks.task.get", {"taskId": int(identifier), "select": list(_TASK_FIELDS)})
     method = {
@@ -451,6 +445,6 @@ def _get(entity: str, identifier: str) -> Command:
 
 def _found(entity: str, result: Any) -> dict[str, Any] | None:
     """The record in the answer of a ``get``; a task that is not there is an empty list."""
-    key = "item" if entity in TYPES else "task" if entity == "task" else ""
+    key = "task" if entity == "task" else ""
     row = result.get(key) if key and isinstance(result, dict) else result
     return row if isinstance(row, dict) and row else None

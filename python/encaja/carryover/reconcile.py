@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from encaja.carryover import items
 from encaja.carryover.beyond import not_carried
 from encaja.carryover.changes import Decision
 from encaja.carryover.entities import ITEMS, ItemKind
@@ -23,6 +22,7 @@ from encaja.carryover.parts import LeftOutError, Part, rows_of
 from encaja.carryover.prints import fingerprints, shown, whole
 from encaja.carryover.readers import Record
 from encaja.carryover.rest import AccessError, RefusedError
+from encaja.carryover.updates import decision
 from encaja.carryover.work import Work
 
 LONGEST = 500
@@ -111,6 +111,7 @@ async def reconcile(work: Work, notes: Sequence[str] = ()) -> dict[str, Any]:
         "differences": missing + doubled + sum(one.differing for one in compared),
         "entities": [one.row() for one in compared],
         "records": details[:LONGEST],
+        "open_conflicts": sum(item.decision == "open" for item in conflicts),
         "conflicts": [
             {"entity": item.entity, "cloud": item.cloud, "box": item.box, "field": item.field,
              "value_in_cloud": item.cloud_value, "value_in_box": item.box_value, "decided_for": item.decision}
@@ -266,8 +267,8 @@ class _Comparison:
         work = self.work
         want = work.translation.wanted(self.kind.entity, record.fields)
         have = work.translation.here(self.kind.entity, item, want.values)
-        decision = items.decision(work, want, have, record, link=link, item=item)
-        explained = _explained(decision, link, have)
+        decided = decision(work, want, have, record, link=link, item=item)
+        explained = _explained(decided, link, have)
         self.found.explained += len(explained)
         hashes = fingerprints(want.values)
         # What is explained counts for both sides as the cloud has it: equal hashes mean that nothing is unexplained.

@@ -12,17 +12,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from encaja.carryover import attachments
 from encaja.carryover.entities import BY_ENTITY, BY_TYPE
-from encaja.carryover.identity import State
+from encaja.carryover.identity import Link, State
 from encaja.carryover.items import ensure
 from encaja.carryover.mapping import Wanted
 from encaja.carryover.prints import canonical, fingerprints, wall_clock
-from encaja.carryover.readers import Reader, Record, moment
+from encaja.carryover.readers import Record, moment
 from encaja.carryover.rest import Command, RefusedError, UncertainError
 from encaja.carryover.work import Work
 
@@ -45,13 +45,15 @@ async def carry_comments(work: Work, records: Sequence[Record]) -> None:
         kind = BY_TYPE[int(kind)].entity if kind.isdigit() and int(kind) in BY_TYPE else kind
         owners[kind, str(record.fields.get("ENTITY_ID"))].append(record)
     await ensure(work, [owner for owner in owners if owner[0] in BY_ENTITY])
+    places: dict[_Place, list[Record]] = {}
     for (entity, key), found in owners.items():
         box = work.map.box_id(entity, key) if entity in BY_ENTITY else None
         if box is None:
             for record in found:
                 work.leave("comment", f"belongs to {entity} {key}, which is not in the box", record)
             continue
-        await _converge(work, "comment", found, _Place(entity, box))
+        places[_Place(entity, box)] = found
+    await _converge(work, "comment", places)
 
 
 async def carry_task_comments(work: Work, records: Sequence[Record]) -> None:
@@ -59,9 +61,8 @@ async def carry_task_comments(work: Work, records: Sequence[Record]) -> None:
     tasks: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         tasks[str(record.fields["TASK_ID"])].append(record)
-    for key, found in tasks.items():
-        if box := work.map.box_id("task", key):
-            await _converge(work, "task_comment", found, _Place("task", box))
+    boxes = {key: work.map.box_id("task", key) for key in tasks}
+    await _converge(work, "task_comment", {_Place("task", box): tasks[key] for key, box in boxes.items() if box})
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,6 @@ class _Place:
 
     entity: str
     box: str
-
-    async def there(self, reader: Reader) -> list[Record]:
-        """The remarks that the box has here."""
-        owners = await reader.fetch(self.entity, [self.box])
-        return await reader.belonging("task_comment" if self.entity == "task" else "comment", owners)
 
     def command(self, remark: _Remark, created: str) -> Command:
         """The command that adds one."""
@@ -87,15 +83,42 @@ class _Place:
         )
 
 
-async def _converge(work: Work, entity: str, records: Sequence[Record], place: _Place) -> None:
-    links = work.map.find(entity, [record.id for record in records])
-    open_ = [record for record in records if record.id not in links or links[record.id].state is State.SENDING]
+async def _converge(work: Work, entity: str, places: Mapping[_Place, Sequence[Record]]) -> None:
+    """Add what is not in its place yet."""
+    links = work.map.find(entity, [record.id for records in places.values() for record in records])
+    open_ = {
+        place: found
+        for place, records in places.items()
+        if (found := [record for record in records if record.id not in links or _is_open(links[record.id])])
+    }
     if not open_:
         return
-    await _quiet(work, [link.sent for link in links.values() if link.state is State.SENDING])
+    await _quiet(work, [link.sent for link in links.values() if _is_open(link)])
+    there = await _there(work, entity, list(open_))
+    for place, records in open_.items():
+        await _converge_one(work, entity, records, place, there[place])
+
+
+def _is_open(link: Link) -> bool:
+    return link.state is State.SENDING
+
+
+async def _there(work: Work, entity: str, places: Sequence[_Place]) -> dict[_Place, dict[str, Record]]:
+    """The remarks that the box has in places, by identifier."""
+    found: dict[_Place, dict[str, Record]] = {place: {} for place in places}
+    for kind in dict.fromkeys(place.entity for place in places):
+        owners = [Record(kind, place.box, {}, work.since, work.since) for place in places if place.entity == kind]
+        for record in await work.box_reader.belonging(entity, owners):
+            key = record.fields["TASK_ID" if kind == "task" else "ENTITY_ID"]
+            found.setdefault(_Place(kind, str(key)), {})[record.id] = record
+    return found
+
+
+async def _converge_one(
+    work: Work, entity: str, records: Sequence[Record], place: _Place, there: dict[str, Record]
+) -> None:
     text = "POST_MESSAGE" if entity == "task_comment" else "COMMENT"
-    there = {record.id: record for record in await place.there(work.box_reader)}
-    for record in sorted(open_, key=lambda record: int(record.id)):
+    for record in sorted(records, key=lambda record: int(record.id)):
         same = there.get(record.id)
         if same and _is_same(same, record) and same.fields.get(text) == record.fields.get(text):
             work.map.done(entity, record.id, record.id)  # the backup brought it

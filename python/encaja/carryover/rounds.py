@@ -18,7 +18,7 @@ from statistics import median
 
 from encaja.carryover import deletions, items
 from encaja.carryover.baseline import find_watermarks
-from encaja.carryover.entities import BY_ENTITY, ITEMS
+from encaja.carryover.entities import BY_ENTITY, BY_SHORT, ITEMS
 from encaja.carryover.events import OfflineEvents
 from encaja.carryover.heard import listen
 from encaja.carryover.identity import IdentityMap
@@ -32,6 +32,7 @@ from encaja.carryover.readers import Record, moment
 from encaja.carryover.remarks import carry_comments
 from encaja.carryover.rest import Portal, Webhook
 from encaja.carryover.rewrite import Rewriter
+from encaja.carryover.rows import carry_rows
 from encaja.carryover.see import see_webhook
 from encaja.carryover.settings import Settings
 from encaja.carryover.times import TimeKeeper
@@ -197,6 +198,7 @@ class Carrying:
         before = work.tally.total
         began = work.now_in_cloud()
         mark = moment(self.map.note("reached")) or work.since
+        await self._apply()
         await self._retry()
         await self.looks.look(mark - timedelta(seconds=self.settings.overlap))
         if self.events and not self.dry_run:
@@ -215,6 +217,33 @@ class Carrying:
             **{part.entity: partial(carry_parts, part) for part in parts_of(work)},
             "comment": partial(carry_comments, work),
         }
+
+    async def _apply(self) -> None:
+        """Apply what persons have decided about open conflicts."""
+        work = self.work
+        work.decided = {}
+        for item in self.map.answers():
+            work.decided.setdefault((item.entity, item.cloud), []).append(item)
+        if not work.decided or self.dry_run:
+            return
+        await deletions.apply_answers(work)
+        carriers = self._carriers()
+        names: dict[str, list[str]] = {}
+        for (entity, name), found in work.decided.items():
+            if any(item.field != deletions.RECORD for item in found):
+                names.setdefault(entity, []).append(name)
+        for entity, wanted in names.items():
+            if entity in carriers:
+                await carriers[entity](await work.reader.fetch(entity, wanted))
+            elif entity == "product_rows":
+                await self._apply_rows(wanted)
+
+    async def _apply_rows(self, names: Sequence[str]) -> None:
+        for short, kind in BY_SHORT.items():
+            keys = [name.partition(":")[2] for name in names if name.partition(":")[0] == short]
+            if keys:
+                owners = await self.work.reader.fetch(kind.entity, keys)
+                await carry_rows(self.work, await self.work.reader.belonging("product_rows", owners))
 
     async def _retry(self) -> None:
         """Try again what has been faulty, where its time has come."""

@@ -39,7 +39,8 @@ async def carry_rows(work: Work, records: Sequence[Record]) -> None:
         box = work.map.box_id(entity, key)
         without = not record.fields["rows"] and int(key) > work.map.watermark(entity)  # a new one that never had any
         same = link is not None and whole(link.want) == whole(fingerprints({"rows": form(record.fields["rows"])}))
-        if box is not None and not same and not (link is None and without):
+        asked = ("product_rows", record.id) in work.decided
+        if box is not None and (asked or not same) and not (link is None and without):
             todo.append((record, short, box))
     commands = [
         Command("crm.item.productrow.list", {"filter": {"=ownerType": short, "=ownerId": int(box)}})
@@ -55,7 +56,10 @@ async def _converge(work: Work, record: Record, link: Link | None, owner: tuple[
     short, box = owner
     want, have = {"rows": form(record.fields["rows"])}, {"rows": there}
     before = dict(link.have) if link else fingerprints(have)
-    found = decide(want, have, link.want if link else {}, before, rule=work.settings.conflicts, cloud_is_newer=True)
+    found = decide(
+        want, have, link.want if link else {}, before, rule=work.settings.conflicts, cloud_is_newer=True,
+        answers=work.answers("product_rows", record.id, want, have),
+    )  # fmt: skip
     if work.dry_run:
         if found.write:
             work.told("product_rows", "changed", record)
@@ -75,4 +79,5 @@ async def _converge(work: Work, record: Record, link: Link | None, owner: tuple[
     hashes = {"rows": before["rows"]} if found.keep else fingerprints(have)
     with work.map.transaction():
         work.map.done("product_rows", record.id, f"{short}:{box}", want=fingerprints(want), have=hashes)
+        work.map.applied("product_rows", record.id)
         work.map.cured("product_rows", record.id)

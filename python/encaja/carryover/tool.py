@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from encaja.carryover import trials
+from encaja.carryover.answers import decide_all
+from encaja.carryover.identity import IdentityMap
 from encaja.carryover.prepare import prepare
 from encaja.carryover.reconcile import reconcile
 from encaja.carryover.rest import UnreachableError
@@ -52,6 +54,11 @@ def prepare_cloud(file: Path) -> int:
 def reconcile_both(file: Path) -> int:
     """Compare both sides."""
     return _run(file, "reconcile", _reconcile)
+
+
+def decide_conflicts(file: Path) -> int:
+    """Note what ``STATE/decisions.json`` decides about open conflicts, and list those that are left."""
+    return _run(file, "decide", _decide)
 
 
 def forget_tests(file: Path) -> int:
@@ -128,6 +135,13 @@ async def _reconcile(settings: Settings, status: Status) -> dict[str, Any]:
         return await reconcile(carrying.work, carrying.notes)
 
 
+async def _decide(settings: Settings, status: Status) -> dict[str, Any]:
+    status.begin("deciding")
+    answers = json.loads((settings.state / "decisions.json").read_text())
+    with IdentityMap.beside(settings.state) as identities:
+        return decide_all(identities, answers)
+
+
 async def _forget(settings: Settings, status: Status) -> dict[str, Any]:
     status.begin("removing test data")
     cloud, box = open_portals(settings)
@@ -146,7 +160,7 @@ async def _tag(settings: Settings, status: Status) -> dict[str, Any]:
 def _run(file: Path, name: str, body: Body) -> int:
     settings = read_settings(file)
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    status = Status(settings.state / f"{name}.json", unit="records", extra={"changed": name not in {"preview"}})
+    status = Status(settings.state / f"{name}.json", unit="records", extra={"changed": name != "preview"})
     try:
         result = asyncio.run(_stoppable(body(settings, status)))
     except EncajaError as fault:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from encaja.carryover.identity import IdentityMap
+from encaja.carryover.identity import Conflict, IdentityMap
 from encaja.carryover.mapping import Translation, Wanted
-from encaja.carryover.prints import wall_clock
+from encaja.carryover.prints import Canonical, shown, wall_clock
 from encaja.carryover.readers import Reader, Record, moment
 from encaja.carryover.rest import Portal
 from encaja.carryover.settings import Settings
@@ -80,6 +80,8 @@ class Work:
 
     box_reader: Reader = field(init=False)
     """Reads the box."""
+    decided: dict[tuple[str, str], list[Conflict]] = field(default_factory=dict)
+    """By record: what persons decided about its open conflicts, to be applied in this round."""
     refused: dict[str, str] = field(default_factory=dict)
     """By kind: why the cloud does not list it."""
     left: dict[tuple[str, str], set[str]] = field(default_factory=dict)
@@ -123,6 +125,24 @@ class Work:
         """Whether the cloud's record was modified after the box's, both by the same clock."""
         here = moment(item.get("updatedTime"))
         return here is None or record.modified >= here - self.skew
+
+    def answers(
+        self, entity: str, cloud: str, want: Mapping[str, Canonical], have: Mapping[str, Canonical]
+    ) -> dict[str, str]:
+        """By field, the side that a person decided for, where both values are still those that were decided on.
+
+        Where they are not, the conflict is open again, with the values of now.
+        """
+        found: dict[str, str] = {}
+        for item in self.decided.get((entity, cloud), ()):
+            if item.field not in want:
+                continue
+            values = shown(want[item.field]), shown(have.get(item.field))
+            if values == (item.cloud_value, item.box_value):
+                found[item.field] = item.decision
+            elif not self.dry_run:
+                self.map.conflict(Conflict(entity, cloud, item.box, item.field, *values, "open"))
+        return found
 
     def trouble(self, record: Record, what: str, mend: str) -> None:
         """Note a record's fault; the others go on."""

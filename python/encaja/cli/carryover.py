@@ -21,12 +21,19 @@ from encaja.runbook.move import find_project
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {"entity": "record", "new": "new", "changed": "changed", "in_box": "in the box", "missing": "missing",
            "doubled": "doubled", "differing": "differing", "explained": "fields decided for the box",
-           "last": "carried {carried}, missing {missing}, doubled {doubled}, freeze {freeze}", "none": "none"},
+           "last": "carried {carried}, missing {missing}, doubled {doubled}, freeze {freeze}", "none": "none",
+           "open": "{number} conflicts wait for a decision: encaja carry-over decide", "field": "field",
+           "value_in_cloud": "in the cloud", "value_in_box": "in the box", "decided_for": "decided for",
+           "conflicts": "Open conflicts"},
     "es": {"entity": "registro", "new": "nuevos", "changed": "cambiados", "in_box": "en la caja", "missing": "faltan",
            "doubled": "dobles", "differing": "difieren", "explained": "campos decididos por la caja",
-           "last": "traspasados {carried}, faltan {missing}, dobles {doubled}, parada {freeze}", "none": "ninguna"},
+           "last": "traspasados {carried}, faltan {missing}, dobles {doubled}, parada {freeze}", "none": "ninguna",
+           "open": "{number} conflictos esperan una decisión: encaja carry-over decide", "field": "campo",
+           "value_in_cloud": "en la nube", "value_in_box": "en la caja", "decided_for": "decidido por",
+           "conflicts": "Conflictos abiertos"},
 }  # fmt: skip
 _ALWAYS: Final = frozenset({"lead", "deal", "contact", "company"})
+_ANSWER = re.compile(r"(?:(all)|([a-z_]+):([\w:]+?)(?:\.(\w+|\(record\)))?)=(cloud|box)")
 _TAG = re.compile(r"(lead|deal|contact|company)[:/ ](\d+)")
 
 Inventory = Annotated[
@@ -77,6 +84,36 @@ def table(body: Mapping[str, Any], language: str) -> Table:
     return result
 
 
+def conflicts_table(body: Mapping[str, Any], language: str) -> Table:
+    """Conflicts with both values, as a table; the first column is what ``decide`` takes."""
+    words = WORDS[language]
+    result = Table(title=words["conflicts"], title_justify="left")
+    for column in ("entity", "field", "value_in_cloud", "value_in_box", "decided_for"):
+        result.add_column(words[column])
+    for row in (*body["open"], *body["decided"]):
+        values = (row[name] for name in ("field", "value_in_cloud", "value_in_box", "decided_for"))
+        result.add_row(f"{row['entity']}:{row['cloud']}", *(escape(str(value)) for value in values))
+    return result
+
+
+def read_answers(texts: Sequence[str]) -> list[dict[str, str]]:
+    """Read decisions: ``lead:12.title=cloud``, ``deal:8=box`` for all fields of a record, ``all=box``.
+
+    Raises:
+        ConfigurationError: with all that are none.
+    """
+    found = [_ANSWER.fullmatch(text) for text in texts]
+    if wrong := [text for text, match in zip(texts, found, strict=True) if not match]:
+        raise ConfigurationError(
+            f"no decisions: {', '.join(wrong)}", "decide", "write lead:12.title=cloud, deal:8=box or all=box"
+        )
+    return [
+        {"entity": match[1] or match[2], "cloud": match[3] or "", "field": match[4] or "", "side": match[5]}
+        for match in found
+        if match
+    ]
+
+
 def last_line(body: Mapping[str, Any], language: str = "en") -> str:
     """What it comes to: carried N, missing 0, doubled 0, freeze S seconds."""
     words = WORDS[language]
@@ -103,7 +140,11 @@ def _show(body: Mapping[str, Any], language: str, as_json: bool) -> None:
             console.print(escape(f"  {item['at']} {item['by']}: {item['entity']} {item['cloud']}"))
         for note in body["notes"]:
             console.print(escape(f"  {note}"))
+        if body.get("open_conflicts"):
+            console.print(escape(f"  {WORDS[language]['open'].format(number=body['open_conflicts'])}"))
         console.print(f"[bold]{last_line(body, language)}[/bold]")
+    elif body.get("kind") == "carry-over-conflicts":
+        Console(highlight=False).print(conflicts_table(body, language))
     elif body:
         for name, value in body.items():
             if name not in {"kind", "host", "environment"} and value not in ([], {}, ""):
@@ -146,6 +187,21 @@ def register(app: typer.Typer) -> None:
     def stop(inventory: Inventory = None, environment: Environment = "production") -> None:
         """End a carry-over that follows; it can be started again at any time."""
         carry(inventory, environment, _given("stop"))
+
+    @group.command("decide")
+    def decide(
+        answers: Annotated[
+            list[str] | None, typer.Argument(help="lead:12.title=cloud, deal:8=box (all its fields) or all=box.")
+        ] = None,
+        inventory: Inventory = None,
+        environment: Environment = "production",
+        language: Language = "en",
+        as_json: AsJson = False,
+    ) -> None:
+        """List the conflicts that wait for a decision, or decide them; the next round applies it."""
+        decisions = read_answers(answers or [])
+        body = carry(inventory, environment, _given("decide") | {"carry_over_decisions": decisions})
+        _show(body, language, as_json)
 
     @group.command("tag-tests")
     def tag_tests(

@@ -143,13 +143,16 @@ def restore_box(home: Path, cloud: Site) -> Site:
 
 
 @contextmanager
-def served(site: Site, workers: int = 2) -> Iterator[Site]:
-    """The site, answering on a port of its own."""
+def served(site: Site, workers: int = 2, *, compiled: bool = False) -> Iterator[Site]:
+    """The site, answering on a port of its own; ``compiled`` keeps compiled PHP, as a web server does.
+
+    Without it a settings file that was changed twice within a second is read twice.
+    """
     port = free_port()
     php = [
         "php",
         "-d",
-        "opcache.enable=0",
+        f"opcache.enable={int(compiled)}",
         "-d",
         "sendmail_path=/bin/true",
         "-S",
@@ -171,6 +174,17 @@ def served(site: Site, workers: int = 2) -> Iterator[Site]:
     finally:
         os.killpg(process.pid, 15)
         process.wait(10)
+
+
+@contextmanager
+def cloud_and_box(home: Path, *, compiled: bool = False) -> Iterator[tuple[Site, Site]]:
+    """A small cloud and the box that was restored from it, both served."""
+    (home / "db").mkdir()
+    with database_server(home / "db") as sock:
+        cloud = install_cloud(home, sock, SIZES)
+        box = restore_box(home, cloud)
+        with served(cloud, workers=4 if compiled else 2, compiled=compiled), served(box, compiled=compiled):
+            yield cloud, box
 
 
 def write_job(folder: Path, cloud: Site, box: Site, **more: Any) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from encaja.cli.carryover import read_answers
 from integration.carryover.portals import Site, write_job
 
 pytestmark = pytest.mark.integration
@@ -174,3 +175,49 @@ def test_killed_at_random_moments_nothing_is_missing_and_nothing_doubled(
     for table, field in (("b_crm_timeline", "COMMENT"), ("b_crm_act", "SUBJECT"), ("b_tasks", "TITLE")):
         arrived = [row[field] for row in box.sql(f"SELECT {field} FROM {table} WHERE {field} LIKE '%% K%%0'")]
         assert len(arrived) == len(set(arrived)) == 15, (table, sorted(arrived))
+
+
+def test_what_is_left_open_is_decided_by_a_person_and_applied_by_the_next_pass(
+    portals: tuple[Site, Site], tmp_path: Path
+) -> None:
+    cloud, box = portals
+    job = write_job(tmp_path, cloud, box, since=now(), restored=datetime.now().isoformat(timespec="seconds"),
+                    conflicts="ask", deletions="ask")  # fmt: skip
+    run("once", job)
+    time.sleep(1.1)
+    for number in (21, 22, 23):
+        cloud.rest("crm.lead.update", id=number, fields={"TITLE": f"cloud {number}", "PHONE": [{"VALUE": "+34699"}]})
+        box.rest("crm.lead.update", id=number, fields={"TITLE": f"box {number}"})
+    rows = [{"PRODUCT_NAME": "Piso", "PRICE": 7, "QUANTITY": 1}]
+    cloud.rest("crm.deal.productrows.set", id=21, rows=rows)
+    box.rest("crm.deal.productrows.set", id=21, rows=[{**rows[0], "PRICE": 9}])
+    for number in (31, 32):
+        cloud.rest("crm.deal.delete", id=number)
+    proof = run("once", job)["result"]
+    assert proof["open_conflicts"] >= 5, proof["conflicts"]
+    title = "SELECT TITLE FROM b_crm_lead WHERE ID=%s"
+    assert [box.value(title, number) for number in (21, 22, 23)] == ["box 21", "box 22", "box 23"]
+
+    def decide(*texts: str) -> dict[str, Any]:
+        state = Path(json.loads(job.read_text())["state"])
+        (state / "decisions.json").write_text(json.dumps(read_answers(texts)))
+        return dict(run("decide", job)["result"])
+
+    listed = {(row["entity"], row["cloud"], row["field"]): row for row in decide()["open"]}
+    row = listed["lead", "21", "title"]
+    assert (row["value_in_cloud"], row["value_in_box"]) == ("cloud 21", "box 21")
+    decide("lead:21.title=cloud", "lead:22.title=box", "lead:23.title=cloud", "deal:31=cloud", "deal:32=box")
+    box.rest("crm.lead.update", id=23, fields={"TITLE": "changed once more"})
+    proof = run("once", job)["result"]
+    assert [box.value(title, number) for number in (21, 22, 23)] == ["cloud 21", "box 22", "changed once more"]
+    assert (box.value("SELECT COUNT(*) FROM b_crm_deal WHERE ID=31"),
+            box.value("SELECT COUNT(*) FROM b_crm_deal WHERE ID=32")) == (0, 1)  # fmt: skip
+    decided = {(item["cloud"], item["field"]): item["decided_for"] for item in proof["conflicts"]}
+    assert (decided["21", "title"], decided["22", "title"]) == ("cloud", "box")
+    assert decided["23", "title"] == "open", "what was decided on is not what is there any more"
+    left = {(row["cloud"], row["field"]): row["value_in_box"] for row in decide()["open"]}
+    assert left["23", "title"] == "changed once more"
+    if ("product_rows", "D:21", "rows") in listed:
+        decide("product_rows:D:21=cloud")
+        run("once", job)
+        assert box.value("SELECT PRICE FROM b_crm_product_row WHERE OWNER_TYPE='D' AND OWNER_ID=21") == 7

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from encaja.carryover.deletions import Identifiers
-from encaja.carryover.items import _multi
 from encaja.carryover.mapping import Field, Side, Translation, short_name
 from encaja.carryover.rewrite import Rewriter
 from encaja.carryover.settings import read_settings
+from encaja.carryover.updates import _multi
 from encaja.errors import ConfigurationError
 
 KNOWN = {("contact", "7"): "70", ("lead", "5"): "50", ("company", "1"): "1"}
@@ -157,3 +157,11 @@ def test_all_faults_of_the_job_are_told_at_once_without_its_secrets(tmp_path: Pa
 def test_a_job_that_others_may_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="mode 0644"):
         read_settings(job(tmp_path, mode=0o644))
+
+
+def test_a_plain_no_is_written_and_nothing_is_not() -> None:
+    both = side(fields={"lead": fields(opened=Field("flag", "opened", dynamic=False))})
+    for value, raw in (("N", "N"), ("Y", "Y"), (None, ""), ("", "")):
+        want = translation(both, both).wanted("lead", {"opened": value})
+        assert want.raw == {"opened": raw}
+        assert want.values == {"opened": "Y" if value == "Y" else None}

@@ -186,3 +186,29 @@ def test_tasks_with_a_new_comment_are_found_by_their_last_activity(tmp_path: Pat
 )
 def test_times_are_read_with_their_zone(text: Any, expected: datetime | None) -> None:
     assert moment(text) == expected
+
+
+def test_items_are_fetched_a_page_per_command_in_the_order_asked_for(tmp_path: Path) -> None:
+    cloud = FakeCloud()
+    rows = {number: deal(number, contactIds=[]) for number in range(1, 200) if number != 77}
+
+    def listed(given: dict[str, Any]) -> dict[str, Any]:
+        wanted = [int(number) for number in given["filter"]["@id"].values()]
+        assert len(wanted) <= 50
+        return {"items": [rows[number] for number in sorted(wanted) if number in rows]}
+
+    cloud.methods["crm.item.list"] = listed
+    asked = [str(number) for number in (*range(120, 0, -1), 77, 5)]
+    records = read(cloud, tmp_path, lambda reader: reader.fetch("deal", asked))
+    assert [record.id for record in records] == [str(number) for number in range(120, 0, -1) if number != 77]
+    assert len(cloud.log) == 3
+
+
+def test_telephones_that_a_list_leaves_out_are_asked_for(tmp_path: Path) -> None:
+    cloud = FakeCloud()
+    phone = [{"id": 1, "typeId": "PHONE", "value": "+34"}]
+    cloud.methods["crm.item.list"] = lambda _: {"items": [deal(1, contactIds=[]), deal(2, contactIds=[], fm=[])]}
+    cloud.methods["crm.item.get"] = lambda given: {"item": deal(int(given["id"]), fm=phone)}
+    records = read(cloud, tmp_path, lambda reader: reader.fetch("lead", ["1", "2"]))
+    assert [record.fields["fm"] for record in records] == [phone, []]
+    assert [given["id"] for method, given in cloud.log if method == "crm.item.get"] == ["1"]

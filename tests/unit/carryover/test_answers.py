@@ -1,0 +1,74 @@
+"""What persons decide about open conflicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from encaja.carryover.answers import decide_all
+from encaja.carryover.changes import Rule, decide
+from encaja.carryover.identity import Conflict, IdentityMap
+from encaja.carryover.prints import fingerprints
+from encaja.cli.carryover import read_answers
+from encaja.errors import ConfigurationError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    with IdentityMap(tmp_path) as identities:
+        for cloud, name, decision in (("1", "title", "open"), ("1", "name", "open"), ("2", "title", "open"),
+                                      ("3", "title", "box")):  # fmt: skip
+            identities.conflict(Conflict("lead", cloud, f"10{cloud}", name, "there", "here", decision))
+    return tmp_path
+
+
+def test_a_decision_is_durable_and_beside_the_writer(folder: Path) -> None:
+    with IdentityMap(folder) as writer:
+        with IdentityMap.beside(folder) as identities:
+            body = decide_all(identities, read_answers(["lead:1.title=cloud", "lead:2=box"]))
+        assert [(row["cloud"], row["field"], row["decided_for"]) for row in body["decided"]] == [
+            ("1", "title", "cloud"),
+            ("2", "title", "box"),
+        ]
+        assert [(row["cloud"], row["field"], row["value_in_cloud"], row["value_in_box"]) for row in body["open"]] == [
+            ("1", "name", "there", "here")
+        ]
+        assert [(item.cloud, item.field, item.decision) for item in writer.answers()] == [
+            ("1", "title", "cloud"),
+            ("2", "title", "box"),
+        ]
+        writer.applied("lead", "1")
+        assert [item.cloud for item in writer.answers()] == ["2"]
+
+
+def test_all_means_what_is_open_and_nothing_that_is_decided(folder: Path) -> None:
+    with IdentityMap.beside(folder) as identities:
+        body = decide_all(identities, read_answers(["all=cloud"]))
+        assert len(body["decided"]) == 3 and not body["open"]
+        assert {item.cloud for item in identities.answers()} == {"1", "2"}
+
+
+def test_of_decisions_about_nothing_none_is_noted(folder: Path) -> None:
+    with IdentityMap.beside(folder) as identities:
+        with pytest.raises(ConfigurationError, match=r"lead:3, deal:9:title"):
+            decide_all(identities, read_answers(["lead:1=cloud", "lead:3=cloud", "deal:9.title=box"]))
+        assert identities.answers() == []
+
+
+def test_what_is_no_decision_is_told_at_once() -> None:
+    assert read_answers(["product_rows:D:4.rows=box", "deal:8.(record)=cloud"]) == [
+        {"entity": "product_rows", "cloud": "D:4", "field": "rows", "side": "box"},
+        {"entity": "deal", "cloud": "8", "field": "(record)", "side": "cloud"},
+    ]
+    with pytest.raises(ConfigurationError, match="lead:1, lead=cloud, lead:1=both"):
+        read_answers(["lead:1", "lead=cloud", "lead:1=both", "lead:2=box"])
+
+
+def test_a_decision_counts_whatever_the_rule_says_and_whenever_it_comes() -> None:
+    want, have = {"title": "cloud", "name": "same"}, {"title": "box", "name": "same"}
+    for answer, writes in (("cloud", ["title"]), ("box", [])):
+        # The base says that nothing has changed in the cloud since: it was carried, and kept open, before.
+        found = decide(want, have, fingerprints(want), fingerprints({"title": "old", "name": "same"}), rule=Rule.ASK,
+                       cloud_is_newer=False, answers={"title": answer, "name": "cloud"})  # fmt: skip
+        assert (found.write, found.conflicts) == (writes, {"title": answer})

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from encaja.carryover.entities import LEAD
+from encaja.carryover.rest import Answer
+from encaja.carryover.updates import command_of, send_updates
+from unit.carryover.fake_cloud import FakeCloud
+from unit.carryover.virtual_time import run
+
+
+def send(box: FakeCloud, folder: Path, fields: list[dict[str, Any]]) -> list[Answer]:
+    async def scene() -> list[Answer]:
+        async with box.portal(folder) as portal:
+            work: Any = SimpleNamespace(box=portal)
+            return await send_updates(work, [command_of(LEAD, str(n), one) for n, one in enumerate(fields)])
+
+    return run(scene())
+
+
+@pytest.fixture
+def box() -> FakeCloud:
+    box = FakeCloud()
+    box.methods["crm.item.update"] = lambda given: (
+        {"error": "E", "error_description": "no"} if str(given["id"]) == "3" else {"item": {"id": int(given["id"])}}
+    )
+    return box
+
+
+def test_updates_go_fifty_at_a_time_and_answers_keep_their_order(box: FakeCloud, tmp_path: Path) -> None:
+    answers = send(box, tmp_path, [{"title": "a"} if number != 7 else {"contactIds": []} for number in range(120)])
+    assert [answer.result["item"]["id"] for answer in answers if not answer.error] == [n for n in range(120) if n != 3]
+    assert answers[3].error
+    alone = [given for _, given in box.log if isinstance(given["fields"], dict) and "contactIds" in given["fields"]]
+    assert alone == [{"entityTypeId": 1, "id": 7, "fields": {"contactIds": []}}], "a query cannot say an empty list"
+
+
+def test_one_whose_end_is_not_known_is_not_sent_again(box: FakeCloud, tmp_path: Path) -> None:
+    sent: list[int] = []
+
+    def lost(request: httpx.Request) -> httpx.Response:
+        sent.append(len(json.loads(request.content)["cmd"]))
+        raise httpx.ReadTimeout("slow")
+
+    box.faults.append(lost)
+    answers = send(box, tmp_path, [{"title": "a"}] * 60)
+    assert sent == [50]
+    assert [bool(answer.error) for answer in answers] == [True] * 50 + [False] * 10
+    assert len(box.log) == 10
