@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,13 @@ from encaja.carryover.entities import BY_ENTITY, ITEMS
 from encaja.carryover.identity import IdentityMap
 from encaja.carryover.prints import wall_clock
 from encaja.carryover.readers import moment
-from encaja.carryover.rest import Answer, Portal, RefusedError
+from encaja.carryover.rest import Answer, Command, Portal
 from encaja.errors import EncajaError
 
 _PAGES = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Listing:
     """How a kind of record is listed: method, key of the rows, identifier in filters and in rows, time of creation.
 
@@ -71,39 +71,56 @@ async def find_watermarks(cloud: Portal, box: Portal, identities: IdentityMap) -
     Raises:
         EncajaError: nothing in the box is from this cloud.
     """
-    for listing in _LISTINGS:
-        if identities.note(f"watermark:{listing.entity}") is None:
-            try:
-                found = await _search(cloud, box, listing)
-            except RefusedError:
-                if listing.entity in BY_ENTITY:
-                    raise
-                continue  # a portal without this kind of record; reading it says so
-            identities.remember(f"watermark:{listing.entity}", found)
-
-
-async def _search(cloud: Portal, box: Portal, of: _Listing) -> int:
-    below = 0
+    wanted = [listing for listing in _LISTINGS if identities.note(f"watermark:{listing.entity}") is None]
+    below = dict.fromkeys(wanted, 0)
     for _ in range(_PAGES):
-        older = {f"<{of.by}": below} if below else {}
-        page = _rows(
-            await box.call(of.method, {**of.parameters, "order": {of.by: "DESC"}, "start": -1, "filter": older}), of
+        if not below:
+            return
+        pages = await _pages(box, [(of, {f"<{of.by}": start} if start else {}) for of, start in below.items()])
+        for of in [of for of, page in pages.items() if not page]:
+            identities.remember(f"watermark:{of.entity}", 0)
+            del pages[of]
+        numbers = {of: [int(row[of.key]) for row in page] for of, page in pages.items()}
+        there = await _pages(
+            cloud, [(of, {f"{'@' if of.by == 'id' else ''}{of.by}": found}) for of, found in numbers.items()]
         )
-        if not page:
-            return 0
-        numbers = [int(row[of.key]) for row in page]
-        same = {f"{'@' if of.by == 'id' else ''}{of.by}": numbers}
-        answer = await cloud.call(of.method, {**of.parameters, "start": -1, "filter": same})
-        there = {int(row[of.key]): row for row in _rows(answer, of)}
-        for number, row in zip(numbers, page, strict=True):
-            if number in there and _same(there[number], row, of):
-                return number
-        below = numbers[-1]
-    raise EncajaError(
-        f"none of the newest {50 * _PAGES} of the box ({of.entity}) is from this cloud",
-        box.where,
-        "see that both webhooks are of the right portals, and that the backup is restored",
-    )
+        below = {}
+        for of, rows in there.items():
+            same = {int(row[of.key]): row for row in rows}
+            known = [
+                number
+                for number, row in zip(numbers[of], pages[of], strict=True)
+                if number in same and _same(same[number], row, of)
+            ]
+            if known:
+                identities.remember(f"watermark:{of.entity}", known[0])
+            else:
+                below[of] = numbers[of][-1]
+    if below:
+        raise EncajaError(
+            f"none of the newest {50 * _PAGES} of the box ({next(iter(below)).entity}) is from this cloud",
+            box.where,
+            "see that both webhooks are of the right portals, and that the backup is restored",
+        )
+
+
+async def _pages(portal: Portal, asked: Sequence[tuple[_Listing, dict[str, Any]]]) -> dict[_Listing, list[Any]]:
+    """The newest rows of several kinds, by one request; a kind that the portal does not have is left out.
+
+    Raises:
+        RefusedError: it is one that every portal has.
+    """
+    commands = [
+        Command(of.method, {**of.parameters, "order": {of.by: "DESC"}, "start": -1, "filter": filters})
+        for of, filters in asked
+    ]
+    found = {}
+    for (of, _), answer in zip(asked, await portal.batch(commands), strict=True):
+        if answer.error is None:
+            found[of] = _rows(answer, of)
+        elif of.entity in BY_ENTITY:
+            raise answer.error
+    return found
 
 
 def _rows(answer: Answer, of: _Listing) -> list[dict[str, Any]]:

@@ -39,6 +39,9 @@ CREATE TABLE IF NOT EXISTS conflict (
 CREATE TABLE IF NOT EXISTS answer (
   entity TEXT NOT NULL, cloud TEXT NOT NULL, field TEXT NOT NULL, side TEXT NOT NULL, cloud_value TEXT NOT NULL,
   box_value TEXT NOT NULL, PRIMARY KEY (entity, cloud, field)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS comments_read (
+  entity TEXT NOT NULL, cloud TEXT NOT NULL, activity TEXT NOT NULL, at TEXT NOT NULL, comments INTEGER NOT NULL,
+  PRIMARY KEY (entity, cloud)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS moment (
   entity TEXT NOT NULL, box TEXT NOT NULL, created TEXT NOT NULL, author TEXT NOT NULL,
   PRIMARY KEY (entity, box)) WITHOUT ROWID;
@@ -110,6 +113,23 @@ class Conflict:
     cloud_value: str
     box_value: str
     decision: str
+
+
+@dataclass(frozen=True)
+class Read:
+    """That a record's comments are carried.
+
+    Args:
+        cloud: the record's identifier in the cloud.
+        activity: its last activity then, as the cloud says it.
+        at: when that was read, by the cloud's clock.
+        comments: how many there were in the window.
+    """
+
+    cloud: str
+    activity: str
+    at: str
+    comments: int
 
 
 class IdentityMap:
@@ -379,6 +399,26 @@ class IdentityMap:
     def applied(self, entity: str, cloud: str) -> None:
         """Say that what was decided about a record is done."""
         self._db.execute("DELETE FROM answer WHERE entity=? AND cloud=?", (entity, cloud))
+
+    # Comments
+
+    def comments_read(self, entity: str, rows: Iterable[Read]) -> None:
+        """Note that the comments of records are carried."""
+        values = [(entity, row.cloud, row.activity, row.at, row.comments) for row in rows]
+        with self.transaction():
+            self._db.executemany("INSERT OR REPLACE INTO comments_read VALUES (?, ?, ?, ?, ?)", values)
+
+    def read_comments(self, entity: str, cloud: Sequence[str]) -> dict[str, Read]:
+        """What is known of the comments of records, by their identifier."""
+        found: dict[str, Read] = {}
+        for part in _parts(cloud):
+            marks = ",".join("?" * len(part))
+            rows = self._db.execute(
+                f"SELECT cloud, activity, at, comments FROM comments_read WHERE entity=? AND cloud IN ({marks})",  # noqa: S608
+                (entity, *part),
+            )
+            found |= {row[0]: Read(*row) for row in rows}
+        return found
 
     # Times that REST did not keep, and records made in the cloud after the freeze
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -24,6 +23,7 @@ from encaja.carryover.remarks import carry_checklists, carry_comments, carry_tas
 from encaja.carryover.requisites import carry_addresses
 from encaja.carryover.rest import AccessError, Command, RefusedError
 from encaja.carryover.rows import carry_rows
+from encaja.carryover.talk import Talk, active
 from encaja.carryover.work import Work
 
 _OWNERS = 1000
@@ -60,14 +60,6 @@ def _probes(since: datetime) -> dict[str, list[Command]]:
 _Carry = Callable[[list[Record]], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class _Remarks:
-    """Comments, and the last activity of the records that were asked for them, and when."""
-
-    records: list[Record]
-    active: dict[tuple[str, str], tuple[str, datetime]]
-
-
 class Looks:
     """Looks at the cloud, one after the other.
 
@@ -77,8 +69,6 @@ class Looks:
 
     def __init__(self, work: Work) -> None:
         self.work = work
-        self._active: dict[tuple[str, str], tuple[str, datetime]] = {}
-        """Last activity of records whose comments were read, and when."""
 
     async def look(self, since: datetime) -> None:
         """Carry everything that stirred since a moment of the cloud's clock.
@@ -94,11 +84,9 @@ class Looks:
                 if kind.entity in stirred:
                     await self._items(kind.entity, since)
             await self._all_parts(stirred, since)
-            async for remarks in comments:
-                await carry_comments(self.work, remarks.records)
-                self._active |= remarks.active
-        now = self.work.now_in_cloud()
-        self._active = {key: known for key, known in self._active.items() if known[1] > now - timedelta(hours=1)}
+            async for talk in comments:
+                await carry_comments(self.work, talk.records)
+                talk.remember(self.work)
 
     async def _all_parts(self, stirred: set[str], since: datetime) -> None:
         requisites, bank_details, activities, tasks = parts_of(self.work)
@@ -182,35 +170,14 @@ class Looks:
             self.work.refused[entity] = fault.what
             return []
 
-    async def _comments(self, entities: Sequence[str], since: datetime) -> AsyncIterator[_Remarks]:
+    async def _comments(self, entities: Sequence[str], since: datetime) -> AsyncIterator[Talk]:
         for entity in entities:
-            pages = self.work.cloud.rows(
-                "crm.item.list",
-                filter={">=lastActivityTime": since.isoformat(timespec="seconds")},
-                select=["id", "createdTime", "updatedTime", "lastActivityTime"],
-                parameters={"entityTypeId": BY_ENTITY[entity].type_id},
-            )
-            read = ahead(pages, partial(self._remarks, entity, since), _COMMENTS_AHEAD)
+            talks = active(self.work, entity, {">=lastActivityTime": since.isoformat(timespec="seconds")})
+            read = ahead(talks, lambda talk: talk.read(self.work, since), _COMMENTS_AHEAD)
             async with aclosing(read):
-                async for remarks in read:
-                    if remarks.active:
-                        yield remarks
-
-    async def _remarks(self, entity: str, since: datetime, page: Sequence[dict[str, Any]]) -> _Remarks:
-        """The comments of records in which something stirred since their comments were last read."""
-        now = self.work.now_in_cloud()
-        owners = []
-        active = {}
-        for row in page:
-            key, at = (entity, str(row["id"])), str(row.get("lastActivityTime"))
-            known = self._active.get(key)
-            if known and known[0] == at and known[1] > (moment(at) or now) + _SAME_SECOND:
-                continue
-            active[key] = at, now
-            created = moment(row.get("createdTime")) or since
-            owners.append(Record(entity, str(row["id"]), {}, moment(row.get("updatedTime")) or created, created))
-        records = await self.work.reader.belonging("comment", owners)
-        return _Remarks([record for record in records if record.created >= since], active)
+                async for talk in read:
+                    if talk.owners:
+                        yield talk
 
     def _fresh(self, page: Sequence[Record]) -> list[Record]:
         """Records that were not carried since they were last modified."""

@@ -6,14 +6,13 @@ record, which is carried all the same; the fault stays until there is one.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from encaja.carryover.entities import BY_ENTITY, BY_SHORT, ITEMS, REFERENCES, ItemKind, kind_of
 from encaja.carryover.prints import Canonical, canonical
-from encaja.carryover.rest import Portal
+from encaja.carryover.rest import Answer, Command, Portal
 from encaja.carryover.rewrite import Rewriter
 
 Resolve = Callable[[str, str], str | None]
@@ -53,14 +52,20 @@ async def read_side(portal: Portal) -> Side:
         RefusedError, UnreachableError: as the client says.
     """
     side = Side()
-    users, statuses, categories, *fields = await asyncio.gather(
-        _pages(portal, "user.get", {}),
-        _pages(portal, "crm.status.list", {"order": {"ID": "ASC"}}),
-        portal.call("crm.category.list", {"entityTypeId": 2}),
-        *(portal.call("crm.item.fields", {"entityTypeId": kind.type_id}) for kind in ITEMS),
-    )
-    side.users = {str(user["ID"]): user for user in users}
-    for status in statuses:
+    # All in one request: a cloud counts requests, and each start of a carry-over asks.
+    first = [
+        Command("user.get"),
+        Command("crm.status.list", {"order": {"ID": "ASC"}}),
+        Command("crm.category.list", {"entityTypeId": 2}),
+        *(Command("crm.item.fields", {"entityTypeId": kind.type_id}) for kind in ITEMS),
+    ]
+    answers = await portal.batch(first)
+    for answer in answers:
+        if answer.error:
+            raise answer.error
+    users, statuses, categories, *fields = answers
+    side.users = {str(user["ID"]): user for user in await _pages(portal, users)}
+    for status in await _pages(portal, statuses):
         side.statuses.setdefault(str(status["ENTITY_ID"]), {})[str(status["STATUS_ID"])] = str(status["NAME"])
     side.categories = {str(item["id"]): str(item["name"]) for item in categories.result["categories"]}
     for kind, answer in zip(ITEMS, fields, strict=True):
@@ -68,12 +73,12 @@ async def read_side(portal: Portal) -> Side:
     return side
 
 
-async def _pages(portal: Portal, method: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All rows of a method that pages by ``start``; for lists that are short."""
-    rows: list[dict[str, Any]] = []
-    start: int | None = 0
+async def _pages(portal: Portal, first: Answer) -> list[dict[str, Any]]:
+    """All rows of a method that pages by ``start``, of which the first page is there; for lists that are short."""
+    rows = list(first.result)
+    start = first.next
     while start is not None:
-        answer = await portal.call(method, {**parameters, "start": start})
+        answer = await portal.call(first.command.method, {**first.command.parameters, "start": start})
         rows += answer.result
         start = answer.next
     return rows

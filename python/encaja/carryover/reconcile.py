@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from encaja.carryover.ahead import ahead
 from encaja.carryover.beyond import not_carried
 from encaja.carryover.changes import Decision
 from encaja.carryover.entities import ITEMS, ItemKind
@@ -22,9 +23,11 @@ from encaja.carryover.parts import LeftOutError, Part, rows_of
 from encaja.carryover.prints import fingerprints, shown, whole
 from encaja.carryover.readers import Record
 from encaja.carryover.rest import AccessError, RefusedError
+from encaja.carryover.talk import active
 from encaja.carryover.updates import decision
 from encaja.carryover.work import Work
 
+_COMMENTS_AHEAD = 4  # requests under way at once
 LONGEST = 500
 """Differences that are listed one by one."""
 
@@ -73,12 +76,14 @@ def _number(cloud: str, hashes: dict[str, str]) -> int:
     return int.from_bytes(hashlib.blake2b(f"{cloud}:{whole(hashes)}".encode(), digest_size=8).digest())
 
 
-async def reconcile(work: Work, notes: Sequence[str] = ()) -> dict[str, Any]:
+async def reconcile(work: Work, notes: Sequence[str] = (), *, thorough: bool = True) -> dict[str, Any]:
     """Compare both sides over the window.
 
     Args:
         work: the carry-over.
         notes: what else has to be said.
+        thorough: whether comments are read once more also of records in which nothing stirred since they were carried.
+            They are listed by record only, so that it takes a second for each hundred records.
 
     Returns:
         The document of kind ``reconcile``; its ``differences`` is 0 when all is well.
@@ -92,8 +97,8 @@ async def reconcile(work: Work, notes: Sequence[str] = ()) -> dict[str, Any]:
         compared.append(comparison.found)
     for part in parts_of(work):
         compared.append(await _of_part(work, part.entity, details, part))
-    for entity in ("comment", "task_comment"):
-        compared.append(await _of_part(work, entity, details))
+    compared.append(await _of_part(work, "comment", details, thorough=thorough))
+    compared.append(await _of_part(work, "task_comment", details))
     missing = sum(len(one.missing) for one in compared)
     doubled = sum(len(one.doubled) for one in compared)
     faults = work.map.troubles()
@@ -130,8 +135,10 @@ async def reconcile(work: Work, notes: Sequence[str] = ()) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _of_part(work: Work, entity: str, details: list[dict[str, Any]], part: Part | None = None) -> Compared:
-    comparison = _PartComparison(work, entity, Compared(entity), details, part)
+async def _of_part(
+    work: Work, entity: str, details: list[dict[str, Any]], part: Part | None = None, *, thorough: bool = True
+) -> Compared:
+    comparison = _PartComparison(work, entity, Compared(entity), details, part, thorough)
     try:
         await comparison.run()
     except AccessError:
@@ -150,11 +157,13 @@ class _PartComparison:
     found: Compared
     details: list[dict[str, Any]]
     part: Part | None = None
+    thorough: bool = True
 
     async def run(self) -> None:
         """Compare everything in the window."""
         watermark = self.work.map.watermark(self.entity)
-        async for page in self.work.reader.changed(self.entity, self.work.since):
+        pages = self._comments() if self.entity == "comment" else self.work.reader.changed(self.entity, self.work.since)
+        async for page in pages:
             links = self.work.map.find(self.entity, [record.id for record in page])
             rows = await self._rows(page, links)
             for record in page:
@@ -175,6 +184,17 @@ class _PartComparison:
                 self.found.in_box += 1
                 if row is not None and self.part is not None:
                     self._fields(record, want, row, link)
+
+    async def _comments(self) -> AsyncIterator[list[Record]]:
+        since = self.work.since
+        at = since.isoformat(timespec="seconds")
+        either = {"logic": "OR", "0": {">=updatedTime": at}, "1": {">=lastActivityTime": at}}
+        for kind in ITEMS:
+            talks = active(self.work, kind.entity, {"0": either}, thorough=self.thorough)
+            async for talk in ahead(talks, lambda talk: talk.read(self.work, since), _COMMENTS_AHEAD):
+                self.found.new += talk.quiet
+                self.found.in_box += talk.quiet
+                yield talk.records
 
     async def _want(self, record: Record) -> Wanted | None:
         if self.part is None:
