@@ -183,6 +183,8 @@ class Restore:
             came_back=self._set_server_again,
         )
         spool.loaded = loaders.loaded_before()
+        progress = source.progress()
+        before, began = progress.done if progress else 0, time.monotonic()
         try:
             with self._load_settings(), source.running(), self._timed("stream"):
                 self._read(source, stream, spool, loaders)
@@ -192,6 +194,7 @@ class Restore:
         finally:
             loaders.stop()
             spool.close()
+        self._tell_download(source, before, began)
         self.journal.report.update(
             {
                 "tables": load.tables,
@@ -203,6 +206,22 @@ class Restore:
         if isinstance(source, Download) and source.last_byte is not None:
             self.journal.report["seconds_after_last_byte"] = round(time.monotonic() - source.last_byte, 1)
         self._enter("finish")
+
+    def _tell_download(self, source: VolumeSource, before: int, began: float) -> None:
+        """Put the whole download into the status: a quick one is over before anybody looks."""
+        progress = source.progress()
+        if progress is None or not isinstance(source, Download) or source.last_byte is None:
+            return
+        seconds = source.last_byte - began
+        if progress.done > before and seconds > 0:
+            self.status.extra["transfer"] = {
+                "phase": "stream",
+                "done": progress.done,
+                "total": progress.total,
+                "unit": "bytes",
+                "rate": round((progress.done - before) / seconds, 1),
+                "ended": time.time() - (time.monotonic() - source.last_byte),
+            }
 
     def _read(self, source: VolumeSource, stream: ArchiveStream, spool: Spool, loaders: Loaders) -> None:
         """Read the volumes into the tree and the spool."""

@@ -24,6 +24,7 @@ from encaja.runbook.journal import Measure
 from encaja.runbook.model import Kind, Owner, Step
 from encaja.runbook.move import Move
 from encaja.runbook.spans import format_bytes, format_span
+from encaja.runbook.tables import proof_text
 
 # Matplotlib is typed in part only.
 mpl: Any = matplotlib
@@ -287,7 +288,10 @@ def drawing(move: Move, language: str, words: Mapping[str, str]) -> Figure:
             for step in steps:
                 title = step.title.get(language)
                 what = words["human"] if step.action is None else move.fill(step.action.label)
-                _box(axes, step, places[step.id], title, what)
+                proof = words["itself"] if step.proof.text.en else proof_text(step, move, language)
+                marks = f"✓ {proof}" if step.proven else ""
+                marks += "  ↶" if step.undoable else ""
+                _box(axes, step, places[step.id], (title, what, marks))
                 for need in step.needs:
                     if need in places:
                         _arrow(axes, places[need], places[step.id], list(places).index(need) % 5 / 4)
@@ -295,7 +299,7 @@ def drawing(move: Move, language: str, words: Mapping[str, str]) -> Figure:
     return figure
 
 
-_BOX_WIDTH, _BOX_HEIGHT = 0.84, 0.72
+_BOX_WIDTH, _BOX_HEIGHT = 0.84, 0.8
 
 
 def _layout(steps: Sequence[Step]) -> dict[str, tuple[int, int]]:
@@ -319,8 +323,8 @@ def _layout(steps: Sequence[Step]) -> dict[str, tuple[int, int]]:
     return {step.id: (columns[step.id], rows[step.id]) for step in steps}
 
 
-def _box(axes: Any, step: Step, place: tuple[float, float], title: str, what: str) -> None:
-    x, y = place
+def _box(axes: Any, step: Step, place: tuple[float, float], texts: tuple[str, str, str]) -> None:
+    (x, y), (title, what, marks) = place, texts
     colour = COLOURS[step.owner]
     human = step.kind is Kind.HUMAN
     axes.add_patch(
@@ -331,6 +335,8 @@ def _box(axes: Any, step: Step, place: tuple[float, float], title: str, what: st
     )  # fmt: skip
     title = "\n".join(textwrap.wrap(title, 25)[:3])
     axes.text(x + 0.05, y + 0.07, title, fontsize=8, va="top", linespacing=1.15, zorder=3)
+    marks = marks if len(marks) <= 29 else f"{marks[:24]}…{marks[-3:] if marks.endswith('↶') else ''}"
+    axes.text(x + 0.05, y + _BOX_HEIGHT - 0.19, marks, fontsize=6.5, color=MUTED, va="bottom", zorder=3)
     what = what if len(what) <= 22 else what[:21] + "…"
     axes.text(
         x + 0.05, y + _BOX_HEIGHT - 0.07, what, fontsize=7, color=BAD if step.destructive else colour, va="bottom"

@@ -12,7 +12,7 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from encaja.runbook.journal import Document, Event, Fault, Measure
@@ -226,6 +226,10 @@ def to_measure(attempt: int, host: str, status: Mapping[str, Any], at: datetime)
         return None
     if not total and not done:
         return None
+    ended = status.get("ended")
+    if isinstance(ended, int | float) and not isinstance(ended, bool):
+        # A host's clock may be ahead: nothing that was told is later than the telling.
+        at = min(at, datetime.fromtimestamp(ended, UTC))
     name = str(status.get("phase") or "progress")
     return Measure(attempt, at, host, name, done, total, str(status.get("unit") or ""), rate)
 

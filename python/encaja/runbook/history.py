@@ -12,6 +12,8 @@ from encaja.runbook.journal import Attempt, Event, Gate, GateState, Journal, Mea
 from encaja.runbook.model import Kind, Runbook, Scale, Step
 from encaja.runbook.states import ANSWERED_BY_YES, CHECK, RUN
 
+# What the tools that fetch a backup call that phase: `encaja backup fetch`, and the restore, which unpacks meanwhile.
+DOWNLOADS = ("fetch", "stream")
 # What a task takes that only looks, where no task of the step says.
 LOOKING_SECONDS = 0.5
 # How far the time of a step that has nothing more to change is off what is worked out from its first time.
@@ -122,14 +124,15 @@ def past_gate(step: Step, pass_: Pass, lines: Sequence[Gate]) -> PastStep | None
 
 
 def link_of(measures: Iterable[Measure]) -> Link | None:
-    """The biggest transfer in bytes among a step's progress samples."""
+    """The download among a step's progress samples, else its biggest transfer in bytes."""
     by_name: dict[str, list[Measure]] = {}
     for measure in measures:
         if measure.unit == "bytes":
             by_name.setdefault(measure.name, []).append(measure)
     if not by_name:
         return None
-    samples = with_rates(_while_it_ran(max(by_name.values(), key=lambda items: items[-1].total)))
+    downloads = [items for name, items in by_name.items() if name in DOWNLOADS]
+    samples = with_rates(_while_it_ran(max(downloads or by_name.values(), key=lambda items: items[-1].total)))
     # Between two attempts nothing was transferred: that time is not the link's.
     pairs = [(a, b) for a, b in pairwise(samples) if a.attempt == b.attempt]
     moved = sum(after.done - before.done for before, after in pairs)

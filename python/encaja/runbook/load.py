@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from importlib import resources
@@ -25,6 +25,7 @@ from encaja.runbook.model import (
     MoveSettings,
     Owner,
     Phase,
+    Proof,
     Retry,
     RetryOn,
     Runbook,
@@ -48,6 +49,11 @@ _MOVE_KEYS = {
     "name", "language", "inventory", "variables", "announce", "leads_per_hour", "leads_per_day", "backup_bytes",
     "addresses", "time_zone",
 }  # fmt: skip
+
+# What `verify: {checks: […]}` runs.
+CHECKS_PLAYBOOK = "verify.yml"
+CHECKS_LIMIT = "$target"
+_DEED = {"verify": "verified", "undo": "undone"}
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -180,11 +186,12 @@ def _unknown(mapping: Mapping[Any, Any], known: set[str]) -> list[str]:
 
 def _build(sources: list[_Source], project: Path, paths: tuple[Path, ...], faults: _Faults) -> Runbook:
     phases = _phases(sources, faults)
-    drafts = _merge_steps(sources, phases, faults)
+    drafts, removed = _merge_steps(sources, phases, faults)
     settings = _settings(sources, faults)
     steps = [_step(step_id, draft, phases, project, faults) for step_id, draft in drafts.items()]
     _check_needs(steps, drafts, faults)
     ordered = _in_order(steps, drafts, faults)
+    ordered = _with_proofs(ordered, drafts, removed, faults)
     if not steps and not faults.lines:
         faults.add(sources[-1].name, "holds no steps", "list at least one under 'steps:'")
     faults.raise_if_any()
@@ -213,7 +220,10 @@ def _phases(sources: list[_Source], faults: _Faults) -> dict[int, Phase]:
     return dict(sorted(phases.items()))
 
 
-def _merge_steps(sources: list[_Source], phases: Mapping[int, Phase], faults: _Faults) -> dict[str, _Draft]:
+def _merge_steps(
+    sources: list[_Source], phases: Mapping[int, Phase], faults: _Faults
+) -> tuple[dict[str, _Draft], Collection[str]]:
+    """The steps' keys as all files together give them, and the ids of those that were taken out."""
     drafts: dict[str, _Draft] = {}
     removed: dict[str, list[str]] = {}
     for source in sources:
@@ -245,7 +255,7 @@ def _merge_steps(sources: list[_Source], phases: Mapping[int, Phase], faults: _F
         needs = draft.data.get("needs")
         if isinstance(needs, list):
             draft.data["needs"] = _without(needs, removed)
-    return _by_phase(drafts, phases, faults)
+    return _by_phase(drafts, phases, faults), removed
 
 
 def _lay_over(
@@ -323,14 +333,15 @@ def _step(step_id: str, draft: _Draft, phases: Mapping[int, Phase], project: Pat
         phase = next(iter(phases), 0)
     owner = _choice(Owner, data.get("owner"), draft.at("owner"), f"step '{step_id}': owner", faults)
     kind, action = _run(step_id, data.get("run"), draft.at("run"), project, faults)
-    verify = None
-    if data.get("verify") is not None:
-        verify_kind, verify = _run(step_id, data["verify"], draft.at("verify"), project, faults)
-        if verify_kind is Kind.HUMAN:
-            faults.add(draft.at("verify"), f"step '{step_id}' is verified by a person", "make that a step of its own")
+    verify, proof = _verify(step_id, data.get("verify"), draft.at("verify"), project, faults)
+    undo, undo_action = _undo(step_id, data.get("undo"), draft.at("undo"), project, faults)
     destructive = _flag(data, "destructive", draft, step_id, faults)
     if destructive and kind in (Kind.HUMAN, Kind.CHECK):
         faults.add(draft.at("destructive"), f"step '{step_id}' is destructive but runs nothing that changes a host")
+    for key in ("verify", "undo") if destructive else ():
+        if data.get(key) is None:
+            what = f"step '{step_id}' replaces data and does not say how it is {_DEED[key]}"
+            faults.add(draft.at("destructive"), what, f"give it '{key}'")
     number = phase if isinstance(phase, int) else 0
     default_urgency = phases[number].urgency if number in phases else Urgency.MEDIUM
     gap = data.get("gap")
@@ -351,7 +362,9 @@ def _step(step_id: str, draft: _Draft, phases: Mapping[int, Phase], project: Pat
         )
         or default_urgency,
         verify=verify,
-        undo=_text(data.get("undo"), draft.at("undo"), f"step '{step_id}': undo", faults, optional=True),
+        proof=proof,
+        undo=undo,
+        undo_action=undo_action,
         help=_text(data.get("help"), draft.at("help"), f"step '{step_id}': help", faults, optional=True),
         destructive=destructive,
         targets=_strings(data.get("targets"), draft.at("targets"), f"step '{step_id}': targets", faults),
@@ -426,6 +439,56 @@ def _run(step_id: str, value: Any, where: str, project: Path, faults: _Faults) -
         skip_tags=_strings(value.get("skip_tags"), where, f"step '{step_id}': skip_tags", faults),
         variables=_plain(variables),
     )
+
+
+def _verify(step_id: str, value: Any, where: str, project: Path, faults: _Faults) -> tuple[Action | None, Proof]:
+    """What is run after a step, and what else proves it: a run, `checks`, `steps`, or a text."""
+    if value is None:
+        return None, Proof()
+    if isinstance(value, str) or (isinstance(value, dict) and "en" in value):
+        return None, Proof(text=_text(value, where, f"step '{step_id}': verify", faults))
+    if not isinstance(value, dict):
+        faults.add(where, f"step '{step_id}': verify is no mapping", "give a run, checks, steps, or a text")
+        return None, Proof()
+    checks = _strings(value.get("checks"), where, f"step '{step_id}': verify checks", faults)
+    steps = _strings(value.get("steps"), where, f"step '{step_id}': verify steps", faults)
+    run = {key: item for key, item in value.items() if key not in ("checks", "steps")}
+    if checks:
+        _check_ids(step_id, checks, where, faults)
+        run = {"check": CHECKS_PLAYBOOK, "limit": CHECKS_LIMIT, "vars": {"verify_only": list(checks)}} | run
+    if not any(key != _LINE for key in run):
+        if not steps:
+            faults.add(where, f"step '{step_id}': verify says nothing", "give a run, checks, steps, or a text")
+        return None, Proof(checks, steps)
+    kind, action = _run(step_id, run, where, project, faults)
+    if kind is Kind.HUMAN and "human" in run:
+        faults.add(where, f"step '{step_id}' is verified by a person", "make that a step of its own")
+    return action, Proof(checks, steps)
+
+
+def _check_ids(step_id: str, checks: tuple[str, ...], where: str, faults: _Faults) -> None:
+    from encaja.portal import checks_case, checks_server, checks_web  # noqa: PLC0415 - only where they are named
+
+    known = [check.id for module in (checks_case, checks_server, checks_web) for check in module.CHECKS]
+    for name in checks:
+        if not any(check.startswith(name) for check in known):
+            begins = ", ".join(sorted({check.partition("-")[0] for check in known}))
+            faults.add(
+                where,
+                f"step '{step_id}' is verified by check '{name}', which does not exist",
+                f"they begin with {begins}",
+            )
+
+
+def _undo(step_id: str, value: Any, where: str, project: Path, faults: _Faults) -> tuple[Text, Action | None]:
+    """How a step is undone: in words, and with `run` the command that does it."""
+    if not isinstance(value, dict) or "run" not in value:
+        return _text(value, where, f"step '{step_id}': undo", faults, optional=True), None
+    words = {key: item for key, item in value.items() if key not in ("run", _LINE)}
+    kind, action = _run(step_id, value["run"], where, project, faults)
+    if kind is Kind.HUMAN:
+        faults.add(where, f"step '{step_id}' is undone by a person", "say it in words, without 'run'")
+    return _text(words, where, f"step '{step_id}': undo", faults), action
 
 
 def find_playbook(project: Path, name: str) -> Path | None:
@@ -559,6 +622,26 @@ def _check_needs(steps: list[Step], drafts: Mapping[str, _Draft], faults: _Fault
                     f"step '{step.id}' needs '{need}', which does not exist",
                     "name a step's id",
                 )
+
+
+def _with_proofs(
+    ordered: list[Step], drafts: Mapping[str, _Draft], removed: Collection[str], faults: _Faults
+) -> list[Step]:
+    """The steps, proven by such as come after them; one that was taken out of the run-book proves nothing any more."""
+    place = {step.id: number for number, step in enumerate(ordered)}
+    found = []
+    for step in ordered:
+        kept = tuple(name for name in step.proof.steps if name in place or name not in removed)
+        for name in kept:
+            if name not in place:
+                what, mend = f"step '{step.id}' is verified by step '{name}', which does not exist", "name a step's id"
+            elif place[name] <= place[step.id]:
+                what, mend = f"step '{step.id}' is verified by step '{name}', which comes before it", "name a later one"
+            else:
+                continue
+            faults.add(drafts[step.id].at("verify"), what, mend)
+        found.append(replace(step, proof=replace(step.proof, steps=kept)))
+    return found
 
 
 def _in_order(steps: list[Step], drafts: Mapping[str, _Draft], faults: _Faults) -> list[Step]:

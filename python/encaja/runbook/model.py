@@ -86,6 +86,19 @@ class Action:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """How it is known that a step did what it should, besides what the conductor runs after it (`Step.verify`).
+
+    `checks` are ids of `encaja verify` (or how they begin) that `Step.verify` looks at, `steps` later steps that prove
+    it, `text` says it where a step proves itself.
+    """
+
+    checks: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+    text: Text = field(default_factory=lambda: Text("", ""))
+
+
+@dataclass(frozen=True)
 class Retry:
     """A rule that starts a failed step again by itself.
 
@@ -111,7 +124,9 @@ class Step:
     estimate: timedelta
     urgency: Urgency
     verify: Action | None = None
+    proof: Proof = field(default_factory=Proof)
     undo: Text = field(default_factory=lambda: Text("", ""))
+    undo_action: Action | None = None
     help: Text = field(default_factory=lambda: Text("", ""))
     destructive: bool = False
     targets: tuple[str, ...] = ()
@@ -123,6 +138,21 @@ class Step:
     scale: Scale = Scale.FIXED
     gap_opens: bool = False
     gap_closes: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether it runs something that may change a host."""
+        return self.kind in (Kind.PLAYBOOK, Kind.COMMAND)
+
+    @property
+    def proven(self) -> bool:
+        """Whether anything says how the step is verified."""
+        return bool(self.verify or self.proof.steps or self.proof.text.en)
+
+    @property
+    def undoable(self) -> bool:
+        """Whether anything says how the step is undone, be it that it cannot."""
+        return bool(self.undo.en)
 
     @property
     def gated(self) -> bool:

@@ -18,7 +18,7 @@ from encaja.runbook import charts
 from encaja.runbook.compare import StepDifference, compare_passes
 from encaja.runbook.forecast import Calendar, Spread, backtest
 from encaja.runbook.guess import Assumptions, guess
-from encaja.runbook.history import PastStep, link_of, read_history, with_rates
+from encaja.runbook.history import DOWNLOADS, PastStep, link_of, read_history, with_rates
 from encaja.runbook.journal import (
     Attempt,
     Document,
@@ -32,10 +32,11 @@ from encaja.runbook.journal import (
     Pass,
     Result,
 )
-from encaja.runbook.model import Kind, Owner, Step
+from encaja.runbook.model import Kind, Owner, Runbook, Scale, Step
 from encaja.runbook.move import Move
 from encaja.runbook.spans import format_bytes, format_span, now, to_text
 from encaja.runbook.states import ANSWERED_BY_YES, CHECK, CONFIRM_SUFFIX, State, StepState, read_states
+from encaja.runbook.tables import proof_text, undo_text
 
 JSON_VERSION = 1
 _SECTIONS = {
@@ -77,6 +78,7 @@ class Transfer:
     rate: float
     slowest: float
     fastest: float
+    download: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ def gather(move: Move, journal: Journal, pass_: Pass, told: Assumptions) -> Fact
         gates,
         journal.entries(pass_),
         _fault_rows(journal, pass_, attempts),
-        _transfers(journal, attempts),
+        _transfers(move.runbook, journal, attempts),
         _documents(journal, pass_, attempts),
         _bands(move, journal, [*earlier, pass_], history, told),
         compare_passes(runbook, journal, previous, pass_) if previous else [],
@@ -219,7 +221,9 @@ def _fault_rows(journal: Journal, pass_: Pass, attempts: Sequence[Attempt]) -> l
     return rows
 
 
-def _transfers(journal: Journal, attempts: Sequence[Attempt]) -> list[Transfer]:
+def _transfers(runbook: Runbook, journal: Journal, attempts: Sequence[Attempt]) -> list[Transfer]:
+    """What moved bytes, the downloads first."""
+    links = {step.id for step in runbook if step.scale is Scale.LINK}
     found = []
     arrived: dict[tuple[str, str, str], float] = {}
     for attempt in attempts:
@@ -239,8 +243,11 @@ def _transfers(journal: Journal, attempts: Sequence[Attempt]) -> list[Transfer]:
             rates = link.rates or (link.rate,)
             measures = tuple(with_rates(items))
             seconds = size / link.rate if link.rate else 0.0
-            found.append(Transfer(attempt.step, host, name, measures, size, seconds, link.rate, min(rates), max(rates)))
-    return found
+            download = attempt.step in links and name in DOWNLOADS
+            found.append(
+                Transfer(attempt.step, host, name, measures, size, seconds, link.rate, min(rates), max(rates), download)
+            )
+    return sorted(found, key=lambda item: not item.download)
 
 
 def _documents(journal: Journal, pass_: Pass, attempts: Sequence[Attempt]) -> dict[str, list[tuple[str, Document]]]:
@@ -292,8 +299,15 @@ def verified(items: Sequence[tuple[str, Document]]) -> list[Verified]:
 
 
 def _verified(environment: str, documents: Sequence[Document]) -> Verified:
+    """A look at a few checks says nothing of the others: each one's first and last state are from where it was seen."""
     last = documents[-1]
-    first = {item["id"]: str(item["state"]) for item in documents[0].body["checks"]} if len(documents) > 1 else {}
+    first: dict[str, str] = {}
+    latest: dict[str, dict[str, Any]] = {}
+    for document in documents:
+        for item in document.body["checks"]:
+            if item["id"] in latest:
+                first.setdefault(item["id"], str(latest[item["id"]]["state"]))
+            latest[item["id"]] = item
     probes = [
         Probe(
             title=item["title"],
@@ -303,7 +317,7 @@ def _verified(environment: str, documents: Sequence[Document]) -> Verified:
             evidence=str(item["evidence"]),
             cure=str(item["cure"]) if item["state"] in ("found", "unknown", "people") else "",
         )
-        for item in last.body["checks"]
+        for item in latest.values()
     ]
     rank = {state: place for place, state in enumerate(_URGENT)}
     probes.sort(key=lambda probe: rank.get(probe.after, 0))
@@ -405,6 +419,8 @@ def to_html(facts: Facts, language: str) -> str:
         preflights=[item for item in facts.documents["checks"] if item[1].kind == "preflight"],
         columns=_columns,
         seconds=_total_seconds,
+        proof=lambda step: proof_text(step, facts.move, language),
+        undo=lambda step: undo_text(step, facts.move, language),
     )
 
 
@@ -458,10 +474,10 @@ def _pictures(facts: Facts, spoken: Mapping[str, str]) -> dict[str, Markup]:
     if bars:
         figure = charts.timeline(bars, spoken, facts.gap)
         pictures["timeline"] = Markup(charts.to_svg(figure, "timeline"))  # noqa: S704
-    for number, measures in enumerate(_by_transfer(facts.transfers)):
+    for number, (kind, measures) in enumerate(_by_transfer(facts.transfers)):
         if len(measures) > 2:
-            figure = charts.rates(measures, spoken)
-            pictures[f"rates-{number}"] = Markup(charts.to_svg(figure, f"rates-{number}"))  # noqa: S704
+            name = f"rates-{kind}-{number}"
+            pictures[name] = Markup(charts.to_svg(charts.rates(measures, spoken), name))  # noqa: S704
     if facts.bands:
         figure = charts.bands(facts.bands, spoken)
         pictures["forecast"] = Markup(charts.to_svg(figure, "forecast"))  # noqa: S704
@@ -475,12 +491,13 @@ def _pictures(facts: Facts, spoken: Mapping[str, str]) -> dict[str, Markup]:
     return pictures
 
 
-def _by_transfer(transfers: Sequence[Transfer]) -> list[list[Measure]]:
-    """The samples of each transfer, all attempts at it together."""
-    found: dict[tuple[str, str, str], list[Measure]] = {}
+def _by_transfer(transfers: Sequence[Transfer]) -> list[tuple[str, list[Measure]]]:
+    """Whether it is a download or a copy, and the samples of each transfer, all attempts at it together."""
+    found: dict[tuple[str, str, str, str], list[Measure]] = {}
     for item in transfers:
-        found.setdefault((item.step, item.host, item.name), []).extend(item.measures)
-    return list(found.values())
+        kind = "download" if item.download else "copy"
+        found.setdefault((kind, item.step, item.host, item.name), []).extend(item.measures)
+    return [(key[0], measures) for key, measures in found.items()]
 
 
 def timeline_bars(facts: Facts) -> list[charts.Bar]:
@@ -536,6 +553,8 @@ def to_json(facts: Facts) -> dict[str, Any]:
                 "phase": step.phase,
                 "owner": step.owner,
                 "state": facts.states[step.id].state,
+                "verified_by": proof_text(step, facts.move, "en"),
+                "undo": undo_text(step, facts.move, "en"),
                 "seconds": facts.states[step.id].seconds,
                 "attempts": facts.states[step.id].attempts,
                 "by": facts.states[step.id].by,
@@ -552,6 +571,7 @@ def to_json(facts: Facts) -> dict[str, Any]:
                 "rate": item.rate,
                 "slowest": item.slowest,
                 "fastest": item.fastest,
+                "download": item.download,
             }
             for item in facts.transfers
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
@@ -10,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from encaja.runbook.compare import StepDifference, Trend
-from encaja.runbook.model import Kind, Runbook, Step
+from encaja.runbook.model import Action, Kind, Runbook, Step
 from encaja.runbook.move import Move
 from encaja.runbook.screen import OWNER_STYLE, SYMBOLS
 from encaja.runbook.spans import format_span
@@ -23,14 +24,18 @@ WORDS = {
         "took": "took", "result": "result", "phase": "Phase", "urgency": "urgency", "contractor": "contractor",
         "client": "client", "human": "person", "low": "low", "medium": "medium", "high": "high", "by": "by",
         "destructive": "replaces data", "total": "whole", "within": "within",
-        "window": "Begun now, all is over", "sure": "90 % sure by",
+        "window": "Begun now, all is over", "sure": "90 % sure by", "verified": "verified by", "checks": "checks",
+        "undo": "undo", "unsaid": "not said how it is verified", "unsaid_undo": "not said how it is undone",
+        "itself": "proves itself",
     },
     "es": {
         "step": "paso", "title": "qué", "owner": "de quién", "runs": "ejecuta", "needs": "necesita",
         "estimate": "estimado", "took": "tardó", "result": "resultado", "phase": "Fase", "urgency": "urgencia",
         "contractor": "contratista", "client": "cliente", "human": "persona", "low": "baja", "medium": "media",
         "high": "alta", "by": "por", "destructive": "sustituye datos", "total": "total", "within": "plazo",
-        "window": "Si empieza ahora, acaba", "sure": "al 90 % antes del",
+        "window": "Si empieza ahora, acaba", "sure": "al 90 % antes del", "verified": "lo verifica",
+        "checks": "comprobaciones", "undo": "deshacer", "unsaid": "no dice cómo se verifica",
+        "unsaid_undo": "no dice cómo se deshace", "itself": "se prueba solo",
     },
 }  # fmt: skip
 STATE_WORDS = {
@@ -56,6 +61,42 @@ def runs_text(step: Step, move: Move, words: Mapping[str, str]) -> Text:
     return text
 
 
+def proof_text(step: Step, move: Move, language: str) -> str:
+    """How a step is verified, in a few words; empty where nothing says it."""
+    parts = []
+    if step.proof.checks:
+        parts.append(f"{WORDS[language]['checks']} {', '.join(step.proof.checks)}")
+    elif step.verify:
+        parts.append(move.fill(step.verify.label))
+    parts += step.proof.steps
+    if step.proof.text.en:
+        parts.append(step.proof.text.get(language))
+    return ", ".join(parts)
+
+
+def undo_text(step: Step, move: Move, language: str) -> str:
+    """How a step is undone: the command where there is one, and the sentence."""
+    if step.undo_action is None:
+        return step.undo.get(language)
+    return f"{step.undo.get(language)} ({typed(move.filled(step.undo_action), move)})"
+
+
+def typed(action: Action, move: Move) -> str:
+    """An action as a person would type it."""
+    if action.command:
+        return shlex.join(action.command)
+    words = ["ansible-playbook"]
+    for path in move.inventories:
+        inside = path.is_relative_to(move.project)
+        words += ["-i", str(path.relative_to(move.project) if inside else path)]
+    words.append(f"playbooks/{action.playbook}" if "/" not in action.playbook else action.playbook)
+    for option, value in (("--limit", action.limit), ("--tags", ",".join(action.tags))):
+        words += [option, value] if value else []
+    for name, value in action.variables.items():
+        words += ["-e", f"{name}={value}"]
+    return shlex.join(words)
+
+
 def plan_table(move: Move, language: str) -> RenderableType:
     """The run-book, a table for each phase."""
     words, runbook = WORDS[language], move.runbook
@@ -76,14 +117,34 @@ def plan_table(move: Move, language: str) -> RenderableType:
         for step in steps:
             table.add_row(
                 step.id,
-                step.title.get(language),
+                _with_undo(step, move, language),
                 Text(words[step.owner], OWNER_STYLE[step.owner]),
-                runs_text(step, move, words),
+                _with_proof(step, move, language),
                 ", ".join(step.needs),
                 format_span(step.estimate),
             )
         parts.append(table)
     return Group(*parts)
+
+
+def _with_undo(step: Step, move: Move, language: str) -> Text:
+    words = WORDS[language]
+    text = Text(step.title.get(language))
+    if step.undoable:
+        text.append(f"\n↶ {undo_text(step, move, language)}", "dim")
+    elif step.changes:
+        text.append(f"\n↶ {words['unsaid_undo']}", "yellow")
+    return text
+
+
+def _with_proof(step: Step, move: Move, language: str) -> Text:
+    words = WORDS[language]
+    text = runs_text(step, move, words)
+    if step.proven:
+        text.append(f"\n✓ {proof_text(step, move, language)}", "dim")
+    elif step.changes:
+        text.append(f"\n✓ {words['unsaid']}", "yellow")
+    return text
 
 
 def status_table(

@@ -14,6 +14,8 @@ from conductor_project import HEAD, SECRET, Project, all_gone, wait_for
 
 from encaja.runbook.journal import Journal, Result
 
+REPLACES = ", destructive: true, verify: by its playbook, undo: not at all"
+
 
 def step(name: str, run: str, extra: str = "") -> str:
     return f"  - {{id: {name}, phase: 1, title: {name}, owner: contractor, estimate: 1s, run: {{{run}}}{extra}}}\n"
@@ -124,7 +126,7 @@ def test_rejected_gate_stops_the_run_and_names_the_reason(make) -> None:
 
 
 def test_replacing_data_needs_permission_and_the_right_environment(make) -> None:
-    destructive = ", destructive: true, targets: [preproduction], never_on: [production]"
+    destructive = f"{REPLACES}, targets: [preproduction], never_on: [production]"
     project = make(step("copy", "playbook: both.yml", destructive))
     first = project.encaja("run")
     assert first.returncode == 3
@@ -134,7 +136,7 @@ def test_replacing_data_needs_permission_and_the_right_environment(make) -> None
     assert done.returncode == 0, done.stdout
     assert "pre.test" in done.stdout
     assert project.attempts("copy")[0].hosts == ("pre.test",)
-    project.write(step("wipe", "playbook: both.yml", ", destructive: true, never_on: [production]"))
+    project.write(step("wipe", "playbook: both.yml", f"{REPLACES}, never_on: [production]"))
     refused = project.encaja("run", "--yes")
     assert refused.returncode == 2
     assert "prod.test is production, which is never a target" in refused.stderr
@@ -153,7 +155,7 @@ def test_finished_step_is_repeated_when_its_inputs_changed(make) -> None:
 
 
 def test_inventory_changed_halfway_repeats_what_was_harmless_and_asks_before_replacing_data(make) -> None:
-    destructive = ", destructive: true, targets: [preproduction]"
+    destructive = f"{REPLACES}, targets: [preproduction]"
     project = make(step("a", "playbook: ok.yml") + step("copy", "playbook: both.yml", destructive))
     assert project.encaja("run", "--yes").returncode == 0
     project.inventory.write_text(project.inventory.read_text() + "    test: {hosts: {test.test: {}}}\n")
@@ -236,7 +238,7 @@ def test_rehearsal_and_cutover_are_the_same_steps_and_the_first_forecasts_the_se
     """What differs is inventory; the rehearsal's fault does not come again, and the backtest knows both passes."""
     once = "command: [sh, -c, 'test -e mended || { touch mended; echo the push server is not connected; exit 1; }']"
     project = make(
-        step("restore", "playbook: target.yml", ", destructive: true, only_on: [$target]")
+        step("restore", "playbook: target.yml", f"{REPLACES}, only_on: [$target]")
         + step("settle", once, ", needs: [restore], retry: {times: 1, delay: 0.1s, when: [failed]}")
         + step("say-yes", "human: approve", ", needs: [settle]")
     )

@@ -111,6 +111,8 @@ class Week:
                 if faults and step.id == "settle":
                     self._attachment_icon(pass_)
                 self._attempt(pass_, step.id, MINUTES[step.id] * 60 * self._about(noise))
+                if step.verify:
+                    self._attempt(pass_, step.id, 40, "verify")
             self.clock.go(timedelta(seconds=4))
         return pass_
 
@@ -122,17 +124,17 @@ class Week:
         self.clock.go(timedelta(hours=HOURS[step] * self._about(0.2)))
         self.journal.add_gate(pass_, step, GateState.APPROVED, by="ana", note="as agreed")
 
-    def _attempt(self, pass_: Pass, step: str, seconds: float) -> None:
-        attempt = self._begin(pass_, step)
+    def _attempt(self, pass_: Pass, step: str, seconds: float, part: str = "run") -> None:
+        attempt = self._begin(pass_, step, part)
         self.clock.go(timedelta(seconds=seconds))
         stats = {"ok": 40, "changed": 12, "failures": 0, "dark": 0}
-        body = _DOCUMENTS.get(step)
+        body = _DOCUMENTS.get(step) if part == "run" else None
         found = [Document(attempt.id, self.clock(), body["kind"], body)] if body else []
         self.journal.finish(attempt, Result.DONE, stats=stats, documents=found)
 
-    def _begin(self, pass_: Pass, step: str):
+    def _begin(self, pass_: Pass, step: str, part: str = "run"):
         return self.journal.begin(
-            pass_, step, "run", by="marta", kind="playbook", directory="/nonexistent", hosts=["portal.example.com"]
+            pass_, step, part, by="marta", kind="playbook", directory="/nonexistent", hosts=["portal.example.com"]
         )
 
     def _fail(self, attempt, *, after: float, task: str, what: str, lines: str, mend: str) -> None:

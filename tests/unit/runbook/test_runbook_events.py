@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime
 
 import pytest
 
-from encaja.runbook.events import Digest, advice, describe_failure, find_progress, last_log_lines
+from encaja.runbook.events import Digest, advice, describe_failure, find_progress, last_log_lines, to_measure
 from encaja.status import PROGRESS_MARK
 
 
@@ -156,3 +157,15 @@ def test_run_that_broke_early_is_explained_by_its_log() -> None:
     assert what == "the playbook: y.yml could not be found"
     assert "[WARNING]: x" in lines
     assert last_log_lines([])[0]
+
+
+def test_amount_that_was_told_late_has_the_moment_at_which_it_was_reached() -> None:
+    told = datetime(2026, 11, 5, 8, 0, 10, tzinfo=UTC)
+    reached = datetime(2026, 11, 5, 8, 0, 3, tzinfo=UTC)
+    status = {"phase": "stream", "done": 5, "total": 5, "unit": "bytes", "rate": 1, "ended": reached.timestamp()}
+    measure = to_measure(1, "h", status, told)
+    assert measure is not None
+    assert measure.at == reached
+    ahead = to_measure(1, "h", {**status, "ended": told.timestamp() + 60}, told)
+    assert ahead is not None
+    assert ahead.at == told

@@ -326,6 +326,59 @@ def test_transfer_that_ended_well_is_whole_though_the_last_look_came_early(move:
     assert {item.step: item.size for item in facts.transfers} == {"restore": 10e6, "test-host": 7e6}
 
 
+def test_quick_download_is_the_download_and_a_bigger_load_is_not(move: Move) -> None:
+    step = move.step("restore")
+    samples = [
+        Measure(1, MONDAY, "h", "stream", 2e6, 2e6, "bytes", 4e6),
+        Measure(1, MONDAY, "h", "load", 1e6, 9e6, "bytes", 1e7),
+        Measure(1, MONDAY + timedelta(seconds=1), "h", "load", 9e6, 9e6, "bytes", 1e7),
+    ]
+    link = link_of(samples)
+    assert link is not None
+    assert (link.size, link.seconds) == (2e6, 0.5)
+    with Journal(move.journal) as journal:
+        pass_ = journal.start_pass("cutover", "ana", {})
+        for name, own in (("test-host", samples[1:]), (step.id, samples)):
+            attempt = journal.begin(pass_, name, "run", by="ana", kind="playbook", directory="/x")
+            journal.add_events([], [replace(item, attempt=attempt.id) for item in own])
+            journal.finish(attempt, Result.DONE)
+        facts = report.gather(move, journal, pass_, Assumptions())
+    assert [(item.step, item.name, item.download) for item in facts.transfers] == [
+        ("restore", "stream", True), ("test-host", "load", False), ("restore", "load", False),
+    ]  # fmt: skip
+    page = report.to_html(facts, "en")
+    assert page.index("The download") < page.index("<td>stream</td>") < page.index("Copies and loads")
+    assert "<b>2.0 MB</b><span>downloaded, 4.0 MB/s on average" in page
+    assert [item["download"] for item in report.to_json(facts)["transfers"]] == [True, False, False]
+
+
+def test_report_without_a_download_says_so(move: Move) -> None:
+    with Journal(move.journal) as journal:
+        page = report.to_html(
+            report.gather(move, journal, journal.start_pass("cutover", "ana", {}), Assumptions()), "es"
+        )
+    assert "el diario no contiene ninguna descarga" in page
+
+
+def test_report_says_how_each_step_is_proven_and_undone(facts: report.Facts) -> None:
+    page = report.to_html(facts, "es")
+    assert "lo verifica: verify" in page
+    assert "--tags rollback" in page
+    steps = {item["id"]: item for item in report.to_json(facts)["steps"]}
+    assert steps["provision"]["verified_by"] == "test-environment"
+    assert steps["carry-over"]["undo"].startswith("Restore the backup anew")
+
+
+def test_look_at_a_few_checks_leaves_the_others_as_they_were(facts: report.Facts) -> None:
+    (step, document) = next(item for item in facts.documents["checks"] if item[1].kind == "verification")
+    few = replace(document, body={**document.body, "checks": [{**document.body["checks"][0], "state": "ok"}]})
+    (both,) = report.verified([(step, document), (step, few)])
+    assert len(both.probes) == 4
+    assert sorted((probe.before, probe.after) for probe in both.probes) == [
+        ("", "ok"), ("", "people"), ("cured", "ok"), ("found", "cured"),
+    ]  # fmt: skip
+
+
 def test_report_words_exist_in_both_languages() -> None:
     assert report.words("en").keys() == report.words("es").keys()
     assert all(report.words("es").values())

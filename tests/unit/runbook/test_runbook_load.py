@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import runbook_case as case
 
+from encaja.runbook import tables
 from encaja.runbook.load import RunbookError, load_runbook
 from encaja.runbook.model import Kind, Owner, RetryOn, Runbook, Urgency
+from encaja.runbook.move import Move
 from encaja.runbook.spans import format_bytes, format_span, parse_span
 
 HEAD = "version: 1\nbase: none\nphases: {1: {title: One, urgency: low}, 2: {title: Two, urgency: high}}\nsteps:\n"
@@ -151,6 +153,85 @@ def test_all_faults_are_named_at_once_with_their_places(project: Path) -> None:
     ):
         assert part in text, part
     assert all("\n" not in line for line in found)
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_every_step_that_changes_something_says_how_it_is_proven_and_undone(project: Path, language: str) -> None:
+    for step in load_runbook(project):
+        if step.changes:
+            assert step.proven, step.id
+            assert step.undo.get(language), step.id
+        assert step.undo.en != step.undo.es or not step.undo.en, step.id
+
+
+def test_proofs_and_undoing_take_many_forms(project: Path) -> None:
+    runbook = load(
+        project,
+        HEAD
+        + """\
+  - {id: a, phase: 1, title: A, owner: client, run: {command: ['true']}, estimate: 1m,
+     verify: {checks: [php, case-10-search], steps: [b]}, undo: {run: {command: [ls, $target]}, en: List, es: Listar}}
+  - {id: b, phase: 1, title: B, owner: client, run: {command: ['true']}, estimate: 1m, verify: {command: ['true']}}
+  - {id: c, phase: 1, title: C, owner: client, run: {command: ['true']}, estimate: 1m, verify: {en: Itself, es: Solo}}
+""",
+    )
+    first, second, third = runbook.steps
+    assert first.proof.checks == ("php", "case-10-search")
+    assert first.proof.steps == ("b",)
+    assert first.verify is not None
+    assert (first.verify.playbook, first.verify.limit) == ("verify.yml", "$target")
+    assert first.verify.variables == {"verify_only": ["php", "case-10-search"]}
+    assert first.undo_action is not None
+    assert first.undo_action.command == ("ls", "$target")
+    assert second.verify is not None
+    assert not second.undoable
+    assert third.verify is None
+    assert third.proof.text.es == "Solo"
+
+
+def test_proofs_that_prove_nothing_are_refused(project: Path) -> None:
+    step = "  - {{id: {0}, phase: 1, title: X, owner: client, run: {{command: ['true']}}, estimate: 1m, {1}}}\n"
+    found = faults(
+        project,
+        HEAD
+        + step.format("a", "verify: {steps: [ghost]}")
+        + step.format("b", "verify: {steps: [a]}")
+        + step.format("c", "verify: {checks: [phantom]}")
+        + step.format("d", "verify: {human: do}")
+        + step.format("e", "verify: {}")
+        + step.format("f", "undo: {run: {command: [no-such-program-here]}, en: Back}")
+        + step.format("g", "undo: {run: {command: ['true']}}")
+        + step.format("h", "destructive: true"),
+    )
+    text = "\n".join(found)
+    for part in (
+        ":5: step 'a' is verified by step 'ghost', which does not exist",
+        ":6: step 'b' is verified by step 'a', which comes before it",
+        ":7: step 'c' is verified by check 'phantom', which does not exist",
+        ":8: step 'd' is verified by a person",
+        ":9: step 'e': verify says nothing",
+        ":10: step 'f' runs command 'no-such-program-here', which is not installed",
+        ":11: step 'g': undo is missing or not a text",
+        ":12: step 'h' replaces data and does not say how it is verified",
+        ":12: step 'h' replaces data and does not say how it is undone",
+    ):
+        assert part in text, part
+
+
+def test_step_that_was_taken_out_proves_nothing_any_more(project: Path) -> None:
+    runbook = load(project, "steps: [{id: compare-preproduction, remove: true}]")
+    refresh = runbook.get("refresh-preproduction")
+    assert refresh is not None
+    assert not refresh.proven
+
+
+def test_undoing_is_shown_as_one_would_type_it(project: Path) -> None:
+    move = Move(project, project / ".encaja", load_runbook(project), (project / "inventories/lab",))
+    undo = tables.undo_text(move.step("restore"), move, "es")
+    assert "Se conservan" in undo
+    assert "ansible-playbook -i inventories/lab playbooks/restore.yml --limit production --tags rollback" in undo
+    assert tables.proof_text(move.step("settle"), move, "en") == "verify"
+    assert tables.proof_text(move.step("deploy-box"), move, "es") == "comprobaciones php, database"
 
 
 def test_cycle_is_named_with_its_members(project: Path) -> None:

@@ -72,7 +72,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if properties.get("Result") != "success" or status.get("error"):
             reason = status.get("error") or self._remote(f"journalctl -q -o cat -n 5 -u {unit}", given).strip()
             return {**result, "failed": True, "changed": True, "msg": f"{given['unit']}: {reason}", "status": status}
-        return {**result, "changed": bool(status.get("changed", True)), "status": status, "msg": progress_line(status)}
+        told = {"encaja_progress": status["transfer"]} if isinstance(status.get("transfer"), dict) else {}
+        changed = bool(status.get("changed", True))
+        return {**result, **told, "changed": changed, "status": status, "msg": progress_line(status)}
 
     def _wait(self, unit: str, given: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
         look = (
