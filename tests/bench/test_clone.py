@@ -7,6 +7,7 @@ directly in place of over SSH, on both sides of every ratio. ENCAJA_BENCH_ROWS r
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import shutil
@@ -166,6 +167,14 @@ def percentile(address: str, until: threading.Event, seconds: float) -> tuple[fl
     return sorted(taken)[int(len(taken) * 0.95)], len(taken)
 
 
+def _elsewhere(copy: database.PhysicalCopy) -> None:
+    """Receive a copy as if on another machine: with what this one has left over."""
+    os.setsid()
+    Path("/proc/self/autogroup").write_text("19")
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    copy.fetch(lambda _: None)
+
+
 def test_pages_meanwhile(folder: Path, production: Server, page: str) -> None:
     """What users of production notice while its database is copied."""
     never, over = threading.Event(), threading.Event()
@@ -175,16 +184,10 @@ def test_pages_meanwhile(folder: Path, production: Server, page: str) -> None:
     given = (source(production, folder), folder / "meanwhile/data", folder / "meanwhile/state", "meanwhile")
     copy = database.PhysicalCopy(*given)
 
-    def work() -> None:
-        try:
-            copy.fetch(lambda _: None)
-        finally:
-            over.set()
-
-    thread = threading.Thread(target=work)
-    thread.start()
+    receiver = multiprocessing.get_context("fork").Process(target=_elsewhere, args=(copy,))
+    receiver.start()
+    threading.Thread(target=lambda: (receiver.join(), over.set())).start()
     busy, during = percentile(page, over, 600)
-    thread.join()
     assert copy.is_fetched()
     print(f"\npage time of production, 95th percentile: {usual * 1000:.0f} ms of {pages} pages")
     print(f"during the copy: {busy * 1000:.0f} ms of {during} pages = {busy / usual:.2f} x (target <= 1.5 x)")

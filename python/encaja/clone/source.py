@@ -26,15 +26,18 @@ import pymysql
 
 from ..errors import EncajaError
 from ..portal.database import quoted
-from . import manifest, tables
+from . import manifest, priority, tables
 from .frames import CHUNK, Sender
 
 THREADS: Final = 2
+"""Tables that are dumped side by side."""
 HOLD_SECONDS: Final = 5.0
 """Commits are never held back longer than this, whatever else happens."""
 LOG: Final = Path("/var/log/encaja/clone-source.log")
 AFTERWARDS: Final = 200
 """Number of the stream with what has to be loaded after all tables: views and routines."""
+_SOON: Final = b"BACKUP STAGE FLUSH"
+"""What it says before it takes the first lock that others wait for."""
 _HELD: Final = (b"Acquired locks for BACKUP STAGE BLOCK_COMMIT", b"FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
 """What mariadb-backup says while no commit can happen; the first one comes earlier, and not in all series.
 
@@ -45,6 +48,8 @@ _LOOK_SECONDS: Final = 0.15
 """Between two looks at INNODB_TRX, which shows nothing new to whoever asks again within 0.1 s (MariaDB's manual)."""
 _LET_GO: Final = b"BACKUP STAGE END"
 """What it says before it lets commits go on."""
+_UNLOCKED: Final = b"All tables unlocked"
+"""What it says when they do."""
 _DUMP: Final = (
     "mariadb-dump", "--user=root", "--single-transaction", "--quick", "--skip-lock-tables", "--hex-blob",
     "--skip-comments", "--skip-add-locks", "--skip-no-autocommit",
@@ -59,6 +64,7 @@ def run(home: Path) -> int:
         home: the directory with the portal's ``www`` and ``trees``.
     """
     asked = os.environ.get("SSH_ORIGINAL_COMMAND", "")
+    priority.give_way([os.getpid()])
     if asked.startswith("rsync --server --sender "):
         os.execvp("rrsync", ["rrsync", "-ro", str(home)])  # noqa: S606 - it becomes rsync's own restricted program
     words = asked.split()
@@ -67,7 +73,6 @@ def run(home: Path) -> int:
         case ["facts"]:
             out.write(json.dumps(facts(home)).encode())
         case ["manifest", tree] | ["manifest", tree, "contents"]:
-            os.nice(5)
             for part in manifest.pack(manifest.entries(home / "trees" / Path(tree).name, contents=len(words) == 3)):
                 out.write(part)
         case ["physical"]:
@@ -148,15 +153,14 @@ def physical(sender: Sender) -> None:
     Raises:
         EncajaError: mariadb-backup failed.
     """
-    os.nice(5)
     LOG.parent.mkdir(parents=True, exist_ok=True)
     # A program that was stopped while it holds commits back must not outlive this one, which lets it go on.
     command = [
         "setpriv", "--pdeathsig=KILL", "mariadb-backup", "--backup", "--stream=mbstream", "--user=root",
-        f"--parallel={THREADS}", "--target-dir=/var/lib/mysql",
+        "--target-dir=/var/lib/mysql",
     ]  # fmt: skip
     with (
-        _connections(THREADS) as snapshots,
+        _connections(1) as snapshots,
         LOG.open("wb") as log,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as backup,
     ):
@@ -176,6 +180,7 @@ def physical(sender: Sender) -> None:
         if moment.fault:
             raise moment.fault
         sender.end(0)
+        priority.give_way([os.getpid()])
         proven = tables.provable(moment.tables)
         sender.close(
             {
@@ -206,8 +211,13 @@ class _Moment:
     def watch(self) -> None:
         """Read what mariadb-backup says to its end."""
         seen = False
+        programs = [os.getpid(), self.backup.pid]
         while chunk := os.read(self.said.fileno(), 65536):
             lines = self._lines(chunk)
+            if any(_SOON in line for line in lines):
+                priority.take_part(programs)
+            if any(_UNLOCKED in line for line in lines):
+                priority.give_way(programs)
             if not seen and any(word in line for line in lines for word in _HELD):
                 seen = True
                 if not self._let_go(lines):
@@ -264,19 +274,21 @@ def logical(sender: Sender) -> None:
     Raises:
         EncajaError: a dump failed.
     """
-    os.nice(5)
-    with _connections(THREADS + 1) as (stage, *snapshots):
+    with _connections(2) as (stage, *snapshots):
         found = tables.base_tables(stage)
         commands, afterwards, names = _plan(stage, found)
-        for step in ("START", "FLUSH", "BLOCK_DDL", "BLOCK_COMMIT"):
-            tables.query(stage, f"BACKUP STAGE {step}")
+        ours = [os.getpid()]
         dumps: list[subprocess.Popen[bytes]] = []
+        priority.take_part(ours)
         try:
+            for step in ("START", "FLUSH", "BLOCK_DDL", "BLOCK_COMMIT"):
+                tables.query(stage, f"BACKUP STAGE {step}")
             dumps = [subprocess.Popen(command, stdout=subprocess.PIPE) for _, command in commands]
             tables.open_snapshots(snapshots)
             _wait_for_snapshots(stage, len(dumps) + len(snapshots))
         finally:
             tables.query(stage, "BACKUP STAGE END")
+            priority.give_way([*ours, *(dump.pid for dump in dumps)])
         senders = [
             threading.Thread(target=_send, args=(sender, number, preface, dump))
             for number, ((preface, _), dump) in enumerate(zip(commands, dumps, strict=True))

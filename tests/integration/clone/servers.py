@@ -39,7 +39,7 @@ class Here(Source):
         settings = [f"{name}={self.environment[name]}" for name in ("MYSQL_HOME", "MYSQL_UNIX_PORT")]
         asked = f"SSH_ORIGINAL_COMMAND={' '.join(words)}"
         python = ["PYTHONPATH=" + str(Path(tables.__file__).parents[2]), sys.executable, "-m", "encaja.host"]
-        return ["env", *settings, asked, *python, "clone-source", str(self.home)]
+        return ["chrt", "--other", "0", "setsid", "env", *settings, asked, *python, "clone-source", str(self.home)]
 
 
 def source(server: Server, home: Path) -> Here:
