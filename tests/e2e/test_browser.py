@@ -5,6 +5,8 @@ They take the lab's test host once the move is done, or the host of ``ENCAJA_E2E
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import re
 from collections.abc import Iterator
@@ -113,6 +115,15 @@ class Case:
         """Somebody who had a password in the portal all along."""
         return self.user("u.ID > 1 AND (u.EXTERNAL_AUTH_ID IS NULL OR u.EXTERNAL_AUTH_ID = '')")
 
+    @cached_property
+    def no_mail(self) -> str:
+        """The identifier of somebody of the network who will have no mail address."""
+        return self.host.query(
+            "SELECT u.ID FROM b_user u JOIN b_socialservices_user s ON s.USER_ID = u.ID"
+            " JOIN b_uts_user d ON d.VALUE_ID = u.ID WHERE u.ACTIVE = 'Y' AND u.EXTERNAL_AUTH_ID IS NULL AND u.ID > 1"
+            " AND d.UF_DEPARTMENT LIKE '%i:%' ORDER BY u.ID DESC LIMIT 1"
+        )[0][0]
+
 
 @pytest.fixture(scope="module")
 def case(browser: Browser, host: Host) -> Iterator[Case]:
@@ -220,6 +231,7 @@ def test_somebody_of_the_network_recovers_their_log_in(case: Case) -> None:
         " AND u.EXTERNAL_AUTH_ID IS NULL AND u.ID > 1 ORDER BY u.ID LIMIT 1"
     )[0]
     assert case.host.query("SELECT COUNT(*) FROM b_event WHERE EVENT_NAME = 'USER_PASS_REQUEST'") == [["0"]]
+    case.host.query(f"UPDATE b_user SET EMAIL = '' WHERE ID = {case.no_mail}")
     with schedule_stopped(case.host):
         case.host.play("release", settle_release_to=["production", "preproduction", "test"])
         queued = case.host.query(
@@ -232,15 +244,34 @@ def test_somebody_of_the_network_recovers_their_log_in(case: Case) -> None:
         words[str(fields["USER_ID"])] = str(fields["CHECKWORD"])
         assert language == languages[str(fields["USER_ID"])]
     number, login = recovered
+    assert case.no_mail not in words
     visitor = case.visitor("recovered")
-    visitor.page.goto(f"/auth/?change_password=yes&USER_LOGIN={quote(login)}&USER_CHECKWORD={words[number]}")
-    visitor.page.fill("#new-password", "Nueva-clave-2026")
-    visitor.page.fill("#new-password-again", "Nueva-clave-2026")
-    visitor.page.locator("#change-form button").click()
-    visitor.page.wait_for_load_state()
-    visitor.log_in(login, "Nueva-clave-2026") if not visitor.is_in else None
-    assert visitor.is_in
+    _recover(visitor, f"/auth/?change_password=yes&USER_LOGIN={quote(login)}&USER_CHECKWORD={words[number]}", login)
     visitor.picture("login-after")
+
+
+def test_somebody_without_mail_recovers_their_log_in_by_the_administrators_list(case: Case) -> None:
+    with schedule_stopped(case.host):
+        case.host.play("release", settle_recovery="list")
+    text = case.host.run("stat -c %a /var/lib/encaja/settle/recovery.csv; cat /var/lib/encaja/settle/recovery.csv")
+    mode, _, listed = text.partition("\n")
+    assert mode == "600"
+    rows = list(csv.DictReader(io.StringIO(listed.removeprefix("\ufeff"))))
+    assert [row["id"] for row in rows] == [case.no_mail]  # the others had a mail
+    queued = case.host.query("SELECT HEX(C_FIELDS) FROM b_event WHERE EVENT_NAME = 'USER_PASS_REQUEST'")
+    assert case.no_mail not in {str(unserialize(bytes.fromhex(text))["USER_ID"]) for [text] in queued}
+    [link] = [str(value) for name, value in rows[0].items() if name in {"link", "enlace"}]
+    login = case.host.query(f"SELECT LOGIN FROM b_user WHERE ID = {case.no_mail}")[0][0]
+    visitor = case.visitor("listed")
+    _recover(visitor, link, login)
+    again = Visitor(case.browser, case.domain)
+    again.page.goto(link)  # it works once
+    again.page.fill("#new-password", "Otra-clave-2026")
+    again.page.fill("#new-password-again", "Otra-clave-2026")
+    again.page.locator("#change-form button").click()
+    again.page.wait_for_load_state()
+    assert not again.log_in(login, "Otra-clave-2026").is_in
+    again.context.close()
 
 
 def test_search_finds_the_record(case: Case) -> None:
@@ -265,6 +296,17 @@ def test_people_stay_logged_in(case: Case) -> None:
         admin.page.goto(path)
         assert admin.is_in, path
     assert admin.page.locator("#login-dropped").count() == 0
+
+
+def _recover(visitor: Visitor, link: str, login: str) -> None:
+    """Set a new password by a recovery link, and log in with it."""
+    visitor.page.goto(link)
+    visitor.page.fill("#new-password", "Nueva-clave-2026")
+    visitor.page.fill("#new-password-again", "Nueva-clave-2026")
+    visitor.page.locator("#change-form button").click()
+    visitor.page.wait_for_load_state()
+    visitor.log_in(login, "Nueva-clave-2026") if not visitor.is_in else None
+    assert visitor.is_in
 
 
 def _comments(case: Case) -> list[tuple[int, int]]:

@@ -103,6 +103,30 @@ def test_a_backup_can_be_made_now_and_restores(moved: Lab) -> None:
     assert status["last_check"]["part"]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["site.yml", "--tags", "portal"],
+        ["site.yml", "--tags", "web,install"],
+        ["site.yml", "--skip-tags", "base"],
+        ["playbooks/portal.yml", "--tags", "backup"],
+        ["playbooks/settle.yml", "--tags", "domain"],
+        ["playbooks/restore.yml"],
+        ["playbooks/release.yml"],
+    ],
+)
+def test_a_host_of_another_environment_is_refused_whatever_tags_are_given(moved: Lab, arguments: list[str]) -> None:
+    marker = "/etc/encaja/environment"
+    try:
+        moved.shell("preproduction", f"echo production > {marker}")
+        done = moved.play(*arguments, "--limit", "preproduction")
+    finally:
+        moved.shell("preproduction", f"echo preproduction > {marker}")
+    assert done.returncode != 0
+    assert "belongs to 'production', the inventory says 'preproduction'" in done.stdout
+    assert set(changed(done.stdout).values()) == {0}
+
+
 class TestCopy:
     """Pre-production after the copy."""
 

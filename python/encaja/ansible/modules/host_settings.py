@@ -21,22 +21,21 @@ options:
     type: path
     default: /etc/encaja/environment
   time_zone:
-    description: Name of the zone in the time zone database, such as C(Europe/Madrid).
+    description: Name of the zone in the time zone database, such as C(Europe/Madrid); without it the zone is left.
     type: str
-    required: true
   sysctl:
-    description: Kernel settings, name to value.
+    description: Kernel settings, name to value; without it they are left.
     type: dict
-    default: {}
   sysctl_file:
     description: File that sets them again at the next start.
     type: path
     default: /etc/sysctl.d/60-encaja.conf
   hosts:
-    description: Entries for C(/etc/hosts), each with C(address) and C(names). Other lines of the file are kept.
+    description: >-
+      Entries for C(/etc/hosts), each with C(address) and C(names). Other lines are kept; without this all of
+      them are.
     type: list
     elements: dict
-    default: []
 author: encaja
 """
 
@@ -194,13 +193,12 @@ def main() -> None:
         argument_spec={
             "environment": {"type": "str", "required": True},
             "marker": {"type": "path", "default": "/etc/encaja/environment"},
-            "time_zone": {"type": "str", "required": True},
-            "sysctl": {"type": "dict", "default": {}},
+            "time_zone": {"type": "str"},
+            "sysctl": {"type": "dict"},
             "sysctl_file": {"type": "path", "default": "/etc/sysctl.d/60-encaja.conf"},
             "hosts": {
                 "type": "list",
                 "elements": "dict",
-                "default": [],
                 "options": {
                     "address": {"type": "str", "required": True},
                     "names": {"type": "list", "elements": "str", "required": True},
@@ -213,9 +211,12 @@ def main() -> None:
     asked = module.params
     try:
         host.marker(asked["marker"], asked["environment"])
-        host.time_zone(asked["time_zone"])
-        host.sysctl(asked["sysctl"], asked["sysctl_file"])
-        host.hosts(asked["hosts"])
+        if asked["time_zone"] is not None:
+            host.time_zone(asked["time_zone"])
+        if asked["sysctl"] is not None:
+            host.sysctl(asked["sysctl"], asked["sysctl_file"])
+        if asked["hosts"] is not None:
+            host.hosts(asked["hosts"])
     except OSError as fault:
         module.fail_json(msg=str(fault))
     if host.not_settable:

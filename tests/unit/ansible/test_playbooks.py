@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
+LOOK_ONLY = {"preflight", "verify", "compare", "certificate_list"}
+OWN_CHECK = {"clone"}
+"""Of the direction, and of the markers of both sides."""
+
+
+@pytest.mark.parametrize("path", sorted(PLAYBOOKS.glob("*.yml")), ids=lambda path: path.stem)
+def test_a_host_of_another_environment_is_refused_first_whatever_tags_are_chosen(path: Path) -> None:
+    if path.stem in LOOK_ONLY | OWN_CHECK:
+        return
+    plays: list[dict[str, Any]] = [play for play in yaml.safe_load(path.read_text()) if "hosts" in play]
+    # The first play of provision.yml has all hosts; elsewhere each play has hosts of its own.
+    for play in plays[:1] if path.stem == "provision" else plays:
+        tasks = [*play.get("pre_tasks", []), *play.get("tasks", [])]
+        looks = next(task for task in tasks if task.get("ansible.builtin.import_role", {}).get("name") == "base")
+        assert looks["ansible.builtin.import_role"]["tasks_from"] in {"environment", "mark"}
+        assert looks["tags"] == ["always"]
+        assert looks["any_errors_fatal"] is True
+        before = tasks[: tasks.index(looks)]
+        assert all(set(task) & {"preflight_inventory", "role_arguments"} for task in before), (
+            "something may change before"
+        )
+        if "pre_tasks" not in play:
+            assert play["roles"] == ["wiring"], "roles run before tasks: look in pre_tasks"
