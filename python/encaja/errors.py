@@ -33,12 +33,6 @@ class ConfigurationError(EncajaError):
     exit_code: ClassVar[int] = 2
 
 
-class WaitingAtGate(EncajaError):  # noqa: N818 - a state of the move, not a fault
-    """The move stands at a step that a person has to approve or do first."""
-
-    exit_code: ClassVar[int] = 3
-
-
 class DifferencesFound(EncajaError):  # noqa: N818 - a finding, not a fault
     """A verification or comparison ran to its end and found differences."""
 

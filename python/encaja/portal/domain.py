@@ -102,7 +102,6 @@ class Remains:
 
     tables: dict[str, int] = field(default_factory=dict)  # "table.column" -> rows
     files: list[str] = field(default_factory=list)
-    scanned_bytes: int = 0
 
 
 def chosen_sites(portal: Portal, policy: DomainPolicy, known: Sequence[str]) -> list[dict[str, Any]]:
@@ -291,7 +290,6 @@ def scan(portal: Portal, hosts: Sequence[str], *, uploads: bool = False) -> Rema
             remains.tables.update(_scan_table(portal, table, texts, hosts))
     needles = [host.encode() for host in hosts]
     for path, size in _files(portal.root, uploads=uploads):
-        remains.scanned_bytes += size
         if _file_has(path, size, needles):
             remains.files.append(str(path.relative_to(portal.root)))
     return remains

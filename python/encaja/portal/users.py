@@ -50,11 +50,6 @@ class User:
     employee: bool
     reason: str
 
-    @property
-    def can_log_in(self) -> bool:
-        """Whether login and password open the portal."""
-        return self.reason == "ok"
-
 
 def _is_employee(departments: object) -> bool:
     if not isinstance(departments, str) or not departments:

@@ -23,7 +23,6 @@ WAITING, HELD = "N", "H"
 """``b_event.SUCCESS_EXEC``: the kernel sends ``N``; ``H`` is the kit's own mark and means nothing to the kernel."""
 RESTORES: Final = Path("/var/lib/encaja/restore")
 """Where the restore leaves, by stamp, what it found in the dump."""
-MAIL_DECISIONS: Final = ("hold", "purge", "release")
 _ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104  an address mask of the portal's security policy: bound to no address
 
 

@@ -15,7 +15,10 @@ from encaja.ansible.doc_fragments.portal import ModuleDocFragment
 from encaja.errors import EncajaError
 
 HERE = Path(__file__).parents[3] / "python" / "encaja" / "ansible"
-NAMES = ("cloud", "dbconn", "domain", "options", "people", "pull", "search", "settings", "users", "verify", "work")
+NAMES = (
+    *("cloud", "dbconn", "domain", "neutralise", "options", "people", "pull", "search", "settings", "users"),
+    *("verify", "work"),
+)
 
 
 def load(name: str) -> ModuleType:
@@ -43,7 +46,7 @@ def test_documentation_and_arguments_say_the_same(name: str) -> None:
     assert page["module"] == f"portal_{name}"
     documented = dict(page["options"])
     for fragment in page.get("extends_documentation_fragment", []):
-        part = getattr(ModuleDocFragment, {"portal": "DOCUMENTATION", "portal.file": "FILE"}[fragment])
+        part = getattr(ModuleDocFragment, fragment.partition(".")[2].upper() or "DOCUMENTATION")
         shared = yaml.safe_load(part)["options"]
         assert not documented.keys() & shared.keys()
         documented |= shared

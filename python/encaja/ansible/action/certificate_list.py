@@ -8,9 +8,9 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from cryptography import x509
 
-from encaja.certificates import examine, read_pem, system_roots
+from encaja.ansible.given import known_roots
+from encaja.certificates import examine
 from encaja.errors import EncajaError
 
 
@@ -35,10 +35,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         variables = task_vars or {}
         listed = self._call("find", {"paths": [asked["folder"]], "patterns": ["*.crt"]}, variables)
         try:
-            roots = system_roots()
-            for trusted in asked["trusted"]:
-                given = trusted if "-----BEGIN" in trusted else self._find_needle("files", trusted)
-                roots += x509.load_pem_x509_certificates(read_pem(given))
+            roots = known_roots(self, asked["trusted"])
         except (EncajaError, ValueError) as fault:
             raise AnsibleActionFail(f"certificates: {fault}") from fault
         rows = []

@@ -6,9 +6,9 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from cryptography import x509
 
-from encaja.certificates import Authority, Found, examine, read_pem, system_roots
+from encaja.ansible.given import given_path, given_pem, known_roots
+from encaja.certificates import Authority, Found, examine
 from encaja.errors import EncajaError
 
 KEYS = {"name", "names", "certificate", "key", "chain"}
@@ -68,31 +68,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise AnsibleActionFail("certificates: " + "; ".join(faults))
         return [item for item in items if item.get("key")], [item for item in items if not item.get("key")]
 
-    def _path(self, given: str) -> str:
-        if "-----BEGIN" in given:
-            return given
-        # A file that is encrypted with ansible-vault is read as what it holds.
-        return str(self._loader.get_real_file(self._find_needle("files", given)))
-
-    def _pem(self, given: str) -> bytes:
-        return read_pem(self._path(given))
-
     def _key(self, item: dict[str, Any]) -> str:
-        return self._pem(item["key"]).decode("ascii", errors="replace").strip() + "\n"
+        return given_pem(self, item["key"]).decode("ascii", errors="replace").strip() + "\n"
 
     def _examine(self, given: list[dict[str, Any]]) -> dict[str, Found]:
         if not given:
             return {}
-        roots = system_roots()
-        for trusted in self._asked["trusted"]:
-            roots += x509.load_pem_x509_certificates(self._pem(trusted))
+        roots = known_roots(self, self._asked["trusted"])
         found: dict[str, Found] = {}
         faults = []
         for item in given:
-            chain = self._pem(item["chain"]) if item.get("chain") else b""
+            chain = given_pem(self, item["chain"]) if item.get("chain") else b""
             looked = examine(
-                self._pem(item["certificate"]),
-                self._pem(item["key"]),
+                given_pem(self, item["certificate"]),
+                given_pem(self, item["key"]),
                 chain,
                 names=item["names"],
                 roots=roots,
@@ -116,7 +105,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 f"there is no certificate for {names}: set tls_certificate and tls_key to its files, or "
                 "tls_ca_certificate and tls_ca_key to those of a private authority that signs it"
             )
-        return Authority.load(self._path(authority["certificate"]), self._path(authority["key"]))
+        return Authority.load(given_path(self, authority["certificate"]), given_path(self, authority["key"]))
 
     def _place(self, items: list[dict[str, Any]]) -> dict[str, Any]:
         arguments = {"items": items, "folder": self._asked["folder"], "group": self._asked["group"]}

@@ -30,6 +30,7 @@ from ansible.module_utils.encaja.portal import (
     hosts,
     kernel,
     leads,
+    neutral,
     people,
     php,
     plan,
@@ -48,8 +49,11 @@ from ansible.module_utils.encaja.portal import (
 )
 
 __all__ = [
+    "ADDRESS_ARGUMENTS",
+    "COPY_ARGUMENTS",
     "FILE_ARGUMENTS",
     "PORTAL_ARGUMENTS",
+    "address",
     "attributes",
     "cache",
     "carried",
@@ -65,6 +69,8 @@ __all__ = [
     "hosts",
     "kernel",
     "leads",
+    "neutral",
+    "open_copy",
     "open_portal",
     "people",
     "php",
@@ -91,6 +97,20 @@ FILE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "group": {"type": "str"},
     "mode": {"type": "str"},
     "backup": {"type": "bool", "default": True},
+}
+
+ADDRESS_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "domain": {"type": "str", "required": True},
+    "scheme": {"type": "str", "choices": ["https", "http"], "default": "https"},
+    "port": {"type": "int", "default": 0},
+    "site": {"type": "str", "default": ""},
+    "old_hosts": {"type": "list", "elements": "str", "default": []},
+    "mail_from": {"type": "str", "default": ""},
+}
+
+COPY_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "root": {"type": "path", "default": str(site.ROOT)},
+    "marker": {"type": "path", "default": "/etc/encaja/environment"},
 }
 
 PORTAL_ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -148,6 +168,33 @@ def write_changed(
 def open_portal(module: AnsibleModule) -> site.Portal:
     """The portal that the task names."""
     return site.Portal(Path(module.params["root"]), Path(module.params["state"]))
+
+
+def address(module: AnsibleModule, content: tuple[str, ...] = ()) -> domain.DomainPolicy:
+    """The portal's address as the task gives it, with columns in which the old one is replaced as well."""
+    given = module.params
+    return domain.DomainPolicy(
+        given["domain"], given["scheme"], given["port"], given["site"], tuple(given["old_hosts"]), content,
+        given["mail_from"],
+    )  # fmt: skip
+
+
+def open_copy(module: AnsibleModule, refusal: str) -> tuple[database.Database, dict[int | str, Any]]:
+    """The database and the settings of a copied portal.
+
+    Args:
+        module: with the options of ``COPY_ARGUMENTS``.
+        refusal: what is said of a host of production, or of one that does not say what it is.
+
+    Raises:
+        EncajaError: the host is no copy's, or there is no portal on it.
+    """
+    marker = Path(module.params["marker"])
+    if not marker.exists() or marker.read_text().strip() == "production":
+        raise EncajaError(refusal, str(marker), "aim at a copy")
+    path = Path(module.params["root"]) / "bitrix" / ".settings.php"
+    found = php.parse_settings(php.decode(path.read_bytes()), str(path))
+    return database.Database.connect(found, str(path)), found
 
 
 def settle(

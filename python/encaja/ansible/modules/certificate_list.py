@@ -11,19 +11,11 @@ options:
     description: The host names that a certificate has to cover, by the name of its file.
     type: dict
     default: {}
-  trusted:
-    description: Authorities of your own that clients know, as paths on the controller or PEM text.
-    type: list
-    elements: str
-    default: []
   renew_days:
     description: A certificate with fewer days left is warned about.
     type: int
     default: 30
-  folder:
-    description: Where the certificates are.
-    type: path
-    default: /etc/encaja/tls
+extends_documentation_fragment: [certificates]
 author: encaja
 """
 

@@ -24,11 +24,6 @@ options:
   authority:
     description: The private authority, with C(certificate) and C(key) as paths on the controller or PEM text.
     type: dict
-  trusted:
-    description: Authorities, beside those of the controller, to which a given chain may lead; paths or PEM text.
-    type: list
-    elements: str
-    default: []
   days:
     description: Validity of what the private authority signs, in days.
     type: int
@@ -37,14 +32,11 @@ options:
     description: It signs anew, and warns about given ones, when fewer days are left.
     type: int
     default: 30
-  folder:
-    description: Directory of the files on the host.
-    type: path
-    default: /etc/encaja/tls
   group:
     description: Group that may read the keys.
     type: str
     default: ssl-cert
+extends_documentation_fragment: [certificates]
 author: encaja
 """
 

@@ -85,7 +85,6 @@ class Converger:
         self.check: bool = module.check_mode
         self.changed: list[str] = []
         self.diffs: list[dict[str, str]] = []
-        self._made: set[str] = set()
         self._undo: list[tuple[str, str | None]] = []
         self._kept = tempfile.mkdtemp(prefix="encaja-config-")
 

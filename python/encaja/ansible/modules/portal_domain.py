@@ -11,43 +11,17 @@ description:
     lengths and escapes. What people wrote is changed only where O(content) says so.
   - The whole database and tree are scanned for what is left of the old host.
 options:
-  domain:
-    description: The portal's host name.
-    type: str
-    required: true
-  scheme:
-    description: Its scheme.
-    type: str
-    choices: [https, http]
-    default: https
-  port:
-    description: Its TCP port; 0 for the scheme's own.
-    type: int
-    default: 0
-  site:
-    description: The site that gets the domain; needed only when active sites have different hosts.
-    type: str
-    default: ""
-  old_hosts:
-    description: Further old hosts, beside those that the portal's own options name.
-    type: list
-    elements: str
-    default: []
   content:
     description: Further columns, as C(table.column), in which the old host is replaced; C(*) for every text.
     type: list
     elements: str
     default: []
-  mail_from:
-    description: The portal's sender address; empty leaves it.
-    type: str
-    default: ""
   scan:
     description: When the database and tree are scanned; C(changed) also when no earlier scan is noted.
     type: str
     choices: [always, changed, never]
     default: changed
-extends_documentation_fragment: [portal]
+extends_documentation_fragment: [portal, portal.address]
 author: encaja
 """
 
@@ -82,18 +56,22 @@ purged:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.portal_library import PORTAL_ARGUMENTS, domain, open_portal, run, settle
+from ansible.module_utils.portal_library import (
+    ADDRESS_ARGUMENTS,
+    PORTAL_ARGUMENTS,
+    address,
+    domain,
+    open_portal,
+    run,
+    settle,
+)
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
     """Bring the portal to its address (or say what would change); returns the module's result."""
     wanted = module.params
-    policy = domain.DomainPolicy(
-        wanted["domain"], wanted["scheme"], wanted["port"], wanted["site"], tuple(wanted["old_hosts"]),
-        tuple(wanted["content"]), wanted["mail_from"],
-    )  # fmt: skip
     portal = open_portal(module)
-    planned, change = domain.plan_domain(portal, policy)
+    planned, change = domain.plan_domain(portal, address(module, tuple(wanted["content"])))
     result = settle(module, portal, planned, {"old_hosts": list(change.old)})
     noted = portal.state().get("remains")
     if (
@@ -111,14 +89,9 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "domain": {"type": "str", "required": True},
-    "scheme": {"type": "str", "choices": ["https", "http"], "default": "https"},
-    "port": {"type": "int", "default": 0},
-    "site": {"type": "str", "default": ""},
-    "old_hosts": {"type": "list", "elements": "str", "default": []},
     "content": {"type": "list", "elements": "str", "default": []},
-    "mail_from": {"type": "str", "default": ""},
     "scan": {"type": "str", "choices": ["always", "changed", "never"], "default": "changed"},
+    **ADDRESS_ARGUMENTS,
     **PORTAL_ARGUMENTS,
 }
 

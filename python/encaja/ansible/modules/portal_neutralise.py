@@ -14,10 +14,6 @@ description:
     them unless they are in O(acknowledged).
   - Leaves the proof in O(proof), without which C(darkness) releases nothing.
 options:
-  root:
-    description: Document root of the portal.
-    type: path
-    default: /srv/portal/www
   rules:
     description:
       - The rules, each with C(id) and C(why), and C(table), C(live), and C(make) or C(delete); or C(options); C(fresh).
@@ -33,10 +29,7 @@ options:
     description: Where the host keeps that its copy is inert.
     type: path
     default: /etc/encaja/neutralised
-  marker:
-    description: The file that names the host's environment.
-    type: path
-    default: /etc/encaja/environment
+extends_documentation_fragment: [portal.copy]
 author: encaja
 """
 
@@ -66,21 +59,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.encaja.errors import EncajaError
-from ansible.module_utils.encaja.portal import cache, neutral, php
-from ansible.module_utils.encaja.portal.database import Database
-from ansible.module_utils.portal_library import run
+from ansible.module_utils.portal_library import COPY_ARGUMENTS, cache, neutral, open_copy, run
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
     """Run the rules; returns the module's result."""
     given = module.params
-    marker = Path(given["marker"])
-    if not marker.exists() or marker.read_text().strip() == "production":
-        raise EncajaError("production is never neutralised", str(marker), "aim at a copy")
-    settings_file = Path(given["root"]) / "bitrix" / ".settings.php"
-    settings = php.parse_settings(php.decode(settings_file.read_bytes()), str(settings_file))
-    database = Database.connect(settings, str(settings_file))
+    database, settings = open_copy(module, "production is never neutralised")
     applied = neutral.apply(database, given["rules"], module.check_mode)
     unknown = neutral.unknown_secrets(database, given["rules"], given["acknowledged"])
     changed = any(one.rows for one in applied)
@@ -110,14 +95,12 @@ def vouch(proof: Path, database: str, rules: list[dict[str, Any]]) -> bool:
     return True
 
 
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "rules": {"type": "list", "elements": "dict", "required": True},
+    "acknowledged": {"type": "list", "elements": "str", "default": []},
+    "proof": {"type": "path", "default": "/etc/encaja/neutralised"},
+    **COPY_ARGUMENTS,
+}
+
 if __name__ == "__main__":
-    run(
-        {
-            "root": {"type": "path", "default": "/srv/portal/www"},
-            "rules": {"type": "list", "elements": "dict", "required": True},
-            "acknowledged": {"type": "list", "elements": "str", "default": []},
-            "proof": {"type": "path", "default": "/etc/encaja/neutralised"},
-            "marker": {"type": "path", "default": "/etc/encaja/environment"},
-        },
-        converge,
-    )
+    run(ARGUMENTS, converge)

@@ -12,10 +12,6 @@ description:
   - Makes, changes and shuts out test users, and no others.
   - Refuses a host whose marker says production.
 options:
-  root:
-    description: Document root of the portal.
-    type: path
-    default: /srv/portal/www
   mask:
     description:
       - The rules, each with C(id), C(table), C(columns), C(as) (name, phone, mail, login or nothing) and perhaps
@@ -34,10 +30,7 @@ options:
     description: The key of the masks; made once.
     type: path
     default: /var/lib/encaja/mask.key
-  marker:
-    description: The file that names the host's environment.
-    type: path
-    default: /etc/encaja/environment
+extends_documentation_fragment: [portal.copy]
 author: encaja
 """
 
@@ -65,20 +58,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.encaja.errors import EncajaError
-from ansible.module_utils.encaja.portal.database import Database
-from ansible.module_utils.portal_library import cache, people, php, run
+from ansible.module_utils.portal_library import COPY_ARGUMENTS, cache, open_copy, people, run
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
     """Mask, then keep the test users; returns the module's result."""
     given = module.params
-    marker = Path(given["marker"])
-    if not marker.exists() or marker.read_text().strip() == "production":
-        raise EncajaError("people of production are never masked", str(marker), "aim at a copy")
-    settings_file = Path(given["root"]) / "bitrix" / ".settings.php"
-    settings = php.parse_settings(php.decode(settings_file.read_bytes()), str(settings_file))
-    database = Database.connect(settings, str(settings_file))
+    database, settings = open_copy(module, "people of production are never masked")
     masked = []
     if given["mask"]:
         people.check_rules(given["mask"])
@@ -92,11 +78,10 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "root": {"type": "path", "default": "/srv/portal/www"},
     "mask": {"type": "list", "elements": "dict", "default": []},
     "users": {"type": "list", "elements": "dict", "default": [], "no_log": True},
     "key_file": {"type": "path", "default": "/var/lib/encaja/mask.key"},
-    "marker": {"type": "path", "default": "/etc/encaja/environment"},
+    **COPY_ARGUMENTS,
 }
 
 if __name__ == "__main__":

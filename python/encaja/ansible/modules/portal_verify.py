@@ -11,32 +11,6 @@ description:
     outside, and a plain performance check. Looks only, and changes nothing of the portal.
   - Some looks need a page, a table or files of their own, which go again at once; in check mode these are left out.
 options:
-  domain:
-    description: The portal's host name.
-    type: str
-    required: true
-  scheme:
-    description: Its scheme.
-    type: str
-    choices: [https, http]
-    default: https
-  port:
-    description: Its TCP port; 0 for the scheme's own.
-    type: int
-    default: 0
-  site:
-    description: The site that has the domain; needed only when active sites have different hosts.
-    type: str
-    default: ""
-  old_hosts:
-    description: Further hosts that the portal had.
-    type: list
-    elements: str
-    default: []
-  mail_from:
-    description: The portal's sender address.
-    type: str
-    default: ""
   connect_to:
     description: Address to connect to when the name does not lead to this host yet.
     type: str
@@ -59,7 +33,7 @@ options:
     type: list
     elements: str
     default: []
-extends_documentation_fragment: [portal]
+extends_documentation_fragment: [portal, portal.address]
 author: encaja
 """
 
@@ -82,12 +56,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.portal_library import (
+    ADDRESS_ARGUMENTS,
     PORTAL_ARGUMENTS,
+    address,
     carried,
     checks_case,
     checks_server,
     checks_web,
-    domain,
     leads,
     open_portal,
     run,
@@ -98,13 +73,9 @@ from ansible.module_utils.portal_library import (
 def look(module: AnsibleModule) -> dict[str, Any]:
     """Run the checks; returns the module's result."""
     wanted = module.params
-    policy = domain.DomainPolicy(
-        wanted["domain"], wanted["scheme"], wanted["port"], wanted["site"], tuple(wanted["old_hosts"]),
-        mail_from=wanted["mail_from"],
-    )  # fmt: skip
     scene = verify.Scene(
-        open_portal(module), policy, Path(wanted["fpm_socket"]), wanted["connect_to"], wanted["session_minutes"],
-        tuple(wanted["trusted_proxies"]), Path(wanted["carry_over"]),
+        open_portal(module), address(module), Path(wanted["fpm_socket"]), wanted["connect_to"],
+        wanted["session_minutes"], tuple(wanted["trusted_proxies"]), Path(wanted["carry_over"]),
     )  # fmt: skip
     checks = [*checks_case.CHECKS, *checks_server.CHECKS, *checks_web.CHECKS]
     if module.check_mode:
@@ -115,17 +86,12 @@ def look(module: AnsibleModule) -> dict[str, Any]:
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "domain": {"type": "str", "required": True},
-    "scheme": {"type": "str", "choices": ["https", "http"], "default": "https"},
-    "port": {"type": "int", "default": 0},
-    "site": {"type": "str", "default": ""},
-    "old_hosts": {"type": "list", "elements": "str", "default": []},
-    "mail_from": {"type": "str", "default": ""},
     "connect_to": {"type": "str", "default": ""},
     "session_minutes": {"type": "int", "default": 1440},
     "trusted_proxies": {"type": "list", "elements": "str", "default": []},
     "carry_over": {"type": "path", "default": str(carried.FOLDER)},
     "only": {"type": "list", "elements": "str", "default": []},
+    **ADDRESS_ARGUMENTS,
     **PORTAL_ARGUMENTS,
 }
 

@@ -53,8 +53,3 @@ class FetchProgress:
     done: int
     total: int
     rate: float
-
-    @property
-    def eta_seconds(self) -> float | None:
-        """Time left by the measured rate; None while nothing moves."""
-        return (self.total - self.done) / self.rate if self.rate > 0 else None
