@@ -4,8 +4,10 @@ import http.client
 import socket
 import ssl
 import sys
+import time
 
 NAME, KIND = sys.argv[1:3]
+PATIENCE = 15.0
 
 
 class Local(http.client.HTTPSConnection):
@@ -31,17 +33,25 @@ def status(path: str, tls: bool, name: str = NAME) -> int:
         connection.close()
 
 
-tls = KIND == "tls"
-faults = []
-for path in ("/bitrix/.settings.php", "/bitrix/modules/main/include.php", "/bitrix/backup/x.tar.gz", "/upload/x.php", "/x.sql"):
-    if (got := status(path, tls)) != 403:
-        faults.append(f"{path} must be refused (403), nginx answers {got}")
-for path in ("/bx_tmp_download/x", "/upload/x.jpg"):
-    if (got := status(path, tls)) != 404:
-        faults.append(f"{path} must be unknown from outside (404), nginx answers {got}")
-if tls and (got := status("/", tls=False)) != 301:
-    faults.append(f"http://{NAME}/ must lead to https (301), nginx answers {got}")
-if got := status("/", tls=False, name="unknown.invalid"):
-    faults.append(f"a request for another name must be dropped, nginx answers {got}")
+def look(tls: bool) -> list[str]:
+    """What is answered wrongly, one line each."""
+    faults = []
+    for path in ("/bitrix/.settings.php", "/bitrix/modules/main/include.php", "/bitrix/backup/x.tar.gz", "/upload/x.php", "/x.sql"):
+        if (got := status(path, tls)) != 403:
+            faults.append(f"{path} must be refused (403), nginx answers {got}")
+    for path in ("/bx_tmp_download/x", "/upload/x.jpg"):
+        if (got := status(path, tls)) != 404:
+            faults.append(f"{path} must be unknown from outside (404), nginx answers {got}")
+    if tls and (got := status("/", tls=False)) != 301:
+        faults.append(f"http://{NAME}/ must lead to https (301), nginx answers {got}")
+    if got := status("/", tls=False, name="unknown.invalid"):
+        faults.append(f"a request for another name must be dropped, nginx answers {got}")
+    return faults
+
+
+# A reload returns before the new workers serve: what the old ones answer in the meantime counts only if it stays.
+until = time.monotonic() + PATIENCE
+while (faults := look(KIND == "tls")) and time.monotonic() < until:
+    time.sleep(0.2)
 print("\n".join(faults), file=sys.stderr)
 sys.exit(bool(faults))
