@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from encaja.carryover.files import ENTITY as FILES
 from encaja.carryover.rest import Portal, RefusedError
 from encaja.carryover.work import Work
 
@@ -17,6 +18,7 @@ _UNCOUNTED = {
     "messages of chats and open lines": "REST gives a chat only to its members",
     "history of records and of business processes": "REST does not write it",
     "files of the drive that hang from no record": "copy the folders",
+    "photographs of contacts and logos of companies": "copy them by hand",
     "calendars, feed and mailboxes": "they are read anew from the backup or from their own servers",
 }
 
@@ -38,9 +40,9 @@ async def not_carried(work: Work) -> list[dict[str, Any]]:
     moments = len(work.map.moments())
     if moments:
         found.append(_row("times of creation and authors", "REST keeps none here; set carry_over_portal_root", moments))
-    fields = sum("file field" in item.what for item in work.map.troubles())
-    if fields:
-        found.append(_row("files in fields of records", "copy them by hand", fields))
+    files = sum(item.entity == FILES for item in work.map.troubles())
+    if files:
+        found.append(_row("files in fields of records", "they could not be fetched or sent: see the faults", files))
     found += [_row(what, why, None) for what, why in _UNCOUNTED.items()]
     return found
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from encaja.carryover.adopt import settle
 from encaja.carryover.entities import BY_ENTITY, ItemKind
+from encaja.carryover.files import carry_files
 from encaja.carryover.identity import Link, State
 from encaja.carryover.imports import add
 from encaja.carryover.readers import Record
@@ -30,6 +31,7 @@ async def carry(work: Work, kind: ItemKind, records: Sequence[Record]) -> None:
     await ensure(work, {pair for record in records for pair in work.translation.references(kind.entity, record.fields)})
     await add(work, kind, new)
     await change(work, kind, known)
+    await carry_files(work, kind, records)
 
 
 async def ensure(work: Work, references: Iterable[tuple[str, str]]) -> None:

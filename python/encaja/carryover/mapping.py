@@ -223,9 +223,7 @@ class Translation:
         several = cell.target.multiple or cell.target.kind in {"refs", "users"}
         empty = canonical(cell.value, form) is None
         if cell.about.kind == "file":
-            if not empty:
-                done.problems.append(f"file field {cell.name} is not carried")
-            return
+            return  # files go their own way
         if form == "flag" and cell.value not in (None, "", []):
             raw = cell.value  # a plain no counts: the box may take yes for granted
         else:

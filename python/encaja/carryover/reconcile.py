@@ -15,6 +15,7 @@ from encaja.carryover.ahead import ahead
 from encaja.carryover.beyond import not_carried
 from encaja.carryover.changes import Decision
 from encaja.carryover.entities import ITEMS, ItemKind
+from encaja.carryover.files import lacking
 from encaja.carryover.identity import Link, State
 from encaja.carryover.kinds import parts_of
 from encaja.carryover.lookup import ORIGINATOR, get_items
@@ -301,6 +302,7 @@ class _Comparison:
             mine["createdTime"] = created
             self.tell(record.id, box, "createdTime", cloud_value=work.times_of(record), box_value=created)
         problems = want.problems + [f"refers to {entity} {key}, which is not there" for entity, key in want.missing]
+        problems += [f"files of field {name}" for name in lacking(work, self.kind, record, item)]
         for problem in problems:
             self.tell(record.id, box, "(part)", cloud_value=problem, box_value="")
         self.found.add(record.id, hashes, mine)

@@ -14,6 +14,7 @@ import ssl
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -152,6 +153,19 @@ class Answer:
     total: int | None = None
     next: int | None = None
     error: RefusedError | None = None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file that was fetched.
+
+    Args:
+        size: its length in bytes.
+        name: what the portal calls it; empty where it does not say.
+    """
+
+    size: int
+    name: str
 
 
 @dataclass(frozen=True)
@@ -372,7 +386,11 @@ class Portal:
                 yield page
 
     async def download(self, address: str, target: Path) -> int:
-        """Fetch a file of a record into a file and return its length in bytes.
+        """Fetch a file of a record into a file and return its length in bytes; as ``fetch``."""
+        return (await self.fetch(address, target)).size
+
+    async def fetch(self, address: str, target: Path) -> Fetched:
+        """Fetch a file of a record into a file.
 
         Args:
             address: as the record gives it; a path stands for one of this portal.
@@ -395,7 +413,7 @@ class Portal:
                 await self._limiter.turn()
                 self.requests += 1
                 outcome = await self._download(address, target)
-            if isinstance(outcome, int):
+            if isinstance(outcome, Fetched):
                 return outcome
             if waited >= self._patience:
                 raise UnreachableError(f"download: {outcome.what}", self.where, outcome.mend)
@@ -403,7 +421,7 @@ class Portal:
             waited += pause
             pause = min(_LONGEST_PAUSE, pause * 2)
 
-    async def _download(self, address: str, target: Path) -> int | _Failure:
+    async def _download(self, address: str, target: Path) -> Fetched | _Failure:
         part = target.with_name(f".{target.name}.part")
         try:
             async with self._client.stream("GET", address, follow_redirects=True) as response:
@@ -414,13 +432,13 @@ class Portal:
                 with part.open("wb") as stream:
                     async for chunk in response.aiter_bytes():
                         stream.write(chunk)
-            size = part.stat().st_size
+            fetched = Fetched(part.stat().st_size, _file_name(response.headers.get("content-disposition", "")))
             part.replace(target)
         except httpx.HTTPError as fault:
             return _Failure(_network(fault), mend="is the portal up?")
         finally:
             part.unlink(missing_ok=True)
-        return size
+        return fetched
 
     async def _span(
         self, listing: _Listing, after: int, upto: int, density: float
@@ -621,6 +639,12 @@ class _Failure:
     busy: str = ""
     time: Mapping[str, Any] | None = None
     mend: str = ""
+
+
+def _file_name(disposition: str) -> str:
+    header = Message()
+    header["content-disposition"] = disposition
+    return Path(header.get_filename() or "").name
 
 
 def _network(fault: Exception) -> str:

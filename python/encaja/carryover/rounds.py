@@ -20,6 +20,8 @@ from encaja.carryover import deletions, items
 from encaja.carryover.baseline import find_watermarks
 from encaja.carryover.entities import BY_ENTITY, BY_SHORT, ITEMS
 from encaja.carryover.events import OfflineEvents
+from encaja.carryover.files import ENTITY as FILES
+from encaja.carryover.files import carry_files
 from encaja.carryover.heard import listen
 from encaja.carryover.identity import IdentityMap
 from encaja.carryover.kinds import parts_of
@@ -237,6 +239,8 @@ class Carrying:
                 await carriers[entity](await work.reader.fetch(entity, wanted))
             elif entity == "product_rows":
                 await self._apply_rows(wanted)
+            elif entity == FILES:
+                await self._again_files(wanted)
 
     async def _apply_rows(self, names: Sequence[str]) -> None:
         for short, kind in BY_SHORT.items():
@@ -245,6 +249,17 @@ class Carrying:
                 owners = await self.work.reader.fetch(kind.entity, keys)
                 await carry_rows(self.work, await self.work.reader.belonging("product_rows", owners))
 
+    async def _again_files(self, names: Sequence[str]) -> None:
+        """Look once more at the files of fields, named as in the map."""
+        for kind in ITEMS:
+            keys = [name.split(":")[1] for name in names if name.partition(":")[0] == kind.entity]
+            records = await self.work.reader.fetch(kind.entity, keys)
+            await carry_files(self.work, kind, records)
+            gone = set(keys) - {record.id for record in records}
+            for name in names:
+                if name.partition(":")[0] == kind.entity and name.split(":")[1] in gone:
+                    self.map.cured(FILES, name)
+
     async def _retry(self) -> None:
         """Try again what has been faulty, where its time has come."""
         due: dict[str, list[str]] = {}
@@ -252,6 +267,8 @@ class Carrying:
             due.setdefault(item.entity, []).append(item.cloud)
         carriers = self._carriers()
         for entity, names in due.items():
+            if entity == FILES:
+                await self._again_files(names)
             if entity not in RETRIED:
                 continue
             records = await self.work.reader.fetch(entity, names)

@@ -126,6 +126,10 @@ class Work:
         here = moment(item.get("updatedTime"))
         return here is None or record.modified >= here - self.skew
 
+    def is_new(self, record: Record) -> bool:
+        """Whether a record came into being after the backup."""
+        return int(record.id) > self.map.watermark(record.entity)
+
     def answers(
         self, entity: str, cloud: str, want: Mapping[str, Canonical], have: Mapping[str, Canonical]
     ) -> dict[str, str]:

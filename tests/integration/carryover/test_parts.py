@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import time
+from datetime import datetime
 from pathlib import Path
+from urllib.parse import unquote
 
+import httpx
 import pytest
 
 from integration.carryover.portals import Site, write_job
@@ -77,3 +80,57 @@ def test_everything_that_hangs_from_a_record_arrives_once(portals: tuple[Site, S
     assert [
         r["IS_COMPLETE"] for r in box.sql("SELECT * FROM b_tasks_checklist_items WHERE TASK_ID=%s", job_["ID"])
     ] == ["Y"]
+
+
+def test_files_in_fields_arrive_change_and_stay_where_the_backup_brought_them(
+    portals: tuple[Site, Site], tmp_path: Path
+) -> None:
+    cloud, box = portals
+
+    def data(text: str) -> list[str]:
+        return [f"{text}.txt", base64.b64encode(text.encode()).decode()]
+
+    def held(site: Site, number: int, name: str) -> list[tuple[str, str]]:
+        """Name and content of a lead's files."""
+        value = site.rest("crm.item.get", entityTypeId=1, id=number)["item"][name]
+        found = []
+        for item in value if isinstance(value, list) else [value] if value else []:
+            answer = httpx.get(f"{site.url}{item['urlMachine']}&auth={site.hook}")
+            found.append((unquote(answer.headers["content-disposition"].rpartition("''")[2]), answer.text))
+        return found
+
+    for site in portals:
+        for name, several in (("PLAN", "N"), ("PAPERS", "Y")):
+            site.rest(
+                "crm.lead.userfield.add", fields={"FIELD_NAME": name, "USER_TYPE_ID": "file", "MULTIPLE": several}
+            )
+    for site in portals:  # as if the backup had brought it
+        site.rest("crm.item.update", entityTypeId=1, id=9, fields={"ufCrmPlan": data("old plan")})
+    job = write_job(tmp_path, cloud, box, since=now(), restored=datetime.now().isoformat(timespec="seconds"))
+    cloud.rest("crm.item.update", entityTypeId=1, id=9, fields={"title": "with an old plan"})
+    lead = cloud.rest("crm.item.add", entityTypeId=1, fields={
+        "title": "With papers", "ufCrmPlan": data("plan"), "ufCrmPapers": [data("one"), data("two")],
+    })["item"]["id"]  # fmt: skip
+    gone = cloud.rest("crm.item.add", entityTypeId=1, fields={"title": "G", "ufCrmPlan": data("lost")})["item"]
+    cloud.sql("UPDATE b_file SET SUBDIR='nowhere' WHERE ID=%s", gone["ufCrmPlan"]["id"])
+    before = box.rest("crm.item.get", entityTypeId=1, id=9)["item"]["ufCrmPlan"]["id"]
+    first = run("once", job)["result"]
+    here = box.value("SELECT ID FROM b_crm_lead WHERE ORIGINATOR_ID='encaja' AND ORIGIN_ID=%s", str(lead))
+    assert held(box, here, "ufCrmPlan") == [("plan.txt", "plan")]
+    assert held(box, here, "ufCrmPapers") == [("one.txt", "one"), ("two.txt", "two")]
+    assert box.rest("crm.item.get", entityTypeId=1, id=9)["item"]["ufCrmPlan"]["id"] == before
+    assert [item["cloud"] for item in first["faults"]] == [f"lead:{gone['id']}:ufCrmPlan"], first["faults"]
+    assert {row["what"]: row["count"] for row in first["not_carried"]}["files in fields of records"] == 1
+    assert [row["in_cloud"] for row in first["records"]] == ["files of field ufCrmPlan"], first["records"]
+
+    kept = cloud.rest("crm.item.get", entityTypeId=1, id=lead)["item"]["ufCrmPapers"][1]["id"]
+    fields = {"ufCrmPlan": data("new plan"), "ufCrmPapers": [{"id": kept}, data("three")]}
+    cloud.rest("crm.item.update", entityTypeId=1, id=lead, fields=fields)
+    cloud.rest("crm.item.delete", entityTypeId=1, id=gone["id"])
+    second = run("once", job)["result"]
+    assert held(box, here, "ufCrmPlan") == [("new plan.txt", "new plan")]
+    assert held(box, here, "ufCrmPapers") == [("two.txt", "two"), ("three.txt", "three")]
+    assert (second["differences"], second["faults"]) == (0, []), (second["records"], second["faults"])
+    files = box.value("SELECT COUNT(*) FROM b_file")
+    run("once", job)
+    assert box.value("SELECT COUNT(*) FROM b_file") == files, "what has not changed is not sent again"
