@@ -1,6 +1,9 @@
 """The rules that keep a copy's way out closed."""
 
 import importlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -29,3 +32,28 @@ def test_nothing_goes_out_but_answers_and_the_allowed() -> None:
 def test_what_is_no_address_is_refused(allowed: str) -> None:
     with pytest.raises(ValueError, match=r"mail\.example\.com|tcp|icmp|ssh"):
         darkness.rules([allowed])
+
+
+class Answered(Exception):  # noqa: N818 - what a module ends with
+    """What the module said."""
+
+
+def seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    def answer(**said: Any) -> None:
+        raise Answered(said)
+
+    monkeypatch.setattr(darkness, "FLAG", str(folder / "dark"))
+    monkeypatch.setattr(darkness, "RULES", str(folder / "egress"))
+    module = SimpleNamespace(params={"environment": "test"}, exit_json=answer, fail_json=answer)
+    with pytest.raises(Answered) as said:
+        darkness.seen(module)
+    found: dict[str, Any] = said.value.args[0]
+    return found
+
+
+def test_what_a_host_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert seen(tmp_path, monkeypatch) == {"changed": False, "is_copy": False}
+    (tmp_path / "egress").touch()
+    assert seen(tmp_path, monkeypatch) == {"changed": False, "is_copy": True}
+    (tmp_path / "dark").touch()
+    assert "encaja clone production test" in seen(tmp_path, monkeypatch)["msg"]

@@ -12,18 +12,19 @@ description:
   - V(released) wants the proof that C(portal_neutralise) leaves on the host; V(dark) takes it away.
   - Answers to connections that others opened are always let out, and what a host needs to keep its address (DHCP,
     neighbour discovery).
-  - Refuses a host whose marker says production, or another environment than O(environment).
+  - V(seen) changes nothing. It tells whether the host is a copy, and refuses one that is dark, where nothing can run.
+  - The other two refuse a host whose marker says production, or another environment than O(environment).
 options:
   state:
-    description: Dark, or released after the copy was proven inert.
+    description: Dark, or released after the copy was proven inert; or only seen.
     type: str
-    choices: [dark, released]
+    choices: [dark, released, seen]
     required: true
   services:
     description: Units to stop and mask (dark), or to unmask and start (released). Unknown units are passed over.
     type: list
     elements: str
-    required: true
+    default: []
   allowed:
     description:
       - Addresses or networks that the host may reach, each alone or as C(ADDRESS tcp PORT) or C(ADDRESS udp PORT).
@@ -56,14 +57,18 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+is_copy:
+  description: Whether the host is a copy, from which nothing goes out.
+  returned: when O(state=seen)
+  type: bool
 done:
   description: What was done, in order.
-  returned: always
+  returned: when it was brought to a state
   type: list
   elements: str
 refused:
   description: Packets that were refused since the rules were loaded.
-  returned: always
+  returned: when it was brought to a state
   type: int
 """
 
@@ -253,12 +258,23 @@ class Darkness:
                 os.unlink(FLAG)
 
 
+def seen(module: AnsibleModule) -> None:
+    """Tell whether the host is a copy, and refuse one that is dark."""
+    if os.path.exists(FLAG):
+        environment = module.params["environment"]
+        module.fail_json(
+            msg=f"{FLAG}: this host is a dark copy, which nothing but a copy can change"
+            f" (copy to it again: encaja clone production {environment} --confirm {environment})"
+        )
+    module.exit_json(changed=False, is_copy=os.path.exists(RULES))
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["dark", "released"], "required": True},
-            "services": {"type": "list", "elements": "str", "required": True},
+            "state": {"type": "str", "choices": ["dark", "released", "seen"], "required": True},
+            "services": {"type": "list", "elements": "str", "default": []},
             "allowed": {"type": "list", "elements": "str", "default": []},
             "environment": {"type": "str", "required": True},
             "ssh_ports": {"type": "list", "elements": "int", "default": [22]},
@@ -268,6 +284,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     given: dict[str, Any] = module.params
+    if given["state"] == "seen":
+        seen(module)
     try:
         with open(given["marker"]) as stream:
             marked = stream.read().strip()
