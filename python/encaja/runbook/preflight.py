@@ -15,19 +15,22 @@ from rich.table import Table
 from rich.text import Text
 
 from encaja.errors import ConfigurationError, EncajaError
-from encaja.runbook.command import ansible_environment, playbook_command
+from encaja.runbook.command import ansible_environment, playbook_command, write_variables
 from encaja.runbook.execute import Ending, run_playbook
 from encaja.runbook.load import find_playbook
 from encaja.runbook.model import Action
 from encaja.runbook.move import Move
+from encaja.runbook.spans import format_bytes
 
 PLAYBOOK = "preflight.yml"
 KIND = "preflight"
 _WORDS = {
     "en": {"where": "where", "what": "what is wrong", "mend": "how to mend it", "looking": "looking at",
-           "fine": "nothing stands in the way", "hosts": "hosts looked at", "faults": "to mend before the move"},
+           "fine": "nothing stands in the way", "hosts": "hosts looked at", "faults": "to mend before the move",
+           "backup": "backup", "volumes": "volumes"},
     "es": {"where": "dónde", "what": "qué falla", "mend": "cómo arreglarlo", "looking": "comprobando",
-           "fine": "nada impide el traslado", "hosts": "hosts comprobados", "faults": "por arreglar antes de mudarse"},
+           "fine": "nada impide el traslado", "hosts": "hosts comprobados", "faults": "por arreglar antes de mudarse",
+           "backup": "copia de seguridad", "volumes": "volúmenes"},
 }  # fmt: skip
 
 
@@ -55,7 +58,8 @@ def _look(move: Move, playbook: Path, console: Console, looking: str) -> Ending:
     named = ", ".join(path.name for path in move.inventories)
     quiet = Console(stderr=True, quiet=not console.is_terminal)
     with TemporaryDirectory(prefix="encaja-check-") as name, quiet.status(f"{looking} {escape(named)}") as shown:
-        command = playbook_command(playbook, Action(playbook=PLAYBOOK), move.inventories)
+        variables = write_variables(Path(name), {"preflight_backup_of": move.fill("$target")})
+        command = playbook_command(playbook, Action(playbook=PLAYBOOK), move.inventories, variables_file=variables)
         environment = ansible_environment(move.project, os.environ)
         execution = run_playbook(0, Path(name), move.project, command, environment)
         try:
@@ -87,12 +91,19 @@ def verdict(ending: Ending) -> Mapping[str, Any]:
 def view(found: Mapping[str, Any], words: Mapping[str, str]) -> RenderableType:
     """The verdict for a person."""
     hosts = Text(f"{words['hosts']}: {', '.join(found['hosts']) or '-'}", "dim")
+    backups = [
+        Text(
+            f"{words['backup']}: {item['volumes']} {words['volumes']}, {format_bytes(item['bytes'])} ({item['host']})",
+            "dim",
+        )
+        for item in found.get("backups", ())
+    ]
     if not found["faults"]:
-        return Group(Text.assemble(("✓ ", "bold green"), words["fine"]), hosts)
+        return Group(Text.assemble(("✓ ", "bold green"), words["fine"]), hosts, *backups)
     table = Table(border_style="dim", expand=False)
     table.add_column(words["where"], style="bold", overflow="fold")
     table.add_column(words["what"], style="red", overflow="fold")
     table.add_column(words["mend"], style="green", overflow="fold")
     for fault in found["faults"]:
         table.add_row(escape(fault["where"]), escape(fault["what"]), escape(fault["mend"]))
-    return Group(Text.assemble(("✗ ", "bold red"), f"{len(found['faults'])} {words['faults']}"), table, hosts)
+    return Group(Text.assemble(("✗ ", "bold red"), f"{len(found['faults'])} {words['faults']}"), table, hosts, *backups)
