@@ -149,13 +149,17 @@ def timeline(bars: Sequence[Bar], words: Mapping[str, str], gap: tuple[datetime,
     return figure
 
 
+_UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
+_UNITS_IN_IT = 3
+
+
 def rates(measures: Sequence[Measure], words: Mapping[str, str]) -> Figure:
     """The rate of a transfer over time, with its mean, and how much had arrived."""
     start = measures[0].at
     measures = thinned(measures)
-    minutes = [(item.at - start).total_seconds() / 60 for item in measures]
-    hours = minutes[-1] > 180
-    axis = [value / 60 for value in minutes] if hours else minutes
+    passed = [(item.at - start).total_seconds() for item in measures]
+    unit, length = next(item for item in _UNITS if passed[-1] > _UNITS_IN_IT * item[1] or item[1] == 1)
+    axis = [value / length for value in passed]
     with mpl.rc_context(_STYLE):
         figure = _figure(10.5, 2.7)
         axes = figure.add_subplot()
@@ -173,7 +177,7 @@ def rates(measures: Sequence[Measure], words: Mapping[str, str]) -> Figure:
         axes.set_ylim(0, max(values) * 1.15 or 1)
         axes.set_xlim(axis[0], axis[-1] or 1)
         axes.set_ylabel("MB/s")
-        axes.set_xlabel(words["hours"] if hours else words["minutes"])
+        axes.set_xlabel(words[unit])
         axes.tick_params(length=0)
         right = axes.twinx()
         right.plot(axis, [item.done / 1e9 for item in measures], color=COLOURS[Owner.CLIENT], lw=1.2)

@@ -39,6 +39,8 @@ from encaja.runbook.states import ANSWERED_BY_YES, CHECK, CONFIRM_SUFFIX, State,
 from encaja.runbook.tables import proof_text, undo_text
 
 JSON_VERSION = 1
+# A line through fewer samples than these says nothing that the table does not.
+PICTURED_SAMPLES = 5
 _SECTIONS = {
     "verify": "checks",
     "verification": "checks",
@@ -409,6 +411,7 @@ def to_html(facts: Facts, language: str) -> str:
         phases=facts.move.runbook.phases,
         signoffs=[gate for gate in facts.gates if gate.state is not GateState.WAITING],
         confirm_suffix=CONFIRM_SUFFIX,
+        answered_by_yes=ANSWERED_BY_YES,
         attempts_of=_attempt_counts(facts.attempts),
         took_of=_took(facts),
         pictures=_pictures(facts, spoken),
@@ -475,7 +478,7 @@ def _pictures(facts: Facts, spoken: Mapping[str, str]) -> dict[str, Markup]:
         figure = charts.timeline(bars, spoken, facts.gap)
         pictures["timeline"] = Markup(charts.to_svg(figure, "timeline"))  # noqa: S704
     for number, (kind, measures) in enumerate(_by_transfer(facts.transfers)):
-        if len(measures) > 2:
+        if len(measures) >= PICTURED_SAMPLES:
             name = f"rates-{kind}-{number}"
             pictures[name] = Markup(charts.to_svg(charts.rates(measures, spoken), name))  # noqa: S704
     if facts.bands:

@@ -17,11 +17,11 @@ from encaja.runbook import charts, foresee, report
 from encaja.runbook.forecast import Calendar, Standing, backtest, make_forecast, make_guesses
 from encaja.runbook.guess import Assumptions, Guess, under_way
 from encaja.runbook.history import link_of, read_history
-from encaja.runbook.journal import Journal, Measure, Result
+from encaja.runbook.journal import GateState, Journal, Measure, Result
 from encaja.runbook.move import Move
 from encaja.runbook.outlook import Outlook, pass_outlook
 from encaja.runbook.spans import format_span, now
-from encaja.runbook.states import State, StepState
+from encaja.runbook.states import ANSWERED_BY_YES, State, StepState
 
 MONDAY = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 DAY = (0.0,) * 8 + (10.0,) * 10 + (0.0,) * 6
@@ -304,6 +304,25 @@ def test_long_downloads_are_thinned_for_their_picture_and_attempts_stay_apart() 
     assert shown[-1].done == samples[-1].done
     assert {item.rate for item in shown} == {2.0}
     assert [item.attempt for item in shown] == sorted(item.attempt for item in shown)
+
+
+@pytest.mark.parametrize(("seconds", "unit"), [(40, "seconds"), (1800, "minutes"), (40_000, "hours")])
+def test_picture_of_a_transfer_counts_in_what_people_would(seconds: int, unit: str) -> None:
+    samples = [
+        Measure(1, MONDAY + timedelta(seconds=seconds * part / 9), "h", "fetch", part, 9, "bytes", 2.0)
+        for part in range(10)
+    ]
+    assert charts.rates(samples, report.words("en")).axes[0].get_xlabel() == unit
+
+
+def test_gates_answered_by_the_option_say_so_in_the_readers_language(tmp_path: Path) -> None:
+    move = case.make_move(tmp_path)
+    with Journal(move.journal) as journal:
+        pass_ = journal.start_pass("cutover", "ana", {})
+        journal.add_gate(pass_, "test-box", GateState.APPROVED, by="ana", note=ANSWERED_BY_YES)
+        page = report.to_html(report.gather(move, journal, pass_, Assumptions()), "es")
+    assert "respondido por --yes" in page
+    assert ANSWERED_BY_YES not in page
 
 
 def test_time_after_the_last_byte_is_not_the_links() -> None:
