@@ -5,10 +5,10 @@ final class CRestOther
     public static function methods(): array
     {
         return [
-            'server.time' => [static fn($p, $s) => date('c'), ''],
+            'server.time' => [static fn($p, $s) => date('c', clock()), ''],
             'methods' => [static fn($p, $s) => array_keys(CRestServer::methods()), ''],
             'method.get' => [static fn($p, $s) => ['isExisting' => $known = isset(CRestServer::methods()[strtolower((string)($p['name'] ?? ''))]), 'isAvailable' => $known], ''],
-            'scope' => [static fn($p, $s) => ['crm', 'task', 'tasks', 'user', 'user_basic', 'im', 'disk', 'telephony'], ''],
+            'scope' => [static fn($p, $s) => empty($p['full']) ? $s->scopes() : ['crm', 'task', 'tasks', 'user', 'user_basic', 'im', 'disk', 'telephony'], ''],
             'feature.get' => [self::feature(...), ''],
             'app.info' => [self::appInfo(...), ''],
             'profile' => [static fn($p, $s) => self::profile($s->user), ''],

@@ -202,6 +202,12 @@ final class CRestServer
         }
     }
 
+    /** @return list<string> what the caller may use */
+    public function scopes(): array
+    {
+        return $this->scope;
+    }
+
     public function needApp(): array
     {
         return $this->app ?? throw new RestError('WRONG_AUTH_TYPE', 'Current authorization type is denied for this method', 403);

@@ -1,0 +1,136 @@
+"""What is wrong on either side is told by record; the rest goes on, and what was wrong is tried again."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from integration.carryover.liar import lying
+from integration.carryover.portals import Site, write_job
+from integration.carryover.test_carry_over import doubles, now, run, start
+
+pytestmark = pytest.mark.integration
+
+
+def carried(box: Site, lead: int, column: str = "ID") -> object:
+    """A column of the box's record of a lead of the cloud; None where there is none."""
+    return box.value(f"SELECT {column} FROM b_crm_lead WHERE ORIGINATOR_ID='encaja' AND ORIGIN_ID=%s", str(lead))
+
+
+def test_webhook_without_the_scopes_is_told_which_it_lacks(portals: tuple[Site, Site], tmp_path: Path) -> None:
+    cloud, box = portals
+    narrow = cloud.tool("webhook", "--user", "1", "--title", "narrow", "--scope", "crm")
+    job = write_job(tmp_path, cloud, box, since=now(), cloud_webhook=f"{cloud.url}/rest/{narrow}/")
+    told = run("once", job, code=2)["error"]
+    assert "cloud's webhook" in told and "lacks the scopes user, task" in told
+    assert narrow.partition("/")[2] not in told
+
+
+def test_reference_that_never_comes_is_told_and_completed_when_it_does(
+    portals: tuple[Site, Site], tmp_path: Path
+) -> None:
+    cloud, box = portals
+    job = write_job(tmp_path, cloud, box, since=now())
+    lame = cloud.rest("crm.lead.add", fields={"TITLE": "lame"})
+    cloud.sql("UPDATE b_crm_lead SET CONTACT_ID=900001 WHERE ID=%s", lame)
+    cloud.sql(
+        "INSERT INTO b_crm_lead_contact (LEAD_ID, CONTACT_ID, SORT, IS_PRIMARY) VALUES (%s, 900001, 10, 'Y')", lame
+    )
+    whole = cloud.rest("crm.lead.add", fields={"TITLE": "whole"})
+    first = run("once", job)["result"]
+    assert carried(box, whole) and carried(box, lame), "the rest goes on"
+    [fault] = first["faults"]
+    assert (fault["entity"], fault["cloud"]) == ("lead", str(lame))
+    assert "refers to contact 900001, which is not there" in fault["what"]
+    assert first["differences"] == 1
+
+    cloud.sql(
+        "INSERT INTO b_crm_contact (ID, DATE_CREATE, DATE_MODIFY, CREATED_BY_ID, ASSIGNED_BY_ID, NAME, OPENED)"
+        " VALUES (900001, NOW(), NOW(), 1, 1, 'Late', 'Y')"
+    )
+    second = run("once", job)["result"]
+    assert (second["faults"], second["differences"]) == ([], 0), second["records"]
+    assert box.value("SELECT NAME FROM b_crm_contact WHERE ID=%s", carried(box, lame, "CONTACT_ID")) == "Late"
+
+
+def test_pages_in_place_of_answers_lose_and_double_nothing(portals: tuple[Site, Site], tmp_path: Path) -> None:
+    """Every fifth answer of the cloud is a page; so is that to every second import, which the box has done by then."""
+    cloud, box = portals
+    since = now()
+    leads = [cloud.rest("crm.lead.add", fields={"TITLE": f"behind a liar {number}"}) for number in range(50)]
+    imports: list[int] = []
+
+    def lie(_: int, body: bytes) -> str:
+        if b"originId" not in body or b'"data"' not in body:
+            return ""
+        imports.append(len(imports))
+        return "after" if len(imports) % 2 else ""
+
+    with (
+        lying(cloud.url, lambda number, _: "before" if number % 5 == 4 else "") as before,
+        lying(box.url, lie) as after,
+    ):
+        job = write_job(tmp_path, replace(cloud, url=before), replace(box, url=after), since=since)
+        proof = run("once", job)["result"]
+    assert imports, "the box was asked through the liar"
+    assert (proof["missing"], proof["doubled"], proof["differences"]) == (0, 0, 0), proof["records"]
+    assert all(carried(box, lead) for lead in leads)
+    assert doubles(box, "b_crm_lead") == []
+
+
+@pytest.mark.parametrize(("cloud_off", "box_off"), [(0, -90), (600, 0), (-600, 120)])
+def test_clocks_that_differ_lose_nothing_and_keep_the_times(
+    portals: tuple[Site, Site], tmp_path: Path, cloud_off: int, box_off: int
+) -> None:
+    cloud, box = portals
+    try:
+        cloud.option("encaja", "clock", str(cloud_off))
+        box.option("encaja", "clock", str(box_off))
+        job = write_job(tmp_path, cloud, box)
+        assert run("prepare", job)["result"]["since"]
+        time.sleep(1.1)
+        leads = [cloud.rest("crm.lead.add", fields={"TITLE": f"skewed {number}"}) for number in range(3)]
+        cloud.rest("crm.lead.update", id=leads[0], fields={"TITLE": "skewed and changed"})
+        proof = run("once", job)["result"]
+        assert (proof["missing"], proof["doubled"], proof["differences"]) == (0, 0, 0), proof["records"]
+        assert any("the box's clock is" in note for note in proof["notes"])
+        made = [cloud.value("SELECT DATE_CREATE FROM b_crm_lead WHERE ID=%s", lead) for lead in leads]
+        assert [carried(box, lead, "DATE_CREATE") for lead in leads] == made
+        assert carried(box, leads[0], "TITLE") == "skewed and changed"
+    finally:
+        for site in portals:
+            site.option("encaja", "clock", "0")
+
+
+def test_deletions_come_by_the_clouds_own_events_while_it_follows(portals: tuple[Site, Site], tmp_path: Path) -> None:
+    cloud, box = portals
+    job = write_job(tmp_path, cloud, box, cloud_token=cloud.tool("app", "--code", "encaja.events"))
+    prepared = run("prepare", job)["result"]
+    assert (prepared["events"], prepared["not_bound"]) == ("bound", {})
+    assert run("prepare", job)["result"]["since"] == prepared["since"], "the first moment counts"
+    time.sleep(1.1)
+    # From before it is followed, as between the order of the backup and its restore.
+    cloud.rest("crm.lead.delete", id=41)
+    lead = cloud.rest("crm.lead.add", fields={"TITLE": "to be deleted"})
+
+    def until(holds: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 120
+        while not holds():
+            assert follower.poll() is None, follower.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+    follower = start("follow", job)
+    try:
+        until(lambda: carried(box, lead) and not box.value("SELECT COUNT(*) FROM b_crm_lead WHERE ID=41"))
+        cloud.rest("crm.lead.delete", id=lead)
+        until(lambda: not carried(box, lead))
+        until(lambda: not cloud.value("SELECT COUNT(*) FROM b_rest_event_offline"))
+    finally:
+        follower.send_signal(signal.SIGTERM)
+        follower.communicate()
