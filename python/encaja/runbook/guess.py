@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 # Spreads are standard deviations of the logarithm of a duration.
 SPREAD_ESTIMATE = 0.45
-SPREAD_PERSON = 0.45
+SPREAD_PERSON = 0.35
 # How much one run of a step differs from the next on the same hosts.
 SPREAD_RUN = 0.08
 # What makes one step slow on a day (a busy machine, a slow disk) makes the others slow as well.
