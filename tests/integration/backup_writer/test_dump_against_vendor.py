@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import pytest
 
 from lab.backup_writer import dump
 from lab.backup_writer.archive import write_backup
+from own_mariadb import own_mariadb
 from unit.backup_writer.vendor_archive import FIXTURES, entries, stream, volumes
 
 pytestmark = [
@@ -27,38 +25,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The socket of a private server that only this user reaches."""
-    home = tmp_path_factory.mktemp("mariadb")
-    data, socket = home / "data", home / "s"
-    user = ["--user=root"]
-    subprocess.run(
-        ["mariadb-install-db", f"--datadir={data}", "--auth-root-authentication-method=normal", *user],
-        check=True,
-        capture_output=True,
-    )
-    server = subprocess.Popen(
-        [
-            "mariadbd",
-            "--no-defaults",
-            f"--datadir={data}",
-            f"--socket={socket}",
-            "--skip-networking",
-            "--max-allowed-packet=64M",
-            "--innodb-buffer-pool-size=64M",
-            *user,
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(300):
-            with contextlib.suppress(pymysql.MySQLError):
-                connect(socket).close()
-                break
-            time.sleep(0.1)
-        yield socket
-    finally:
-        server.terminate()
-        server.wait(30)
+    with own_mariadb(tmp_path_factory.mktemp("mariadb"), "--max-allowed-packet=64M") as sock:
+        yield sock
 
 
 def connect(socket: Path, database: str | None = None) -> pymysql.Connection[Any]:

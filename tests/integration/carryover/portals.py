@@ -22,7 +22,8 @@ import httpx
 import pymysql
 import pymysql.cursors
 
-from unit.lab_portal.standin import LAB, can_connect, free_port, until
+from own_mariadb import own_mariadb
+from unit.lab_portal.standin import LAB, free_port, until
 
 _ADDRESSES = itertools.count()
 SIZES = {"users": 20, "companies": 30, "contacts": 60, "leads": 120, "deals": 60, "tasks": 20, "messages": 20}
@@ -77,22 +78,8 @@ class Site:
 @contextmanager
 def database_server(home: Path) -> Iterator[Path]:
     """The socket of a MariaDB of its own."""
-    data, sock = home / "data", home / "s"
-    install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
-    subprocess.run([*install, "--user=root"], check=True, capture_output=True)
-    options = (
-        "--skip-networking --user=root --sql-mode= --skip-innodb-doublewrite --innodb-flush-method=nosync"
-        " --innodb-flush-log-at-trx-commit=0 --innodb-file-per-table=0 --innodb-buffer-pool-size=128M"
-        " --character-set-server=utf8mb4 --collation-server=utf8mb4_unicode_ci"
-    )
-    command = ["mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={sock}", *options.split()]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: sock.exists() and can_connect(sock))
+    with own_mariadb(home, "--innodb-buffer-pool-size=128M") as sock:
         yield sock
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def install_cloud(home: Path, sock: Path, sizes: dict[str, int]) -> Site:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pymysql
 import pytest
 
 from encaja.portal import php
 from encaja.portal.site import Portal
 from integration.portal.cloud_portal import DBCONN, MODULES, OLD, SETTINGS, connect, fill
+from own_mariadb import own_mariadb
 
 
 @pytest.fixture(scope="session")
@@ -22,30 +20,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The socket of a MariaDB that only this run reaches."""
     if not shutil.which("mariadbd"):
         pytest.skip("needs the package mariadb-server")
-    home = tmp_path_factory.mktemp("mariadb")
-    data, socket = home / "data", home / "s"
-    subprocess.run(
-        ["mariadb-install-db", f"--datadir={data}", "--auth-root-authentication-method=normal", "--user=root"],
-        check=True,
-        capture_output=True,
-    )
-    process = subprocess.Popen(
-        ["mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={socket}", "--skip-networking", "--user=root",
-         "--sql-mode=", "--innodb-file-per-table=0", "--skip-innodb-doublewrite", "--innodb-flush-method=nosync",
-         "--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0",
-         "--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        for _ in range(900):
-            with contextlib.suppress(pymysql.MySQLError):
-                connect(socket).close()
-                break
-            time.sleep(0.1)
-        yield socket
-    finally:
-        process.terminate()
-        process.wait(30)
+    with own_mariadb(tmp_path_factory.mktemp("mariadb")) as sock:
+        yield sock
 
 
 @pytest.fixture(scope="session")

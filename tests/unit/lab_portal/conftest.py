@@ -16,29 +16,15 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from unit.lab_portal.standin import LAB, PASSWORD, SIZES, PortalUnderTest, can_connect, free_port, until
+from own_mariadb import own_mariadb
+from unit.lab_portal.standin import LAB, PASSWORD, SIZES, PortalUnderTest, free_port, until
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The socket of a MariaDB of its own."""
-    home = tmp_path_factory.mktemp("mariadb")
-    data, sock = home / "data", home / "s"
-    install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
-    subprocess.run([*install, "--user=root"], check=True, capture_output=True)
-    options = (
-        "--skip-networking --user=root --sql-mode= --skip-innodb-doublewrite --innodb-flush-method=nosync"
-        " --innodb-flush-log-at-trx-commit=0 --innodb-file-per-table=0 --innodb-buffer-pool-size=64M"
-        " --character-set-server=utf8mb4 --collation-server=utf8mb4_unicode_ci"
-    )
-    command = ["mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={sock}", *options.split()]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: sock.exists() and can_connect(sock))
+    with own_mariadb(tmp_path_factory.mktemp("mariadb")) as sock:
         yield sock
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.fixture(scope="session")

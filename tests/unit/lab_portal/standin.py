@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import socket
 import subprocess
@@ -105,10 +104,3 @@ def login(client: httpx.Client, user: str, password: str = PASSWORD, kind: str =
 
 def logged_in(answer: httpx.Response) -> bool:
     return 'id="user-block"' in answer.text
-
-
-def can_connect(sock: Path) -> bool:
-    with contextlib.suppress(pymysql.MySQLError):
-        pymysql.connect(unix_socket=str(sock), user="root").close()
-        return True
-    return False
