@@ -537,7 +537,10 @@ def _settings(sources: list[_Source], faults: _Faults) -> MoveSettings:
         where = source.at(given)
         for key in _unknown(given, _MOVE_KEYS):
             faults.add(where, f"move has an unknown key '{key}'", f"known are {', '.join(sorted(_MOVE_KEYS))}")
+        before = merged.get("variables")
         merged.update({key: value for key, value in given.items() if key != _LINE})
+        if isinstance(before, dict) and isinstance(merged["variables"], dict):
+            merged["variables"] = before | merged["variables"]
     language = merged.get("language", "en")
     if language not in LANGUAGES:
         faults.add(where, f"move: language is '{language}'", f"known are {', '.join(LANGUAGES)}")

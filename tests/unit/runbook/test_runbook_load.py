@@ -111,6 +111,13 @@ def test_later_file_wins_and_null_takes_a_key_away(project: Path) -> None:
     assert restore.retry.times == 0
 
 
+def test_file_adds_to_the_moves_variables(project: Path) -> None:
+    runbook = load(project, "move: {variables: {target: test, backup: x}}")
+    assert runbook.settings.variables == {
+        "target": "test", "source": "production", "clone": "preproduction", "backup": "x",
+    }  # fmt: skip
+
+
 def test_file_without_base_stands_alone(project: Path) -> None:
     runbook = load(
         project,
