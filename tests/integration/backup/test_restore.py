@@ -144,6 +144,10 @@ def test_over_a_link_with_one_bad_volume_and_resets(kind, home, database):
     told = status(home)
     assert told["volumes_good"] == told["volumes"] == told["volume"]
     assert told["volumes_rejected"] == len(faults) - 1 and told["rows_loaded"] >= 300
+    whole = sum(path.stat().st_size for path in (FIXTURES / kind).glob(f"{NAMES[kind]}*"))
+    fetched = told["transfer"]
+    assert fetched["done"] == fetched["total"] == whole and fetched["rate"] > 0
+    assert fetched["ended"] <= time.time()
 
 
 def test_bad_tar_header_without_gzip_is_fetched_again(home, database):
