@@ -238,7 +238,7 @@ def test_undoing_is_shown_as_one_would_type_it(project: Path) -> None:
     assert "Se conservan" in undo
     assert "ansible-playbook -i inventories/lab playbooks/restore.yml --limit production --tags rollback" in undo
     assert tables.proof_text(move.step("settle"), move, "en") == "verify"
-    assert tables.proof_text(move.step("deploy-box"), move, "es") == "comprobaciones php, database"
+    assert tables.proof_text(move.step("deploy-box"), move, "es") == "test-box"
 
 
 def test_cycle_is_named_with_its_members(project: Path) -> None:
