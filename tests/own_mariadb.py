@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -37,10 +38,15 @@ def can_connect(sock: Path) -> bool:
 def own_mariadb(home: Path, *more: str) -> Iterator[Path]:
     """The socket of a server below ``home``, with further options of ``mariadbd``; it ends with the block."""
     data, sock = home / "data", home / "s"
+    # A server that starts removes the temporary tables of others in a folder that they share.
+    alone = {
+        **os.environ,
+        "TMPDIR": str(home),
+    }
     install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
-    subprocess.run([*install, "--user=root"], check=True, capture_output=True)
+    subprocess.run([*install, "--user=root"], check=True, capture_output=True, env=alone)
     command = ["mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={sock}", *OPTIONS, *more]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=alone)
     try:
         until = time.monotonic() + PATIENCE
         while not can_connect(sock):

@@ -264,6 +264,8 @@ def _lay_over(
     step_id = item["id"]
     keys = {key: value for key, value in item.items() if key not in (_LINE, "remove")}
     if item.get("remove"):
+        if step_id in removed:  # by a file below this one
+            return
         if step_id not in drafts:
             faults.add(where, f"removes step '{step_id}', which does not exist", "drop the entry")
         else:

@@ -53,7 +53,7 @@ class Database:
         subprocess.run(
             ["mariadb-install-db", "--no-defaults", f"--datadir={self.folder / 'data'}", "--skip-test-db",
              "--auth-root-authentication-method=normal"],
-            check=True, capture_output=True,
+            check=True, capture_output=True, env={**os.environ, "TMPDIR": str(self.folder)},
         )  # fmt: skip
 
     def start(self) -> None:

@@ -274,6 +274,13 @@ def test_one_fault_one_line(project: Path, text: str, part: str) -> None:
     assert any(part in line for line in found), found
 
 
+def test_two_files_may_take_out_the_same_step(project: Path) -> None:
+    files = [project / "one.yml", project / "two.yml"]
+    for path in files:
+        path.write_text("version: 1\nsteps: [{id: test-host, remove: true}]\n")
+    assert "test-host" not in {step.id for step in load_runbook(project, files)}
+
+
 def test_unreadable_file_is_a_fault(project: Path) -> None:
     with pytest.raises(RunbookError, match="cannot be read"):
         load_runbook(project, [project / "missing.yml"])
