@@ -17,7 +17,7 @@ import numpy as np
 
 from encaja.errors import ConfigurationError
 from encaja.runbook.guess import Array, Assumptions, Day, Guess, guess, next_day, under_way, without_what_is_there
-from encaja.runbook.history import PastStep, hosts_of, read_history
+from encaja.runbook.history import PastStep, read_history
 from encaja.runbook.journal import Journal, Measure, Pass
 from encaja.runbook.model import Kind, Owner, Runbook, Scale, Step
 from encaja.runbook.states import State, StepState
@@ -341,13 +341,19 @@ def backtest(runbook: Runbook, journal: Journal, passes: Sequence[Pass], told: A
         total = np.zeros(DRAWS)
         for step in common:
             taken = actual[step.id][-1]
-            known = guess(step, earlier[step.id], replace(measured_early(told, taken), hosts=hosts_of(passes[number])))
+            known = guess(step, earlier[step.id], at_place(measured_early(told, taken), passes[number]))
             draws = known.draw(random, DRAWS, shared)
             total += draws
             results.append(Backtest(passes[number].name, step.id, Spread.of(draws), taken.seconds, known.basis))
         whole = sum(actual[step.id][-1].seconds for step in common)
         results.append(Backtest(passes[number].name, "", Spread.of(total), whole, "sum"))
     return results
+
+
+def at_place(told: Assumptions, pass_: Pass) -> Assumptions:
+    """The assumptions with where a pass went."""
+    details = pass_.details
+    return replace(told, inventories=tuple(details.get("inventories") or ()), chosen=details.get("set") or {})
 
 
 def measured_early(told: Assumptions, taken: PastStep) -> Assumptions:

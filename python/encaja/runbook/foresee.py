@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from encaja.errors import ConfigurationError
-from encaja.runbook.forecast import Backtest, Forecast, Standing, backtest, make_forecast
+from encaja.runbook.forecast import Backtest, Forecast, Standing, at_place, backtest, make_forecast
 from encaja.runbook.guess import Assumptions
-from encaja.runbook.history import hosts_named, hosts_of, read_history
+from encaja.runbook.history import read_history
 from encaja.runbook.journal import Journal, Measure, Pass
 from encaja.runbook.lock import is_held
 from encaja.runbook.move import Move
@@ -89,8 +89,8 @@ def forecast(move: Move, pass_name: str | None, told: Assumptions) -> Forecast:
             move.runbook, journal, [item for item in known if current is None or item.id != current.id]
         )
         measures = {name: _measures(journal, state) for name, state in states.items() if not state.done}
-        hosts = hosts_of(current) if current else hosts_named(move.inventories, move.chosen)
-        told = replace(told, hosts=hosts)
+        going = replace(told, inventories=tuple(str(path) for path in move.inventories), chosen=dict(move.chosen))
+        told = at_place(told, current) if current else going
     return make_forecast(move.runbook, history, told, Standing(moment, states, measures))
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encaja.runbook.history import Link, PastStep, link_of
+from encaja.runbook.history import Link, PastStep, link_of, place
 from encaja.runbook.journal import Measure
 from encaja.runbook.model import Kind, Scale, Step
 
@@ -42,7 +42,8 @@ LINK_PARTS = 8
 class Assumptions:
     """What the forecast is told: link in bytes a second, size in bytes, leads by hour of the day or week and whence.
 
-    `hosts` says where the pass goes: of a pass over the same hosts it is known what needs no change any more.
+    `inventories` and `chosen`, the pass's own variables, say where it goes: of a step on the same hosts it is known
+    what needs no change any more.
     """
 
     link: float | None = None
@@ -53,7 +54,8 @@ class Assumptions:
     working_days: tuple[int, ...] = (0, 1, 2, 3, 4)
     zone: str = "UTC"
     people: bool = True
-    hosts: tuple[str, ...] = ()
+    inventories: tuple[str, ...] = ()
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,15 +119,16 @@ def guess(step: Step, past: Sequence[PastStep], told: Assumptions) -> Guess:
     links = [item.link for item in past if item.link]
     if step.scale is Scale.LINK and links:
         return _guess_link(past, links, told)
-    known = [_seconds(item, told) for item in past]
+    here = place(step, told.inventories, told.chosen)
+    known = [_seconds(item, here) for item in past]
     median, spread, freedom = _learned([seconds for seconds, _ in known], SPREAD_PERSON if human else SPREAD_RUN)
     spread = math.hypot(_widened(spread, median, past), known[-1][1])
     return Guess(median, spread, _basis(past), machine=not human, freedom=freedom)
 
 
-def _seconds(item: PastStep, told: Assumptions) -> tuple[float, float]:
+def _seconds(item: PastStep, here: tuple[str, ...]) -> tuple[float, float]:
     """What a pass says that the step takes, and the spread of that: less where its changes will be there already."""
-    if item.converged and item.hosts and item.hosts == told.hosts:
+    if item.converged and item.place and item.place == here:
         return item.converged.seconds, item.converged.spread
     return item.seconds, 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -44,7 +45,7 @@ class Converged:
 
 @dataclass(frozen=True)
 class PastStep:
-    """A step as one pass went through it; times in seconds. `hosts` says where the pass went."""
+    """A step as one pass went through it; times in seconds. `place` says on which hosts it worked."""
 
     step: str
     pass_name: str
@@ -54,7 +55,7 @@ class PastStep:
     ended: datetime
     link: Link | None = None
     converged: Converged | None = None
-    hosts: tuple[str, ...] = ()
+    place: tuple[str, ...] = ()
     machine: bool = True
 
 
@@ -76,18 +77,20 @@ def past_step(step: Step, pass_: Pass, attempts: Sequence[Attempt], measures: Se
     seconds = sum(attempt.seconds or 0.0 for attempt in used)
     ended = max(attempt.ended for attempt in done if attempt.ended)
     link = link_of(measures) if step.scale is Scale.LINK else None
-    return PastStep(step.id, pass_.name, seconds, failures, counted[0].at, ended, link, hosts=hosts_of(pass_))
+    return PastStep(step.id, pass_.name, seconds, failures, counted[0].at, ended, link, place=place_of(step, pass_))
 
 
-def hosts_of(pass_: Pass) -> tuple[str, ...]:
-    """What says over which hosts a pass goes: its inventories, and the variables that it was begun with."""
-    return hosts_named(pass_.details.get("inventories") or (), pass_.details.get("set") or {})
+def place_of(step: Step, pass_: Pass) -> tuple[str, ...]:
+    """Where a step of a pass worked, see `place`."""
+    return place(step, pass_.details.get("inventories") or (), pass_.details.get("set") or {})
 
 
-def hosts_named(inventories: Iterable[object], chosen: Mapping[str, str]) -> tuple[str, ...]:
-    """As `hosts_of`, of a pass that has not begun."""
+def place(step: Step, inventories: Iterable[object], chosen: Mapping[str, str]) -> tuple[str, ...]:
+    """What says on which hosts a step works: the inventories, and those of the pass's variables that the step uses."""
     named = tuple(str(path) for path in inventories)
-    return (*named, *(f"{key}={value}" for key, value in sorted(chosen.items()))) if named else ()
+    text = repr(step.action)
+    used = tuple(f"{key}={value}" for key, value in sorted(chosen.items()) if re.search(rf"\$\{{?{key}\b", text))
+    return (*named, *used) if named else ()
 
 
 def converged(seconds: float, events: Iterable[Event]) -> Converged | None:
@@ -120,7 +123,9 @@ def past_gate(step: Step, pass_: Pass, lines: Sequence[Gate]) -> PastStep | None
     if waiting is None or approved is None or approved.note == ANSWERED_BY_YES:
         return None
     seconds = (approved.at - waiting.at).total_seconds()
-    return PastStep(step.id, pass_.name, seconds, 0, waiting.at, approved.at, hosts=hosts_of(pass_), machine=False)
+    return PastStep(
+        step.id, pass_.name, seconds, 0, waiting.at, approved.at, place=place_of(step, pass_), machine=False
+    )
 
 
 def link_of(measures: Iterable[Measure]) -> Link | None:

@@ -13,7 +13,7 @@ import runbook_case as case
 
 from encaja.runbook.forecast import Spread
 from encaja.runbook.guess import Assumptions, guess, next_day, unsteadiness
-from encaja.runbook.history import Converged, Link, PastStep, converged, hosts_of, read_history
+from encaja.runbook.history import Converged, Link, PastStep, converged, place, read_history
 from encaja.runbook.journal import Event, Journal
 from encaja.runbook.model import Action, Kind, Owner, Scale, Step, Text, Urgency
 
@@ -144,14 +144,19 @@ def test_what_was_changed_once_need_not_be_changed_again() -> None:
 
 
 def test_only_a_pass_over_the_same_hosts_finds_its_changes_there() -> None:
-    there = past("provision", "a", 131.0, converged=Converged(12.0, 0.3), hosts=("inventories/lab",))
+    step = replace(a_step("provision"), action=Action(playbook="p.yml", limit="$target"))
+    where = place(step, ["inventories/lab"], {"target": "test", "backup": "one"})
+    there = past("provision", "a", 131.0, converged=Converged(12.0, 0.3), place=where)
 
-    def median(**told) -> float:
-        return guess(a_step("provision"), [there], Assumptions(**told)).median
+    def median(target: str, backup: str, *inventories: str) -> float:
+        told = Assumptions(inventories=inventories, chosen={"target": target, "backup": backup})
+        return guess(step, [there], told).median
 
-    assert median(hosts=("inventories/lab",)) == pytest.approx(12)
-    assert median(hosts=("inventories/production",)) == pytest.approx(131)
-    assert median() == pytest.approx(131)
+    assert median("test", "one", "inventories/lab") == pytest.approx(12)
+    assert median("test", "another", "inventories/lab") == pytest.approx(12)
+    assert median("production", "one", "inventories/lab") == pytest.approx(131)
+    assert median("test", "one", "inventories/production") == pytest.approx(131)
+    assert median("test", "one") == pytest.approx(131)
 
 
 def test_steps_after_a_restore_have_all_to_do_again(tmp_path: Path) -> None:
@@ -174,5 +179,5 @@ def test_history_works_out_what_is_left_from_the_journalled_tasks(tmp_path: Path
     provision = history["provision"][0]
     assert provision.converged is not None
     assert provision.converged.seconds == pytest.approx(provision.seconds - 299)
-    assert provision.hosts == hosts_of(pass_) == ("inventories/production",)
+    assert provision.place == ("inventories/production",)
     assert history["settle"][0].converged is None
