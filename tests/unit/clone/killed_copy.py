@@ -33,6 +33,7 @@ SCRIPTS = {
     ),
     "rsync": 'cp -a "$ROOT/source/." "$ROOT/portal/trees/t1/"',
     "setpriv": ":",
+    "mariadb": 'cat >> "$ROOT/serving"',
 }
 STEPS: list[tuple[Any, str]] = [
     (Path, "rename"), (Path, "replace"), (Path, "unlink"), (Path, "mkdir"), (Path, "symlink_to"), (Path, "write_bytes"),
@@ -105,6 +106,7 @@ class Estate:
         remote.Source.facts = lambda _: self._facts()  # type: ignore[method-assign]
         remote.Source.ask = lambda _, *words: self._ask(*words)  # type: ignore[method-assign]
         remote.Source.stream = self._stream  # type: ignore[method-assign, assignment]
+        tables.query = lambda _, sql: self._query(sql)
         tables.connect = lambda _="": _Nothing()  # type: ignore[assignment, return-value]
         tables.base_tables = lambda _: [tables.Table("portal", "b_user", "InnoDB", 1)]
         tables.fingerprints = lambda *_: self._fingerprints(self.serving())
@@ -113,6 +115,11 @@ class Estate:
         if kill_at:
             _Countdown(kill_at)
         return tool.run(self.job)
+
+    def _query(self, sql: str) -> list[tuple[Any, ...]]:
+        if sql.startswith("DROP DATABASE"):
+            (self.root / "serving").unlink(missing_ok=True)
+        return []
 
     def _facts(self) -> dict[str, Any]:
         import time

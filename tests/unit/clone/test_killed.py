@@ -46,6 +46,26 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
     assert killed > 60, "the copy takes more steps than that: they are not counted"
 
 
+@pytest.mark.integration
+def test_a_copy_as_sql_killed_at_every_step(tmp_path: Path) -> None:
+    killed = 0
+    for step in range(1, 1000):
+        estate = Estate(tmp_path / str(step))
+        estate.write_job(method="logical")
+        code = estate.run(kill_at=step)
+        if code == 0:
+            break
+        assert code == -9, (tmp_path / str(step) / "said").read_text()
+        killed += 1
+        loaded = (estate.state / "database-loaded.json").exists()
+        assert not loaded or estate.serving() == NEW, f"after step {step} a half loaded copy counts as whole"
+        assert estate.run() == 0, f"after step {step}: {(tmp_path / str(step) / 'said').read_text()}"
+        assert estate.serving() == NEW
+        assert (estate.home / "www").readlink() == Path("trees/t1")
+        assert json.loads((estate.state / "status.json").read_text())["phase"] == "done"
+    assert killed > 30, "the copy takes more steps than that: they are not counted"
+
+
 @pytest.mark.parametrize("first", [1, 7, 13])
 def test_killed_again_and_again(tmp_path: Path, first: int) -> None:
     """A rerun that is killed a little later each time comes to an end as well."""
