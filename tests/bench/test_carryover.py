@@ -30,14 +30,15 @@ from encaja.carryover.rest import BATCH, Portal, Webhook
 from encaja.carryover.rounds import at_work
 from encaja.carryover.settings import read_settings
 from integration.carryover.portals import (
+    BUFFERS,
     Site,
     cloud_and_box,
-    database_server,
     install_cloud,
     served,
     write_job,
 )
 from integration.carryover.windows import fill_window
+from own_mariadb import own_mariadb
 
 pytestmark = pytest.mark.integration
 SIZES = {
@@ -57,7 +58,7 @@ ITEMS = ("company", "contact", "lead", "deal")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("cloud")
     (home / "db").mkdir()
-    with database_server(home / "db") as sock:
+    with own_mariadb(home / "db", BUFFERS) as sock:
         site = install_cloud(home, sock, SIZES)
         with served(site, workers=4):
             yield site

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import shutil
-import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,8 +20,9 @@ import pymysql
 import pymysql.cursors
 
 from own_mariadb import own_mariadb
-from unit.lab_portal.standin import LAB, free_port, until
+from unit.lab_portal.standin import install, serving
 
+BUFFERS = "--innodb-buffer-pool-size=128M"
 _ADDRESSES = itertools.count()
 SIZES = {"users": 20, "companies": 30, "contacts": 60, "leads": 120, "deals": 60, "tasks": 20, "messages": 20}
 
@@ -75,30 +73,9 @@ class Site:
         shutil.rmtree(self.root / "bitrix/managed_cache", ignore_errors=True)
 
 
-@contextmanager
-def database_server(home: Path) -> Iterator[Path]:
-    """The socket of a MariaDB of its own."""
-    with own_mariadb(home, "--innodb-buffer-pool-size=128M") as sock:
-        yield sock
-
-
 def install_cloud(home: Path, sock: Path, sizes: dict[str, int]) -> Site:
     """Install a cloud and fill it; it is not served yet."""
-    root = home / "cloud"
-    shutil.copytree(LAB / "portal/www", root)
-    settings = {
-        "database": {"host": f"localhost:{sock}", "name": "cloud", "login": "root", "password": ""},
-        "host": "cloud.encaja.test", "cloud": True, "company": "Desarrollos", "licence_key": "CLOUD-1",
-        "admin": {"password": "Encaja2026!"},
-    }  # fmt: skip
-    with pymysql.connect(unix_socket=str(sock), user="root") as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE DATABASE cloud")
-    config = home / "config.json"
-    config.write_text(json.dumps(settings))
-    subprocess.run(["php", "bitrix/stand-in/install.php", str(config)], cwd=root, check=True, capture_output=True)
-    fill = [sys.executable, "-m", "company", "--docroot", str(root), "--config", str(config)]
-    words = [text for name, number in sizes.items() for text in (f"--{name}", str(number))]
-    subprocess.run([*fill, *words], cwd=LAB, check=True, capture_output=True)
+    root = install(home, sock, "cloud", sizes)
     site = Site(root, "", "cloud", sock)
     site.hook = site.tool("webhook", "--user", "1", "--title", "encaja")
     site.option("main", "check_agents", "N")
@@ -131,43 +108,17 @@ def restore_box(home: Path, cloud: Site) -> Site:
 
 @contextmanager
 def served(site: Site, workers: int = 2, *, compiled: bool = False) -> Iterator[Site]:
-    """The site, answering on a port of its own; ``compiled`` keeps compiled PHP, as a web server does.
-
-    Without it a settings file that was changed twice within a second is read twice.
-    """
-    port = free_port()
-    php = [
-        "php",
-        "-d",
-        f"opcache.enable={int(compiled)}",
-        "-d",
-        "sendmail_path=/bin/true",
-        "-S",
-        f"127.0.0.1:{port}",
-        "-t",
-        str(site.root),
-    ]
-    process = subprocess.Popen(
-        [*php, str(LAB / "portal/serve.php")],
-        env=os.environ | {"PHP_CLI_SERVER_WORKERS": str(workers)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
-        site.url = f"http://127.0.0.1:{port}"
+    """The site, answering on a port of its own; ``compiled`` as for ``serving``."""
+    with serving(site.root, workers=workers, compiled=compiled) as url:
+        site.url = url
         yield site
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(10)
 
 
 @contextmanager
 def cloud_and_box(home: Path, *, compiled: bool = False) -> Iterator[tuple[Site, Site]]:
     """A small cloud and the box that was restored from it, both served."""
     (home / "db").mkdir()
-    with database_server(home / "db") as sock:
+    with own_mariadb(home / "db", BUFFERS) as sock:
         cloud = install_cloud(home, sock, SIZES)
         box = restore_box(home, cloud)
         with served(cloud, workers=4 if compiled else 2, compiled=compiled), served(box, compiled=compiled):

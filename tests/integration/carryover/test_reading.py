@@ -17,7 +17,8 @@ from encaja.carryover.events import OfflineEvents
 from encaja.carryover.limiter import Limiter, Limits
 from encaja.carryover.readers import READ, Reader, Record
 from encaja.carryover.rest import AccessError, Command, Portal, Webhook
-from integration.carryover.portals import SIZES, Site, database_server, install_cloud, served
+from integration.carryover.portals import BUFFERS, SIZES, Site, install_cloud, served
+from own_mariadb import own_mariadb
 
 pytestmark = pytest.mark.integration
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
@@ -28,7 +29,7 @@ FREE = Limits(rate=1000, burst=100_000)
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("cloud")
     (home / "db").mkdir()
-    with database_server(home / "db") as sock:
+    with own_mariadb(home / "db", BUFFERS) as sock:
         site = install_cloud(home, sock, SIZES)
         site.option("encaja", "rest_bucket", "100000")
         with served(site, workers=4):

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import http.server
-import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pymysql
 import pytest
 
 from own_mariadb import own_mariadb
-from unit.lab_portal.standin import LAB, PASSWORD, SIZES, PortalUnderTest, free_port, until
+from unit.lab_portal.standin import SIZES, PortalUnderTest, install, serving
 
 
 @pytest.fixture(scope="session")
@@ -30,51 +25,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def installed(server: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalUnderTest]:
     home = tmp_path_factory.mktemp("portal")
-    root, mails = home / "www", home / "mails"
-    shutil.copytree(LAB / "portal/www", root)
+    mails = home / "mails"
     mails.mkdir()
     script = mails / "send"
     script.write_text(f'#!/bin/sh\nfile=$(mktemp {mails}/XXXXXX)\ncat > "$file"\nmv "$file" "$file.eml"\n')
     script.chmod(0o755)
-    with pymysql.connect(unix_socket=str(server), user="root") as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE DATABASE portal")
-    settings = {
-        "database": {"host": f"localhost:{server}", "name": "portal", "login": "root", "password": ""},
-        "host": "cloud.encaja.test",
-        "cloud": True,
-        "company": "Desarrollos",
-        "licence_key": "CLOUD-1",
-        "admin": {"password": PASSWORD},
-    }
-    config = home / "config.json"
-    config.write_text(json.dumps(settings))
-    subprocess.run(["php", "bitrix/stand-in/install.php", str(config)], cwd=root, check=True, capture_output=True)
-    fill = [sys.executable, "-m", "company", "--docroot", str(root), "--config", str(config)]
-    sizes = [text for name, number in SIZES.items() for text in (f"--{name}", str(number))]
-    subprocess.run([*fill, *sizes], cwd=LAB, check=True, capture_output=True)
-    port = free_port()
-    # Without the opcode cache, so that a settings file changed twice within a second is read twice.
-    php = ["php", "-d", f"sendmail_path={script}", "-d", "opcache.enable=0", "-S", f"127.0.0.1:{port}", "-t", str(root)]
-    process = subprocess.Popen(
-        [*php, str(LAB / "portal/serve.php")],
-        env=os.environ | {"PHP_CLI_SERVER_WORKERS": "2"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    root = install(home, server, "portal", SIZES)
     database = pymysql.connect(
         unix_socket=str(server), user="root", database="portal", charset="utf8mb4", autocommit=True
     )
-    portal = PortalUnderTest(root, f"http://127.0.0.1:{port}", database, mails)
-    try:
-        until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+    with serving(root, sendmail=str(script)) as url, closing(database):
+        portal = PortalUnderTest(root, url, database, mails)
         portal.hook = portal.tool("webhook", "--user", "1", "--title", "test")
         portal.app = portal.tool("app", "--code", "encaja.test")
         yield portal
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(10)
-        database.close()
 
 
 @pytest.fixture

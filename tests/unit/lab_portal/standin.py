@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,3 +108,47 @@ def login(client: httpx.Client, user: str, password: str = PASSWORD, kind: str =
 
 def logged_in(answer: httpx.Response) -> bool:
     return 'id="user-block"' in answer.text
+
+
+def install(home: Path, sock: Path, name: str, sizes: dict[str, int]) -> Path:
+    """Install a cloud in ``home/name`` with a database of that name, and fill it; it is not served yet."""
+    root = home / name
+    shutil.copytree(LAB / "portal/www", root)
+    settings = {
+        "database": {"host": f"localhost:{sock}", "name": name, "login": "root", "password": ""},
+        "host": "cloud.encaja.test", "cloud": True, "company": "Desarrollos", "licence_key": "CLOUD-1",
+        "admin": {"password": PASSWORD},
+    }  # fmt: skip
+    with pymysql.connect(unix_socket=str(sock), user="root") as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    config = home / f"{name}.json"
+    config.write_text(json.dumps(settings))
+    subprocess.run(["php", "bitrix/stand-in/install.php", str(config)], cwd=root, check=True, capture_output=True)
+    fill = [sys.executable, "-m", "company", "--docroot", str(root), "--config", str(config)]
+    words = [text for kind, number in sizes.items() for text in (f"--{kind}", str(number))]
+    subprocess.run([*fill, *words], cwd=LAB, check=True, capture_output=True)
+    return root
+
+
+@contextmanager
+def serving(root: Path, *, workers: int = 2, compiled: bool = False, sendmail: str = "/bin/true") -> Iterator[str]:
+    """Serve a portal, and give its address; ``compiled`` keeps compiled PHP, as a web server does.
+
+    Without it a settings file that was changed twice within a second is read twice.
+    """
+    port = free_port()
+    values = f"opcache.enable={int(compiled)}", f"sendmail_path={sendmail}"
+    process = subprocess.Popen(
+        ["php", *(word for value in values for word in ("-d", value)), "-S", f"127.0.0.1:{port}", "-t", str(root),
+         str(LAB / "portal/serve.php")],
+        env=os.environ | {"PHP_CLI_SERVER_WORKERS": str(workers)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(10)
