@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-
 from encaja.carryover.entities import ItemKind
-from encaja.carryover.identity import State
 from encaja.carryover.lookup import find_by_own_origin, find_carried, own_origin
 from encaja.carryover.prints import wall_clock
 from encaja.carryover.readers import Record, moment
+from encaja.carryover.sending import settle_all
 from encaja.carryover.work import Work
 
 
 async def settle(work: Work, kind: ItemKind) -> None:
-    """Find out about records that were being sent when a connection or a process ended.
-
-    They are looked for in the box until they are found, or until the box can no longer be working on them.
-    """
-    while waiting := list(work.map.links(kind.entity, State.SENDING)):
-        await adopt(work, kind, [link.cloud for link in waiting], {})
-        latest = max((link.sent for link in work.map.links(kind.entity, State.SENDING)), default=0.0)
-        if latest + work.settings.patience < time.time():
-            work.map.unsent(kind.entity, [link.cloud for link in waiting])
-            return
-        await asyncio.sleep(0.25)
+    """Find out about records that were being sent when a connection or a process ended."""
+    await settle_all(work, kind.entity, lambda names: adopt(work, kind, names, {}))
 
 
 async def adopt(work: Work, kind: ItemKind, identifiers: list[str], records: dict[str, Record]) -> set[str]:

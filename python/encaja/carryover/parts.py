@@ -6,8 +6,6 @@ looked for by it before anything is sent a second time, as with items.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -19,7 +17,8 @@ from encaja.carryover.items import ensure
 from encaja.carryover.mapping import Wanted
 from encaja.carryover.prints import Canonical, canonical, fingerprints, shown, whole
 from encaja.carryover.readers import Record, is_absent
-from encaja.carryover.rest import Answer, Command, RefusedError, UncertainError
+from encaja.carryover.rest import Answer, Command, RefusedError
+from encaja.carryover.sending import send_once, settle_all
 from encaja.carryover.work import Work
 
 Shape = Mapping[str, str]
@@ -179,15 +178,11 @@ async def carry(part: Part, records: Sequence[Record]) -> None:
 
 async def settle(part: Part) -> None:
     """Find out about records that were being sent when a connection or a process ended."""
-    work = part.work
-    while waiting := list(work.map.links(part.entity, State.SENDING)):
-        records = await work.reader.fetch(part.entity, [link.cloud for link in waiting])
-        await _adopt(part, records)
-        latest = max((link.sent for link in work.map.links(part.entity, State.SENDING)), default=0.0)
-        if latest + work.settings.patience < time.time():
-            work.map.unsent(part.entity, [link.cloud for link in waiting])
-            return
-        await asyncio.sleep(0.25)
+
+    async def adopt(names: list[str]) -> None:
+        await _adopt(part, await part.work.reader.fetch(part.entity, names))
+
+    await settle_all(part.work, part.entity, adopt)
 
 
 async def _adopt(part: Part, records: Sequence[Record]) -> set[str]:
@@ -232,17 +227,9 @@ async def _make(part: Part, record: Record, want: Wanted) -> str:
     """Send one record; its identifier in the box, empty when it is not there."""
     work = part.work
     await part.files(record, want)
-    command = part.add(record, want)
-    work.map.sending(part.entity, [(record.id, record.modified.isoformat())])
-    try:
-        answer = await work.box.call(command.method, command.parameters, safe=False)
-    except RefusedError as fault:
-        work.map.unsent(part.entity, [record.id])
-        work.trouble(record, f"the box refuses it: {fault.what}", "it is tried again")
-        return ""
-    except UncertainError:
+    answer = await send_once(work, record, part.add(record, want))
+    if answer is None:
         await settle(part)
-        work.trouble(record, "the connection was lost while it was sent", "it is looked for and completed")
         return ""
     box = part.made(answer)
     with work.map.transaction():

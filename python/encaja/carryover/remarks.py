@@ -24,6 +24,7 @@ from encaja.carryover.mapping import Wanted
 from encaja.carryover.prints import canonical, fingerprints, wall_clock
 from encaja.carryover.readers import Record, moment
 from encaja.carryover.rest import Command, RefusedError, UncertainError
+from encaja.carryover.sending import send_once
 from encaja.carryover.work import Work
 
 
@@ -181,18 +182,8 @@ async def _send(work: Work, remark: _Remark, place: _Place) -> str:
     files = attachments.described(record.fields.get("FILES"))
     if files:
         remark.want.raw["FILES"] = await attachments.fetch(work, files, remark.want)
-    command = place.command(remark, record.created.isoformat())
-    work.map.sending(record.entity, [(record.id, record.modified.isoformat())])
-    try:
-        answer = await work.box.call(command.method, command.parameters, safe=False)
-    except RefusedError as fault:
-        work.map.unsent(record.entity, [record.id])
-        work.trouble(record, f"the box refuses it: {fault.what}", "it is tried again")
-        return ""
-    except UncertainError:
-        work.trouble(record, "the connection was lost while it was sent", "it is looked for, then sent")
-        return ""
-    return str(answer.result)
+    answer = await send_once(work, record, place.command(remark, record.created.isoformat()))
+    return "" if answer is None else str(answer.result)
 
 
 async def carry_checklists(work: Work, records: Sequence[Record]) -> None:
