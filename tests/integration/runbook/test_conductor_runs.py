@@ -299,7 +299,7 @@ def test_progress_of_a_command_is_journalled_while_it_runs(make) -> None:
         'import time; from encaja.status import conducted; status = conducted(); status.begin("fetch", 1000)\n'
         "for done in range(0, 1001, 250): status.done = done; status.write(); time.sleep(0.3)"
     )
-    project = make(step("a", f"command: [python3, -c, '{write}']".replace("\n", "\n\n"), ", scale: link"))
+    project = make(step("a", f"command: [{sys.executable}, -c, '{write}']".replace("\n", "\n\n"), ", scale: link"))
     done = project.encaja("run")
     assert done.returncode == 0, done.stdout + done.stderr
     with project.journal() as journal:
