@@ -35,6 +35,9 @@ _COLUMNS = {
 }
 
 
+_TOGETHER = 500  # rows of one transaction: each commit waits for the disk, and holds them until then
+
+
 class TimeKeeper:
     """Sets times in the database of the box.
 
@@ -61,16 +64,22 @@ class TimeKeeper:
         if not rows:
             return 0
         database = self._connected()
-        for entity, box, created, author in rows:
-            column = _COLUMNS[entity]
-            when = self.wall(created)
-            if when is None:
-                continue
-            authored = f", {column.author}=%s" if author.isdigit() and author != "0" else ""
-            values = (when, author) if authored else (when,)
-            database.execute(f"UPDATE {column.table} SET {column.time}=%s{authored} WHERE ID=%s", *values, int(box))  # noqa: S608
-        identities.kept((entity, box) for entity, box, _, _ in rows)
+        for at in range(0, len(rows), _TOGETHER):
+            part = rows[at : at + _TOGETHER]
+            with database.transaction():
+                for row in part:
+                    self._set(database, *row)
+            identities.kept((entity, box) for entity, box, _, _ in part)
         return len(rows)
+
+    def _set(self, database: Database, entity: str, box: str, created: str, author: str) -> None:
+        column = _COLUMNS[entity]
+        when = self.wall(created)
+        if when is None:
+            return
+        authored = f", {column.author}=%s" if author.isdigit() and author != "0" else ""
+        values = (when, author) if authored else (when,)
+        database.execute(f"UPDATE {column.table} SET {column.time}=%s{authored} WHERE ID=%s", *values, int(box))  # noqa: S608
 
     def wall(self, text: str) -> str | None:
         """A moment as the box's database writes it."""
