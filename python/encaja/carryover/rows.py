@@ -6,6 +6,7 @@ Source: apidocs.bitrix24.com, crm/universal/product-rows (crm.item.productrow.se
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from encaja.carryover.changes import decide
@@ -13,7 +14,7 @@ from encaja.carryover.entities import BY_SHORT
 from encaja.carryover.identity import Conflict, Link
 from encaja.carryover.prints import Canonical, canonical, fingerprints, shown, whole
 from encaja.carryover.readers import Record
-from encaja.carryover.rest import Command, RefusedError
+from encaja.carryover.rest import AccessError, Answer, Command, RefusedError
 from encaja.carryover.work import Work
 
 _FIELDS = {
@@ -21,6 +22,10 @@ _FIELDS = {
     "discountRate": "number", "discountSum": "number", "taxRate": "number", "taxIncluded": "flag",
     "measureCode": "number", "measureName": "any",
 }  # fmt: skip
+
+
+_ROWS = 70
+"""Rows of a command in a batch: PHP takes a thousand variables of one, and a row has up to eleven."""
 
 
 def form(rows: Sequence[dict[str, Any]]) -> Canonical:
@@ -46,13 +51,38 @@ async def carry_rows(work: Work, records: Sequence[Record]) -> None:
         Command("crm.item.productrow.list", {"filter": {"=ownerType": short, "=ownerId": int(box)}})
         for _, short, box in todo
     ]
-    for (record, short, box), answer in zip(todo, await work.box.batch(commands), strict=True):
-        if answer.error:
-            raise answer.error
-        await _converge(work, record, links.get(record.id), (short, box), form(answer.result["productRows"]))
+    writes: list[_Write] = []
+    found = await work.box.batch(commands)
+    with work.map.transaction():
+        for (record, short, box), answer in zip(todo, found, strict=True):
+            if answer.error:
+                raise answer.error
+            there = form(answer.result["productRows"])
+            if write := _compared(work, record, links.get(record.id), (short, box), there):
+                writes.append(write)
+    answers = await _set(work, [write.command for write in writes])
+    with work.map.transaction():
+        for write, answer in zip(writes, answers, strict=True):
+            if answer.error is not None:
+                what = f"the box refuses its product rows: {answer.error.what}"
+                work.trouble(write.record, what, "it is tried again")
+                continue
+            _finish(work, write.record, write.owner, fingerprints({"rows": form(answer.result["productRows"])}))
+            work.carried(write.record, "changed" if write.known else "new")
 
 
-async def _converge(work: Work, record: Record, link: Link | None, owner: tuple[str, str], there: Canonical) -> None:
+@dataclass(frozen=True)
+class _Write:
+    """Rows that are to be written; ``known`` where some were before."""
+
+    record: Record
+    owner: str
+    command: Command
+    known: bool
+
+
+def _compared(work: Work, record: Record, link: Link | None, owner: tuple[str, str], there: Canonical) -> _Write | None:
+    """Compare a record's rows with its counterpart's, note a conflict, and say what has to be written, if anything."""
     short, box = owner
     want, have = {"rows": form(record.fields["rows"])}, {"rows": there}
     before = dict(link.have) if link else fingerprints(have)
@@ -63,21 +93,37 @@ async def _converge(work: Work, record: Record, link: Link | None, owner: tuple[
     if work.dry_run:
         if found.write:
             work.told("product_rows", "changed", record)
-        return
+        return None
     for name, decided in found.conflicts.items():
         work.map.conflict(Conflict("product_rows", record.id, box, name, shown(want[name]), shown(have[name]), decided))
     if found.write:
         rows = [{name: row[name] for name in _FIELDS if row.get(name) is not None} for row in record.fields["rows"]]
         given = {"ownerType": short, "ownerId": int(box), "productRows": rows}
+        return _Write(record, f"{short}:{box}", Command("crm.item.productrow.set", given), link is not None)
+    _finish(work, record, f"{short}:{box}", {"rows": before["rows"]} if found.keep else fingerprints(have))
+    return None
+
+
+async def _set(work: Work, commands: Sequence[Command]) -> list[Answer]:
+    """Write rows, of many records in a request; repeating it does no harm, for they are written whole."""
+    answers: dict[int, Answer] = {}
+    # A command of a batch takes so many variables, and cannot say that there are none.
+    alone = [command for command in commands if not 0 < len(command.parameters["productRows"]) <= _ROWS]
+    for command in alone:
         try:
-            answer = await work.box.call("crm.item.productrow.set", given)
+            given = await work.box.call(command.method, command.parameters)
+            answers[id(command)] = replace(given, command=command)
+        except AccessError:
+            raise
         except RefusedError as fault:
-            work.trouble(record, f"the box refuses its product rows: {fault.what}", "it is tried again")
-            return
-        have = {"rows": form(answer.result["productRows"])}
-        work.carried(record, "changed" if link else "new")
-    hashes = {"rows": before["rows"]} if found.keep else fingerprints(have)
-    with work.map.transaction():
-        work.map.done("product_rows", record.id, f"{short}:{box}", want=fingerprints(want), have=hashes)
-        work.map.applied("product_rows", record.id)
-        work.map.cured("product_rows", record.id)
+            answers[id(command)] = Answer(command, error=fault)
+    for answer in await work.box.batch([command for command in commands if id(command) not in answers]):
+        answers[id(answer.command)] = answer
+    return [answers[id(command)] for command in commands]
+
+
+def _finish(work: Work, record: Record, owner: str, have: dict[str, str]) -> None:
+    want = fingerprints({"rows": form(record.fields["rows"])})
+    work.map.done("product_rows", record.id, owner, want=want, have=have)
+    work.map.applied("product_rows", record.id)
+    work.map.cured("product_rows", record.id)

@@ -134,3 +134,21 @@ def test_files_in_fields_arrive_change_and_stay_where_the_backup_brought_them(
     files = box.value("SELECT COUNT(*) FROM b_file")
     run("once", job)
     assert box.value("SELECT COUNT(*) FROM b_file") == files, "what has not changed is not sent again"
+
+
+def test_rows_of_many_records_arrive_few_many_and_none(portals: tuple[Site, Site], tmp_path: Path) -> None:
+    cloud, box = portals
+    job = write_job(tmp_path, cloud, box, since=now())
+    counts = {
+        10 + number: count for number, count in enumerate((1, 3, 90, 0, 2, 1))
+    }  # more than a batch takes, and none
+    for deal, count in counts.items():
+        rows = [{"PRODUCT_NAME": f"Piso {n}", "PRICE": n, "QUANTITY": 2} for n in range(count)]
+        cloud.rest("crm.deal.productrows.set", id=deal, rows=rows)
+    for _ in range(2):
+        proof = run("once", job)["result"]
+        assert (proof["differences"], proof["faults"], proof["conflicts"]) == (0, [], [])
+        here = {deal: box.sql("SELECT PRODUCT_NAME, PRICE FROM b_crm_product_row WHERE OWNER_TYPE='D' AND OWNER_ID=%s"
+                              " ORDER BY SORT", deal) for deal in counts}  # fmt: skip
+        assert {deal: len(rows) for deal, rows in here.items()} == counts
+        assert [row["PRODUCT_NAME"] for row in here[12]] == [f"Piso {n}" for n in range(90)]
