@@ -228,7 +228,7 @@ def comments(scene: Scene) -> Finding:
         ),
     )
     differences = [text for count, text in told if count]
-    if scene.portal.state().get("released"):  # people delete and edit
+    if differences and scene.portal.state().get("released"):  # people delete and edit
         return judged(wrong, "; ".join([right, *differences]))
     return judged(wrong + differences, f"{right}; all {dump['rows']} messages of the dump, {dump['samples']} compared")
 

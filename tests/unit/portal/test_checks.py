@@ -294,3 +294,25 @@ def test_log_outs_behind_a_proxy_that_nginx_does_not_believe(monkeypatch: pytest
     assert finding.evidence == "nginx does not believe the proxy 10.0.0.6: everybody comes from its address"
     here.nginx += "set_real_ip_from 10.0.0.6;"
     assert checks_case.logouts(here).state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("absent", "released", "state", "words"),
+    [
+        (0, False, "ok", "all 8 messages of the dump, 8 compared"),
+        (0, True, "ok", "all 8 messages of the dump, 8 compared"),
+        (2, False, "found", "2 are not here"),
+        (2, True, "ok", "2 are not here"),  # people delete
+    ],
+)
+def test_comments_against_the_dump_before_and_after_the_release(
+    monkeypatch: pytest.MonkeyPatch, absent: int, released: bool, state: str, words: str
+) -> None:
+    counts = {"lost_topics": 0, "missing": 0, "low_counts": 0, "forum": "", "comments": 8, "tasks": 3}
+    dump = {"rows": 8, "absent": absent, "samples": 8, "samples_absent": 0, "samples_different": 0}
+    monkeypatch.setattr(checks_case.work, "comment_counts", lambda _: counts)
+    monkeypatch.setattr(checks_case.work, "compare_with_dump", lambda _: dump)
+    here: Any = SimpleNamespace(portal=SimpleNamespace(option=lambda *_: "", state=lambda: {"released": released}))
+    finding = checks_case.comments(here)
+    assert finding.state == state
+    assert words in finding.evidence
