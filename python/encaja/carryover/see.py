@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from encaja.carryover.rest import AccessError, Portal
+from encaja.carryover.rest import AccessError, Command, Portal
 from encaja.errors import ConfigurationError
 
 
@@ -16,7 +14,10 @@ async def see_webhook(portal: Portal, which: str) -> None:
     """
     mend = "make a new inbound webhook as an administrator, with the scopes crm, user, task and disk"
     try:
-        admin, scope = await asyncio.gather(portal.call("user.admin"), portal.call("scope"))
+        admin, scope = await portal.batch([Command("user.admin"), Command("scope")])
+        for answer in (admin, scope):
+            if answer.error:
+                raise answer.error
     except AccessError as fault:
         raise ConfigurationError(f"the {which}'s webhook is refused: {fault.what}", portal.where, mend) from fault
     faults = [] if admin.result else ["it is not an administrator's"]
