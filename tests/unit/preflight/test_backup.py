@@ -136,13 +136,13 @@ def test_folder_with_nothing_or_too_much_is_told() -> None:
     assert "is no backup" in judge_folder("/b", {"a.tar.gz": 9}, b"<html>log").faults[0][0]
 
 
-def check(tmp_path: Path, source: str) -> dict[str, Any]:
-    """What `encaja check` says of this machine as production's portal."""
-    hosts = {"here.test": {"encaja_backup_source": source}}
+def check(tmp_path: Path, source: str, environment: str = "production") -> dict[str, Any]:
+    """What `encaja check` says of this machine as a portal, production's unless told otherwise."""
+    hosts = {"here.test": {"encaja_backup_source": source, "encaja_mail_relay_host": "relay.invalid"}}
     inventory = {
         "all": {
             "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
-            "children": {name: {"hosts": hosts} for name in ("production", "portal")},
+            "children": {name: {"hosts": hosts} for name in (environment, "portal")},
         }
     }
     (tmp_path / "hosts.json").write_text(json.dumps(inventory))
@@ -171,3 +171,9 @@ def test_check_tells_how_big_the_backup_is(tmp_path: Path) -> None:
     ((host, count, size),) = [tuple(item.values()) for item in found["backups"]]
     assert (host, count) == ("here.test", len(volumes("plain")))
     assert size == pytest.approx(sum(volumes("plain").values()), rel=0.2)
+
+
+@pytest.mark.parametrize(("environment", "told"), [("production", True), ("preproduction", False)])
+def test_only_production_has_to_find_its_mail_relay(tmp_path: Path, environment: str, told: bool) -> None:
+    found = check(tmp_path, "", environment)
+    assert any("relay.invalid does not resolve" in fault["what"] for fault in found["faults"]) is told
