@@ -163,6 +163,23 @@ class TestCopy:
         )
         assert live == "0"
 
+    def test_the_site_changes_nothing_on_it(self, moved: Lab) -> None:
+        done = moved.play("site.yml", "--limit", "preproduction")
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert set(changed(done.stdout).values()) == {0}
+        assert "outgoing-mail-is-disabled" in moved.shell("preproduction", "cat /etc/msmtprc")
+
+    def test_the_site_refuses_it_while_it_is_dark(self, moved: Lab) -> None:
+        try:
+            moved.shell("preproduction", "touch /etc/encaja/dark")
+            done = moved.play("site.yml", "--limit", "preproduction")
+        finally:
+            moved.shell("preproduction", "rm -f /etc/encaja/dark")
+        assert done.returncode != 0
+        assert "this host is a dark copy" in done.stdout
+        assert "encaja clone production preproduction" in done.stdout
+        assert set(changed(done.stdout).values()) == {0}
+
     def test_the_key_of_the_copy_is_gone(self, moved: Lab) -> None:
         assert moved.shell("production", "grep -c clone-source /root/.ssh/authorized_keys || true") == "0"
         assert moved.shell("preproduction", "ls /var/lib/encaja/clone/key 2>/dev/null || true") == ""
