@@ -52,6 +52,9 @@ class Database:
             default = settings["connections"]["value"]["default"]
             arguments = {"user": default["login"], "password": default["password"], "database": default["database"]}
             target = address(str(default.get("host", "localhost")))
+            # What role portal writes for a database on another host, which refuses a connection without TLS.
+            if authority := default.get("ssl_ca"):
+                target |= {"ssl_ca": str(authority), "ssl_verify_cert": True, "ssl_verify_identity": True}
         except (KeyError, TypeError) as fault:
             raise EncajaError("no default database connection", where, "restore the section 'connections'") from fault
         if arguments["password"] == MASKED:
