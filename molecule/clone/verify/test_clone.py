@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import random
 import re
-import signal
 import subprocess
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import testinfra
 
-ROOT = Path(__file__).parents[3]
-INVENTORY = os.environ["MOLECULE_INVENTORY_FILE"]
+from lab.copying import INVENTORY, kill, play, start
+
 testinfra_hosts = ["ansible://preproduction"]
 
 
@@ -120,6 +116,12 @@ class TestInert:
         assert re.search(r"define\(.NO_AGENT_CHECK., true\)", dbconn)
         assert re.search(r"define\(.DisableEventsCheck., true\)", dbconn)
 
+    def test_what_its_source_serves_with_goes_first(self, production):
+        """The program on the source runs in a control group of its own; nothing of it is left."""
+        journal = production.check_output("journalctl -o cat -b | grep -c 'encaja-copy-.*scope' || true")
+        assert int(journal) > 0
+        assert not production.check_output("systemctl list-units --plain --no-legend 'encaja-copy-*'")
+
     def test_marks(self, host):
         assert query(host, "SELECT VALUE FROM b_option WHERE NAME = 'encaja_neutralised'") == "Y"
         assert "proven inert" in host.file("/etc/encaja/neutralised").content_string
@@ -174,53 +176,12 @@ STAGES = [
 UNKNOWN = "unknown_module.API_TOKEN"
 
 
-def command():
-    return [
-        "ansible-playbook", "-i", INVENTORY, "playbooks/clone.yml", "-e", "clone_source=production",
-        "-e", "clone_target=preproduction", "-e", "clone_confirm=preproduction",
-    ]  # fmt: skip
-
-
-def environment():
-    mine = {name: value for name, value in os.environ.items() if name not in {"ANSIBLE_CONFIG", "ANSIBLE_FORCE_COLOR"}}
-    return mine | {"ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1", "ANSIBLE_HOST_KEY_CHECKING": "False"}
-
-
-def start():
-    return subprocess.Popen(
-        command(), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-
-
-def descendants(pid):
-    """The process and everything that it started, whatever session that is in."""
-    shown = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = dict(map(int, line.split()) for line in shown.splitlines())
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
-
-
-def kill(process):
-    """The controller's whole run at once, as a power cut does."""
-    for pid in descendants(process.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-
-
 def is_dark(host):
     """No program runs that could reach out, and none could."""
-    units = ["php8.4-fpm.service", "encaja-portal-cron.timer"]
-    states = host.run(f"systemctl is-active {' '.join(units)}").stdout.split()
-    return "active" not in states and "reject" in host.check_output("nft list chain inet encaja encaja_egress")
-
-
-def play():
-    return subprocess.run(command(), cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+    running = host.check_output(
+        "systemctl list-units --plain --no-legend --state=active 'php*-fpm.*' encaja-portal-cron.*"
+    )
+    return not running and "reject" in host.check_output("nft list chain inet encaja encaja_egress")
 
 
 def killed_at(stage):
@@ -252,6 +213,9 @@ class TestCutOff:
                 assert host.file("/etc/encaja/dark").exists
             assert not host.file("/etc/encaja/neutralised").exists or stage == STAGES[0]
             knock(host, addresses)
+        estate = play("playbooks/portal.yml", "--limit", "preproduction")
+        assert estate.returncode != 0
+        assert "this host is a dark copy" in re.sub(r"\s+", " ", estate.stdout)
         refused = play()
         assert refused.returncode != 0
         assert UNKNOWN in refused.stdout

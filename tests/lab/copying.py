@@ -1,0 +1,60 @@
+"""Runs of the copy in molecule's scenarios, that can be cut off as a power cut does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+INVENTORY = os.environ.get("MOLECULE_INVENTORY_FILE", "")
+
+
+def command() -> list[str]:
+    """The run of the playbook."""
+    return [
+        "ansible-playbook", "-i", INVENTORY, "playbooks/clone.yml", "-e", "clone_source=production",
+        "-e", "clone_target=preproduction", "-e", "clone_confirm=preproduction",
+    ]  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    """Molecule's environment, but with the project's configuration."""
+    mine = {name: value for name, value in os.environ.items() if name not in {"ANSIBLE_CONFIG", "ANSIBLE_FORCE_COLOR"}}
+    return mine | {"ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1", "ANSIBLE_HOST_KEY_CHECKING": "False"}
+
+
+def start() -> subprocess.Popen[str]:
+    """Start a copy."""
+    return subprocess.Popen(
+        command(), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def play(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run a copy, or another playbook, to its end."""
+    given = ["ansible-playbook", "-i", INVENTORY, *words] if words else command()
+    return subprocess.run(given, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+
+
+def descendants(pid: int) -> set[int]:
+    """The process and everything that it started, whatever session that is in."""
+    shown = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = dict(map(int, line.split()) for line in shown.splitlines())
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """The controller's whole run at once, as a power cut does."""
+    for pid in descendants(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+    if process.stdout:
+        process.stdout.close()
