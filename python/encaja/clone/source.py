@@ -285,7 +285,12 @@ def logical(sender: Sender) -> None:
                 tables.query(stage, f"BACKUP STAGE {step}")
             dumps = [subprocess.Popen(command, stdout=subprocess.PIPE) for _, command in commands]
             tables.open_snapshots(snapshots)
-            _wait_for_snapshots(stage, len(dumps) + len(snapshots))
+            _wait_for_snapshots(stage, dumps, len(snapshots))
+        except BaseException:
+            for dump in dumps:
+                dump.kill()
+                dump.wait()
+            raise
         finally:
             tables.query(stage, "BACKUP STAGE END")
             priority.give_way([*ours, *(dump.pid for dump in dumps)])
@@ -341,10 +346,14 @@ def _plan(connection: tables.Connection, found: Sequence[tables.Table]) -> tuple
     return side_by_side, afterwards, {table.full for table in found}
 
 
-def _wait_for_snapshots(connection: tables.Connection, count: int) -> None:
+def _wait_for_snapshots(connection: tables.Connection, dumps: Sequence[subprocess.Popen[bytes]], others: int) -> None:
     """Wait until all of ours see the database as it is now; they connected after ``connection`` did.
 
-    Production's own transactions are in the list as well: they wait for their commit.
+    A dump of little has ended before anybody looks; it saw what the others see. Production's own transactions are in
+    the list as well: they wait for their commit.
+
+    Raises:
+        EncajaError: a dump failed, or has not begun after `HOLD_SECONDS`.
     """
     began = time.monotonic()
     ours = (
@@ -352,10 +361,16 @@ def _wait_for_snapshots(connection: tables.Connection, count: int) -> None:
         " ON ID = trx_mysql_thread_id WHERE ID > CONNECTION_ID() AND USER = SUBSTRING_INDEX(CURRENT_USER(), '@', 1)"
         " AND trx_isolation_level = 'REPEATABLE READ'"
     )
-    while tables.query(connection, ours)[0][0] < count:
+    while True:
+        # Asked before the pause: what has ended since then may still be in the list.
+        codes = [dump.poll() for dump in dumps]
+        if any(codes):
+            raise EncajaError("a dump failed", "mariadb-dump on the source", "see its words above")
+        time.sleep(_LOOK_SECONDS)
+        if tables.query(connection, ours)[0][0] >= codes.count(None) + others:
+            return
         if time.monotonic() - began > HOLD_SECONDS:
             raise EncajaError("the dumps did not begin in time", "mariadb-dump on the source", "run it again")
-        time.sleep(_LOOK_SECONDS)
 
 
 def _send(sender: Sender, number: int, preface: bytes, dump: subprocess.Popen[bytes]) -> None:

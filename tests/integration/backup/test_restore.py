@@ -302,7 +302,7 @@ INSERT INTO `b_option` VALUES
 
 
 def test_comments_of_the_dump_are_counted_and_sampled_for_later(home, database):
-    dump = """-- Started: x
+    dump = """-- Started: 2026-03-01 18:30:05
 SET NAMES 'utf8mb4';
 CREATE TABLE `b_forum_message` (`ID` int NOT NULL, `POST_MESSAGE` text, PRIMARY KEY (`ID`)) DEFAULT CHARSET=utf8mb4;
 INSERT INTO `b_forum_message` VALUES
@@ -319,8 +319,12 @@ INSERT INTO `b_forum_message` VALUES
     restore_here(content)
     path = Path(content["work"]) / "s1" / "dump.json"
     assert path.stat().st_mode & 0o077 == 0
-    assert json.loads(path.read_text()) == {"database": "portal_s1", "tables": {"b_forum_message": {
-        "rows": 3, "samples": ["(1,'Visto; 100% (\\'ya\\')')", "(2,'dos\\nlíneas')", "(3,NULL)"]}}}  # fmt: skip
+    samples = ["(1,'Visto; 100% (\\'ya\\')')", "(2,'dos\\nlíneas')", "(3,NULL)"]
+    assert json.loads(path.read_text()) == {
+        "database": "portal_s1",
+        "begun": "2026-03-01 18:30:05",
+        "tables": {"b_forum_message": {"rows": 3, "samples": samples}},
+    }
 
 
 # --- killed ---

@@ -77,3 +77,17 @@ def test_a_snapshot_holds(written: Server) -> None:
     assert tables.fingerprints([fresh], [table]) != seen[0]
     for connection in [*connections, fresh]:
         connection.close()
+
+
+def test_a_schema_of_one_small_table_is_copied_as_sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, target = started(tmp_path, "small"), started(tmp_path, "loaded")
+    server.run("CREATE DATABASE portal")
+    server.run("CREATE TABLE b_option SELECT 'site_name' AS NAME, 'Acme' AS VALUE", "portal")
+    (tmp_path / "state").mkdir()
+    monkeypatch.setenv("MYSQL_HOME", target.environment()["MYSQL_HOME"])
+    monkeypatch.setenv("MYSQL_UNIX_PORT", str(target.socket))
+    copy = database.LogicalCopy(source(server, tmp_path), target.folder / "data", tmp_path / "state", "small")
+    copy.fetch(lambda _: None)
+    assert (copy.prove()["tables"], copy.prove()["rows"]) == (1, 1)
+    server.stop()
+    target.stop()
