@@ -411,15 +411,17 @@ def test_disk_full_midway(home, database, tmp_path):
     try:
         portal = disk / "portal"
         shutil.copytree(home, portal, symlinks=True)
-        with serving(FIXTURES / "plain", total_rate=2e6) as server:
+        with serving(FIXTURES / "plain", total_rate=2e5) as server:
             file = write_job(home / "job.json", over(server, portal, database))
             process = start(file)
             while process.poll() is None and not list(portal.glob("volumes/*.gz.3")):
                 time.sleep(0.01)
             filler = disk / "filler"
-            with filler.open("wb") as out, suppress(OSError):
+            with filler.open("ab", buffering=0) as out, suppress(OSError):
+                os.posix_fallocate(out.fileno(), 0, shutil.disk_usage(disk).free - (32 << 20))
                 while out.write(bytes(1 << 16)):
-                    out.flush()
+                    pass
+            server.total_rate = None
             _, err = process.communicate(timeout=60)
             assert process.returncode == 1 and ("the disk is full" in err or "no room for volume" in err), err
             assert "Traceback" not in err
