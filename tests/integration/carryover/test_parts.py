@@ -120,7 +120,7 @@ def test_files_in_fields_arrive_change_and_stay_where_the_backup_brought_them(
     assert held(box, here, "ufCrmPapers") == [("one.txt", "one"), ("two.txt", "two")]
     assert box.rest("crm.item.get", entityTypeId=1, id=9)["item"]["ufCrmPlan"]["id"] == before
     assert [item["cloud"] for item in first["faults"]] == [f"lead:{gone['id']}:ufCrmPlan"], first["faults"]
-    assert {row["what"]: row["count"] for row in first["not_carried"]}["files in fields of records"] == 1
+    assert {row["what"]["en"]: row["count"] for row in first["not_carried"]}["files in fields of records"] == 1
     assert [row["in_cloud"] for row in first["records"]] == ["files of field ufCrmPlan"], first["records"]
 
     kept = cloud.rest("crm.item.get", entityTypeId=1, id=lead)["item"]["ufCrmPapers"][1]["id"]
