@@ -2,7 +2,7 @@
 
 Source and target are two servers of this machine; what is measured is the kit's own code with its programs started
 directly in place of over SSH, on both sides of every ratio. ENCAJA_BENCH_ROWS rows in each of 8 tables (default
-150000, about 300 MB with their keys), 20,000 files. Only what was copied is asserted, never how long it took.
+400000, about 1 GB with their keys), 20,000 files. Only what was copied is asserted, never how long it took.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from encaja.clone import database, files, manifest
 from integration.clone.servers import Here, Server, physical_copy, source, started
 from unit.lab_portal.standin import LAB, free_port
 
-ROWS = int(os.environ.get("ENCAJA_BENCH_ROWS", "150000"))
+ROWS = int(os.environ.get("ENCAJA_BENCH_ROWS", "400000"))
 TABLES = 8
 FILES = 20_000
 PAGE_SECONDS = 15.0

@@ -58,9 +58,10 @@ class Database:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            ["mariadbd", "--no-defaults", f"--datadir={self.folder / 'data'}", f"--socket={self.socket}",
-             "--skip-networking", "--user=root", "--skip-log-bin", f"--innodb-buffer-pool-size={self.memory_mb}M",
-             f"--pid-file={self.folder / 'pid'}", f"--tmpdir={self.folder}", "--innodb-flush-method=O_DIRECT_NO_FSYNC",
+            ["setpriv", "--pdeathsig=KILL", "mariadbd", "--no-defaults", f"--datadir={self.folder / 'data'}",
+             f"--socket={self.socket}", "--skip-networking", "--user=root", "--skip-log-bin",
+             f"--innodb-buffer-pool-size={self.memory_mb}M", f"--pid-file={self.folder / 'pid'}",
+             f"--tmpdir={self.folder}", "--innodb-flush-method=O_DIRECT_NO_FSYNC",
              *self.options],
             stdout=subprocess.DEVNULL, stderr=(self.folder / "log").open("ab"),
         )  # fmt: skip

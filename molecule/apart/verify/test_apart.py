@@ -1,0 +1,106 @@
+"""A copy whose database comes as SQL from another series of MariaDB, onto a host of its own."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import testinfra
+
+from lab.copying import INVENTORY, kill, play, start
+
+testinfra_hosts = ["ansible://apart-debian13"]
+
+
+def reached(name):
+    return testinfra.get_hosts([f"ansible://{name}"], ansible_inventory=INVENTORY)[0]
+
+
+@pytest.fixture(scope="module")
+def production():
+    return reached("production")
+
+
+@pytest.fixture(scope="module")
+def database():
+    return reached("apart-debian13-database")
+
+
+def query(host, sql):
+    return host.check_output("mariadb -N -B portal -e %s", sql)
+
+
+def measured(host):
+    status = json.loads(host.file("/var/lib/encaja/clone/status.json").content_string)
+    assert status["error"] is None
+    return {part["part"]: part for part in status["measured"]}
+
+
+def is_dark(host):
+    running = host.check_output("systemctl list-units --plain --no-legend --state=active 'php*-fpm.*'")
+    closed = "reject" in host.check_output("nft list chain inet encaja encaja_egress")
+    return not running and closed and host.file("/etc/encaja/dark").exists
+
+
+class TestExact:
+    def test_every_table_was_proven_where_it_is(self, database, production):
+        assert measured(database)["prove-database"]["tables"] > 140
+        assert json.loads(database.file("/etc/encaja/clone.json").content_string)["method"] == "auto"
+        for table in ("b_user", "b_voximplant_sip", "b_clouds_file_bucket"):
+            count = f"SELECT COUNT(*) FROM {table}"  # noqa: S608
+            assert query(database, count) == query(production, count)
+        assert query(database, "SELECT @@version")[:5] != query(production, "SELECT @@version")[:5]
+
+    def test_every_file_was_proven_where_it_is(self, host):
+        assert measured(host)["prove-files"]["alike"] > 250
+
+    def test_production_s_rights_did_not_come_along(self, database):
+        """Its own user logs in with its own password; production's does not."""
+        client = "mariadb -h 127.0.0.1 -u portal --disable-ssl-verify-server-cert -N -e 'SELECT 1' portal"
+        said = [database.run(f"{client} -p{word}") for word in ("what-the-copy-wants", "what-production-wants")]
+        assert said[0].stdout.strip() == "1", said[0].stderr
+        assert "denied" in said[1].stderr
+
+
+class TestInert:
+    def test_what_was_live_is_not(self, host, database):
+        assert query(database, "SELECT COUNT(*) FROM b_mail_mailbox WHERE ACTIVE <> 'N' OR PASSWORD <> ''") == "0"
+        assert query(database, "SELECT COUNT(*) FROM b_agent WHERE ACTIVE <> 'N'") == "0"
+        assert query(database, "SELECT API_TOKEN FROM acme_sync_endpoint") == ""
+        assert "proven inert" in host.file("/etc/encaja/neutralised").content_string
+
+    def test_it_serves_from_its_own_database(self, host):
+        page = host.check_output("curl -si -H 'Host: copy.encaja.test' http://127.0.0.1/auth/")
+        assert page.startswith("HTTP/1.1 200")
+        assert "copy of production, nothing leaves it" in page
+
+    def test_both_hosts_are_closed_but_to_each_other(self, host, database):
+        for side in (host, database):
+            assert "reject" in side.check_output("nft list chain inet encaja encaja_egress")
+            assert not side.file("/etc/encaja/dark").exists
+        out = "timeout 5 bash -c 'exec 3<>/dev/tcp/{}/22' && echo reached || true"
+        assert host.check_output(out.format("192.0.2.1")) == ""
+
+
+class TestCutOff:
+    def test_a_load_that_is_killed_leaves_both_dark_and_ends_well_when_run_again(self, host, database, production):
+        query(production, "CREATE TABLE b_large (ID int PRIMARY KEY, T varchar(40))")
+        query(production, "INSERT INTO b_large SELECT seq, MD5(seq) FROM seq_1_to_400000")
+        process = start()
+        loaded = database.file("/var/lib/encaja/clone/database-loaded.json")
+        deadline = time.monotonic() + 300
+        while loaded.exists and time.monotonic() < deadline:
+            assert process.poll() is None, "it ended before the database was copied"
+        kill(process)
+        database.run("systemctl kill -s KILL encaja-clone.service")
+        assert not loaded.exists
+        for side in (host, database):
+            assert is_dark(side)
+        again = play()
+        assert again.returncode == 0, again.stdout[-3000:]
+        assert query(database, "SELECT COUNT(*) FROM b_large") == "400000"
+        assert measured(database)["prove-database"]["rows"] > 400_000
+        TestExact().test_every_table_was_proven_where_it_is(database, production)
+        TestInert().test_what_was_live_is_not(host, database)
+        assert production.check_output("grep -c clone-source /root/.ssh/authorized_keys || true") == "0"
