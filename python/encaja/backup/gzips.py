@@ -1,10 +1,9 @@
 """The gzip framing of a volume.
 
-Each volume is a gzip file of several members. The first member is empty and carries an extra field of 10 bytes:
-``LN`` and
-the number of the last volume (only in the first volume of several), then ``BX`` and the volume's unpacked size modulo
-2**32.
-A volume that was never closed has the ASCII digits ``0000`` there (main 26.250, ``CTar``; reader of restore.php).
+Each volume is a gzip file of several members. The first member is empty and carries an extra field of 10 bytes: ``LN``
+and the number of the last volume (only in the first volume of several), then ``BX`` and the volume's unpacked size
+modulo 2**32. A volume that was never closed has the ASCII digits ``0000`` there (main 26.250, ``CTar``; reader of
+restore.php).
 """
 
 from __future__ import annotations
