@@ -144,8 +144,12 @@ class Facts:
 
     @property
     def cured(self) -> int:
-        """How many of the faults were followed by a cure or by a good end of their step."""
-        return sum(bool(row.cures) or self.states[row.step].done for row in self.faults)
+        """How many of the faults were followed by a cure or by a good end of their step.
+
+        A step that was taken out of the run-book since has no end.
+        """
+        done = {step for step, state in self.states.items() if state.done}
+        return sum(bool(row.cures) or row.step in done for row in self.faults)
 
     @property
     def begun(self) -> datetime:

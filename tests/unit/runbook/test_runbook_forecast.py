@@ -403,6 +403,17 @@ def test_report_words_exist_in_both_languages() -> None:
     assert all(report.words("es").values())
 
 
+def test_fault_of_a_step_that_was_taken_out_of_the_run_book_is_told(facts: report.Facts) -> None:
+    faults = tuple(replace(row, cures=()) for row in facts.faults)
+    step = faults[0].step
+    states = {name: state for name, state in facts.states.items() if name != step}
+    steps = tuple(one for one in facts.move.runbook.steps if one.id != step)
+    move = replace(facts.move, runbook=replace(facts.move.runbook, steps=steps))
+    without = replace(facts, faults=faults, states=states, move=move)
+    assert without.cured < replace(facts, faults=faults).cured
+    assert step in report.to_html(without, "en")
+
+
 def test_report_escapes_what_people_wrote(tmp_path: Path) -> None:
     from encaja.runbook.journal import EntryKind
 
