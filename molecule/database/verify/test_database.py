@@ -6,7 +6,7 @@ import pytest
 from testinfra.host import Host
 
 PASSWORD = 'it\'s "quoted" \\ and long'
-OPTIONS = "/root/verify.cnf"
+OPTIONS = "/var/tmp/verify.cnf"
 
 
 @pytest.fixture(autouse=True)

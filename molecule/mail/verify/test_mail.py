@@ -18,11 +18,11 @@ def test_message_reaches_the_relay_encrypted_and_authenticated(host: Host, can_s
     if not can_send:
         pytest.skip("this host is a clone")
     program = base64.b64encode((Path(__file__).parent / "relay.py").read_bytes()).decode()
-    host.check_output(f"echo {program} | base64 -d > /root/relay.py")
-    host.check_output("rm -f /root/relay.log; systemd-run --quiet python3 /root/relay.py /root/relay.log")
-    host.check_output("timeout 10 sh -c 'until grep -qs ready /root/relay.log; do sleep 0.1; done'")
+    host.check_output(f"echo {program} | base64 -d > /var/tmp/relay.py")
+    host.check_output("rm -f /var/tmp/relay.log; systemd-run --quiet python3 /var/tmp/relay.py /var/tmp/relay.log")
+    host.check_output("timeout 10 sh -c 'until grep -qs ready /var/tmp/relay.log; do sleep 0.1; done'")
     host.check_output(SEND.format(command="/usr/sbin/sendmail -t -i"))
-    said = host.file("/root/relay.log").content_string.splitlines()
+    said = host.file("/var/tmp/relay.log").content_string.splitlines()
     secret = base64.b64encode(b'\0relay-user\0pass"word with # and \\').decode()
     assert said.index("STARTTLS") < said.index(f"AUTH PLAIN {secret}")
     assert "MAIL FROM:<portal@example.org>" in [line.split(" SIZE")[0] for line in said]

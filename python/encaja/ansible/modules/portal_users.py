@@ -55,7 +55,7 @@ author: encaja
 EXAMPLES = r"""
 - name: Let employees log in with login and password
   portal_users:
-    csv: /root/portal-users.csv
+    csv: /var/lib/encaja/portal-users.csv
 """
 
 RETURN = r"""
