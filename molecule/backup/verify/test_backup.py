@@ -24,7 +24,7 @@ def backed_up(host: Host) -> Iterator[None]:
     )
     host.check_output("systemctl start encaja-backup")
     yield
-    host.check_output("rm -rf /root/back")
+    host.check_output("rm -rf /var/tmp/back")
 
 
 def test_timers_wait_for_the_night(host: Host) -> None:
@@ -42,11 +42,11 @@ def test_status_tells_what_was_backed_up_and_read_back(host: Host) -> None:
 
 
 def test_backup_comes_back_with_files_and_a_whole_dump_but_without_caches(host: Host) -> None:
-    host.check_output("rm -rf /root/back; encaja-backup restore --to /root/back")
-    tree = "/root/back/files/srv/portal/trees/first"
+    host.check_output("rm -rf /var/tmp/back; encaja-backup restore --to /var/tmp/back")
+    tree = "/var/tmp/back/files/srv/portal/trees/first"
     assert host.file(f"{tree}/upload/photo [1]*.jpg").content_string == "a photograph"
     assert not host.file(f"{tree}/bitrix/cache").exists
-    dump = host.file("/root/back/database.sql").content_string
+    dump = host.file("/var/tmp/back/database.sql").content_string
     assert "CREATE TABLE `b_file`" in dump
     assert dump.rstrip().splitlines()[-1].startswith("-- Dump completed")
 
@@ -90,14 +90,14 @@ def test_dump_that_fails_leaves_no_snapshot_and_a_failed_unit(host: Host) -> Non
 def test_damaged_repository_is_found(host: Host) -> None:
     pack = host.check_output(f"find {REPOSITORY}/data -type f -size +1k | sort | head -1")
     host.check_output(
-        f"cp -p '{pack}' /root/pack && chmod u+w '{pack}' && printf x | dd of='{pack}' bs=1 seek=200 conv=notrunc"
+        f"cp -p '{pack}' /var/tmp/pack && chmod u+w '{pack}' && printf x | dd of='{pack}' bs=1 seek=200 conv=notrunc"
     )
     try:
         done = host.run("encaja-backup check --all")
         assert done.rc == 1
         assert status(host)["phase"] == "failed"
     finally:
-        host.check_output(f"cp -p /root/pack '{pack}'")
+        host.check_output(f"cp -p /var/tmp/pack '{pack}'")
     assert host.run("encaja-backup check --all").rc == 0
 
 
