@@ -10,7 +10,7 @@ from testinfra.host import Host
 
 HERE = Path(__file__).parent
 SIP = HERE.parents[2] / "tests" / "lab" / "sip"
-LOG = "/root/portal.log"
+LOG = "/var/tmp/portal.log"
 CALL = {
     "exchange": "127.0.0.1",
     "address": "127.0.0.1",
@@ -36,14 +36,15 @@ def requests(host: Host) -> list[tuple[str, dict[str, object]]]:
 @pytest.fixture(scope="module")
 def call(host: Host) -> Host:
     """Place one call: the first telephone rings in vain, the second one is answered."""
-    put(host, "/root/portal.py", (HERE / "portal.py").read_bytes())
-    host.check_output(f"rm -f {LOG}; systemd-run --quiet --collect --unit verify-portal python3 /root/portal.py {LOG}")
-    host.check_output("mkdir -p /root/sip; timeout 10 sh -c 'until ss -ltn | grep -q :8099; do sleep 0.1; done'")
+    put(host, "/var/tmp/portal.py", (HERE / "portal.py").read_bytes())
+    host.check_output(f"rm -f {LOG}")
+    host.check_output(f"systemd-run --quiet --collect --unit verify-portal python3 /var/tmp/portal.py {LOG}")
+    host.check_output("mkdir -p /var/tmp/sip; timeout 10 sh -c 'until ss -ltn | grep -q :8099; do sleep 0.1; done'")
     for path in SIP.iterdir():
         if path.suffix in {".xml", ".py"}:
-            put(host, f"/root/sip/{path.name}", path.read_bytes())
-    put(host, "/root/sip/call.json", json.dumps(CALL).encode())
-    host.check_output("python3 /root/sip/call.py /root/sip/call.json")
+            put(host, f"/var/tmp/sip/{path.name}", path.read_bytes())
+    put(host, "/var/tmp/sip/call.json", json.dumps(CALL).encode())
+    host.check_output("python3 /var/tmp/sip/call.py /var/tmp/sip/call.json")
     host.check_output(f"timeout 90 sh -c 'until grep -q attachrecord {LOG}; do sleep 0.2; done'")
     return host
 
