@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import encaja
@@ -30,15 +30,18 @@ def _sources(root: Path) -> Iterator[Path]:
             yield entry
 
 
-def build() -> bytes:
-    """Build the zipapp of the parts that run on hosts."""
+def _parts() -> list[tuple[str, bytes]]:
     root = Path(encaja.__file__).parent
+    files = [(f"encaja/{file.relative_to(root).as_posix()}", file.read_bytes()) for file in _sources(root)]
+    return [("__main__.py", _START), *files]
+
+
+def build(parts: Sequence[tuple[str, bytes]] | None = None) -> bytes:
+    """Build the zipapp of the parts that run on hosts: of the package, unless names and contents are given."""
     content = io.BytesIO()
     content.write(b"#!/usr/bin/python3\n")
     with zipfile.ZipFile(content, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
-        parts = [("__main__.py", _START)]
-        parts += [(f"encaja/{file.relative_to(root).as_posix()}", file.read_bytes()) for file in _sources(root)]
-        for name, data in parts:
+        for name, data in _parts() if parts is None else parts:
             entry = zipfile.ZipInfo(name, _DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
@@ -47,16 +50,19 @@ def build() -> bytes:
 
 
 def build_file(folder: Path) -> Path:
-    """Write the zipapp into a folder under a name that tells its content.
+    """Write the zipapp into a folder under a name that tells its content, unless it is there.
 
     Returns:
         Its path; the same for the same sources.
     """
-    data = build()
-    file = folder / f"encaja-{hashlib.sha256(data).hexdigest()[:16]}.pyz"
+    parts = _parts()
+    sources = hashlib.sha256()
+    for name, data in parts:
+        sources.update(f"{name} {len(data)}\n".encode() + data)
+    file = folder / f"encaja-{sources.hexdigest()[:16]}.pyz"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         temporary = file.with_name(f"{file.name}.{os.getpid()}")
-        temporary.write_bytes(data)
+        temporary.write_bytes(build(parts))
         temporary.replace(file)
     return file

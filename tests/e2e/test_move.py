@@ -92,6 +92,22 @@ def test_check_mode_on_converged_hosts(moved: Lab) -> None:
     assert set(changed(done.stdout).values()) == {0}, done.stdout[-4000:]
 
 
+@pytest.mark.parametrize("host", ["production", "test", "telephony"])
+def test_what_starts_with_the_host_runs_without_a_new_start_of_it(moved: Lab, host: str) -> None:
+    """Packages are installed without starting anything; nothing may be left for the next start of the machine."""
+    listed = moved.shell(
+        host, "systemctl list-unit-files --state=enabled --type=service,socket,timer,path --no-legend --plain"
+    )
+    units = [name for line in listed.splitlines() if "@." not in (name := line.split()[0])]
+    assert len(units) > 8
+    shown = moved.shell(host, f"systemctl show -p Id,ActiveState,ConditionTimestampMonotonic {' '.join(units)}")
+    states = [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.split("\n\n")]
+    idle = [
+        unit["Id"] for unit in states if unit["ActiveState"] != "active" and unit["ConditionTimestampMonotonic"] == "0"
+    ]
+    assert idle == [], "enabled, and nobody has started it"
+
+
 def test_a_backup_can_be_made_now_and_restores(moved: Lab) -> None:
     done = moved.play("playbooks/backup.yml", "--limit", "production", "--tags", "all,restore_test")
     assert done.returncode == 0, done.stdout[-4000:]

@@ -121,3 +121,8 @@ def test_server_started_without_complaint_about_its_options(host: Host) -> None:
     log = host.check_output("journalctl -u mariadb -q --no-pager -o cat")
     assert "unknown variable" not in log
     assert "deprecated" not in log
+
+
+def test_slow_statement_is_written_down(host: Host) -> None:
+    ask(host, "SET SESSION long_query_time = 0.01; SELECT SLEEP(0.05) AS slow_on_purpose")
+    assert host.file("/var/log/mysql/mariadb-slow.log").contains("slow_on_purpose")

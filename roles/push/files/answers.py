@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 WRONG_CHANNEL = 4010
 
@@ -66,4 +67,6 @@ def fault_of(path: str) -> str:
     return ""
 
 
-sys.exit("\n".join(filter(None, map(fault_of, sys.argv[1:]))) or 0)
+with ThreadPoolExecutor(max_workers=16) as pool:
+    faults = list(filter(None, pool.map(fault_of, sys.argv[1:])))
+sys.exit("\n".join(faults) or 0)

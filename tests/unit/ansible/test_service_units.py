@@ -8,6 +8,7 @@ import pytest
 
 from encaja.ansible.modules.service_units import (
     answers,
+    has_file,
     is_stale,
     needs_unit,
     normalise,
@@ -133,3 +134,9 @@ def test_a_socket_answers_only_while_somebody_listens(tmp_path: Path) -> None:
         server.listen()
         assert answers(("unix", str(path), 0))
     assert not answers(("unix", str(path), 0))
+
+
+def test_an_instance_is_there_with_its_template(tmp_path: Path) -> None:
+    (tmp_path / "push-server@.service").touch()
+    assert has_file("push-server@sub-8010.service", [str(tmp_path)])
+    assert not has_file("push-server.service", [str(tmp_path)])

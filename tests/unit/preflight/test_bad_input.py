@@ -52,6 +52,7 @@ def play(tmp_path: Path, more: str, refuse: bool) -> str:
         "encaja_push_key": "short",
         "push_pub_processes": "many",
         "push_sub_processes": 11,
+        "push_tarball": str(tmp_path / "hosts.yml"),
         "push_redis_port": "{{ encaja_cache_prot }}",
     }
     (tmp_path / "host_vars" / "bad.yml").write_text(json.dumps(spoilt))
@@ -74,6 +75,7 @@ def test_all_that_is_wrong_with_a_roles_values_is_told_at_once_and_good_values_p
     assert len(lines) == 1
     for fault in (
         "encaja_cache_prot is not set (push_redis_port)",
+        "hosts.yml: its SHA-256 is ",
         "push_key needs 32 or more letters and digits",
         "'push_pub_processes' is of type str and we were unable to convert to int",
     ):

@@ -10,7 +10,7 @@ description:
   - Asks dpkg's own list what is installed; apt is started only where something is missing.
   - Package lists are fetched only then, and only where they are older than O(cache_valid_time).
   - Works in check mode on a host that has never fetched a package list, where M(ansible.builtin.apt) cannot.
-  - Services that packages bring are started by them as Debian does.
+  - Units that packages bring are enabled as Debian does, and started as Debian does but for those in O(later).
 options:
   names:
     description: Packages. A name that another package provides counts as installed with it.
@@ -21,6 +21,14 @@ options:
     description: Whether recommended packages come with them.
     type: bool
     default: false
+  later:
+    description:
+      - Units of these packages that the caller starts once they are configured, so that none serves with Debian's
+        defaults meanwhile. Where one of them runs already, or a package with units is upgraded, apt and the packages
+        restart what they restart.
+    type: list
+    elements: str
+    default: []
   cache_valid_time:
     description: Seconds for which fetched package lists are good.
     type: int
@@ -36,6 +44,7 @@ EXAMPLES = r"""
 - name: Install the database
   packages:
     names: [mariadb-server, python3-pymysql]
+    later: [mariadb.service]
 """
 
 RETURN = r"""
@@ -44,8 +53,14 @@ missing:
   returned: always
   type: list
   elements: str
+started:
+  description: Units that were started because the packages enable them.
+  returned: always
+  type: list
+  elements: str
 """
 
+import glob
 import os
 import subprocess
 import time
@@ -53,6 +68,8 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 STAMP = "/var/lib/encaja/package-lists"
+UNITS = "/var/lib/encaja/units-before-packages"
+TYPES = "--type=service,socket,timer,path"
 QUERY = "${db:Status-Status}\t${Package}\t${Provides}\n"
 
 
@@ -73,23 +90,93 @@ def apt_error(output: str) -> str:
     return " / ".join(lines[:4] or output.strip().splitlines()[-3:])
 
 
+def upgraded(output: str) -> list[str]:
+    """Return the packages that apt-get says it would bring to another version."""
+    _, _, rest = output.partition("The following packages will be upgraded:\n")
+    names = []
+    for line in rest.splitlines():
+        if not line.startswith("  "):
+            break
+        names += line.split()
+    return names
+
+
+def brings_units(package: str, info: str = "/var/lib/dpkg/info") -> bool:
+    """Tell whether an installed package has units of systemd."""
+    for path in glob.glob(os.path.join(info, f"{package}.list")) + glob.glob(os.path.join(info, f"{package}:*.list")):
+        with open(path, encoding="utf-8") as listed:
+            if "/systemd/system/" in listed.read():
+                return True
+    return False
+
+
+def systemctl(*arguments: str) -> str:
+    """Run systemctl and return what it printed, whatever its code."""
+    command = ["systemctl", "--no-pager", "--no-legend", "--plain", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def enabled() -> set[str]:
+    """Return the units that start with the host, without templates."""
+    listed = systemctl("list-unit-files", "--state=enabled", TYPES).split("\n")
+    return {line.split()[0] for line in listed if line.strip() and "@." not in line.split()[0]}
+
+
+def orphans(listing: str) -> list[str]:
+    """Return the units that run though their files have gone, from the output of ``systemctl list-units``."""
+    rows = (line.split() for line in listing.splitlines())
+    return [row[0] for row in rows if row[1:3] == ["not-found", "active"]]
+
+
+class Quiet:
+    """One installation after which systemd is told everything at once, in place of by every package.
+
+    What was enabled before is written down first, so that a run that was killed is made good by the next one.
+    """
+
+    def __init__(self, later: list[str]) -> None:
+        self.later = later
+
+    def begin(self) -> None:
+        """Write down what starts with the host, unless an earlier run has."""
+        if not os.path.exists(UNITS):
+            os.makedirs(os.path.dirname(UNITS), exist_ok=True)
+            with open(UNITS + ".new", "w", encoding="utf-8") as file:
+                file.write("\n".join(sorted(enabled())))
+            os.rename(UNITS + ".new", UNITS)
+
+    def end(self) -> list[str]:
+        """Start what has come and is nobody's to start later, stop what has gone; return what was started."""
+        with open(UNITS, encoding="utf-8") as file:
+            before = set(file.read().split())
+        systemctl("daemon-reload")
+        if gone := orphans(systemctl("list-units", TYPES)):
+            systemctl("stop", *gone)
+        new = sorted(enabled() - before - set(self.later))
+        if new:
+            systemctl("start", *new)
+        os.unlink(UNITS)
+        return new
+
+
 class Apt:
     """apt-get on the host."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+        self.quiet = Quiet(module.params["later"])
         self.lock = f"DPkg::Lock::Timeout={module.params['lock_timeout']}"
 
-    def run(self, *arguments: str) -> tuple[int, str]:
-        """Run apt-get and return its code and output."""
+    def run(self, *arguments: str, offline: bool = False) -> tuple[int, str]:
+        """Run apt-get, ``offline`` without a word to systemd, and return its code and output."""
         command = ["apt-get", "-q", "-y", "-o", self.lock, *arguments]
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=self.environment,
+            env={**self.environment, "SYSTEMD_OFFLINE": "1"} if offline else self.environment,
             text=True,
             errors="replace",
             check=False,
@@ -110,17 +197,42 @@ class Apt:
             pass
         return True
 
-    def install(self, names: list[str], recommends: bool) -> None:
-        """Install in one transaction; where a name or a version has gone, fetch the lists anew and try once more."""
-        option = "--install-recommends" if recommends else "--no-install-recommends"
+    def install(self, names: list[str]) -> list[str]:
+        """Install in one transaction; where a name or a version has gone, fetch the lists anew and try once more.
+
+        Returns:
+            The units that were started for it.
+        """
+        option = "--install-recommends" if self.module.params["recommends"] else "--no-install-recommends"
         # A file that a role has placed before its package stays as the role wants it.
         keep = ("-o", "Dpkg::Options::=--force-confold", "-o", "Dpkg::Options::=--force-confdef")
+        command = (*keep, "install", option, *names)
         fresh = self.fetch_lists(self.module.params["cache_valid_time"])
-        code, output = self.run(*keep, "install", option, *names)
+        code, output = self.transact(command)
         if code and not fresh and self.fetch_lists(0):
-            code, output = self.run(*keep, "install", option, *names)
+            code, output = self.transact(command)
         if code:
             self.module.fail_json(msg=f"apt cannot install {' '.join(names)}: {apt_error(output)}", output=output)
+        return self.quiet.end() if os.path.exists(UNITS) else []
+
+    def transact(self, command: tuple[str, ...]) -> tuple[int, str]:
+        """Download, then install as quietly as the plan allows; first end what a killed run has left half done."""
+        if os.listdir("/var/lib/dpkg/updates"):
+            subprocess.run(["dpkg", "--configure", "-a"], capture_output=True, env=self.environment, check=False)
+        code, plan = self.run("--download-only", *command)
+        if code:
+            return code, plan
+        is_quiet = self.may_be_quiet(plan)
+        if is_quiet:
+            self.quiet.begin()
+        return self.run(*command, offline=is_quiet)
+
+    def may_be_quiet(self, plan: str) -> bool:
+        """Tell whether nothing runs yet that the packages would restart."""
+        later = self.module.params["later"]
+        if not later or "active" in systemctl("is-active", *later).split():
+            return False
+        return not any(brings_units(package) for package in upgraded(plan))
 
 
 def main() -> None:
@@ -129,6 +241,7 @@ def main() -> None:
         argument_spec={
             "names": {"type": "list", "elements": "str", "required": True},
             "recommends": {"type": "bool", "default": False},
+            "later": {"type": "list", "elements": "str", "default": []},
             "cache_valid_time": {"type": "int", "default": 86400},
             "lock_timeout": {"type": "int", "default": 300},
         },
@@ -136,11 +249,16 @@ def main() -> None:
     )
     listing = subprocess.run(["dpkg-query", "-W", "-f", QUERY], capture_output=True, text=True, check=True).stdout
     present = installed(listing)
-    missing = sorted({name for name in module.params["names"] if name not in present})
+    # In the order given: of several providers of what a package needs, apt takes the one asked for before it.
+    missing = [name for name in dict.fromkeys(module.params["names"]) if name not in present]
+    cut_off = os.path.exists(UNITS)
+    started = []
     if missing and not module.check_mode:
-        Apt(module).install(missing, module.params["recommends"])
+        started = Apt(module).install(missing)
+    elif cut_off and not module.check_mode:
+        started = Quiet(module.params["later"]).end()
     diff = {"before": "", "after": "".join(f"{name}\n" for name in missing)} if missing else {}
-    module.exit_json(changed=bool(missing), missing=missing, diff=diff)
+    module.exit_json(changed=bool(missing) or cut_off, missing=missing, started=started, diff=diff)
 
 
 if __name__ == "__main__":

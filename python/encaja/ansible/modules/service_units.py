@@ -62,9 +62,11 @@ actions:
 
 import glob
 import os
+import re
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -80,6 +82,13 @@ PROPERTIES = (
     "ActiveEnterTimestamp",
 )
 DROP_INS = "/etc/systemd/system"
+UNIT_FOLDERS = (
+    DROP_INS,
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
 RUNS = {"active", "activating", "reloading"}
 
 
@@ -157,6 +166,12 @@ def is_outdated(files: list[str], now: dict[str, str]) -> bool:
     return any(int(os.stat(path).st_mtime) > int(started) for path in files if os.path.exists(path))
 
 
+def has_file(name: str, folders: Sequence[str] = UNIT_FOLDERS) -> bool:
+    """Tell whether there is a file for the unit, or for the template it is made from."""
+    template = re.sub(r"@[^.]*\.", "@.", name)
+    return any(os.path.exists(os.path.join(folder, one)) for folder in folders for one in (name, template))
+
+
 def needs_unit(unit: dict[str, Any]) -> bool:
     """Tell whether what is wanted can be had only of a unit that exists."""
     return bool(unit["enabled"]) or unit["state"] not in (None, "stopped", "refreshed")
@@ -201,15 +216,22 @@ class Units:
         self.actions: list[str] = []
 
     def systemctl(self, *arguments: str) -> str:
-        """Run systemctl and return its output; fail the module with the unit's journal where it cannot."""
+        """Run systemctl and return its output; fail the module where it cannot, with the journals of what failed."""
         done = subprocess.run(["systemctl", "--no-pager", *arguments], capture_output=True, text=True, check=False)
         if done.returncode:
             told = " / ".join((done.stderr or done.stdout).strip().splitlines()[:2])
-            self.module.fail_json(
-                msg=f"systemctl {' '.join(arguments)} failed: {told}{self.journal(arguments[-1])}",
-                actions=self.actions,
-            )
+            names = [name for name in arguments[1:] if not name.startswith("-")]
+            journals = "".join(self.journal(name) for name in self.failed(names))
+            self.module.fail_json(msg=f"systemctl {' '.join(arguments)} failed: {told}{journals}", actions=self.actions)
         return done.stdout
+
+    def failed(self, names: Sequence[str]) -> list[str]:
+        """Return those of the units named that have failed, or all of them where none says so."""
+        if not names:
+            return []
+        asked = ["systemctl", "--no-pager", "is-failed", *names]
+        states = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
+        return [name for name, state in zip(names, states, strict=False) if state == "failed"] or list(names)
 
     def journal(self, unit: str) -> str:
         """Return the last lines of the unit's journal, for a message."""
@@ -228,38 +250,39 @@ class Units:
             self.module.fail_json(msg=f"systemctl shows {len(shown)} units where {len(self.units)} were asked for")
         return shown
 
-    def converge(self) -> None:
-        """Apply what differs: reload of the manager first, then verb by verb over all units that need it."""
-        now = self.state()
-        stale = any(is_stale(unit["name"], shown) for unit, shown in zip(self.units, now, strict=True))
-        missing = [
-            unit["name"]
-            for unit, shown in zip(self.units, now, strict=True)
-            if shown["LoadState"] == "not-found" and needs_unit(unit)
-        ]
-        if (stale or missing) and not self.module.check_mode:
-            self.systemctl("daemon-reload")
-            now = self.state()
-            missing = [
-                name
-                for name, shown in zip((u["name"] for u in self.units), now, strict=True)
-                if name in missing and shown["LoadState"] == "not-found"
-            ]
-            if missing:
-                self.module.fail_json(
-                    msg=f"{', '.join(missing)}: no such unit on this host; is the package that brings it installed?"
-                )
+    def converge(self, reload_manager: bool) -> None:
+        """Apply what differs: links and one reload of the manager first, then verb by verb, at once over all units."""
+        now = self.state() if self.units else []
+        pairs = list(zip(self.units, now, strict=True))
+        unknown = [unit["name"] for unit, shown in pairs if shown["LoadState"] == "not-found" and needs_unit(unit)]
+        missing = [name for name in unknown if not has_file(name)]
+        if missing and not self.module.check_mode:
+            self.module.fail_json(
+                msg=f"{', '.join(missing)}: no such unit on this host; is the package that brings it installed?"
+            )
         verbs: dict[str, list[str]] = {}
-        for unit, shown in zip(self.units, now, strict=True):
+        for unit, shown in pairs:
             for verb in plan(unit, shown):
                 verbs.setdefault(verb, []).append(unit["name"])
-        for verb in ("unmask", "enable", "disable", "start", "restart", "reload-or-restart", "stop", "mask"):
-            for name in verbs.get(verb, []):
-                self.actions.append(f"{verb} {name}")
-                if not self.module.check_mode:
-                    self.systemctl(verb, name)
-        if any(verb in verbs for verb in ("start", "restart", "reload-or-restart")) and not self.module.check_mode:
+        if reload_manager:
+            self.actions.append("daemon-reload")
+        is_linked = self.apply(verbs, ("unmask", "enable", "disable"), "--no-reload")
+        is_stale_now = unknown or any(is_stale(unit["name"], shown) for unit, shown in pairs)
+        if (reload_manager or is_linked or is_stale_now) and not self.module.check_mode:
+            self.systemctl("daemon-reload")
+        is_begun = self.apply(verbs, ("start", "restart", "reload-or-restart"))
+        self.apply(verbs, ("stop", "mask"))
+        if is_begun and not self.module.check_mode:
             self._confirm()
+
+    def apply(self, verbs: dict[str, list[str]], which: Sequence[str], *options: str) -> bool:
+        """Do those of the ``verbs`` that are named, in this order, and tell whether there was one."""
+        chosen = [verb for verb in which if verb in verbs]
+        for verb in chosen:
+            self.actions += [f"{verb} {name}" for name in verbs[verb]]
+            if not self.module.check_mode:
+                self.systemctl(verb, *options, *verbs[verb])
+        return bool(chosen)
 
     def _confirm(self) -> None:
         for unit, shown in zip(self.units, self.state(), strict=True):
@@ -298,12 +321,8 @@ def main() -> None:
     except ValueError as fault:
         module.fail_json(msg=str(fault))
     units = Units(module, wanted)
-    if module.params["reload_manager"]:
-        units.actions.append("daemon-reload")
-        if not module.check_mode:
-            units.systemctl("daemon-reload")
-    if wanted:
-        units.converge()
+    if wanted or module.params["reload_manager"]:
+        units.converge(module.params["reload_manager"])
     if not module.check_mode:
         units.wait(module.params["listening"], module.params["timeout"])
     module.exit_json(changed=bool(units.actions), actions=units.actions)

@@ -1,0 +1,37 @@
+"""Lookup ``sha256``: what a file on the controller is, before it goes anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+DOCUMENTATION = r"""
+name: sha256
+short_description: The SHA-256 of files on the controller
+description:
+  - Reads the files as bytes, where C(ansible.builtin.file) with the filter C(hash) takes them for text.
+options:
+  _terms:
+    description: Paths of the files.
+    required: true
+author: encaja
+"""
+
+
+class LookupModule(LookupBase):  # type: ignore[misc]
+    """Hash files."""
+
+    def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **_: Any) -> list[str]:  # noqa: ARG002
+        """Return one hash per path, in lower-case hexadecimal digits."""
+        hashes = []
+        for path in self._flatten(terms):
+            try:
+                with Path(path).open("rb") as file:
+                    hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+            except OSError as fault:
+                raise AnsibleLookupError(f"sha256: {path}: {fault.strerror}") from fault
+        return hashes
