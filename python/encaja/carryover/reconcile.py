@@ -46,6 +46,7 @@ class Compared:
         doubled: identifiers in the cloud of those that it has more than once.
         differing: how many differ in some field.
         explained: how many fields differ because the box changed them, or because a rule decided so.
+        later: how many were not compared, since they were written after the last pass began (``Work.until``).
     """
 
     entity: str
@@ -56,8 +57,15 @@ class Compared:
     doubled: list[str] = field(default_factory=list)
     differing: int = 0
     explained: int = 0
+    later: int = 0
     _cloud: int = 0
     _box: int = 0
+
+    def in_time(self, work: Work, page: Sequence[Record]) -> list[Record]:
+        """Those of the records that are compared; the others are counted as later."""
+        found = [record for record in page if not work.is_later(record)]
+        self.later += len(page) - len(found)
+        return found
 
     def add(self, cloud: str, want: dict[str, str], have: dict[str, str]) -> None:
         """Take a record into the hashes of both sides; the order does not matter."""
@@ -69,7 +77,8 @@ class Compared:
         return {
             "entity": self.entity, "new": self.new, "changed": self.changed, "in_box": self.in_box,
             "missing": len(self.missing), "doubled": len(self.doubled), "differing": self.differing,
-            "explained": self.explained, "hash_cloud": f"{self._cloud:016x}", "hash_box": f"{self._box:016x}",
+            "explained": self.explained, "later": self.later, "hash_cloud": f"{self._cloud:016x}",
+            "hash_box": f"{self._box:016x}",
         }  # fmt: skip
 
 
@@ -113,6 +122,7 @@ async def reconcile(work: Work, notes: Sequence[str] = (), *, thorough: bool = T
         "carried": sum(one.in_box for one in compared),
         "missing": missing,
         "doubled": doubled,
+        "later": sum(one.later for one in compared),
         "freeze_seconds": work.map.note("freeze_seconds"),
         "differences": missing + doubled + sum(one.differing for one in compared),
         "entities": [one.row() for one in compared],
@@ -164,7 +174,8 @@ class _PartComparison:
         """Compare everything in the window."""
         watermark = self.work.map.watermark(self.entity)
         pages = self._comments() if self.entity == "comment" else self.work.reader.changed(self.entity, self.work.since)
-        async for page in pages:
+        async for read in pages:
+            page = self.found.in_time(self.work, read)
             links = self.work.map.find(self.entity, [record.id for record in page])
             rows = await self._rows(page, links)
             for record in page:
@@ -256,7 +267,8 @@ class _Comparison:
     async def run(self) -> None:
         """Compare everything in the window."""
         origins = await _origins(self.work, self.kind)
-        async for page in self.work.reader.changed(self.kind.entity, self.work.since):
+        async for read in self.work.reader.changed(self.kind.entity, self.work.since):
+            page = self.found.in_time(self.work, read)
             links = self.work.map.find(self.kind.entity, [record.id for record in page])
             boxes = {
                 record.id: self._box_of(record, links.get(record.id), origins.get(record.id, [])) for record in page

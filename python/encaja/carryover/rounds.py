@@ -47,6 +47,8 @@ SKEW_TOLD = 60.0
 """Seconds by which clocks may differ before it is reported."""
 RETRIED = frozenset({*BY_ENTITY, "requisite", "bank_detail", "activity", "task", "comment"})
 """Kinds of records that are read again by identifier when they were faulty; others come again with their owner."""
+_ROUNDS_AFTER = 3
+"""Rounds that begin when everything written before the freeze can be read; whatever comes then was written after it."""
 _REFRESH = 300.0  # seconds after which users, dictionaries and fields are read again
 
 
@@ -164,6 +166,7 @@ class Carrying:
         self.work = Work(
             self.settings, self.cloud, self.box, self.map, await self._translation(), skew, cloud_ahead[0], since,
             restored[:19].replace(" ", "T"), moment(self.map.note("frozen")), self.dry_run,
+            moment(self.map.note("until")) if self.settings.in_use else None,
         )  # fmt: skip
         self.looks = Looks(self.work)
 
@@ -282,12 +285,24 @@ class Carrying:
             self.keeper.set_all(self.map)
 
     async def drain(self, say: Callable[[str], None]) -> None:
-        """At the freeze: rounds until nothing comes any more, every fault tried once more, deletions treated."""
-        if self.work.frozen is None and not self.dry_run:
-            self.work.frozen = self.work.now_in_cloud()
-            self.map.remember("frozen", self.work.frozen.isoformat())
+        """At the freeze: rounds until nothing comes any more, every fault tried once more, deletions treated.
+
+        Where records go on coming, because the cloud is still in use, it ends with those that were there at the start.
+        """
+        began = self.work.now_in_cloud()
+        if self.settings.in_use:
+            self.work.until = began
+            self.map.remember("until", began.isoformat())
+        elif self.work.frozen is None and not self.dry_run:
+            self.work.frozen = began
+            self.map.remember("frozen", began.isoformat())
         self.map.hasten()
-        while carried := await self.round():
+        after = 0
+        while after < _ROUNDS_AFTER:
+            after += self.work.now_in_cloud() > began + timedelta(seconds=self.settings.overlap)
+            carried = await self.round()
+            if not carried:
+                break
             say(f"{carried} records")
         await deletions.sweep(self.work)
 

@@ -38,6 +38,8 @@ class Settings:
         conflicts: whose value counts where both sides changed a field.
         deletions: what becomes of what one side deleted.
         substitute: user of the box who stands in for one who is not there; 0 for the webhook's own.
+        in_use: whether the cloud stays in use, as it does in a rehearsal: what is written after the last pass began is
+            then no straggler and nothing that is missing, but counted apart.
         interval: seconds between rounds of ``--follow``.
         overlap: seconds by which windows overlap.
         patience: seconds for which the box may go on with a request whose connection was lost.
@@ -59,6 +61,7 @@ class Settings:
     conflicts: Rule = Rule.NEWEST
     deletions: Deletion = Deletion.CLOUD
     substitute: int = 0
+    in_use: bool = False
     interval: float = 1.0
     overlap: float = 10.0
     patience: float = 60.0
@@ -136,6 +139,7 @@ def _converted(name: str, value: Any) -> Any:
         "conflicts": Rule,
         "deletions": Deletion,
         "substitute": int,
+        "in_use": bool,
         "burst": int,
     } | dict.fromkeys(("interval", "overlap", "patience", "rate"), float)
     return kinds.get(name, str)(value)

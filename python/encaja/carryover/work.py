@@ -57,6 +57,7 @@ class Work:
         since: from when on records are carried, by the cloud's clock.
         restored: until when the box was as the backup brought it, by the wall clock of its database.
         frozen: when work in the cloud was stopped; None before that.
+        until: where the cloud stays in use, when the last pass began; what was written later is not compared.
         dry_run: whether nothing is written into the box.
     """
 
@@ -71,6 +72,7 @@ class Work:
     restored: str
     frozen: datetime | None = None
     dry_run: bool = False
+    until: datetime | None = None
     reader: Reader = field(init=False)
     """Reads the cloud."""
     absent: set[tuple[str, str]] = field(default_factory=set)
@@ -116,6 +118,10 @@ class Work:
             who = record.fields.get("updatedBy") or record.fields.get("createdBy") or record.fields.get("AUTHOR_ID")
             at = record.modified.isoformat(timespec="seconds")
             self.map.straggler(record.entity, record.id, at, self.translation.user_name(who))
+
+    def is_later(self, record: Record) -> bool:
+        """Whether a record was written after the last pass began, in a cloud that stays in use."""
+        return self.until is not None and record.modified > self.until
 
     def touched(self, item: dict[str, Any]) -> bool:
         """Whether somebody changed a record of the box since the backup was restored."""

@@ -21,12 +21,14 @@ from encaja.runbook.move import find_project
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {"entity": "record", "new": "new", "changed": "changed", "in_box": "in the box", "missing": "missing",
            "doubled": "doubled", "differing": "differing", "explained": "fields decided for the box",
+           "later": "written later",
            "last": "carried {carried}, missing {missing}, doubled {doubled}, freeze {freeze}", "none": "none",
            "open": "{number} conflicts wait for a decision: encaja carry-over decide", "field": "field",
            "value_in_cloud": "in the cloud", "value_in_box": "in the box", "decided_for": "decided for",
            "conflicts": "Open conflicts"},
     "es": {"entity": "registro", "new": "nuevos", "changed": "cambiados", "in_box": "en la caja", "missing": "faltan",
            "doubled": "dobles", "differing": "difieren", "explained": "campos decididos por la caja",
+           "later": "escritos después",
            "last": "traspasados {carried}, faltan {missing}, dobles {doubled}, parada {freeze}", "none": "ninguna",
            "open": "{number} conflictos esperan una decisión: encaja carry-over decide", "field": "campo",
            "value_in_cloud": "en la nube", "value_in_box": "en la caja", "decided_for": "decidido por",
@@ -74,11 +76,16 @@ def carry(inventory: Sequence[Path] | None, environment: str, variables: Mapping
 def table(body: Mapping[str, Any], language: str) -> Table:
     """A reconciliation as a table."""
     words = WORDS[language]
-    columns = ("entity", "new", "changed", "in_box", "missing", "doubled", "differing", "explained")
+    columns = ["entity", "new", "changed", "in_box", "missing", "doubled", "differing", "explained"]
+    columns += ["later"] * bool(body.get("later"))
     result = Table(title=f"{body['cloud']} → {body['box']}", title_justify="left")
     for column in columns:
         result.add_column(words[column], justify="left" if column == "entity" else "right")
-    for row in (row for row in body["entities"] if row["new"] or row["changed"] or row["entity"] in _ALWAYS):
+    for row in (
+        row
+        for row in body["entities"]
+        if any(row.get(name) for name in ("new", "changed", "later")) or row["entity"] in _ALWAYS
+    ):
         bad = row["missing"] or row["doubled"] or row["differing"]
         result.add_row(*(str(row[column]) for column in columns), style="red" if bad else "")
     return result

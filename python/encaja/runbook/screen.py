@@ -48,13 +48,16 @@ _OUTCOME = {
 
 
 def amount(measure: Measure) -> str:
-    """A measure in words: `12.3 GB of 30.2 GB · 8.1 MB/s · 2 min 12 s left`."""
+    """A measure in words: `12.3 GB of 30.2 GB · 8.1 MB/s · 2 min 12 s left`; only how much if the whole is unknown."""
     if measure.unit == "bytes":
-        parts = [f"{format_bytes(measure.done)} of {format_bytes(measure.total)}"]
+        done, total = format_bytes(measure.done), format_bytes(measure.total)
         rate = f"{format_bytes(measure.rate)}/s"
     else:
-        parts = [f"{measure.done:,.0f} of {measure.total:,.0f} {measure.unit}".strip()]
+        done, total = f"{measure.done:,.0f}", f"{measure.total:,.0f} {measure.unit}".strip()
         rate = f"{measure.rate:,.0f} {measure.unit}/s"
+    if not measure.total:
+        return done if measure.unit == "bytes" else f"{done} {measure.unit}".strip()
+    parts = [f"{done} of {total}"]
     if measure.rate > 0:
         parts.append(rate)
         if measure.total > measure.done:

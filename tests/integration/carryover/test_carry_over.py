@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from encaja.cli.carryover import read_answers
-from integration.carryover.portals import Site, write_job
+from integration.carryover.portals import Sales, Site, write_job
 from integration.carryover.windows import fill_window
 
 pytestmark = pytest.mark.integration
@@ -49,6 +49,12 @@ def doubles(box: Site, table: str) -> list[dict[str, Any]]:
     return box.sql(
         f"SELECT ORIGIN_ID, COUNT(*) n FROM {table} WHERE ORIGINATOR_ID='encaja' GROUP BY ORIGIN_ID HAVING n > 1"
     )
+
+
+def carried_once(box: Site, leads: list[int]) -> bool:
+    """Whether the box has each of the cloud's leads, and none of them twice."""
+    origins = [row["ORIGIN_ID"] for row in box.sql("SELECT ORIGIN_ID FROM b_crm_lead WHERE ORIGINATOR_ID='encaja'")]
+    return {str(lead) for lead in leads} <= set(origins) and len(origins) == len(set(origins))
 
 
 def test_records_with_links_arrive_whole_and_once(portals: tuple[Site, Site], tmp_path: Path) -> None:
@@ -96,6 +102,46 @@ def test_records_with_links_arrive_whole_and_once(portals: tuple[Site, Site], tm
     assert (here["lead"]["DATE_CREATE"], here["lead"]["CREATED_BY_ID"]) == tuple(there.values())
     assert run("once", job)["result"]["carried"] == proof["carried"]
     assert box.value("SELECT COUNT(*) FROM b_crm_deal WHERE ORIGIN_ID=%s", deal) == 1
+
+
+def test_a_rehearsal_ends_while_people_work_on_in_the_cloud(portals: tuple[Site, Site], tmp_path: Path) -> None:
+    cloud, box = portals
+    job = write_job(tmp_path, cloud, box, since=now(), in_use=True, overlap=2.0)
+    sales = Sales(cloud, per_second=2)
+    sales.start()
+    try:
+        time.sleep(3)
+        proof = run("once", job)["result"]
+        again = run("reconcile", job)["result"]
+    finally:
+        sales.halt.set()
+        sales.join()
+    for body in (proof, again):
+        assert (body["differences"], body["missing"], body["doubled"]) == (0, 0, 0), body["records"]
+        assert (body["frozen"], body["stragglers"]) == ("", [])
+    assert again["carried"] >= 3, "what was there when it began was compared"
+    assert again["later"] > 0, "what came meanwhile is counted"
+    last = run("once", job)["result"]
+    assert (last["differences"], last["later"]) == (0, 0)
+    assert carried_once(box, sales.made)
+
+
+def test_the_freeze_ends_though_somebody_goes_on_and_says_who(portals: tuple[Site, Site], tmp_path: Path) -> None:
+    cloud, box = portals
+    job = write_job(tmp_path, cloud, box, since=now(), overlap=2.0)
+    sales = Sales(cloud, per_second=2)
+    sales.start()
+    try:
+        time.sleep(2)
+        proof = run("once", job)["result"]
+    finally:
+        sales.halt.set()
+        sales.join()
+    assert proof["stragglers"]
+    assert proof["later"] == 0, "at the freeze nothing is left out of the comparison"
+    assert run("once", job)["result"]["differences"] == 0
+    assert not doubles(box, "b_crm_lead")
+    assert carried_once(box, sales.made)
 
 
 def test_changes_conflicts_and_deletions(portals: tuple[Site, Site], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from encaja.runbook.events import Digest, advice, describe_failure, find_progress, last_log_lines, to_measure
+from encaja.runbook.screen import amount
 from encaja.status import PROGRESS_MARK
 
 
@@ -169,3 +170,16 @@ def test_amount_that_was_told_late_has_the_moment_at_which_it_was_reached() -> N
     ahead = to_measure(1, "h", {**status, "ended": told.timestamp() + 60}, told)
     assert ahead is not None
     assert ahead.at == told
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ({"done": 5, "total": 20, "unit": "records", "rate": 2}, "5 of 20 records · 2 records/s · 7.5 s left"),
+        ({"done": 5, "total": 0, "unit": "records", "rate": 2}, "5 records"),
+    ],
+)
+def test_an_amount_whose_whole_is_not_known_is_told_alone(status: dict[str, object], text: str) -> None:
+    measure = to_measure(1, "h", status, datetime(2026, 11, 5, tzinfo=UTC))
+    assert measure is not None
+    assert amount(measure) == text
