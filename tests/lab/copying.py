@@ -8,8 +8,16 @@ import signal
 import subprocess
 from pathlib import Path
 
+import testinfra
+from testinfra.host import Host
+
 ROOT = Path(__file__).parents[2]
 INVENTORY = os.environ.get("MOLECULE_INVENTORY_FILE", "")
+
+
+def reached(name: str) -> Host:
+    """Another host of the scenario, by its name or group."""
+    return testinfra.get_hosts([f"ansible://{name}"], ansible_inventory=INVENTORY)[0]
 
 
 def command() -> list[str]:

@@ -6,15 +6,10 @@ import json
 import time
 
 import pytest
-import testinfra
 
-from lab.copying import INVENTORY, kill, play, start
+from lab.copying import kill, play, reached, start
 
 testinfra_hosts = ["ansible://apart-debian13"]
-
-
-def reached(name):
-    return testinfra.get_hosts([f"ansible://{name}"], ansible_inventory=INVENTORY)[0]
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,10 @@ import time
 from collections import Counter
 
 import pytest
-import testinfra
 
-from lab.copying import INVENTORY, kill, play, start
+from lab.copying import INVENTORY, kill, play, reached, start
 
 testinfra_hosts = ["ansible://preproduction"]
-
-
-def reached(group):
-    return testinfra.get_hosts([f"ansible://{group}"], ansible_inventory=INVENTORY)[0]
 
 
 @pytest.fixture(scope="module")
