@@ -5,14 +5,16 @@ The address of the mirror is read at run time and goes into the image's own sour
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from encaja.lab.engine import LabError, command, podman, run
+from encaja.lab.engine import NAMESPACE, LabError, command, podman, run
 
 RELEASES = {"bookworm": 12, "trixie": 13, "forky": 14}
 PACKAGES = (
@@ -86,6 +88,23 @@ def ensure(release: str, say: Callable[[str], None] = lambda _: None) -> str:
     name = image_name(release)
     if exists(release):
         return name
+    with building(release):
+        if not exists(release):
+            _build(name, release, say)
+    return name
+
+
+@contextmanager
+def building(release: str) -> Iterator[None]:
+    """Let no other process build the image of ``release`` meanwhile; it waits, and finds it made."""
+    folder = NAMESPACE.parent.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"image-{release}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(name: str, release: str, say: Callable[[str], None]) -> None:
     say(f"building the image of Debian {RELEASES[release]} ({release})")
     with tempfile.TemporaryDirectory(prefix="encaja-image-") as folder:
         root, dpkg, apt = Path(folder, "root.tar"), Path(folder, "dpkg"), Path(folder, "apt")
@@ -108,7 +127,6 @@ def ensure(release: str, say: Callable[[str], None] = lambda _: None) -> str:
             timeout=900,
         )
         podman("import", "--change", f"LABEL {LABEL}={release}", str(root), name)
-    return name
 
 
 def remove_all() -> None:

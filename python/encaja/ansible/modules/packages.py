@@ -24,8 +24,8 @@ options:
   later:
     description:
       - Units of these packages that the caller starts once they are configured, so that none serves with Debian's
-        defaults meanwhile. Where one of them runs already, or a package with units is upgraded, apt and the packages
-        restart what they restart.
+        defaults meanwhile. Where one of them runs already, or a package with units would be upgraded, all is done as
+        Debian does it, which restarts what has to be.
     type: list
     elements: str
     default: []
