@@ -47,7 +47,8 @@ e2e: setup  ## the whole estate in the lab
 
 test: setup lint unit  ## every test, roles on Debian 13
 	tools/test-packages  # before the two below: apt is not for two at once
-	$(MAKE) -j 2 integration molecule  # the one waits much, the other computes
+	@# The one waits much, the other computes.
+	$(MAKE) -j 2 integration molecule || { cat .cache/molecule/failures.txt; false; }
 	$(MAKE) e2e
 
 test-all: setup lint unit integration  ## every test, roles on Debian 13 and 12

@@ -12,6 +12,8 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,8 @@ PACKAGES = (
     "podman",
     "uidmap",
 )
-NAMESPACE = Path("/run/encaja/mount/namespace")
+MACHINE = Path("/run/encaja")  # what the lab keeps of this machine as a whole
+NAMESPACE = MACHINE / "mount" / "namespace"
 
 
 class LabError(EncajaError):
@@ -64,9 +67,28 @@ def require_root() -> None:
         raise LabError("the lab needs root", "this user", "run the command as root")
 
 
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Let nobody else who takes the file ``lock`` go on meanwhile: he waits, and finds it done."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as taken:
+        fcntl.flock(taken, fcntl.LOCK_EX)
+        yield
+
+
+def is_installed() -> bool:
+    """Whether podman is there; without it there is no lab."""
+    return shutil.which("podman") is not None
+
+
 def ensure_packages() -> list[str]:
     """Install the Debian packages that the lab needs and this machine lacks; return their names."""
     require_root()
+    with alone(MACHINE / "packages.lock"):
+        return _ensure_packages()
+
+
+def _ensure_packages() -> list[str]:
     known = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev}\n", *PACKAGES],
         capture_output=True,
@@ -78,7 +100,8 @@ def ensure_packages() -> list[str]:
     if missing:
         environment = ("env", "DEBIAN_FRONTEND=noninteractive")
         run(*environment, "apt-get", "update", "-q")
-        run(*environment, "apt-get", "install", "-q", "-y", "--no-install-recommends", *missing, timeout=900)
+        wait = ("-o", "DPkg::Lock::Timeout=300")
+        run(*environment, "apt-get", "install", *wait, "-q", "-y", "--no-install-recommends", *missing, timeout=900)
     return missing
 
 
@@ -95,8 +118,7 @@ def _ensure_namespace() -> None:
     if _is_mounted(NAMESPACE):
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with folder.parent.joinpath("lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(MACHINE / "namespace.lock"):
         if _is_mounted(NAMESPACE):
             return
         if not _is_mounted(folder):
@@ -120,7 +142,7 @@ def remove_namespace() -> None:
     for path in (NAMESPACE, NAMESPACE.parent):
         if _is_mounted(path):
             run("umount", str(path))
-    shutil.rmtree(NAMESPACE.parent.parent, ignore_errors=True)
+    shutil.rmtree(MACHINE, ignore_errors=True)
 
 
 def command(*arguments: str) -> list[str]:
@@ -157,7 +179,9 @@ class Container:
 
 
 def containers(label: str) -> dict[str, Container]:
-    """All containers that carry ``label`` (``name`` or ``name=value``), by name."""
+    """All containers that carry ``label`` (``name`` or ``name=value``), by name; none where podman is not installed."""
+    if not is_installed():
+        return {}
     listed = podman_json("ps", "--all", "--filter", f"label={label}", "--format", "json") or []
     found = (
         Container(
@@ -171,9 +195,14 @@ def containers(label: str) -> dict[str, Container]:
     return {container.name: container for container in found}
 
 
+def networks() -> set[str]:
+    """The names of podman's networks; none where podman is not installed."""
+    return set(podman("network", "ls", "--format", "{{.Name}}").split()) if is_installed() else set()
+
+
 def remove(names: list[str]) -> None:
     """Stop and remove containers by name; absent ones are no error."""
-    if not names:
+    if not names or not is_installed():
         return
     removal = ("rm", "--force", "--ignore", "--volumes", "--time", "2", *names)
     try:

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from encaja.lab import authority, engine, images
-from encaja.lab.engine import LabError, podman
+from encaja.lab.engine import LabError, alone, podman
 
 DOMAIN = "encaja.test"
 LABEL = "encaja.lab"
@@ -130,12 +130,21 @@ class Workspace:
         return self.folder / "ssh" / "known_hosts"
 
     @property
+    def lock(self) -> Path:
+        """Held by whoever changes these files: scenarios of molecule are brought up two at a time."""
+        return self.folder / "lock"
+
+    @property
     def fingerprint(self) -> str:
         """What marks containers as made by this workspace."""
         return hashlib.sha256(self.key.with_suffix(".pub").read_bytes()).hexdigest()[:16]
 
     def prepare(self) -> None:
         """Make keys, CA and secrets unless they are there."""
+        with alone(self.lock):
+            self._prepare()
+
+    def _prepare(self) -> None:
         (self.folder / "ssh").mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.chmod(0o700)
         if not self.key.exists():
@@ -161,10 +170,11 @@ class Workspace:
 
     def remember(self, address: str, public: str) -> None:
         """Write the host key of ``address`` into ``known_hosts`` in place of an older one."""
-        lines = self.known_hosts.read_text().splitlines()
-        kept = [line for line in lines if line.split(" ", 1)[0] != address]
-        kept.append(f"{address} {' '.join(public.split()[:2])}")
-        _write_private(self.known_hosts, "\n".join(kept) + "\n")
+        with alone(self.lock):
+            lines = self.known_hosts.read_text().splitlines()
+            kept = [line for line in lines if line.split(" ", 1)[0] != address]
+            kept.append(f"{address} {' '.join(public.split()[:2])}")
+            _write_private(self.known_hosts, "\n".join(kept) + "\n")
 
 
 def new_secrets() -> dict[str, str]:
@@ -201,9 +211,9 @@ def _write_key(path: Path) -> None:
 
 
 def _ensure_network(estate: Estate) -> None:
-    known = podman("network", "ls", "--format", "{{.Name}}").split()
-    if estate.network not in known:
-        podman("network", "create", "--subnet", estate.subnet, estate.network)
+    with alone(engine.MACHINE / "network.lock"):
+        if estate.network not in engine.networks():
+            podman("network", "create", "--subnet", estate.subnet, estate.network)
 
 
 def _first_files(workspace: Workspace, container: str) -> bytes:
@@ -362,7 +372,7 @@ def down(workspace: Workspace, with_images: bool = False) -> list[str]:
     names = sorted(engine.containers(LABEL))
     engine.remove(names)
     networks = {estate.network for estate in (*ESTATES.values(), MOLECULE)}
-    for network in networks & set(podman("network", "ls", "--format", "{{.Name}}").split()):
+    for network in sorted(networks & engine.networks()):
         podman("network", "rm", network)
     for estate in ESTATES.values():
         _forget_inventory(workspace, estate)

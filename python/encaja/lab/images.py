@@ -5,16 +5,14 @@ The address of the mirror is read at run time and goes into the image's own sour
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from encaja.lab.engine import NAMESPACE, LabError, command, podman, run
+from encaja.lab.engine import MACHINE, LabError, alone, command, is_installed, podman, run
 
 RELEASES = {"bookworm": 12, "trixie": 13, "forky": 14}
 PACKAGES = (
@@ -88,20 +86,10 @@ def ensure(release: str, say: Callable[[str], None] = lambda _: None) -> str:
     name = image_name(release)
     if exists(release):
         return name
-    with building(release):
+    with alone(MACHINE / f"image-{release}.lock"):
         if not exists(release):
             _build(name, release, say)
     return name
-
-
-@contextmanager
-def building(release: str) -> Iterator[None]:
-    """Let no other process build the image of ``release`` meanwhile; it waits, and finds it made."""
-    folder = NAMESPACE.parent.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"image-{release}").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _build(name: str, release: str, say: Callable[[str], None]) -> None:
@@ -131,6 +119,8 @@ def _build(name: str, release: str, say: Callable[[str], None]) -> None:
 
 def remove_all() -> None:
     """Remove every image that this module made, of any recipe."""
+    if not is_installed():
+        return
     names = podman("images", "--filter", f"label={LABEL}", "--format", "{{.ID}}").split()
     if names:
         podman("rmi", "--force", *dict.fromkeys(names))
