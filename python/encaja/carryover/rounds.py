@@ -287,7 +287,8 @@ class Carrying:
     async def drain(self, say: Callable[[str], None]) -> None:
         """At the freeze: rounds until nothing comes any more, every fault tried once more, deletions treated.
 
-        Where records go on coming, because the cloud is still in use, it ends with those that were there at the start.
+        The last round begins ``overlap`` seconds after the start or later. Where records go on coming, because the
+        cloud is still in use, it ends with those that were there at the start.
         """
         began = self.work.now_in_cloud()
         if self.settings.in_use:
@@ -297,13 +298,18 @@ class Carrying:
             self.work.frozen = began
             self.map.remember("frozen", began.isoformat())
         self.map.hasten()
+        settled = began + timedelta(seconds=self.settings.overlap)
         after = 0
         while after < _ROUNDS_AFTER:
-            after += self.work.now_in_cloud() > began + timedelta(seconds=self.settings.overlap)
+            after += self.work.now_in_cloud() > settled
             carried = await self.round()
-            if not carried:
+            if carried:
+                say(f"{carried} records")
+            elif after:
                 break
-            say(f"{carried} records")
+            else:
+                # What was being written at the start bears a time before it and can be read only by now.
+                await asyncio.sleep(max(0.0, (settled - self.work.now_in_cloud()).total_seconds()) + 0.01)
         await deletions.sweep(self.work)
 
     def line(self) -> str:

@@ -41,7 +41,7 @@ class Settings:
         in_use: whether the cloud stays in use, as it does in a rehearsal: what is written after the last pass began is
             then no straggler and nothing that is missing, but counted apart.
         interval: seconds between rounds of ``--follow``.
-        overlap: seconds by which windows overlap.
+        overlap: seconds by which windows overlap, and after which a record that is being written can be read.
         patience: seconds for which the box may go on with a request whose connection was lost.
         rate: requests per second that the cloud allows in the long run.
         burst: requests that it allows at once.

@@ -106,7 +106,7 @@ def test_records_with_links_arrive_whole_and_once(portals: tuple[Site, Site], tm
 
 def test_a_rehearsal_ends_while_people_work_on_in_the_cloud(portals: tuple[Site, Site], tmp_path: Path) -> None:
     cloud, box = portals
-    job = write_job(tmp_path, cloud, box, since=now(), in_use=True, overlap=2.0)
+    job = write_job(tmp_path, cloud, box, since=now(), in_use=True)
     sales = Sales(cloud, per_second=2)
     sales.start()
     try:
@@ -126,9 +126,25 @@ def test_a_rehearsal_ends_while_people_work_on_in_the_cloud(portals: tuple[Site,
     assert carried_once(box, sales.made)
 
 
+def test_what_is_being_written_when_the_freeze_begins_is_carried(portals: tuple[Site, Site], tmp_path: Path) -> None:
+    cloud, box = portals
+    job = write_job(tmp_path, cloud, box, since=now(), overlap=10.0)
+    seen = cloud.rest("crm.lead.add", fields={"TITLE": "seen"})
+    stamp = cloud.value("SELECT DATE_CREATE FROM b_crm_lead WHERE ID=%s", seen)
+    with cloud.being_written("b_crm_lead", seen, TITLE="slow", DATE_CREATE=stamp, DATE_MODIFY=stamp):
+        process = start("once", job)
+        while not box.value("SELECT COUNT(*) FROM b_crm_lead WHERE ORIGIN_ID=%s", str(seen)):
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(1)  # some rounds in which there is nothing new
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    assert box.value("SELECT COUNT(*) FROM b_crm_lead WHERE TITLE='slow' AND ORIGINATOR_ID='encaja'") == 1
+
+
 def test_the_freeze_ends_though_somebody_goes_on_and_says_who(portals: tuple[Site, Site], tmp_path: Path) -> None:
     cloud, box = portals
-    job = write_job(tmp_path, cloud, box, since=now(), overlap=2.0)
+    job = write_job(tmp_path, cloud, box, since=now())
     sales = Sales(cloud, per_second=2)
     sales.start()
     try:
