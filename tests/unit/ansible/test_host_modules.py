@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from encaja.ansible.modules.host_settings import hosts_text, sysctl_path, sysctl_value
-from encaja.ansible.modules.packages import apt_error, brings_units, installed, orphans, upgraded
+from encaja.ansible.modules.packages import apt_error, installed, orphans
 from encaja.ansible.modules.portal_database import granted, native_hash, quoted, same, text
 
 ENTRY = {"address": "192.0.2.7", "names": ["db.example.org", "db"]}
@@ -49,23 +47,6 @@ def test_a_provided_name_counts_as_installed_and_a_removed_package_does_not() ->
 def test_the_reason_is_taken_out_of_apts_output() -> None:
     output = "Reading package lists...\nBuilding dependency tree...\nE: Unable to locate package nosuch\n"
     assert apt_error(output) == "E: Unable to locate package nosuch"
-
-
-def test_what_would_be_upgraded_is_read_from_apts_plan() -> None:
-    plan = (
-        "The following NEW packages will be installed:\n  mariadb-backup\n"
-        "The following packages will be upgraded:\n  libssl3t64 mariadb-client\n  mariadb-server\n"
-        "3 upgraded, 1 newly installed, 0 to remove and 0 not upgraded.\n"
-    )
-    assert upgraded(plan) == ["libssl3t64", "mariadb-client", "mariadb-server"]
-    assert upgraded(plan.partition("The following packages will be upgraded:")[0]) == []
-
-
-def test_a_package_with_units_is_known_by_its_files(tmp_path: Path) -> None:
-    (tmp_path / "redis-server.list").write_text("/.\n/usr/lib/systemd/system/redis-server.service\n")
-    (tmp_path / "libssl3t64:amd64.list").write_text("/.\n/usr/lib/x86_64-linux-gnu/libssl.so.3\n")
-    assert brings_units("redis-server", str(tmp_path))
-    assert not brings_units("libssl3t64", str(tmp_path))
 
 
 def test_a_service_whose_package_went_is_an_orphan_and_one_that_only_failed_is_not() -> None:

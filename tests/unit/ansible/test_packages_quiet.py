@@ -16,6 +16,15 @@ case "$*" in
   *list-units*) echo "systemd-timesyncd.service not-found active running" ;;
 esac
 """
+# Runs what it is to run before dpkg, with the archives that it would unpack.
+APT = """#!/bin/bash
+for option; do
+  if [[ $option == DPkg::Pre-Install-Pkgs::=* ]]; then
+    echo "{archives}" | sh -c "${{option#*::=}}" || {{ echo refused >> {runs}; exit 100; }}
+  fi
+done
+if [ -n "$SYSTEMD_OFFLINE" ]; then echo quiet >> {runs}; else echo loud >> {runs}; fi
+"""
 
 
 class Host:
@@ -64,20 +73,30 @@ def test_a_run_that_was_killed_is_made_good_by_the_next_one(host: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    ("active", "plan", "is_quiet"),
+    ("active", "unpacked", "runs"),
     [
-        ("", "", True),
-        ("nginx.service", "", False),
-        ("", "The following packages will be upgraded:\n  openssh-server\n", False),
-        ("", "The following packages will be upgraded:\n  libssl3t64\n", True),
+        ("", ["mariadb-server_1%3a11.8_amd64.deb", "libssl3t64_3.5_amd64.deb"], ["quiet"]),
+        ("nginx.service", ["libssl3t64_3.5_amd64.deb"], ["loud"]),
+        ("", ["libssl3t64_3.5_amd64.deb", "openssh-server_1%3a10.0_amd64.deb"], ["refused", "loud"]),
+        ("", ["libdbus-1-3_1.16_amd64.deb"], ["refused", "loud"]),
     ],
 )
 def test_a_host_at_work_is_treated_as_debian_does(
-    monkeypatch: pytest.MonkeyPatch, active: str, plan: str, is_quiet: bool
+    host: Host, monkeypatch: pytest.MonkeyPatch, active: str, unpacked: list[str], runs: list[str]
 ) -> None:
-    later = ["nginx.service", "mariadb.service"]
-    module = SimpleNamespace(params={"later": later, "lock_timeout": 1})
-    states = "\n".join("active" if unit == active else "inactive" for unit in later)
-    monkeypatch.setattr(packages, "systemctl", lambda *_: states)
-    monkeypatch.setattr(packages, "brings_units", lambda package: package == "openssh-server")
-    assert packages.Apt(module).may_be_quiet(plan) is is_quiet
+    info = host.folder / "info"
+    info.mkdir()
+    (info / "openssh-server.list").write_text("/usr/sbin/sshd\n/usr/lib/systemd/system/ssh.service\n")
+    (info / "libdbus-1-3:amd64.list").write_text("/usr/lib/systemd/system/dbus.service\n")
+    (info / "libssl3t64:amd64.list").write_text("/usr/lib/libssl.so.3\n")
+    apt = host.folder / "apt-get"
+    apt.write_text(APT.format(archives="\n".join(unpacked), runs=host.folder / "runs"))
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{host.folder}:/usr/bin:/bin")
+    monkeypatch.setattr(packages, "INFO", str(info))
+    monkeypatch.setattr(packages, "systemctl", lambda *_: f"inactive\n{active and 'active'}\n")
+    host.enable()
+    module = SimpleNamespace(params={"later": ["nginx.service", "mariadb.service"], "lock_timeout": 1})
+    code, _ = packages.Apt(module).transact(("install", "nginx", "mariadb-server"))
+    assert code == 0
+    assert (host.folder / "runs").read_text().split() == runs

@@ -1,8 +1,11 @@
-"""Callback ``preload``: loads once, in the parent, what every worker of Ansible would load for itself."""
+"""Callback ``preload``: makes the parent ready for its workers, which are many and short-lived."""
 
 from __future__ import annotations
 
 import gc
+import os
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -11,14 +14,25 @@ from ansible.plugins.loader import filter_loader, test_loader
 DOCUMENTATION = r"""
 name: preload
 type: aggregate
-short_description: Loads filters and tests before the first worker is started
+short_description: Loads what every worker needs before the first one is started, and lets workers use every core
 description:
   - Ansible starts a process per task and host. Each of them would load every plugin with filters and tests again, as
     soon as it compiles a template. Loaded before, they are there for all.
   - What is loaded is taken out of the garbage collector's sight, so that workers share its memory and copy less.
+  - With two or three cores, Mitogen keeps one for its connections and pins Ansible with all its workers to what is
+    left, so that hosts wait for each other. There nobody is pinned.
 options: {}
 author: encaja
 """
+
+FEW = 4  # cores; with fewer, Mitogen reserves one of them for its connections
+
+
+def unpin() -> None:
+    """Let Mitogen, where it is there, pin nobody to a core on a machine that has few."""
+    if len(os.sched_getaffinity(0)) < FEW and find_spec("ansible_mitogen"):
+        affinity: Any = import_module("ansible_mitogen.affinity")
+        affinity.policy = affinity.Policy()
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
@@ -31,6 +45,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_start(self, playbook: Any) -> None:  # noqa: ARG002 - Ansible's signature
         """Load, then freeze."""
+        unpin()
         for loader in (filter_loader, test_loader):
             list(loader.all())
         gc.collect()

@@ -60,7 +60,6 @@ started:
   elements: str
 """
 
-import glob
 import os
 import subprocess
 import time
@@ -70,6 +69,18 @@ from ansible.module_utils.basic import AnsibleModule
 STAMP = "/var/lib/encaja/package-lists"
 UNITS = "/var/lib/encaja/units-before-packages"
 TYPES = "--type=service,socket,timer,path"
+# Run by apt before dpkg, told what will be unpacked; stops it where that is another version of a package with units.
+LOUD = "encaja: brings units to another version: "
+INFO = "/var/lib/dpkg/info"
+LOOK = """
+while read -r archive; do
+  name=${{archive##*/}}; name=${{name%%_*}}
+  for list in {info}/"$name".list {info}/"$name":*.list; do
+    if [ -e "$list" ] && grep -q /systemd/system/ "$list"; then echo "{loud}$name"; exit 1; fi
+  done
+done
+exit 0
+"""
 QUERY = "${db:Status-Status}\t${Package}\t${Provides}\n"
 
 
@@ -88,26 +99,6 @@ def apt_error(output: str) -> str:
     """Return what apt says is wrong, without its progress, in one line."""
     lines = [line.strip() for line in output.splitlines() if line.startswith(("E:", "Err:", "dpkg: error"))]
     return " / ".join(lines[:4] or output.strip().splitlines()[-3:])
-
-
-def upgraded(output: str) -> list[str]:
-    """Return the packages that apt-get says it would bring to another version."""
-    _, _, rest = output.partition("The following packages will be upgraded:\n")
-    names = []
-    for line in rest.splitlines():
-        if not line.startswith("  "):
-            break
-        names += line.split()
-    return names
-
-
-def brings_units(package: str, info: str = "/var/lib/dpkg/info") -> bool:
-    """Tell whether an installed package has units of systemd."""
-    for path in glob.glob(os.path.join(info, f"{package}.list")) + glob.glob(os.path.join(info, f"{package}:*.list")):
-        with open(path, encoding="utf-8") as listed:
-            if "/systemd/system/" in listed.read():
-                return True
-    return False
 
 
 def systemctl(*arguments: str) -> str:
@@ -216,23 +207,21 @@ class Apt:
         return self.quiet.end() if os.path.exists(UNITS) else []
 
     def transact(self, command: tuple[str, ...]) -> tuple[int, str]:
-        """Download, then install as quietly as the plan allows; first end what a killed run has left half done."""
+        """Install as quietly as what is there allows; first end what a killed run has left half done."""
         if os.listdir("/var/lib/dpkg/updates"):
             subprocess.run(["dpkg", "--configure", "-a"], capture_output=True, env=self.environment, check=False)
-        code, plan = self.run("--download-only", *command)
-        if code:
-            return code, plan
-        is_quiet = self.may_be_quiet(plan)
-        if is_quiet:
+        if self.may_be_quiet():
             self.quiet.begin()
-        return self.run(*command, offline=is_quiet)
+            look = f"DPkg::Pre-Install-Pkgs::={LOOK.format(info=INFO, loud=LOUD)}"
+            code, output = self.run("-o", look, *command, offline=True)
+            if LOUD not in output:
+                return code, output
+        return self.run(*command)
 
-    def may_be_quiet(self, plan: str) -> bool:
-        """Tell whether nothing runs yet that the packages would restart."""
+    def may_be_quiet(self) -> bool:
+        """Tell whether the units that come are told, and none of them runs yet."""
         later = self.module.params["later"]
-        if not later or "active" in systemctl("is-active", *later).split():
-            return False
-        return not any(brings_units(package) for package in upgraded(plan))
+        return bool(later) and "active" not in systemctl("is-active", *later).split()
 
 
 def main() -> None:
