@@ -100,3 +100,4 @@ def test_a_host_at_work_is_treated_as_debian_does(
     code, _ = packages.Apt(module).transact(("install", "nginx", "mariadb-server"))
     assert code == 0
     assert (host.folder / "runs").read_text().split() == runs
+    assert Path(packages.UNITS).exists() is (runs == ["quiet"])

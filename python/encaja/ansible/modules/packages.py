@@ -128,13 +128,15 @@ class Quiet:
     def __init__(self, later: list[str]) -> None:
         self.later = later
 
-    def begin(self) -> None:
-        """Write down what starts with the host, unless an earlier run has."""
-        if not os.path.exists(UNITS):
-            os.makedirs(os.path.dirname(UNITS), exist_ok=True)
-            with open(UNITS + ".new", "w", encoding="utf-8") as file:
-                file.write("\n".join(sorted(enabled())))
-            os.rename(UNITS + ".new", UNITS)
+    def begin(self) -> bool:
+        """Write down what starts with the host, unless an earlier run has; tell whether it was this one."""
+        if os.path.exists(UNITS):
+            return False
+        os.makedirs(os.path.dirname(UNITS), exist_ok=True)
+        with open(UNITS + ".new", "w", encoding="utf-8") as file:
+            file.write("\n".join(sorted(enabled())))
+        os.rename(UNITS + ".new", UNITS)
+        return True
 
     def end(self) -> list[str]:
         """Start what has come and is nobody's to start later, stop what has gone; return what was started."""
@@ -211,11 +213,13 @@ class Apt:
         if os.listdir("/var/lib/dpkg/updates"):
             subprocess.run(["dpkg", "--configure", "-a"], capture_output=True, env=self.environment, check=False)
         if self.may_be_quiet():
-            self.quiet.begin()
+            is_begun = self.quiet.begin()
             look = f"DPkg::Pre-Install-Pkgs::={LOOK.format(info=INFO, loud=LOUD)}"
             code, output = self.run("-o", look, *command, offline=True)
             if LOUD not in output:
                 return code, output
+            if is_begun:
+                os.unlink(UNITS)  # nothing has come, and Debian starts what comes now
         return self.run(*command)
 
     def may_be_quiet(self) -> bool:
