@@ -15,11 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 WRONG_CHANNEL = 4010
 
 
-def close_code(host: str, port: int, channel: str) -> int | None:
-    """The code with which the server closes the WebSocket; None while it stays open."""
-    with socket.create_connection((host, port), timeout=10) as stream:
+class Subscriber:
+    """One WebSocket of a channel. Raises OSError where it cannot be opened."""
+
+    def __init__(self, host: str, port: int, channel: str) -> None:
+        self.stream = socket.create_connection((host, port), timeout=10)
         key = base64.b64encode(os.urandom(16)).decode()
-        stream.sendall(
+        self.stream.sendall(
             (
                 f"GET /bitrix/subws/?CHANNEL_ID={channel} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
                 f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
@@ -27,24 +29,27 @@ def close_code(host: str, port: int, channel: str) -> int | None:
         )
         received = b""
         while b"\r\n\r\n" not in received:
-            chunk = stream.recv(4096)
+            chunk = self.stream.recv(4096)
             if not chunk:
                 raise OSError("the connection was closed")
             received += chunk
-        head, _, rest = received.partition(b"\r\n\r\n")
+        head, _, self.rest = received.partition(b"\r\n\r\n")
         status = head.split(b"\r\n")[0].decode()
         if " 101 " not in status + " ":
             raise OSError(f"answered {status!r}, not 101 Switching Protocols")
-        stream.settimeout(0.3 if not rest else 10)
+
+    def close_code(self, seconds: float) -> int | None:
+        """The code with which the server closes it within this time; None while it stays open."""
+        self.stream.settimeout(seconds)
         try:
-            while len(rest) < 4:
-                chunk = stream.recv(4096)
+            while len(self.rest) < 4:
+                chunk = self.stream.recv(4096)
                 if not chunk:
                     return 0
-                rest += chunk
+                self.rest += chunk
         except TimeoutError:
             return None
-        return int.from_bytes(rest[2:4], "big") if rest[0] & 0x0F == 8 else None
+        return int.from_bytes(self.rest[2:4], "big") if self.rest[0] & 0x0F == 8 else None
 
 
 def fault_of(path: str) -> str:
@@ -57,11 +62,14 @@ def fault_of(path: str) -> str:
     signature = hmac.new(key.encode(), channel.encode(), hashlib.sha1).hexdigest()
     where = f"{host}:{server['port']}"
     try:
-        code = close_code(host, server["port"], f"{channel}.{signature}")
+        right = Subscriber(host, server["port"], f"{channel}.{signature}")
+        wrong = Subscriber(host, server["port"], f"{channel}.{'0' * 40}")
+        if wrong.close_code(5) != WRONG_CHANNEL:
+            return f"{where} took a channel with a wrong signature"
+        # It came first: were it to be closed, it would have been by now.
+        code = right.close_code(0.15)
         if code is not None:
             return f"{where} closed a signed channel with {code}; see journalctl -u 'push-server@*'"
-        if close_code(host, server["port"], f"{channel}.{'0' * 40}") != WRONG_CHANNEL:
-            return f"{where} took a channel with a wrong signature"
     except OSError as fault:
         return f"{where}: {fault}; see journalctl -u 'push-server@*'"
     return ""
