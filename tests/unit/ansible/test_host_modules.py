@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from encaja.ansible.modules.host_settings import hosts_text, sysctl_path, sysctl_value
-from encaja.ansible.modules.packages import apt_error, installed, orphans
+from encaja.ansible.modules.packages import apt_error, installed
 from encaja.ansible.modules.portal_database import granted, native_hash, quoted, same, text
 
 ENTRY = {"address": "192.0.2.7", "names": ["db.example.org", "db"]}
@@ -47,16 +47,6 @@ def test_a_provided_name_counts_as_installed_and_a_removed_package_does_not() ->
 def test_the_reason_is_taken_out_of_apts_output() -> None:
     output = "Reading package lists...\nBuilding dependency tree...\nE: Unable to locate package nosuch\n"
     assert apt_error(output) == "E: Unable to locate package nosuch"
-
-
-def test_a_service_whose_package_went_is_an_orphan_and_one_that_only_failed_is_not() -> None:
-    listing = (
-        "chrony.service            loaded    active   running chrony, an NTP client/server\n"
-        "systemd-timesyncd.service not-found active   running systemd-timesyncd.service\n"
-        "old.service               not-found inactive dead    old.service\n"
-        "broken.service            loaded    failed   failed  Broken\n"
-    )
-    assert orphans(listing) == ["systemd-timesyncd.service"]
 
 
 def test_a_password_becomes_the_servers_hash() -> None:

@@ -13,7 +13,7 @@ SYSTEMCTL = """#!/bin/sh
 echo "$*" >> CALLS
 case "$*" in
   *list-unit-files*) cat ENABLED ;;
-  *list-units*) echo "systemd-timesyncd.service not-found active running" ;;
+  *show*) cat KNOWN ;;
 esac
 """
 # Runs what it is to run before dpkg, with the archives that it would unpack.
@@ -38,19 +38,33 @@ class Host:
 
     def calls(self) -> list[str]:
         lines = (self.folder / "calls").read_text().splitlines()
-        return [line.split("--plain ")[1] for line in lines if "list-" not in line]
+        return [line.split("--plain ")[1] for line in lines if "list-" not in line and " show " not in line]
+
+    def holds(self, *, changed: bool = False) -> None:
+        """Let systemd hold a unit whose file has gone, one that has ended, and one that may be another now."""
+        there = self.folder / "ssh.service"
+        there.touch()
+        (self.folder / "known").write_text(
+            "Id=systemd-timesyncd.service\nActiveState=active\nFragmentPath=/nowhere/a.service\nNeedDaemonReload=yes\n\n"
+            "Id=old.service\nActiveState=inactive\nFragmentPath=/nowhere/b.service\nNeedDaemonReload=no\n\n"
+            f"Id=ssh.service\nActiveState=active\nFragmentPath={there}\nNeedDaemonReload={'yes' if changed else 'no'}\n"
+        )
 
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     program = tmp_path / "systemctl"
     program.write_text(
-        SYSTEMCTL.replace("CALLS", str(tmp_path / "calls")).replace("ENABLED", str(tmp_path / "enabled"))
+        SYSTEMCTL.replace("CALLS", str(tmp_path / "calls"))
+        .replace("ENABLED", str(tmp_path / "enabled"))
+        .replace("KNOWN", str(tmp_path / "known"))
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(packages, "UNITS", str(tmp_path / "state" / "units"))
-    return Host(tmp_path)
+    host = Host(tmp_path)
+    host.holds()
+    return host
 
 
 def test_what_came_is_started_but_for_what_somebody_configures_first(host: Host) -> None:
@@ -59,8 +73,17 @@ def test_what_came_is_started_but_for_what_somebody_configures_first(host: Host)
     quiet.begin()
     host.enable("ssh.service", "mariadb.service", "logrotate.timer", "getty@.service")
     assert quiet.end() == ["logrotate.timer"]
-    assert host.calls() == ["daemon-reload", "stop systemd-timesyncd.service", "start logrotate.timer"]
+    assert host.calls() == ["stop systemd-timesyncd.service", "start logrotate.timer"]
     assert not Path(packages.UNITS).exists()
+
+
+def test_systemd_reads_again_what_it_holds_and_only_where_that_changed(host: Host) -> None:
+    host.holds(changed=True)
+    host.enable("ssh.service")
+    quiet = packages.Quiet(later=[])
+    quiet.begin()
+    quiet.end()
+    assert host.calls() == ["stop systemd-timesyncd.service", "daemon-reload"]
 
 
 def test_a_run_that_was_killed_is_made_good_by_the_next_one(host: Host) -> None:

@@ -69,6 +69,8 @@ from ansible.module_utils.basic import AnsibleModule
 STAMP = "/var/lib/encaja/package-lists"
 UNITS = "/var/lib/encaja/units-before-packages"
 TYPES = "--type=service,socket,timer,path"
+PATTERNS = ("*.service", "*.socket", "*.timer", "*.path")
+PROPERTIES = "Id,ActiveState,FragmentPath,NeedDaemonReload"
 # Run by apt before dpkg, told what will be unpacked; stops it where that is another version of a package with units.
 LOUD = "encaja: brings units to another version: "
 INFO = "/var/lib/dpkg/info"
@@ -113,14 +115,23 @@ def enabled() -> set[str]:
     return {line.split()[0] for line in listed if line.strip() and "@." not in line.split()[0]}
 
 
-def orphans(listing: str) -> list[str]:
-    """Return the units that run though their files have gone, from the output of ``systemctl list-units``."""
-    rows = (line.split() for line in listing.splitlines())
-    return [row[0] for row in rows if row[1:3] == ["not-found", "active"]]
+def known() -> list[dict[str, str]]:
+    """Return what systemd holds in memory, a dictionary of PROPERTIES per unit."""
+    shown = systemctl("show", f"--property={PROPERTIES}", *PATTERNS)
+    return [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.strip().split("\n\n")]
+
+
+def is_orphan(unit: dict[str, str]) -> bool:
+    """Tell whether a unit runs though its file has gone."""
+    path = unit.get("FragmentPath", "")
+    return unit.get("ActiveState") == "active" and bool(path) and not os.path.exists(path)
 
 
 class Quiet:
     """One installation after which systemd is told everything at once, in place of by every package.
+
+    Systemd reads a unit that it does not hold in memory when it is asked for it; what it holds is read again only where
+    that has changed. Reloading it for every file costs more than starting most services.
 
     What was enabled before is written down first, so that a run that was killed is made good by the next one.
     """
@@ -142,9 +153,11 @@ class Quiet:
         """Start what has come and is nobody's to start later, stop what has gone; return what was started."""
         with open(UNITS, encoding="utf-8") as file:
             before = set(file.read().split())
-        systemctl("daemon-reload")
-        if gone := orphans(systemctl("list-units", TYPES)):
+        units = known()
+        if gone := [unit["Id"] for unit in units if is_orphan(unit)]:
             systemctl("stop", *gone)
+        if any(unit.get("NeedDaemonReload") == "yes" and not is_orphan(unit) for unit in units):
+            systemctl("daemon-reload")
         new = sorted(enabled() - before - set(self.later))
         if new:
             systemctl("start", *new)

@@ -8,7 +8,8 @@ module: service_units
 short_description: Enable, start, mask, restart or reload several systemd units at once
 description:
   - Reads the state of all units with one C(systemctl show), and changes only what differs.
-  - Reloads the manager by itself where a unit file or drop-in changed on disk.
+  - Reloads the manager only where it holds in memory what has changed on disk. What it does not hold it reads when it
+    is asked for it.
   - Waits until every address in O(listening) accepts a connection, so that the next task finds the service ready.
   - A unit that cannot be started fails the task with the last lines of its journal.
 options:
@@ -29,11 +30,6 @@ options:
     type: list
     elements: str
     default: []
-  reload_manager:
-    description:
-      - Whether systemd's own settings have to be read again. Changed unit files and drop-ins are noticed without it.
-    type: bool
-    default: false
   timeout:
     description: Seconds to wait for all the addresses together.
     type: int
@@ -250,8 +246,8 @@ class Units:
             self.module.fail_json(msg=f"systemctl shows {len(shown)} units where {len(self.units)} were asked for")
         return shown
 
-    def converge(self, reload_manager: bool) -> None:
-        """Apply what differs: links and one reload of the manager first, then verb by verb, at once over all units."""
+    def converge(self) -> None:
+        """Apply what differs: links first and, if need be, one reload, then verb by verb over all units at once."""
         now = self.state() if self.units else []
         pairs = list(zip(self.units, now, strict=True))
         unknown = [unit["name"] for unit, shown in pairs if shown["LoadState"] == "not-found" and needs_unit(unit)]
@@ -264,11 +260,9 @@ class Units:
         for unit, shown in pairs:
             for verb in plan(unit, shown):
                 verbs.setdefault(verb, []).append(unit["name"])
-        if reload_manager:
-            self.actions.append("daemon-reload")
         is_linked = self.apply(verbs, ("unmask", "enable", "disable"), "--no-reload")
         is_stale_now = unknown or any(is_stale(unit["name"], shown) for unit, shown in pairs)
-        if (reload_manager or is_linked or is_stale_now) and not self.module.check_mode:
+        if (is_linked or is_stale_now) and not self.module.check_mode:
             self.systemctl("daemon-reload")
         is_begun = self.apply(verbs, ("start", "restart", "reload-or-restart"))
         self.apply(verbs, ("stop", "mask"))
@@ -309,7 +303,6 @@ def main() -> None:
         argument_spec={
             "units": {"type": "list", "elements": "raw", "required": True},
             "listening": {"type": "list", "elements": "str", "default": []},
-            "reload_manager": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
@@ -321,8 +314,8 @@ def main() -> None:
     except ValueError as fault:
         module.fail_json(msg=str(fault))
     units = Units(module, wanted)
-    if wanted or module.params["reload_manager"]:
-        units.converge(module.params["reload_manager"])
+    if wanted:
+        units.converge()
     if not module.check_mode:
         units.wait(module.params["listening"], module.params["timeout"])
     module.exit_json(changed=bool(units.actions), actions=units.actions)
