@@ -3,10 +3,13 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from encaja.ansible.modules.service_units import (
+    Units,
     answers,
     has_file,
     is_stale,
@@ -109,6 +112,46 @@ def test_a_drop_in_that_systemd_has_not_read_is_noticed(tmp_path: Path) -> None:
     drop_in.touch()
     assert is_stale("a.service", RUNNING, str(tmp_path))
     assert not is_stale("a.service", {**RUNNING, "DropInPaths": f"/usr/lib/y.conf {drop_in}"}, str(tmp_path))
+
+
+class Manager(Units):
+    """Units whose systemd is played: what it holds in memory it shows as it was until it is reloaded."""
+
+    def __init__(self, unit: object, *, holds: bool) -> None:
+        super().__init__(SimpleNamespace(check_mode=False), [normalise(unit)])
+        self.holds = holds
+        self.on_disk = dict(STOPPED)
+        self.shown = dict(STOPPED)
+        self.calls: list[str] = []
+
+    def systemctl(self, *arguments: str) -> str:
+        verb = arguments[0]
+        if verb == "enable":
+            self.on_disk["UnitFileState"] = "enabled"
+        if verb == "start":
+            self.on_disk["ActiveState"] = self.shown["ActiveState"] = "active"
+        if verb == "daemon-reload" or not self.holds:
+            self.shown = dict(self.on_disk)
+        if verb != "show":
+            self.calls.append(verb)
+        return "".join(f"{name}={value}\n" for name, value in self.shown.items())
+
+
+@pytest.mark.parametrize(
+    ("holds", "calls"),
+    [
+        pytest.param(True, ["enable", "daemon-reload", "start"], id="held in memory"),
+        pytest.param(False, ["enable", "start"], id="read when asked for"),
+    ],
+)
+def test_systemd_is_reloaded_where_it_would_go_on_showing_the_old_links(holds: bool, calls: list[str]) -> None:
+    manager = Manager("a.timer", holds=holds)
+    manager.converge()
+    assert manager.calls == calls
+    again: Any = Manager("a.timer", holds=holds)
+    again.shown, again.on_disk = manager.shown, manager.on_disk
+    again.converge()
+    assert again.calls == []
 
 
 def test_several_units_are_read_from_one_answer() -> None:

@@ -85,6 +85,7 @@ UNIT_FOLDERS = (
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
+LINKS = ("unmask", "enable", "disable")
 RUNS = {"active", "activating", "reloading"}
 
 
@@ -143,6 +144,11 @@ def plan(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
     if unit["masked"] is True and not is_masked:
         verbs.append("mask")
     return verbs
+
+
+def differs(unit: dict[str, Any], now: dict[str, str]) -> bool:
+    """Tell whether the manager still shows a unit with other links than the wanted ones."""
+    return not set(LINKS).isdisjoint(plan(unit, now))
 
 
 def is_stale(name: str, now: dict[str, str], folder: str = DROP_INS) -> bool:
@@ -212,8 +218,13 @@ class Units:
         self.actions: list[str] = []
 
     def systemctl(self, *arguments: str) -> str:
-        """Run systemctl and return its output; fail the module where it cannot, with the journals of what failed."""
-        done = subprocess.run(["systemctl", "--no-pager", *arguments], capture_output=True, text=True, check=False)
+        """Run systemctl and return its output; fail the module where it cannot, with the journals of what failed.
+
+        Links are made without a word to the manager, which would take all that it holds for outdated from then on.
+        """
+        environment = {**os.environ, "SYSTEMD_OFFLINE": "1"} if arguments[0] in LINKS else None
+        command = ["systemctl", "--no-pager", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             told = " / ".join((done.stderr or done.stdout).strip().splitlines()[:2])
             names = [name for name in arguments[1:] if not name.startswith("-")]
@@ -260,22 +271,23 @@ class Units:
         for unit, shown in pairs:
             for verb in plan(unit, shown):
                 verbs.setdefault(verb, []).append(unit["name"])
-        is_linked = self.apply(verbs, ("unmask", "enable", "disable"), "--no-reload")
-        is_stale_now = unknown or any(is_stale(unit["name"], shown) for unit, shown in pairs)
-        if (is_linked or is_stale_now) and not self.module.check_mode:
-            self.systemctl("daemon-reload")
+        is_linked = self.apply(verbs, LINKS)
+        if not self.module.check_mode:
+            seen = list(zip(self.units, self.state(), strict=True)) if is_linked else pairs
+            if unknown or any(is_stale(unit["name"], shown) or differs(unit, shown) for unit, shown in seen):
+                self.systemctl("daemon-reload")
         is_begun = self.apply(verbs, ("start", "restart", "reload-or-restart"))
         self.apply(verbs, ("stop", "mask"))
         if is_begun and not self.module.check_mode:
             self._confirm()
 
-    def apply(self, verbs: dict[str, list[str]], which: Sequence[str], *options: str) -> bool:
+    def apply(self, verbs: dict[str, list[str]], which: Sequence[str]) -> bool:
         """Do those of the ``verbs`` that are named, in this order, and tell whether there was one."""
         chosen = [verb for verb in which if verb in verbs]
         for verb in chosen:
             self.actions += [f"{verb} {name}" for name in verbs[verb]]
             if not self.module.check_mode:
-                self.systemctl(verb, *options, *verbs[verb])
+                self.systemctl(verb, *verbs[verb])
         return bool(chosen)
 
     def _confirm(self) -> None:
