@@ -44,7 +44,9 @@ def page(roles: Path) -> str:
         lines.append(f"| `{name}` | {spec['type']} | {needed} | {_plain(spec['description'])}{secret} |\n")
     for path in sorted(roles.glob("*/meta/argument_specs.yml")):
         role = path.parent.parent.name
-        spec = yaml.safe_load(path.read_text())["argument_specs"]["main"]
+        spec = yaml.safe_load(path.read_text())["argument_specs"].get("main")
+        if spec is None:  # nothing that an inventory gives
+            continue
         lines.append(f"\n## {role}\n\n{_plain(spec.get('short_description'))}.\n\n{TABLE}")
         lines += [
             f"| `{name}` | {option.get('type', 'str')} | {_plain(option.get('description'))} |\n"

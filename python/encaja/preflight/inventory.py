@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +13,7 @@ import yaml
 
 ENVIRONMENTS = ("production", "preproduction", "test")
 FUNCTIONS = ("portal", "database", "cache", "push", "search", "telephony")
+WORKED_OUT = "vars"  # entry point under which a role without tasks specifies what it gives
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 PLACEHOLDERS = ("change me", "changeme", "change_me", "todo", "xxx")
 TYPES: dict[str, tuple[type, ...]] = {
@@ -51,13 +52,12 @@ def _document() -> dict[str, Any]:
     return document
 
 
-def role_variables(roles: Path) -> dict[str, dict[str, Any]]:
-    """All variables of all roles below ``roles``, from their argument specifications."""
+def role_variables(roles: Path, entry: str = "main") -> dict[str, dict[str, Any]]:
+    """The variables that the roles below ``roles`` specify under an entry point: WORKED_OUT, or else what they take."""
     known: dict[str, dict[str, Any]] = {}
     for path in sorted(roles.glob("*/meta/argument_specs.yml")):
         specs = yaml.load(path.read_text(), Loader=LOADER)["argument_specs"]  # noqa: S506 - both are safe loaders
-        for entry in specs.values():
-            known.update(entry.get("options") or {})
+        known.update(specs.get(entry, {}).get("options") or {})
     return known
 
 
@@ -75,12 +75,13 @@ def faults(
     """
     found = list(_group_faults(groups))
     known = role_variables(roles)
+    fixed = role_variables(roles, WORKED_OUT)
     prefixes = sorted({path.parent.parent.name for path in roles.glob("*/meta/argument_specs.yml")})
     seen: dict[tuple[str, str], list[str]] = {}
     for host, variables in hosts.items():
         if not any(host in groups.get(environment, ()) for environment in ENVIRONMENTS):
             continue
-        for what, mend in _variable_faults(variables, known, prefixes):
+        for what, mend in _variable_faults(variables, known, fixed, prefixes):
             seen.setdefault((what, mend), []).append(host)
         for what, mend in _missing(host, variables, groups):
             seen.setdefault((what, mend), []).append(host)
@@ -120,7 +121,10 @@ def _group_faults(groups: Mapping[str, Sequence[str]]) -> list[Fault]:
 
 
 def _variable_faults(
-    variables: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]], prefixes: Sequence[str]
+    variables: Mapping[str, Any],
+    known: Mapping[str, Mapping[str, Any]],
+    fixed: Collection[str],
+    prefixes: Sequence[str],
 ) -> list[tuple[str, str]]:
     found = []
     shared = shared_variables()
@@ -128,6 +132,9 @@ def _variable_faults(
     for name, value in variables.items():
         if name in renamed:
             found.append((f"variable {name!r} has a new name", f"call it {renamed[name]!r}"))
+            continue
+        if name in fixed:
+            found.append((f"{name} is worked out from the groups", "take it out, and put the hosts into their groups"))
             continue
         spec = shared.get(name) or known.get(name)
         if spec is None:

@@ -11,6 +11,7 @@ from ansible.plugins.action import ActionBase
 
 from encaja.ansible.role_values import folder, read, scope, trusted
 from encaja.errors import EncajaError
+from encaja.preflight.inventory import WORKED_OUT
 
 UNDEFINED = re.compile(r"'(\w+)' is undefined")
 
@@ -42,7 +43,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _faults(self, role: str, variables: dict[str, Any]) -> list[str]:
         meta = folder(role) / "meta"
-        options = read(meta / "argument_specs.yml").get("argument_specs", {}).get("main", {}).get("options") or {}
+        specs = read(meta / "argument_specs.yml").get("argument_specs", {})
+        options = (specs.get("main") or specs.get(WORKED_OUT) or {}).get("options") or {}
         seen = scope(role, variables)
         templar = self._templar.copy_with_new_env(available_variables=seen)
         told: list[str] = []
@@ -56,8 +58,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 except AnsibleError as fault:
                     broken.add(name)
                     told += self._sort(name, fault)
-        specs = {name: spec for name, spec in options.items() if name not in broken}
-        told += ArgumentSpecValidator(specs).validate(given, validate_role_argument_spec=True).error_messages
+        sound = {name: spec for name, spec in options.items() if name not in broken}
+        told += ArgumentSpecValidator(sound).validate(given, validate_role_argument_spec=True).error_messages
         for rule in trusted(read(meta / "rules.yml") or []):
             wanted = rule["that"] if isinstance(rule["that"], list) else [rule["that"]]
             try:

@@ -1,0 +1,71 @@
+"""Role ``wiring``: what it specifies is what it has, and what makes one of its values wrong is told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from encaja.preflight.inventory import WORKED_OUT, faults, role_variables
+
+ROOT = Path(__file__).parents[3]
+ROLE = ROOT / "roles" / "wiring"
+INVENTORY = """
+all:
+  children:
+    production: {hosts: {one: , two: }}
+    portal: {hosts: {one: }}
+    database: {hosts: {one: }}
+    push: {hosts: {one: }}
+    cache: {hosts: {two: }}
+  vars: {ansible_connection: local, encaja_domain: portal.example.org, ADDED}
+"""
+LOOK = """
+- hosts: all
+  roles: [wiring]
+  tasks:
+    - role_arguments: {roles: [wiring]}
+"""
+
+
+def look(folder: Path, added: str) -> str:
+    (folder / "hosts.yml").write_text(INVENTORY.replace("ADDED", added))
+    (folder / "look.yml").write_text(LOOK)
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    return subprocess.run(
+        ["ansible-playbook", "-i", str(folder / "hosts.yml"), str(folder / "look.yml")],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+
+
+def test_every_value_is_specified_and_every_specified_value_is_there() -> None:
+    given = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+    assert set(given) == set(role_variables(ROOT / "roles", WORKED_OUT))
+    assert all(spec["required"] for spec in role_variables(ROOT / "roles", WORKED_OUT).values())
+
+
+def test_values_have_their_types_with_functions_apart(tmp_path: Path) -> None:
+    said = look(tmp_path, "encaja_environment: production")
+    assert said.count("failed=0") == 2, said
+
+
+@pytest.mark.parametrize(
+    ("added", "fault"),
+    [
+        ("encaja_environment: production, encaja_firewall_open: [80]", "'wiring_firewall_open' is of type"),
+        ("encaja_mail_from: a@b.example", "encaja_environment is not set (wiring_here"),
+    ],
+)
+def test_what_makes_a_value_wrong_is_told(tmp_path: Path, added: str, fault: str) -> None:
+    said = look(tmp_path, added)
+    assert fault in said
+    assert "failed=1" in said
+
+
+def test_an_inventory_cannot_say_what_is_worked_out() -> None:
+    groups = {"production": ["one"], **{name: ["one"] for name in ("portal", "database", "cache", "push")}}
+    said = [str(fault) for fault in faults({"one": {"wiring_cache": "other"}}, groups, ROOT / "roles")]
+    assert "one: wiring_cache is worked out from the groups (take it out, and put the hosts into their groups)" in said
