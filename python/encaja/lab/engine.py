@@ -109,6 +109,15 @@ def _is_plain_cgroup2() -> bool:
     return Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 
+def pids_option() -> str:
+    """The option of podman by which a host may have as many processes as it likes.
+
+    A hybrid tree has no controller for it, and crun of Debian 13 fails where it is to write even "no limit"; 0 says
+    that nothing is to be written.
+    """
+    return f"--pids-limit={-1 if _is_plain_cgroup2() else 0}"
+
+
 def _is_mounted(path: Path) -> bool:
     return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
 

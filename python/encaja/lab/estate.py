@@ -253,7 +253,7 @@ def start(workspace: Workspace, estate: Estate, host: Host) -> None:
             f"--ip={host.address}",
             *names,
             "--privileged",
-            "--pids-limit=-1",
+            engine.pids_option(),
             "--ulimit=nofile=10000:20000",
             "--ulimit=nproc=10000:10000",
             "--systemd=always",
