@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ansible.template import trust_as_template
 
 from encaja.errors import EncajaError
 
+FILES = ("defaults/main.yml", "vars/main.yml", "meta/argument_specs.yml", "meta/rules.yml")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -28,18 +30,30 @@ def folder(role: str) -> Path:
     raise EncajaError(f"there is no role {role!r}", "roles_path", "run in the project's folder, or correct the name")
 
 
+@cache
 def read(path: Path) -> Any:
-    """What a YAML file of a role holds; an empty dictionary where there is no file."""
+    """What a YAML file of a role holds, its strings marked as templates; an empty dictionary where there is no file.
+
+    Kept for the whole run: what is read before there are workers is there for all of them.
+    """
     if not path.is_file():
         return {}
-    return yaml.load(path.read_text(), Loader=LOADER) or {}  # noqa: S506 - both are safe loaders
+    return trusted(yaml.load(path.read_text(), Loader=LOADER) or {})  # noqa: S506 - both are safe loaders
 
 
 def scope(role: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     """What a template of ``role`` sees: its defaults under the host's ``variables`` under its fixed values."""
     here = folder(role)
-    defaults, fixed = (trusted(read(here / kind / "main.yml")) for kind in ("defaults", "vars"))
+    defaults, fixed = (read(here / kind / "main.yml") for kind in ("defaults", "vars"))
     return {**defaults, **variables, **fixed}
+
+
+def read_all() -> None:
+    """Read the files of every role."""
+    for parent in constants.DEFAULT_ROLES_PATH or []:
+        for name in FILES:
+            for path in Path(parent).glob(f"*/{name}"):
+                read(path)
 
 
 def trusted(value: Any) -> Any:

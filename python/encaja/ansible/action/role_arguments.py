@@ -9,7 +9,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
-from encaja.ansible.role_values import folder, read, scope, trusted
+from encaja.ansible.role_values import folder, read, scope
 from encaja.errors import EncajaError
 from encaja.preflight.inventory import WORKED_OUT
 
@@ -60,7 +60,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     told += self._sort(name, fault)
         sound = {name: spec for name, spec in options.items() if name not in broken}
         told += ArgumentSpecValidator(sound).validate(given, validate_role_argument_spec=True).error_messages
-        for rule in trusted(read(meta / "rules.yml") or []):
+        for rule in read(meta / "rules.yml") or []:
             wanted = rule["that"] if isinstance(rule["that"], list) else [rule["that"]]
             try:
                 if not all(templar.evaluate_conditional(one) for one in wanted):

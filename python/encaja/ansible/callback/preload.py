@@ -11,13 +11,15 @@ from typing import Any
 from ansible.plugins.callback import CallbackBase
 from ansible.plugins.loader import filter_loader, test_loader
 
+from encaja.ansible.role_values import read_all
+
 DOCUMENTATION = r"""
 name: preload
 type: aggregate
 short_description: Loads what every worker needs before the first one is started, and lets workers use every core
 description:
   - Ansible starts a process per task and host. Each of them would load every plugin with filters and tests again, as
-    soon as it compiles a template. Loaded before, they are there for all.
+    soon as it compiles a template, and read what the roles specify. Loaded before, all of it is there for all.
   - What is loaded is taken out of the garbage collector's sight, so that workers share its memory and copy less.
   - With two or three cores, Mitogen keeps one for its connections and pins Ansible with all its workers to what is
     left, so that hosts wait for each other. There nobody is pinned.
@@ -46,6 +48,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_playbook_on_start(self, playbook: Any) -> None:  # noqa: ARG002 - Ansible's signature
         """Load, then freeze."""
         unpin()
+        read_all()
         for loader in (filter_loader, test_loader):
             list(loader.all())
         gc.collect()
