@@ -64,10 +64,10 @@ def fault_of(path: str) -> str:
     try:
         right = Subscriber(host, server["port"], f"{channel}.{signature}")
         wrong = Subscriber(host, server["port"], f"{channel}.{'0' * 40}")
-        if wrong.close_code(5) != WRONG_CHANNEL:
+        if wrong.close_code(10) != WRONG_CHANNEL:
             return f"{where} took a channel with a wrong signature"
         # It came first: were it to be closed, it would have been by now.
-        code = right.close_code(0.15)
+        code = right.close_code(0.3)
         if code is not None:
             return f"{where} closed a signed channel with {code}; see journalctl -u 'push-server@*'"
     except OSError as fault:

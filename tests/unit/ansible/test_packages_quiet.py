@@ -41,12 +41,13 @@ class Host:
         return [line.split("--plain ")[1] for line in lines if "list-" not in line and " show " not in line]
 
     def holds(self, *, changed: bool = False) -> None:
-        """Let systemd hold a unit whose file has gone, one that has ended, and one that may be another now."""
+        """Let systemd hold a unit whose file has gone, two that do not run, and one that may be another now."""
         there = self.folder / "ssh.service"
         there.touch()
         (self.folder / "known").write_text(
             "Id=systemd-timesyncd.service\nActiveState=active\nFragmentPath=/nowhere/a.service\nNeedDaemonReload=yes\n\n"
             "Id=old.service\nActiveState=inactive\nFragmentPath=/nowhere/b.service\nNeedDaemonReload=no\n\n"
+            "Id=broken.service\nActiveState=failed\nFragmentPath=/nowhere/c.service\nNeedDaemonReload=no\n\n"
             f"Id=ssh.service\nActiveState=active\nFragmentPath={there}\nNeedDaemonReload={'yes' if changed else 'no'}\n"
         )
 

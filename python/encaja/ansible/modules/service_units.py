@@ -259,8 +259,7 @@ class Units:
 
     def converge(self) -> None:
         """Apply what differs: links first and, if need be, one reload, then verb by verb over all units at once."""
-        now = self.state() if self.units else []
-        pairs = list(zip(self.units, now, strict=True))
+        pairs = list(zip(self.units, self.state(), strict=True))
         unknown = [unit["name"] for unit, shown in pairs if shown["LoadState"] == "not-found" and needs_unit(unit)]
         missing = [name for name in unknown if not has_file(name)]
         if missing and not self.module.check_mode:
