@@ -135,6 +135,7 @@ class Status:
             "phase": "start",
             "message": command,
             "command": command,
+            "start": os.environ.get("ENCAJA_START", ""),
             "done": 0,
             "total": 0,
             "unit": "bytes",
@@ -154,17 +155,30 @@ class Status:
         return read if isinstance(read, dict) else {}
 
     def write(self, **changes: object) -> None:
-        """Change some fields and write all."""
+        """Change some fields and write all; it is on the disk afterwards."""
         self.now.update(changes, updated=_moment())
-        beside = self.path.with_suffix(".new")
-        beside.write_text(json.dumps(self.now, indent=2) + "\n")
-        beside.chmod(0o644)
-        beside.rename(self.path)
+        replace_durably(self.path, json.dumps(self.now, indent=2) + "\n")
 
     def phase(self, name: str, message: str) -> None:
         """Begin a phase; the journal hears of it too."""
         say(message)
         self.write(phase=name, message=message)
+
+
+def replace_durably(path: Path, text: str) -> None:
+    """Replace a file in one step, so that neither a crash nor a loss of power leaves anything but old or new."""
+    beside = path.with_suffix(".new")
+    with beside.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fchmod(stream.fileno(), 0o644)
+        os.fsync(stream.fileno())
+    beside.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def say(text: str) -> None:
@@ -382,13 +396,16 @@ def run(config: Config, restic: Restic, status: Status) -> None:
         made["dump"] = back_up_database(restic, database, stamp)
     status.phase("files", f"files of {', '.join(config.paths)}")
     made["files"] = back_up_files(restic, config, stamp)
-    (config.state / "manifest.json").write_text(json.dumps(made, indent=2) + "\n")
+    replace_durably(config.state / "manifest.json", json.dumps(made, indent=2) + "\n")
     status.phase("retention", "snapshots beyond the retention are forgotten")
     keep = [f"--keep-{unit}={number}" for unit, number in config.keep.items() if number]
     for tag in (TAG_DATABASE, TAG_FILES):
         restic.run("forget", "--host", restic.host, "--tag", tag, "--group-by", "host", *keep)
     restic.run("prune")
     check(config, restic, status, read_all=False)
+    kept = {tag for snapshot in restic.snapshots(stamp) for tag in snapshot["tags"]}
+    if missing := {TAG_FILES, *([TAG_DATABASE] if "dump" in made else [])} - kept:
+        raise BackupError(f"the repository does not have the {' and the '.join(sorted(missing))} of {stamp}")
     size = sum(int(made[part]["total_bytes_processed"]) for part in ("dump", "files") if part in made)
     added = sum(int(made[part]["data_added"]) for part in ("dump", "files") if part in made)
     status.write(done=size, total=size, last_success={"at": _moment(), "stamp": stamp, "bytes": size, "added": added})

@@ -15,6 +15,9 @@ INTERVAL = 0.5
 PROGRESS_VARIABLE = "ENCAJA_PROGRESS"
 # Begins a line of Ansible's output that holds a status as JSON, with the host that it is of.
 PROGRESS_MARK = "encaja_progress "
+# Names the start of a tool that somebody ordered. Units read it from STARTS/UNIT, so it outlives a reboot.
+START_VARIABLE = "ENCAJA_START"
+STARTS = "/var/lib/encaja/starts"
 
 
 def _now() -> str:
@@ -26,7 +29,8 @@ class Status:
     """What a tool is doing: phase, amount done of a total in a unit, rate, time left, error.
 
     ``eta_seconds`` is worked out from the rate since the phase began, and is null until something was done. A tool that
-    measures its rate itself gives it in ``measured``.
+    measures its rate itself gives it in ``measured``. ``start`` is the name of the start that this is the status of:
+    only ``finish`` and ``fail``, which are on the disk when they return, are a tool's word on how that start ended.
     """
 
     path: Path
@@ -39,6 +43,8 @@ class Status:
     extra: dict[str, Any] = field(default_factory=dict)
     measured: float | None = None
     started: str = field(default_factory=_now)
+    start: str = field(default_factory=lambda: os.environ.get(START_VARIABLE, ""))
+    waiting: str = ""
     _before: int = 0
     _began: float = field(default_factory=time.monotonic)
     _written: float = 0.0
@@ -46,7 +52,7 @@ class Status:
     def begin(self, phase: str, total: int = 0, message: str = "", *, done: int = 0) -> None:
         """Start a phase; rate and time left start anew. ``done`` is what an earlier run has done of it."""
         self.phase, self.total, self.message, self.done = phase, total, message, done
-        self._before, self.measured = done, None
+        self._before, self.measured, self.waiting = done, None, ""
         self._began = time.monotonic()
         self.write()
 
@@ -61,8 +67,24 @@ class Status:
         if self.due:
             self.write()
 
-    def write(self) -> None:
-        """Replace the file."""
+    def finish(self, message: str = "") -> None:
+        """Say that the tool is done: its last word, after everything that it vouches for is on the disk."""
+        self.phase, self.message, self.waiting, self.error = "done", message, "", None
+        self.write(durable=True)
+
+    def fail(self, error: str) -> None:
+        """Say why the tool ends without being done."""
+        self.error, self.waiting = error, ""
+        self.write(durable=True)
+
+    def wait_for(self, waiting: str) -> None:
+        """Say what the tool waits for (see ``waiting_for``), or with nothing that it waits no longer."""
+        if waiting != self.waiting:
+            self.waiting = waiting
+            self.write()
+
+    def write(self, *, durable: bool = False) -> None:
+        """Replace the file; with ``durable`` it is on the disk afterwards, whatever becomes of the machine."""
         seconds = time.monotonic() - self._began
         rate = (self.done - self._before) / seconds if seconds > 0 else 0.0
         if self.measured is not None:
@@ -70,7 +92,8 @@ class Status:
         left = (self.total - self.done) / rate if rate and self.total > self.done else None
         content = {
             "phase": self.phase,
-            "message": self.message,
+            "message": "; ".join(part for part in (self.waiting, self.message) if part),
+            "start": self.start,
             "done": self.done,
             "total": self.total,
             "unit": self.unit,
@@ -83,9 +106,34 @@ class Status:
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         beside = self.path.with_name(f".{self.path.name}.new")
-        beside.write_text(json.dumps(content, indent=1) + "\n")
+        with beside.open("w") as stream:
+            stream.write(json.dumps(content, indent=1) + "\n")
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         beside.replace(self.path)
+        if durable:
+            sync_folder(self.path.parent)
         self._written = time.monotonic()
+
+
+def sync_folder(folder: Path) -> None:
+    """Force to the disk which names a folder holds: a file that was renamed into it may else be lost with the power."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def waiting_for(what: str, reason: str, since: float, until: float) -> str:
+    """One line on a wait: what for, why, since when, and until when; the two are seconds since the epoch."""
+    reason = f" ({reason})" if reason else ""
+    return f"waiting for {what}{reason} since {_clock(since)}, until {_clock(until)}"
+
+
+def _clock(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%H:%M:%SZ")
 
 
 def conducted(unit: str = "bytes") -> Status | None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ class Repository:
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
+        self.tags: list[str] = []
+        self.keeps = True
         self.answers: dict[str, tuple[int, str, str]] = {
             "cat": (0, '{"id": "first"}', ""),
             "backup": (
@@ -40,6 +43,11 @@ class Repository:
 
     def run(self, command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         self.asked.append(command[1:])
+        if command[1] == "backup":
+            self.tags += [word for flag, word in pairwise(command) if flag == "--tag"]
+        if command[1] == "snapshots" and self.keeps:
+            kept = [{"time": "2026-01-01", "tags": self.tags}] if self.tags else []
+            return subprocess.CompletedProcess(command, 0, json.dumps(kept), "")
         code, out, err = self.answers.get(command[1], (0, "[]", ""))
         return subprocess.CompletedProcess(command, code, out, err)
 
@@ -63,11 +71,34 @@ def status(folder: Path) -> dict[str, Any]:
 def test_files_are_backed_up_retained_and_read_back(tmp_path: Path, repository: Repository) -> None:
     (tmp_path / "data").mkdir()
     assert main(["--config", str(written(tmp_path, keep={"daily": 3, "weekly": 0})), "run"]) == 0
-    assert repository.verbs == ["cat", "unlock", "backup", "forget", "forget", "prune", "check"]
+    assert repository.verbs == ["cat", "unlock", "backup", "forget", "forget", "prune", "check", "snapshots"]
     assert "--keep-daily=3" in repository.asked[3]
     assert not any("weekly" in word for word in repository.asked[3])
     assert status(tmp_path)["last_success"]["bytes"] == 7
     assert status(tmp_path)["repository"] == "first"
+
+
+def test_a_backup_that_is_not_in_the_repository_is_no_success(
+    tmp_path: Path, repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    repository.keeps = False
+    assert main(["--config", str(written(tmp_path)), "run"]) == 1
+    assert "the repository does not have the files of run-" in capsys.readouterr().err
+    assert status(tmp_path)["phase"] == "failed"
+    assert "last_success" not in status(tmp_path)
+
+
+def test_the_last_word_names_the_start_and_is_on_the_disk(
+    tmp_path: Path, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    forced: list[int] = []
+    monkeypatch.setenv("ENCAJA_START", "this-one")
+    monkeypatch.setattr(nightly.os, "fsync", forced.append)
+    assert main(["--config", str(written(tmp_path)), "run"]) == 0
+    assert (status(tmp_path)["phase"], status(tmp_path)["start"]) == ("done", "this-one")
+    assert len(forced) >= 2
 
 
 def test_nothing_secret_is_in_a_command_line(tmp_path: Path, repository: Repository) -> None:

@@ -26,6 +26,18 @@ def test_it_is_done(host):
     assert told["error"] is None
 
 
+def test_the_host_lost_its_power_and_the_tool_said_of_its_last_start_that_it_is_done(host):
+    assert host.file("/var/lib/encaja/power-was-lost").exists
+    ordered = host.file("/var/lib/encaja/starts/encaja-restore.service").content_string.strip()
+    assert ordered == f"ENCAJA_START={status(host)['start']}"
+
+
+def test_the_live_tree_says_which_restore_it_comes_from(host):
+    told = json.loads(host.file("/srv/portal/www/bitrix/.encaja-restore.json").content_string)
+    assert (told["stamp"], told["database"]) == (STAMP, DATABASE)
+    assert host.file("/srv/portal/www/bitrix/.encaja-restore.json").mode == 0o640
+
+
 def test_the_new_tree_is_live(host):
     assert host.check_output("readlink -f /srv/portal/www") == TREE
 

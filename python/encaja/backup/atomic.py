@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from encaja.status import sync_folder
+
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
-    """Replace a file in one step, its new content on the disk before.
+    """Replace a file in one step, its new content on the disk before, and that it is in its place afterwards.
 
     Args:
         path: the file; its folder must exist.
@@ -28,3 +30,4 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600, owner: tuple[in
             os.fchown(descriptor, *owner)
         os.fsync(descriptor)
     beside.replace(path)
+    sync_folder(path.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from encaja.backup.errors import BackupError, BackupUsageError, TargetNotReady
 
 STATE_TABLE = "encaja_restore"
 PROBE = "encaja_probe"
+_MAKE_STATE = (
+    f"CREATE TABLE IF NOT EXISTS `{STATE_TABLE}` (name VARBINARY(256) PRIMARY KEY, stage VARCHAR(8) NOT NULL, "
+    "frames BIGINT NOT NULL, loaded BIGINT NOT NULL, note BLOB NOT NULL) ENGINE=InnoDB"
+)
 LARGEST_PACKET = 1 << 30
 _NAME = re.compile(r"[0-9A-Za-z_]{1,64}")
 _LOST = frozenset({2002, 2003, 2006, 2013, 2014, 2055, ER.SERVER_SHUTDOWN, 1927, 1040, 0})
@@ -137,6 +142,65 @@ def explain(error: Exception, server: Server) -> BackupError:
     )
 
 
+def force_to_disk(server: Server) -> None:
+    """See that everything committed so far outlives a loss of power, whatever the server's own setting is.
+
+    With ``innodb_flush_log_at_trx_commit`` other than 1 the server forces its log to the disk every
+    ``innodb_flush_log_at_timeout`` seconds; set to 1, the next commit forces all of it.
+
+    Raises:
+        BackupError: the server is away, or refuses.
+    """
+    setting = "innodb_flush_log_at_trx_commit"
+    try:
+        connection = connect(server)
+        try:
+            (before, seconds), *_ = query(
+                connection, f"SELECT @@GLOBAL.{setting}, @@GLOBAL.innodb_flush_log_at_timeout"
+            )
+            if int(before) != 1 and not apply_settings(server, {setting: 1}):
+                time.sleep(int(seconds) + 1)
+                return
+            try:
+                connection.query(_MAKE_STATE)
+                query(
+                    connection,
+                    f"INSERT INTO `{STATE_TABLE}` VALUES ('.', 'disk', 1, 0, '') "  # noqa: S608
+                    "ON DUPLICATE KEY UPDATE frames = frames + 1",
+                )
+                connection.commit()
+            finally:
+                if int(before) != 1:
+                    apply_settings(server, {setting: int(before)})
+        finally:
+            connection.close()
+    except pymysql.err.Error as error:
+        raise explain(error, server) from error
+
+
+def count_tables(server: Server) -> int:
+    """How many tables the database has, views and the restore's own apart.
+
+    Raises:
+        TargetNotReady: no connection.
+    """
+    try:
+        connection = connect(server, database=False)
+        try:
+            rows = query(
+                connection,
+                "SELECT COUNT(*) FROM information_schema.TABLES "
+                "WHERE TABLE_SCHEMA = %s AND TABLE_TYPE = 'BASE TABLE' AND TABLE_NAME <> %s",
+                server.name,
+                STATE_TABLE,
+            )
+        finally:
+            connection.close()
+    except pymysql.err.Error as error:
+        raise explain(error, server) from error
+    return int(rows[0][0])
+
+
 def known_collations(connection: Connection) -> Collations:
     """Ask the server which collations it has."""
     rows = query(
@@ -211,10 +275,7 @@ def prepare_database(server: Server, run: str) -> Collations:
                         with suppress(pymysql.err.Error):
                             connection.query(f"DROP DATABASE `{server.name}`")
                     raise
-                connection.query(
-                    f"CREATE TABLE `{STATE_TABLE}` (name VARBINARY(256) PRIMARY KEY, stage VARCHAR(8) NOT NULL, "
-                    "frames BIGINT NOT NULL, loaded BIGINT NOT NULL, note BLOB NOT NULL) ENGINE=InnoDB"
-                )
+                connection.query(_MAKE_STATE)
             owner = query(connection, f"SELECT note FROM `{STATE_TABLE}` WHERE name = ''")  # noqa: S608
             if not owner:
                 query(connection, f"INSERT INTO `{STATE_TABLE}` VALUES ('', 'run', 0, 0, %s)", run)  # noqa: S608

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
+import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pymysql
 
 from encaja.backup import clouds, database, site, space
+from encaja.backup.atomic import write_atomically
 from encaja.backup.checks import owner_of
+from encaja.backup.errors import BackupError
 from encaja.backup.job import RestoreJob
 from encaja.backup.journal import Journal
+from encaja.portal import restored
 from encaja.status import Status
 
 
@@ -35,15 +41,57 @@ def finish(job: RestoreJob, journal: Journal, status: Status) -> None:
                 fulltext_failed=bool(report.get("fulltext_failed")),
                 clouds=job.tree / "upload" / "clouds",
             )
+            connection.commit()
+            database.force_to_disk(job.server)
             connection.query(f"DROP TABLE IF EXISTS `{database.STATE_TABLE}`")
             connection.commit()
         finally:
             connection.close()
     except pymysql.err.Error as error:
         raise database.explain(error, job.server) from error
+    _write_record(job, journal, owner)
     _sync_tree(job.tree)
     for file in (job.own_work / "spool").glob("*"):
         file.unlink()
+
+
+def _write_record(job: RestoreJob, journal: Journal, owner: tuple[int, int] | None) -> None:
+    """Write into the tree which restore it comes from."""
+    record = {
+        "stamp": job.stamp,
+        "archive": journal.archive,
+        "run": journal.run,
+        "database": job.server.name,
+        "host": socket.gethostname(),
+        "restored": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_atomically(job.tree / restored.RECORD, (json.dumps(record, indent=1) + "\n").encode(), 0o640, owner)
+
+
+def prove(job: RestoreJob, journal: Journal, *, fresh: bool) -> None:
+    """See that what a restore claims is there: link, tree, its record and its database.
+
+    Args:
+        job: the restore.
+        journal: what it has done.
+        fresh: it was made just now, so that the database has the very tables that were loaded.
+
+    Raises:
+        BackupError: something is not there.
+    """
+    again = "drop the database, delete the tree and this restore's folder, and restore again; or take another stamp"
+    if job.switch and (not job.link.is_symlink() or job.link.resolve() != job.tree.resolve()):
+        raise BackupError("the restored tree is not the live one", str(job.link), "run the restore again")
+    if not (job.tree / site.SETTINGS).is_file():
+        raise BackupError("the restored tree is not there", str(job.tree), again)
+    record = restored.read_record(job.tree)
+    if record and (record["stamp"], record["run"]) != (job.stamp, journal.run):
+        raise BackupError(f"the tree comes from restore {record['stamp']}", str(job.tree), again)
+    if fresh and not record:
+        raise BackupError("the tree does not say which restore it comes from", str(job.tree), "run the restore again")
+    tables, loaded = database.count_tables(job.server), int(journal.report.get("tables", 0))
+    if (tables != loaded) if fresh else not tables:
+        raise BackupError(f"the database has {tables} tables, {loaded} were loaded", job.server.place, again)
 
 
 def _fetch_clouds(job: RestoreJob, journal: Journal, status: Status, owner: tuple[int, int] | None) -> None:

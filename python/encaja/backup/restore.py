@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pymysql
@@ -24,7 +25,7 @@ from encaja.backup.errors import BackupError, BackupUsageError, disk_error
 from encaja.backup.fetch import Fetcher
 from encaja.backup.fetch.links import Source, make_link
 from encaja.backup.fetch.storage import VendorStorage, open_stored
-from encaja.backup.finish import finish
+from encaja.backup.finish import finish, prove
 from encaja.backup.job import RestoreJob
 from encaja.backup.journal import Journal, load_journal
 from encaja.backup.loader import Loaders
@@ -81,9 +82,7 @@ class Restore:
     def _run(self) -> dict[str, Any]:
         self._journal = load_journal(self.job.own_work / "journal.json")
         if self._journal and self._journal.phase == "done":
-            self.status.extra["changed"] = False
-            self.status.begin("done", message="nothing to do: this restore is done")
-            return self._journal.report
+            return self._done_before()
         if self._journal is None or self._journal.phase == "stream":
             self._stream()
         if self.journal.phase == "finish":
@@ -92,8 +91,23 @@ class Restore:
             self._enter("switch" if self.job.switch else "done")
         if self.journal.phase == "switch":
             with self._timed("switch"):
+                prove(replace(self.job, switch=False), self.journal, fresh=True)
                 self._switch()
-        self.status.begin("done", message="restored")
+        self.status.begin("proof", message="looking at link, tree and database")
+        prove(self.job, self.journal, fresh=True)
+        self.status.finish("restored")
+        return self.journal.report
+
+    def _done_before(self) -> dict[str, Any]:
+        """See that what an earlier run made is still there, and the live one."""
+        self.status.begin("proof", message="this restore is done: looking at link, tree and database")
+        again = self.job.switch and self.job.link.resolve() != self.job.tree.resolve()
+        if again:
+            prove(replace(self.job, switch=False), self.journal, fresh=False)
+            self._switch()
+        prove(self.job, self.journal, fresh=False)
+        self.status.extra["changed"] = again
+        self.status.finish("made live again" if again else "nothing to do: this restore is done and live")
         return self.journal.report
 
     def cancel(self) -> None:
@@ -191,6 +205,7 @@ class Restore:
                 self._wait_for_rows(spool, loaders)
                 loaders.create_views()
                 load = loaders.total()
+                database.force_to_disk(job.server)
         finally:
             loaders.stop()
             spool.close()

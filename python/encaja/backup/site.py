@@ -19,14 +19,14 @@ import pymysql
 from encaja.backup.atomic import write_atomically
 from encaja.backup.database import Connection, Server, query
 from encaja.backup.errors import BackupError
-from encaja.portal import php
+from encaja.portal import php, restored
 
 SETTINGS = "bitrix/.settings.php"
 DBCONN = "bitrix/php_interface/dbconn.php"
 CLOUD_MANIFESTS = ("bitrix/restore_cloud.php", "bitrix/restore_cloud.txt")
 FREEZE = ("NO_AGENT_CHECK", "DisableEventsCheck")
 """Constants that stop agents and the mail queue while they are defined (main 26.250)."""
-_GONE = ("restore.php", "bitrixsetup.php")
+_GONE = ("restore.php", "bitrixsetup.php", restored.RECORD)
 _CACHES = ("cache", "stack_cache", "managed_cache", "resize_cache", "tmp")
 _HTACCESS = """Options -Indexes
 ErrorDocument 404 /404.php

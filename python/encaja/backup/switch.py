@@ -15,6 +15,7 @@ from pathlib import Path
 
 from encaja.backup.atomic import write_atomically
 from encaja.backup.errors import BackupError, TargetNotReady
+from encaja.status import sync_folder
 
 HISTORY = "switches.json"
 
@@ -54,6 +55,7 @@ def switch(link: Path, tree: Path, work: Path, after: tuple[tuple[str, ...], ...
     before = str(link.readlink()) if link.is_symlink() else None
     target = os.path.relpath(tree, link.parent)
     if before is not None and (link.parent / before).resolve() == tree.resolve():
+        sync_folder(link.parent)
         _run(after)
         return Switched(_last_before(work, str(tree)), str(tree))
     done = Switched(str((link.parent / before).resolve()) if before else None, str(tree))
@@ -62,6 +64,7 @@ def switch(link: Path, tree: Path, work: Path, after: tuple[tuple[str, ...], ...
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
     temporary.replace(link)
+    sync_folder(link.parent)
     _run(after)
     return done
 

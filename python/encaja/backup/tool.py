@@ -43,9 +43,8 @@ def restore(file: Path) -> int:
 
 
 def _tell(status: Status, error: str) -> None:
-    status.error = error
     with suppress(OSError):  # the disk may be what the error is about
-        status.write()
+        status.fail(error)
 
 
 def cleanup(file: Path) -> int:

@@ -162,7 +162,7 @@ def _run(file: Path, name: str, body: Body) -> int:
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     status = Status(settings.state / f"{name}.json", unit="records", extra={"changed": name != "preview"})
     try:
-        result = asyncio.run(_stoppable(body(settings, status)))
+        result, stopped = asyncio.run(_stoppable(body(settings, status)))
     except EncajaError as fault:
         return _failed(status, str(fault), fault.exit_code)
     except BaseExceptionGroup as group:
@@ -172,25 +172,27 @@ def _run(file: Path, name: str, body: Body) -> int:
     except Exception as fault:
         _failed(status, f"{type(fault).__name__}: {fault}", 1)
         raise
-    status.phase, status.error = "done", None
+    if stopped and name != "follow":  # without a word: only what came to its end says that it is done
+        print("stopped; run it again, it goes on", file=sys.stderr)
+        return 128 + signal.SIGTERM
     if result is not None:
         status.extra["result"] = result
     status.extra["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
-    status.write()
+    status.finish(status.message)
     return 0
 
 
 def _failed(status: Status, text: str, code: int) -> int:
-    status.error = text
-    status.write()
+    with contextlib.suppress(OSError):  # the disk may be what the fault is about
+        status.fail(text)
     print(text, file=sys.stderr)
     return code
 
 
-async def _stoppable(body: Awaitable[dict[str, Any] | None]) -> dict[str, Any] | None:
-    """Run until it is done, or until systemd asks for an end; nothing is lost by that."""
+async def _stoppable(body: Awaitable[dict[str, Any] | None]) -> tuple[dict[str, Any] | None, bool]:
+    """Run until it is done, or until systemd asks for an end, which is the second value; nothing is lost by that."""
     task = asyncio.ensure_future(body)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
-        return await task
-    return None
+        return await task, False
+    return None, True

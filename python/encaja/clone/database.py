@@ -17,6 +17,7 @@ from typing import IO, Any, Final
 
 from ..errors import EncajaError
 from ..portal.database import quoted
+from ..status import sync_folder
 from . import tables
 from .remote import Progress, Source, last_line
 from .source import AFTERWARDS
@@ -184,6 +185,7 @@ class PhysicalCopy(DatabaseCopy):
                 log = self.state / "prepare.log"
                 raise EncajaError(last_line(told), "mariadb-backup --prepare", f"see {log}")
         self._keep(closing)
+        os.sync()
         write_mark(self.staging / READY, {"name": self.name, "bytes": sent})
         return {"bytes": sent, "method": "physical"}
 
@@ -344,6 +346,7 @@ def write_mark(path: Path, content: dict[str, Any]) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     beside.replace(path)
+    sync_folder(path.parent)
 
 
 def systemctl(verb: str, unit: str) -> None:

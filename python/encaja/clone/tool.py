@@ -18,6 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -53,13 +54,13 @@ def run(job: Path) -> int:
             began = time.monotonic()
             found = copy.part(part)
             measured.append({"part": part, "seconds": round(time.monotonic() - began, 2), **found})
+        os.sync()  # what the parts have made; the word that they are done comes after it
     except (EncajaError, OSError) as fault:
-        status.error = str(fault)
-        status.write()
+        with suppress(OSError):  # the disk may be what the fault is about
+            status.fail(str(fault))
         print(fault, file=sys.stderr)
         return 1
-    status.phase, status.message = "done", ""
-    status.write()
+    status.finish()
     return 0
 
 
@@ -222,6 +223,8 @@ class Copy:
         self.status.begin("switch of the files")
         files.switch(self.home, self.tree)
         os.sync()
+        if (self.home / "www").resolve() != (self.home / "trees" / self.tree).resolve():
+            raise EncajaError("does not lead to the copied tree", str(self.home / "www"), "run the copy again")
         return {"tree": self.tree}
 
     def prove_files(self) -> dict[str, Any]:

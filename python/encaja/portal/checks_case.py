@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from . import carried, cloud, php, pull, search, snapshot, users, work
+from . import carried, cloud, php, pull, restored, search, snapshot, users, work
 from .plan import Plan
 from .verify import Check, Finding, Scene, check, found, judged, ok, pending, people
 
@@ -50,6 +50,18 @@ def licence_costs(scene: Scene) -> Finding:
 
 def _is_copy(scene: Scene) -> bool:
     return scene.portal.option(*snapshot.NEUTRAL_MARKER) == "Y"
+
+
+def restore_below(scene: Scene) -> Finding:
+    """The restore that the live portal came from: what is verified has to be that one, not the portal before it."""
+    seen = restored.look(
+        scene.portal.root,
+        scene.portal.database.name,
+        is_copy=_is_copy(scene),
+        wanted=scene.restore,
+        job=scene.restore_job,
+    )
+    return found(f"{seen.fault}: {seen.mend}") if seen.fault else ok(seen.evidence)
 
 
 def time_lag(scene: Scene) -> Finding:
@@ -423,6 +435,8 @@ CHECKS: Final[Sequence[Check]] = (
           "playbook domain", part="domain"),
     check("bug-login", ("Users with a log-in error", "Usuarios con error de acceso"), login,
           "playbook settle (tag users)", part="users"),
+    check("portal-restore", ("The restore that this portal stands on", "La restauración en que se apoya el portal"),
+          restore_below, "playbook restore"),
     check("portal-cloud-mode", ("Remains of the cloud in the kernel", "Restos de la nube en el núcleo"), cloud_mode,
           "playbook settle (tag cloud)", part="cloud"),
     check("portal-files", ("Files in the cloud's buckets, and missing files", "Ficheros en la nube, y los que faltan"),

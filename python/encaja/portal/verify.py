@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..errors import EncajaError
-from . import carried, domain, fastcgi, pull
+from . import carried, domain, fastcgi, pull, restored
 from .probe_page import ProbePage
 from .site import Portal
 
@@ -127,6 +127,8 @@ class Scene:
     session_minutes: int = 1440
     trusted_proxies: tuple[str, ...] = ()
     carry_over: Path = carried.FOLDER
+    restore: str = ""
+    restore_job: Path = restored.JOB
 
     @cached_property
     def fpm(self) -> dict[str, Any]:

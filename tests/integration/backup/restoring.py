@@ -193,7 +193,7 @@ def expected_tree(kind: str) -> dict[str, str]:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    own = {"bitrix/.settings.php", "bitrix/php_interface/dbconn.php", ".htaccess"}
+    own = {"bitrix/.settings.php", "bitrix/php_interface/dbconn.php", ".htaccess", "bitrix/.encaja-restore.json"}
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")

@@ -33,11 +33,13 @@ from restoring import (
     write_job,
 )
 
-from encaja.backup import gzips, naming, stream
+from encaja.backup import finish, gzips, naming, stream
+from encaja.backup.database import force_to_disk, prepare_database
+from encaja.backup.errors import BackupError
 from encaja.backup.job import parse_job
 from encaja.backup.journal import Journal, load_journal
 from encaja.backup.restore import Restore
-from encaja.portal import php
+from encaja.portal import php, restored
 from lab.misbehaving_server import Fault, serving
 
 pytestmark = pytest.mark.integration
@@ -124,6 +126,73 @@ def test_second_run_does_nothing_and_roll_back_goes_back(home, database):
     assert run(file, "restore-rollback") == (0, f"live: {home}/trees/old\n")
     assert (home / "www" / "index.php").read_text() == "old"
     assert run(file, "restore-rollback") == (0, f"live: {home}/trees/s1\n")
+
+
+def test_a_restore_that_is_done_but_not_live_is_made_live_again(home, database):
+    file = write_job(home / "job.json", job(home, database))
+    assert run(file)[0] == 0
+    assert run(file, "restore-rollback")[0] == 0
+    assert run(file)[0] == 0
+    assert (home / "www").resolve() == home / "trees" / "s1"
+    assert (status(home)["changed"], status(home)["message"]) == (True, "made live again")
+
+
+def test_the_tree_says_which_restore_it_comes_from(home, database):
+    restore_here(job(home, database))
+    told = restored.read_record(home / "www")
+    assert (told["stamp"], told["archive"], told["database"]) == ("s1", NAMES["plain"], "portal_s1")
+    assert told["run"] == load_journal(home / "work" / "s1" / "journal.json").run
+    assert (status(home)["phase"], status(home)["error"]) == ("done", None)
+
+
+def test_done_is_not_said_of_what_is_not_there(home, database):
+    """A row of tables, the database, the tree: whatever is gone, "done" is refused, and the reason says which."""
+    file = write_job(home / "job.json", job(home, database))
+    assert run(file)[0] == 0
+    (home / "trees" / "s1" / "bitrix" / ".settings.php").rename(home / "kept")
+    code, text = run(file)
+    assert code == 1 and "the restored tree is not there" in text and "not there" in status(home)["error"]
+    (home / "kept").rename(home / "trees" / "s1" / "bitrix" / ".settings.php")
+    database.run("DROP DATABASE portal_s1")
+    code, text = run(file)
+    assert code == 1 and "the database has 0 tables" in text
+    assert (home / "www").resolve() == home / "trees" / "s1"
+
+
+def test_tables_that_are_lost_at_the_end_are_missed_before_anything_is_live(home, database, monkeypatch):
+    def lose(*given):
+        finish.finish(*given)
+        database.run("DROP TABLE b_crm_lead", "portal_s1")
+
+    monkeypatch.setattr("encaja.backup.restore.finish", lose)
+    with pytest.raises(BackupError, match="were loaded"):
+        restore_here(job(home, database))
+    assert (home / "www").resolve() == home / "trees" / "old"
+    assert status(home)["phase"] != "done"
+
+
+def test_committed_rows_are_forced_to_the_disk_where_the_server_takes_its_time(home, database):
+    def log(which):
+        return int(database.run(f"SHOW GLOBAL STATUS LIKE 'Innodb_lsn_{which}'")[0][1])
+
+    def fill():
+        database.run("INSERT INTO portal_s1.filled SELECT seq, seq FROM seq_1_to_1000")
+
+    server = parse_job(job(home, database)).server
+    prepare_database(server, "r")
+    database.run("SET GLOBAL innodb_flush_log_at_timeout = 60")
+    database.run("SET GLOBAL innodb_flush_log_at_trx_commit = 0")
+    database.run("CREATE TABLE portal_s1.filled (a INT, b INT)")
+    try:
+        fill()
+        written = log("current")
+        assert log("flushed") < written, "the server takes no time here: nothing is shown"
+        force_to_disk(server)
+        assert log("flushed") >= written
+        assert database.run("SELECT @@GLOBAL.innodb_flush_log_at_trx_commit") == [(0,)]
+    finally:
+        database.run("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
+        database.run("SET GLOBAL innodb_flush_log_at_timeout = 1")
 
 
 # --- over a bad link ---

@@ -13,7 +13,7 @@ import pytest
 from backup_archives import tar_entry
 
 from encaja import host, zipapps
-from encaja.ansible.action.host_tool import parse_look, progress_line
+from encaja.ansible.action.host_tool import progress_line
 from encaja.backup import checks, clouds, database, site, space, switch
 from encaja.backup.atomic import write_atomically
 from encaja.backup.database import Server
@@ -348,7 +348,3 @@ def test_progress_for_a_person():
     }
     assert progress_line(status) == "stream, 50 %, 2.0 MB/s, 1:01 left, m"
     assert progress_line({}) == ""
-    assert parse_look('ActiveState=active\nResult=success\n---\n{"phase": "x"}') == (
-        {"ActiveState": "active", "Result": "success"}, {"phase": "x"},
-    )  # fmt: skip
-    assert parse_look("ActiveState=active\n---\n")[1] == {}

@@ -28,6 +28,12 @@ options:
     description: Directory on the host in which the carry-over keeps its state.
     type: path
     default: /var/lib/encaja/carry-over
+  restore:
+    description: >-
+      Name of the restore that the portal has to stand on; empty for the one of the host's job, V(any) for whatever is
+      live.
+    type: str
+    default: ""
   only:
     description: Beginnings of the ids of the checks that are run; all when empty.
     type: list
@@ -76,6 +82,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     scene = verify.Scene(
         open_portal(module), address(module), Path(wanted["fpm_socket"]), wanted["connect_to"],
         wanted["session_minutes"], tuple(wanted["trusted_proxies"]), Path(wanted["carry_over"]),
+        wanted["restore"],
     )  # fmt: skip
     checks = [*checks_case.CHECKS, *checks_server.CHECKS, *checks_web.CHECKS]
     if module.check_mode:
@@ -90,6 +97,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "session_minutes": {"type": "int", "default": 1440},
     "trusted_proxies": {"type": "list", "elements": "str", "default": []},
     "carry_over": {"type": "path", "default": str(carried.FOLDER)},
+    "restore": {"type": "str", "default": ""},
     "only": {"type": "list", "elements": "str", "default": []},
     **ADDRESS_ARGUMENTS,
     **PORTAL_ARGUMENTS,
