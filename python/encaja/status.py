@@ -126,10 +126,11 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def waiting_for(what: str, reason: str, since: float, until: float) -> str:
-    """One line on a wait: what for, why, since when, and until when; the two are seconds since the epoch."""
+def waiting_for(what: str, reason: str, since: float, until: float | None) -> str:
+    """One line on a wait: what for, why, since when, and until when (None: for ever), in seconds since the epoch."""
     reason = f" ({reason})" if reason else ""
-    return f"waiting for {what}{reason} since {_clock(since)}, until {_clock(until)}"
+    end = "for as long as it takes" if until is None else f"until {_clock(until)}"
+    return f"waiting for {what}{reason} since {_clock(since)}, {end}"
 
 
 def _clock(moment: float) -> str:

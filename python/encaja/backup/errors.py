@@ -38,6 +38,10 @@ class LinkExpired(BackupError):  # noqa: N818
     """The download link does not answer any more; a new one goes on with what is there."""
 
 
+class NoAnswer(BackupError):  # noqa: N818
+    """The server did not answer for as long as it was waited for."""
+
+
 class TargetNotReady(BackupError):  # noqa: N818
     """The host is not in a state in which the restore may begin."""
 

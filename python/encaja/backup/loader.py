@@ -24,6 +24,7 @@ from encaja.backup.database import STATE_TABLE, Connection, Server, connect, exp
 from encaja.backup.ddl import Collations, TablePlan, plan_table, plan_view
 from encaja.backup.errors import BackupError
 from encaja.backup.spool import Spool, SpooledTable
+from encaja.status import waiting_for
 
 _TRANSACTION = 8 << 20
 _AGAIN = frozenset({ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT})
@@ -99,7 +100,8 @@ class Loaders:
         self._local = threading.local()
         self._stopping = False
         self._started = False
-        self._last_success = time.monotonic()
+        self._last_success, self._success_at = time.monotonic(), time.time()
+        self.waiting = ""
         self._charset = "utf8mb4"
         self._collation: str | None = None
         self.failure: BaseException | None = None
@@ -263,6 +265,10 @@ class Loaders:
                 if not again or waited > self._patience or self._stopping:
                     mended = explain(error, self._server)
                     raise BackupError(f"table {table.name}: {mended.what}", mended.where, mended.mend) from error
+                if self._local.lost:
+                    server = f"the database server {self._server.place}"
+                    reason = str(error.args[1] if len(error.args) > 1 else error)
+                    self.waiting = waiting_for(server, reason, self._success_at, self._success_at + self._patience)
                 time.sleep(pause)
                 pause = min(5.0, pause * 1.5)
             else:
@@ -367,7 +373,8 @@ class Loaders:
 
     def _run(self, connection: Connection, sql: bytes) -> int:
         count = connection.query(sql)
-        self._last_success = time.monotonic()
+        self._last_success, self._success_at = time.monotonic(), time.time()
+        self.waiting = ""
         return int(count or 0)
 
     def _connection(self) -> Connection:

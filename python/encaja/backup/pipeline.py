@@ -75,7 +75,7 @@ class Pipeline:
         self._resume()
         durable = time.monotonic()
         while self.number < self._source.count:
-            path = self._source.wait(self.number)
+            path = self._source.wait(self.number, lambda: self._beat(False))
             try:
                 self._read(path)
             except (BadVolume, TarError) as error:

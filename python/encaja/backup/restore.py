@@ -169,7 +169,9 @@ class Restore:
             if job.licence
             else make_link(job.url, job.volumes, job.listing)
         )
-        fetcher = Fetcher(link, job.directory, job.fetch, ahead=AHEAD if job.low_disk else None)
+        fetcher = Fetcher(
+            link, job.directory, job.fetch, ahead=AHEAD if job.low_disk else None, tell=self.status.wait_for
+        )
         return Download(fetcher)
 
     # --- volumes to tree and rows ---
@@ -178,6 +180,8 @@ class Restore:
         job = self.job
         self.status.begin("check", message="looking at archive, disk and database")
         source = self._source = self._open_source()
+        self.status.message = f"looking at disk and database {job.server.place}"
+        self.status.write()
         stream = ArchiveStream(source.name, job.password)
         self._begin(source, stream)
         run = self._journal.run if self._journal else self._identity()
@@ -353,7 +357,7 @@ class Restore:
         if not status.due and not at_once:
             return
         reading = self._pipeline.number if self._pipeline else 0
-        progress = source.progress()
+        progress, waiting = source.progress(), ""
         status.extra |= {"volume": reading, "volumes": source.count}
         if progress is None:
             status.unit, status.total, done = "volumes", source.count, reading
@@ -366,16 +370,18 @@ class Restore:
                 "volumes_rejected": progress.rejected,
             }
             rejected = f", {progress.rejected} times one was bad" if progress.rejected else ""
+            waiting = progress.waiting
             message = f"{progress.good} of {progress.count} volumes proven{rejected}, reading volume {reading}"
-        self._say_loaded(message)
+        self._say_loaded(message, waiting)
         status.advance(done)
 
-    def _say_loaded(self, message: str) -> None:
+    def _say_loaded(self, message: str, waiting: str = "") -> None:
         if self._loaders:
             loaded = self._loaders.report
+            waiting = self._loaders.waiting or waiting
             message += f", {loaded.tables} tables and {loaded.rows} rows loaded"
             self.status.extra |= {"tables_loaded": loaded.tables, "rows_loaded": loaded.rows}
-        self.status.message = message
+        self.status.message, self.status.waiting = message, waiting
 
     # --- the end ---
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -45,8 +45,8 @@ class VolumeSource(Protocol):
     def room(self, *, low_disk: bool) -> int:
         """Bytes that the volumes still take, or (negative) give back while they are consumed."""
 
-    def wait(self, number: int) -> Path:
-        """The file of a volume, as soon as it is there."""
+    def wait(self, number: int, beat: Callable[[], None]) -> Path:
+        """The file of a volume, as soon as it is there; ``beat`` is called meanwhile."""
 
     def reject(self, number: int, reason: str) -> None:
         """A volume turned out to be bad while it was read.
@@ -105,7 +105,7 @@ class Folder:
     def _path(self, number: int) -> Path:
         return self.directory / str(self.name.volume(number))
 
-    def wait(self, number: int) -> Path:
+    def wait(self, number: int, _beat: Callable[[], None] = lambda: None) -> Path:
         """It is there, or will not come."""
         path = self._path(number)
         if not path.is_file():
@@ -165,9 +165,9 @@ class Download:
         missing = max(0, self.stored - self._fetcher.progress().done)
         return missing * min(AHEAD, self.count) // max(1, self.count) if low_disk else missing
 
-    def wait(self, number: int) -> Path:
+    def wait(self, number: int, beat: Callable[[], None] = lambda: None) -> Path:
         """Wait for its proof."""
-        path = self._fetcher.wait(number)
+        path = self._fetcher.wait(number, beat)
         if number == self.count - 1:
             self.last_byte = self.last_byte or time.monotonic()
         return path

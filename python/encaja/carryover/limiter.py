@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from encaja.rest.bucket import LeakyBucket
+from encaja.status import waiting_for
 
 WINDOW = 600.0
 _ASSUMED = 1.0  # seconds of work of a command of which nothing is known yet
 _FORGET = 180.0  # a request takes 60 s at most once it is its turn; one of which nothing is heard was cut off
+_MOMENT = 5.0  # seconds up to which a pause is not worth a word
 _SLICE = 200  # answers after which older ones count half
 
 
@@ -148,6 +150,7 @@ class Limiter:
         limits: what the portal allows.
         clock: seconds that never go back, the same for all processes.
         sleep: how to wait.
+        tell: takes what is waited for, where it is longer than a moment, and an empty text when it came.
     """
 
     def __init__(
@@ -158,6 +161,7 @@ class Limiter:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.limits = limits or Limits()
         self.told_off = 0
@@ -167,6 +171,7 @@ class Limiter:
         self._path = folder / f"limiter-{hashlib.sha256(address.encode()).hexdigest()[:16]}.json"
         self._clock = clock
         self._sleep = sleep
+        self._address, self._tell = address, tell
         self._boot = _boot()
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -181,12 +186,18 @@ class Limiter:
 
     async def room(self, method_counts: Mapping[str, int]) -> None:
         """Wait until there is operating time for these commands, and set it aside."""
+        since, told = time.time(), False
         while self.limits.operating:
             with self._state() as state:
                 pause = self._set_aside(state, self._clock(), method_counts)
             if not pause:
+                if told:
+                    self._tell("")
                 return
             self.waited += pause
+            if pause > _MOMENT:
+                told = True
+                self._tell(waiting_for(f"operating time of {self._address}", "", since, time.time() + pause))
             await self._sleep(min(pause, 60.0))
 
     async def turn(self) -> None:

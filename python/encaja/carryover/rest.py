@@ -11,6 +11,7 @@ import hashlib
 import math
 import re
 import ssl
+import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from encaja.carryover.limiter import Limiter
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.rest.answers import BUSY_ERRORS, CALLER_ERRORS, TOKEN_ERRORS, decode
 from encaja.rest.tokens import TokenError, Tokens
+from encaja.status import waiting_for
 
 BATCH = 50
 PAGE = 50
@@ -261,6 +263,7 @@ class Portal:
         patience: seconds for which a portal that fails is tried again.
         transport: in place of the network, for tests.
         sleep: how to wait.
+        tell: takes what is waited for, and an empty text when it came.
     """
 
     def __init__(
@@ -275,6 +278,7 @@ class Portal:
         patience: float = 600,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.where = webhook.portal
         self.requests = 0
@@ -292,6 +296,7 @@ class Portal:
         self._places = asyncio.Semaphore(workers)
         self._patience = patience
         self._sleep = sleep
+        self.tell = tell
         self._pace: dict[str, float] = {}
 
     async def __aenter__(self) -> Portal:
@@ -407,16 +412,19 @@ class Portal:
         if "auth" not in parts.query:
             auth = self._webhook.path or (self._tokens.access if self._tokens else self._webhook.token)
             address += ("&" if parts.query else "?") + f"auth={quote(auth, safe='/')}"
-        waited, pause = 0.0, 1.0
+        waited, pause, since = 0.0, 1.0, time.time()
         while True:
             async with self._places:
                 await self._limiter.turn()
                 self.requests += 1
                 outcome = await self._download(address, target)
             if isinstance(outcome, Fetched):
+                if waited:
+                    self.tell("")
                 return outcome
             if waited >= self._patience:
                 raise UnreachableError(f"download: {outcome.what}", self.where, outcome.mend)
+            self.tell(waiting_for(self.where, outcome.what, since, time.time() + self._patience - waited))
             await self._sleep(pause)
             waited += pause
             pause = min(_LONGEST_PAUSE, pause * 2)
@@ -553,7 +561,7 @@ class Portal:
         """Send one request until it is answered."""
         counts = Counter(f"{self._caller}:{command.method}" for command in commands)
         renewed = False
-        waited, pause, room = 0.0, 1.0, False
+        waited, pause, room, since = 0.0, 1.0, False, time.time()
         while True:
             if not room:
                 await self._limiter.room(counts)
@@ -571,6 +579,8 @@ class Portal:
                     await self._renew(token, error)
                     continue
             if isinstance(outcome, dict):
+                if waited:
+                    self.tell("")
                 return outcome
             if not (safe or outcome.certain):
                 raise UncertainError(f"{method}: {outcome.what}", self.where, commands)
@@ -581,6 +591,7 @@ class Portal:
                 room = False
             if waited >= self._patience:
                 raise UnreachableError(f"{method}: {outcome.what}", self.where, outcome.mend)
+            self.tell(waiting_for(self.where, outcome.what, since, time.time() + self._patience - waited))
             await self._sleep(pause)
             waited += pause
             pause = min(_LONGEST_PAUSE, pause * 2)

@@ -52,19 +52,23 @@ _ROUNDS_AFTER = 3
 _REFRESH = 300.0  # seconds after which users, dictionaries and fields are read again
 
 
-def open_portals(settings: Settings) -> tuple[Portal, Portal]:
-    """Both portals: the cloud behind its limits, the box without any."""
+def open_portals(settings: Settings, tell: Callable[[str], None] = lambda _: None) -> tuple[Portal, Portal]:
+    """Both portals: the cloud behind its limits, the box without any; ``tell`` takes what they wait for."""
     cloud, box = settings.cloud, settings.box
     limits = Limits(rate=settings.rate, burst=settings.burst)
     free = Limits(rate=1e6, burst=1_000_000, operating=0.0)
     return (
-        Portal(cloud, Limiter(cloud.host, settings.state, limits), verify=trusted(settings.cloud_ca)),
-        Portal(box, Limiter(f"box {box.host}", settings.state, free), verify=trusted(settings.box_ca)),
+        Portal(
+            cloud, Limiter(cloud.host, settings.state, limits, tell=tell), verify=trusted(settings.cloud_ca), tell=tell
+        ),
+        Portal(box, Limiter(f"box {box.host}", settings.state, free), verify=trusted(settings.box_ca), tell=tell),
     )
 
 
 @asynccontextmanager
-async def open_application(settings: Settings) -> AsyncIterator[Portal | None]:
+async def open_application(
+    settings: Settings, tell: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[Portal | None]:
     """The cloud as its local application sees it, whose offline events tell of deletions; None without a token."""
     if not settings.cloud_token and settings.cloud_oauth is None:
         yield None
@@ -72,23 +76,31 @@ async def open_application(settings: Settings) -> AsyncIterator[Portal | None]:
     cloud = settings.cloud
     limiter = Limiter(cloud.host, settings.state, Limits(rate=settings.rate, burst=settings.burst))
     tokens = Tokens(settings.cloud_token, settings.cloud_oauth, settings.state / "tokens.json")
-    async with Portal(Webhook(cloud.portal), limiter, tokens=tokens, verify=trusted(settings.cloud_ca)) as application:
+    trust = trusted(settings.cloud_ca)
+    async with Portal(Webhook(cloud.portal), limiter, tokens=tokens, verify=trust, tell=tell) as application:
         yield application
 
 
 @asynccontextmanager
-async def at_work(settings: Settings, *, dry_run: bool = False, reader: bool = False) -> AsyncIterator[Carrying]:
+async def at_work(
+    settings: Settings,
+    *,
+    dry_run: bool = False,
+    reader: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> AsyncIterator[Carrying]:
     """Open everything that a carry-over needs.
 
     Args:
         settings: what it was told.
         dry_run: work on a copy of the map, and write nothing into the box.
         reader: only read; then another one may be writing.
+        tell: takes what is waited for, and an empty text when it came.
 
     Raises:
         EncajaError: another carry-over is at work, a portal cannot be reached or its webhook may not do this.
     """
-    cloud, box = open_portals(settings)
+    cloud, box = open_portals(settings, tell)
     async with cloud, box:
         if not (dry_run or reader):
             set_aside(settings)
@@ -99,7 +111,7 @@ async def at_work(settings: Settings, *, dry_run: bool = False, reader: bool = F
             carrying = Carrying(settings, cloud, box, identities, dry_run=dry_run)
             await carrying.begin()
             try:
-                async with open_application(settings) as application:
+                async with open_application(settings, tell) as application:
                     carrying.events = OfflineEvents(application) if application else None
                     yield carrying
             finally:

@@ -10,6 +10,7 @@ from encaja.carryover.identity import State
 from encaja.carryover.readers import Record
 from encaja.carryover.rest import Answer, Command, RefusedError, UncertainError
 from encaja.carryover.work import Work
+from encaja.status import waiting_for
 
 
 async def send_once(work: Work, record: Record, command: Command) -> Answer | None:
@@ -38,7 +39,11 @@ async def settle_all(work: Work, entity: str, adopt: Callable[[list[str]], Await
         names = [link.cloud for link in waiting]
         await adopt(names)
         latest = max((link.sent for link in work.map.links(entity, State.SENDING)), default=0.0)
-        if latest + work.settings.patience < time.time():
+        end = latest + work.settings.patience
+        what = f"{len(names)} records whose connection was lost while they were sent"
+        work.box.tell(waiting_for(what, "", latest, end) if latest else "")
+        if end < time.time():
             work.map.unsent(entity, names)
+            work.box.tell("")
             return
         await asyncio.sleep(0.25)

@@ -74,7 +74,7 @@ def tag_tests(file: Path) -> int:
 async def _once(settings: Settings, status: Status) -> dict[str, Any]:
     began = time.monotonic()
     status.begin("carrying over")
-    async with at_work(settings) as carrying:
+    async with at_work(settings, tell=status.wait_for) as carrying:
 
         def say(_: str) -> None:
             status.message = carrying.line()
@@ -90,7 +90,7 @@ async def _once(settings: Settings, status: Status) -> dict[str, Any]:
 
 async def _follow(settings: Settings, status: Status) -> None:
     status.begin("following")
-    async with at_work(settings) as carrying:
+    async with at_work(settings, tell=status.wait_for) as carrying:
         while True:
             began = time.monotonic()
             try:
@@ -107,7 +107,7 @@ async def _follow(settings: Settings, status: Status) -> None:
 
 async def _preview(settings: Settings, status: Status) -> dict[str, Any]:
     status.begin("looking")
-    async with at_work(settings, dry_run=True) as carrying:
+    async with at_work(settings, dry_run=True, tell=status.wait_for) as carrying:
         await carrying.round()
         tally = carrying.work.tally
         return {
@@ -124,14 +124,14 @@ async def _preview(settings: Settings, status: Status) -> dict[str, Any]:
 
 async def _prepare(settings: Settings, status: Status) -> dict[str, Any]:
     status.begin("preparing")
-    cloud, box = open_portals(settings)
-    async with cloud, box, open_application(settings) as application:
+    cloud, box = open_portals(settings, status.wait_for)
+    async with cloud, box, open_application(settings, status.wait_for) as application:
         return await prepare(settings, cloud, application)
 
 
 async def _reconcile(settings: Settings, status: Status) -> dict[str, Any]:
     status.begin("comparing")
-    async with at_work(settings, reader=True) as carrying:
+    async with at_work(settings, reader=True, tell=status.wait_for) as carrying:
         return await reconcile(carrying.work, carrying.notes)
 
 
@@ -144,7 +144,7 @@ async def _decide(settings: Settings, status: Status) -> dict[str, Any]:
 
 async def _forget(settings: Settings, status: Status) -> dict[str, Any]:
     status.begin("removing test data")
-    cloud, box = open_portals(settings)
+    cloud, box = open_portals(settings, status.wait_for)
     async with cloud, box:
         return await trials.forget(box)
 
@@ -152,7 +152,7 @@ async def _forget(settings: Settings, status: Status) -> dict[str, Any]:
 async def _tag(settings: Settings, status: Status) -> dict[str, Any]:
     status.begin("marking test data")
     named = json.loads((settings.state / "tag.json").read_text())
-    cloud, box = open_portals(settings)
+    cloud, box = open_portals(settings, status.wait_for)
     async with cloud, box:
         return await trials.tag(box, [(str(item["entity"]), int(item["id"])) for item in named])
 

@@ -172,7 +172,7 @@ def fetch(  # noqa: PLR0917  (options of a command)
             source = make_link(url, volumes, listing)
             password = read_password(password_file, needed=source.name.encrypted and not source.name.compressed)
         try:
-            fetcher = Fetcher(source, to, options)
+            fetcher = Fetcher(source, to, options, tell=_say)
             _fetch(fetcher, password)
             break
         except LinkExpired as error:
@@ -184,6 +184,14 @@ def fetch(  # noqa: PLR0917  (options of a command)
     typer.echo(f"{done.good} volumes, {_size(done.done)}, proven, in {to} ({done.rejected} had to be fetched again)")
 
 
+def _say(wait: str) -> None:
+    """Say at once what is asked for or waited for, to whoever looks: a person, a log, or the conductor."""
+    if wait:
+        typer.echo(wait, err=True)
+    if status := conducted():
+        status.begin("check", message=wait)
+
+
 def _fetch(fetcher: Fetcher, password: str | None) -> None:
     fetcher.prepare()
     if fetcher.name.encrypted and password is not None:
@@ -193,12 +201,18 @@ def _fetch(fetcher: Fetcher, password: str | None) -> None:
         status.begin("fetch", done=fetcher.progress().done)
     with _progress() as shown:
         task = shown.add_task("fetching")
+        said = ""
 
         def show() -> None:
+            nonlocal said
             now = fetcher.progress()
+            if now.waiting not in ("", said):
+                typer.echo(now.waiting, err=True)
+            said = now.waiting
             shown.update(task, completed=now.done, total=now.total or None, description=_volumes(now))
             if status:
                 status.total, status.message, status.measured = now.total, _volumes(now), now.rate
+                status.waiting = now.waiting
                 status.advance(now.done)
 
         fetch_and_prove(fetcher, password, show)

@@ -7,12 +7,14 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..errors import EncajaError
 from . import frames
 
 Progress = Callable[[int], None]
+CONNECT_SECONDS: Final = 15
+"""How long a source is waited for; after that it has not answered."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Source:
             f"UserKnownHostsFile={self.known_hosts}",
             "StrictHostKeyChecking=yes",
             "BatchMode=yes",
-            "ConnectTimeout=15",
+            f"ConnectTimeout={CONNECT_SECONDS}",
             "ServerAliveInterval=15",
             "IdentitiesOnly=yes",
             "ControlPath=none",

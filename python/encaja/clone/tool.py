@@ -28,7 +28,7 @@ from ..errors import EncajaError
 from ..status import Status
 from . import checks, files
 from .database import DatabaseCopy, LogicalCopy, NotHeldError, PhysicalCopy, read_mark, write_mark
-from .remote import Source
+from .remote import CONNECT_SECONDS, Source
 from .source import server_version
 
 MARKER: Final = Path("/etc/encaja/environment")
@@ -139,7 +139,8 @@ class Copy:
         Raises:
             EncajaError: with all of it.
         """
-        self.status.begin("check")
+        asked = " and ".join(dict.fromkeys(source.address for source in self.sources.values()))
+        self.status.begin("check", message=f"asking {asked}, {CONNECT_SECONDS} s for a connection")
         found: list[str] = []
         told: dict[str, dict[str, Any]] = {}
         for what, source in self.sources.items():
@@ -209,13 +210,15 @@ class Copy:
         copy = self._database()
         if copy.is_done():
             return {"kept": True}
-        self.status.begin("switch of the database")
+        self.status.begin(
+            "switch of the database", message="MariaDB starts on the copy, for as long as systemd lets it"
+        )
         copy.switch()
         return {}
 
     def prove_database(self) -> dict[str, Any]:
         """Compare every table with what the source had."""
-        self.status.begin("proof of the database")
+        self.status.begin("proof of the database", message="every table is compared with what the source counted")
         return self._database().prove()
 
     def switch_files(self) -> dict[str, Any]:

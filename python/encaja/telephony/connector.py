@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from encaja.errors import ConfigurationError
-from encaja.status import Status
+from encaja.status import Status, waiting_for
 from encaja.telephony import events
 from encaja.telephony.ami import ManagerClient, ManagerError
 from encaja.telephony.portal import Portal
@@ -66,7 +66,7 @@ class Connector:
             self._spool.close()
 
     async def _listen(self) -> None:
-        pause = 1.0
+        pause, said, since = 1.0, "", time.time()
         while True:
             client = ManagerClient(self._settings.ami)
             watch: asyncio.Task[None] | None = None
@@ -76,13 +76,16 @@ class Connector:
                 self.catch_up()
                 watch = asyncio.create_task(self._watch(client))
                 self._set("listening", "hears Asterisk")
-                pause = 1.0
+                pause, said = 1.0, ""
                 async for message in client.events():
                     self._take(message)
             except ManagerError as fault:
-                if self._message != str(fault):
+                if self._phase != "deaf":
+                    since = time.time()
+                if said != str(fault):
                     log.warning("%s", fault)
-                self._set("deaf", str(fault))
+                said = str(fault)
+                self._set("deaf", waiting_for("Asterisk", said, since, None))
             finally:
                 if watch:
                     watch.cancel()

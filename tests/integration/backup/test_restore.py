@@ -176,13 +176,13 @@ def test_committed_rows_are_forced_to_the_disk_where_the_server_takes_its_time(h
         return int(database.run(f"SHOW GLOBAL STATUS LIKE 'Innodb_lsn_{which}'")[0][1])
 
     def fill():
-        database.run("INSERT INTO portal_s1.filled SELECT seq, seq FROM seq_1_to_1000")
+        database.run("INSERT INTO filled SELECT seq, seq FROM seq_1_to_1000", "portal_s1")
 
     server = parse_job(job(home, database)).server
     prepare_database(server, "r")
     database.run("SET GLOBAL innodb_flush_log_at_timeout = 60")
     database.run("SET GLOBAL innodb_flush_log_at_trx_commit = 0")
-    database.run("CREATE TABLE portal_s1.filled (a INT, b INT)")
+    database.run("CREATE TABLE filled (a INT, b INT)", "portal_s1")
     try:
         fill()
         written = log("current")

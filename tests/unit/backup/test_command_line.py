@@ -10,6 +10,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from encaja.backup import switch
+from encaja.backup.errors import BackupError
+from encaja.backup.fetch import FetchOptions
 from encaja.cli import backup
 from encaja.cli.backup import app
 from encaja.errors import DifferencesFound
@@ -55,6 +57,18 @@ def test_fetch(tmp_path, password_file):
     with serving(FIXTURES / "encrypted") as server:
         text = invoke("fetch", server.url + name, "--to", tmp_path / "v", "--password-file", password_file)
     assert "17 volumes" in text and (tmp_path / "v" / name).read_bytes() == (FIXTURES / "encrypted" / name).read_bytes()
+
+
+def test_fetch_says_at_once_what_it_waits_for(tmp_path, monkeypatch, capsys):
+    name = "20261001_210000_full_k3Jd92LmQx7PzVtB.tar.gz"
+    monkeypatch.setattr(backup, "FetchOptions", lambda **_: FetchOptions(patience_seconds=0.3, pause_seconds=0.05))
+    with serving(FIXTURES / "plain") as server:
+        url = server.url
+    with pytest.raises(BackupError, match="no answer from 127"):
+        backup.fetch(url + name, tmp_path / "v", connections=2)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("asking 127.0.0.1:")
+    assert lines[1].startswith("waiting for 127.0.0.1:") and " since " in lines[1] and " until " in lines[1]
 
 
 def test_fetch_asks_for_a_new_link_and_goes_on(tmp_path, monkeypatch):

@@ -4,7 +4,9 @@ does."""
 from __future__ import annotations
 
 import random
+import re
 import shutil
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -14,8 +16,9 @@ from pathlib import Path
 import pytest
 from backup_archives import FIXTURES, write_archive
 
-from encaja.backup.errors import BackupError, BackupUsageError, BadVolume, LinkExpired
+from encaja.backup.errors import BackupError, BackupUsageError, BadVolume, LinkExpired, NoAnswer
 from encaja.backup.fetch import Fetcher, FetchOptions
+from encaja.backup.fetch import fetcher as fetcher_module
 from encaja.backup.fetch.headers import fetch_and_prove
 from encaja.backup.fetch.links import Link, read_index, read_listing, redact
 from encaja.backup.fetch.pace import Backoff, Limit
@@ -378,6 +381,69 @@ def test_a_dead_server_is_given_up(tmp_path):
     options = FetchOptions(patience_seconds=0.3, pause_seconds=0.05)
     with pytest.raises(BackupError, match="no answer"):
         Fetcher(Link(url + NAMES["plain"]), tmp_path, options).run()
+
+
+@pytest.fixture
+def nameless(monkeypatch):
+    """No name resolves; addresses do."""
+    real = socket.getaddrinfo
+
+    def resolve(host, *rest, **more):
+        if host not in ("127.0.0.1", b"127.0.0.1"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+
+@pytest.mark.usefixtures("nameless")
+def test_a_name_that_does_not_resolve_is_told_at_once_and_given_up_early_before_anything_was_fetched(tmp_path):
+    told = []
+    options = FetchOptions(patience_seconds=3600, unknown_name_seconds=0.3, pause_seconds=0.02)
+    with pytest.raises(NoAnswer, match=r"no answer from nowhere\.invalid for .* s: its name does not resolve"):
+        Fetcher(Link(f"http://nowhere.invalid/{NAMES['plain']}"), tmp_path, options, tell=told.append).run()
+    assert told[0] == "asking nowhere.invalid for the archive's first bytes"
+    assert re.fullmatch(r"waiting for nowhere\.invalid \(its name does not resolve\) since \S+Z, until \S+Z", told[1])
+    assert len(set(told[1:])) == 1, "one wait is one line"
+
+
+@pytest.mark.usefixtures("nameless")
+def test_a_name_that_does_not_resolve_is_waited_for_once_a_download_was_begun(tmp_path):
+    """The machine that resolves names is away, too, when the network is."""
+    with serving(FIXTURES / "plain") as server:
+        Fetcher(Link(server.url + NAMES["plain"]), tmp_path, QUICK).prepare()
+        half = Fetcher(Link(server.url + NAMES["plain"]), tmp_path, replace(QUICK, rate=200_000))
+        thread = threading.Thread(target=half.run)
+        thread.start()
+        while half.progress().done < 100_000:
+            time.sleep(0.01)
+        half.stop()
+        thread.join()
+        for path in tmp_path.glob("*.tar.gz"):
+            path.unlink()
+    told = []
+    options = FetchOptions(patience_seconds=0.8, unknown_name_seconds=-1, pause_seconds=0.02)
+    with pytest.raises(NoAnswer, match="its name does not resolve"):
+        Fetcher(Link(f"http://nowhere.invalid/{NAMES['plain']}"), tmp_path, options, tell=told.append).run()
+    assert len(told) > 2, "it was asked for again"
+
+
+def test_a_download_says_what_it_waits_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetcher_module, "_QUIET_SECONDS", 0.1)
+    seen = set()
+    with serving(FIXTURES / "plain", [Fault("reset", after=6, at=0)]) as server:
+        fetcher = Fetcher(Link(server.url + NAMES["plain"]), tmp_path, replace(QUICK, patience_seconds=1.0))
+        thread = threading.Thread(target=_run, args=(fetcher,))
+        thread.start()
+        while thread.is_alive():
+            seen.add(fetcher.progress().waiting)
+            time.sleep(0.02)
+    assert any(line.startswith(f"waiting for 127.0.0.1:{server.server_address[1]} (") for line in seen)
+
+
+def _run(fetcher):
+    with suppress(BackupError):
+        fetcher.run()
 
 
 def test_a_server_that_stops_answering_midway_is_given_up(tmp_path):

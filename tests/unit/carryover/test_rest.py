@@ -189,6 +189,16 @@ def test_bad_moment_is_waited_out_with_growing_pauses(
     assert 7 <= seconds < 15
 
 
+def test_a_portal_that_is_waited_for_is_named_with_the_reason_and_the_end(cloud: FakeCloud, tmp_path: Path) -> None:
+    told: list[str] = []
+    cloud.methods["server.time"] = lambda _: "now"
+    cloud.faults = [html(502), html(502)]
+    ask(cloud, tmp_path, "server.time", tell=told.append)
+    what = "waiting for https://cloud.test (HTTP 502 with text/html in place of JSON)"
+    assert [line.partition(" since ")[0] for line in told] == [what, what, ""]
+    assert all(", until " in line for line in told[:2])
+
+
 def test_patience_ends_with_what_was_seen_last(cloud: FakeCloud, tmp_path: Path) -> None:
     cloud.faults = [html(502)] * 1000
     with pytest.raises(UnreachableError) as caught:

@@ -286,7 +286,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     return code, out, err
                 reason, fault = (err.strip() or out.strip()).splitlines()[-1:], None
             except AnsibleConnectionFailure as error:
-                reason, fault = str(error).strip().splitlines()[-1:], error
+                reason, fault = str(error).strip().split(". ")[0].splitlines()[-1:], error
             if time.monotonic() - began > self._given["patience"]:
                 raise fault or LookupError(f"{self._host} gives no answer: {''.join(reason) or 'systemd is not there'}")
             self._tell({}, waiting_for(self._host, "".join(reason)[:200], since, since + self._given["patience"]))

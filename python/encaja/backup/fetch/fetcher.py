@@ -10,10 +10,11 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -33,15 +34,19 @@ from encaja.backup.fetch.replies import (
     check_status,
     content_length,
     content_range,
+    reason_of,
     refuses_everybody,
 )
 from encaja.backup.fetch.state import FetchState, VolumeState, gaps, load_state, merge
 from encaja.backup.proof import common_size
+from encaja.status import waiting_for
 
 _DENIALS = 3
 _REPLACEMENTS = 5
 _SAVE_SECONDS = 5.0
 _IDLE_SECONDS = 0.2
+_QUIET_SECONDS = 5.0
+"""Seconds without a byte after which it is said that they are waited for."""
 
 
 class Fetcher:
@@ -52,15 +57,23 @@ class Fetcher:
         directory: where its volumes go; what an earlier run left there is used.
         options: how to fetch.
         ahead: fetch at most so many volumes past the last one consumed; None for no limit.
+        tell: takes what is asked for and waited for before the download begins; an empty text when it came.
     """
 
     def __init__(
-        self, source: Source, directory: Path, options: FetchOptions | None = None, *, ahead: int | None = None
+        self,
+        source: Source,
+        directory: Path,
+        options: FetchOptions | None = None,
+        *,
+        ahead: int | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._directory = directory
         self._options = options or FetchOptions()
         self._ahead = ahead
+        self._tell = tell
         self._consumed = -1
         self._condition = threading.Condition()
         self._saving = threading.Lock()
@@ -70,7 +83,7 @@ class Fetcher:
         self._backoff = Backoff(self._options.pause_seconds)
         self._speed = Speed()
         self._received = 0
-        self._last_arrival = time.monotonic()
+        self._last_arrival, self._arrived_at = time.monotonic(), time.time()
         self._last_problem = ""
         self._volumes: dict[int, Volume] = {}
         self._client = httpx.Client(
@@ -118,7 +131,7 @@ class Fetcher:
         if first and first.state == "used" and state.count:
             self.first_block = bytes.fromhex(state.first_block)
         else:
-            probe = Probe(self._client, self._source, self._options, lambda: self._stopping)
+            probe = Probe(self._client, self._source, self._options, lambda: self._stopping, self._tell)
             found = probe.look(self._final(0), state.count)
             self.first_block, self.head, self.first_size = found.first_block, found.head, found.first_size
             state.first_block, state.count = found.first_block.hex(), found.count
@@ -130,7 +143,7 @@ class Fetcher:
             self._volumes[number] = Volume(number, kept, PartFile(self._final(number)), synced=list(kept.done))
             if kept.state == "used":
                 self._consumed = number
-        self._last_arrival = time.monotonic()
+        self._last_arrival, self._arrived_at = time.monotonic(), time.time()
         for volume in self._volumes.values():
             self._adopt(volume)
 
@@ -177,8 +190,12 @@ class Fetcher:
             self._stopping = True
             self._condition.notify_all()
 
-    def wait(self, number: int) -> Path:
+    def wait(self, number: int, beat: Callable[[], None] = lambda: None) -> Path:
         """Wait until a volume is proven.
+
+        Args:
+            number: the volume's.
+            beat: called twice a second meanwhile.
 
         Returns:
             Its file.
@@ -186,8 +203,8 @@ class Fetcher:
         Raises:
             BackupError: it will not come.
         """
-        with self._condition:
-            while True:
+        while True:
+            with self._condition:
                 volume = self._volumes.get(number)
                 if volume and volume.state.state == "good":
                     return volume.part.final
@@ -198,6 +215,7 @@ class Fetcher:
                 if self._stopping:
                     raise BackupError("the download was stopped", self._source.where, "run the same command again")
                 self._condition.wait(0.5)
+            beat()
 
     def consumed(self, number: int, *, delete: bool = False) -> None:
         """Say that a volume is not needed any more; with ``delete`` its file goes."""
@@ -236,7 +254,18 @@ class Fetcher:
                 done=done,
                 total=round(sum(sizes) + mean * (len(volumes) - len(sizes))),
                 rate=self._speed.rate,
+                waiting=self._waiting(),
             )
+
+    def _waiting(self) -> str:
+        """What is waited for, when nothing arrived for a while though something is to come."""
+        if time.monotonic() - self._last_arrival < _QUIET_SECONDS:
+            return ""
+        if not any(volume.todo or volume.active for volume in self._volumes.values()):
+            return ""
+        host = urlsplit(self._source.where.split()[0]).netloc
+        until = self._arrived_at + self._options.patience_seconds
+        return waiting_for(host, self._last_problem or "no answer", self._arrived_at, until)
 
     # --- before the download ---
 
@@ -375,7 +404,7 @@ class Fetcher:
         with self._condition:
             span.position = position + len(data)
             self._received += len(data)
-            self._last_arrival = time.monotonic()
+            self._last_arrival, self._arrived_at = time.monotonic(), time.time()
             self._backoff.arrived()
             if span.end is None:
                 if len(chunk) > room and span.generation == volume.generation:
@@ -418,7 +447,7 @@ class Fetcher:
         rest.failures, rest.replacements = span.failures, span.replacements
         if problem is not None or not span.replace:
             rest.failures += 1
-            self._last_problem = str(problem) or type(problem).__name__ if problem else "the connection ended early"
+            self._last_problem = reason_of(problem) if problem else "the connection ended early"
             asked = problem.after if isinstance(problem, RetryError) else 0.0
             pause = max(asked, growing_pause(self._options.pause_seconds, rest.failures))
             rest.not_before = time.monotonic() + pause
@@ -544,7 +573,7 @@ class Fetcher:
                 span.replace = True
         now = time.monotonic()
         if not any(volume.todo or volume.active for volume in self._volumes.values()):
-            self._last_arrival = now
+            self._last_arrival, self._arrived_at = now, time.time()
         elif now - self._last_arrival > self._options.patience_seconds:
             raise BackupError(
                 f"nothing arrived for {self._options.patience_seconds:.0f} s ({self._last_problem or 'no answer'})",

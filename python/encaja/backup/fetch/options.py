@@ -16,6 +16,8 @@ class FetchOptions:
         stall_seconds: a connection that gives nothing for so long is replaced.
         slow_seconds: a connection is judged against the others after so long.
         patience_seconds: give up when nothing at all arrived for so long.
+        unknown_name_seconds: give up so long after the first try when the server's name does not resolve and nothing
+            was fetched yet; during a download it is waited for as any other loss of the network.
         pause_seconds: first pause before a retry; it doubles up to a minute.
         attempts: how many times one volume may arrive damaged.
         proofs: volumes proven side by side.
@@ -27,6 +29,7 @@ class FetchOptions:
     stall_seconds: float = 30.0
     slow_seconds: float = 20.0
     patience_seconds: float = 3600.0
+    unknown_name_seconds: float = 15.0
     pause_seconds: float = 0.5
     attempts: int = 4
     proofs: int = 2
@@ -44,6 +47,7 @@ class FetchProgress:
         done: bytes that are there.
         total: bytes of the whole archive; estimated until every volume was asked for.
         rate: bytes a second, measured over the last seconds.
+        waiting: what is waited for, since when and until when; empty while bytes arrive.
     """
 
     count: int
@@ -53,3 +57,4 @@ class FetchProgress:
     done: int
     total: int
     rate: float
+    waiting: str = ""

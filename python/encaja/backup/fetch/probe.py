@@ -7,11 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
 from encaja.backup import gzips, proof
-from encaja.backup.errors import BackupError, LinkExpired
+from encaja.backup.errors import BackupError, LinkExpired, NoAnswer
 from encaja.backup.fetch.links import Entry, Source, read_index, require_all
 from encaja.backup.fetch.options import FetchOptions
 from encaja.backup.fetch.pace import growing_pause
@@ -23,7 +24,10 @@ from encaja.backup.fetch.replies import (
     check_status,
     content_length,
     content_range,
+    is_unknown_name,
+    reason_of,
 )
+from encaja.status import waiting_for
 
 HEAD = 1 << 16
 """Bytes that are looked at: they hold the format's header, the encryption's, and the dump's size."""
@@ -59,15 +63,22 @@ class Probe:
         source: where it is.
         options: how to fetch.
         stopping: asked between tries; true breaks off.
+        tell: takes what is asked for and waited for; an empty text when it came.
     """
 
     def __init__(
-        self, client: httpx.Client, source: Source, options: FetchOptions, stopping: Callable[[], bool] = lambda: False
+        self,
+        client: httpx.Client,
+        source: Source,
+        options: FetchOptions,
+        stopping: Callable[[], bool] = lambda: False,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._source = source
         self._options = options
         self._stopping = stopping
+        self._tell = tell
         self._came = b""
 
     def look(self, on_disk: Path, known_count: int | None) -> Archive:
@@ -84,22 +95,31 @@ class Probe:
         if on_disk.is_file():
             with on_disk.open("rb") as source, suppress(BackupError):
                 return self._read(source.read(HEAD), on_disk.stat().st_size, known_count)
+        host = urlsplit(self._source.where.split()[0]).netloc
+        self._tell(f"asking {host} for the archive's first bytes")
+        begun = known_count is not None
         for _ in range(self._options.attempts - 1):
             try:
-                return self._read(*self._head(), known_count)
-            except LinkExpired:
+                return self._read(*self._head(host, begun=begun), known_count)
+            except (LinkExpired, NoAnswer):
                 raise
             except BackupError:  # damaged on its way, perhaps
                 continue
-        return self._read(*self._head(), known_count)
+        return self._read(*self._head(host, begun=begun), known_count)
 
-    def _head(self) -> tuple[bytes, int]:
+    def _head(self, host: str, *, begun: bool) -> tuple[bytes, int]:
+        """Ask until the first bytes are here, for as long as it makes sense to wait.
+
+        Args:
+            host: the server, for messages.
+            begun: whether a download of it was begun, which is not given up because a name is away for a while.
+        """
         failures, denials = 0, 0
-        arrived = time.monotonic()
+        arrived, since = time.monotonic(), time.time()
         while True:
             before = len(self._came)
             try:
-                return self._request()
+                found = self._request()
             except DeniedError as error:
                 denials += 1
                 if denials >= _DENIALS:
@@ -117,13 +137,22 @@ class Probe:
                         self._source.where,
                         "check the address; a private authority belongs into /usr/local/share/ca-certificates",
                     ) from error
+            else:
+                self._tell("")
+                return found
             failures += 1
             if len(self._came) > before:
-                failures, arrived = 1, time.monotonic()
-            if time.monotonic() - arrived > self._options.patience_seconds or self._stopping():
-                raise BackupError(
-                    f"no answer: {reason}", self._source.where, "check the network and run the same command again"
+                failures, arrived, since = 1, time.monotonic(), time.time()
+            patience = self._options.patience_seconds
+            if is_unknown_name(reason) and not begun:
+                patience = min(patience, self._options.unknown_name_seconds)
+            if time.monotonic() - arrived > patience or self._stopping():
+                raise NoAnswer(
+                    f"no answer from {host} for {time.monotonic() - arrived:.0f} s: {reason_of(reason)}",
+                    self._source.where,
+                    "check the address and the network, and run the same command again",
                 ) from reason
+            self._tell(waiting_for(host, reason_of(reason), since, since + patience))
             asked = reason.after if isinstance(reason, RetryError) else 0.0
             time.sleep(max(asked, growing_pause(self._options.pause_seconds, failures)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from itertools import chain
 
@@ -52,6 +53,20 @@ class ChangedError(Exception):
     def __init__(self, size: int) -> None:
         super().__init__(f"now {size} bytes")
         self.size = size
+
+
+def is_unknown_name(problem: BaseException | None) -> bool:
+    """Whether a request failed because the server's name does not resolve."""
+    while problem is not None:
+        if isinstance(problem, socket.gaierror):
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False
+
+
+def reason_of(problem: Exception) -> str:
+    """Why a request failed, in a few words."""
+    return "its name does not resolve" if is_unknown_name(problem) else str(problem) or type(problem).__name__
 
 
 def refuses_everybody(problem: Exception) -> bool:
