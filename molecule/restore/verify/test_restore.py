@@ -26,8 +26,8 @@ def test_it_is_done(host):
     assert told["error"] is None
 
 
-def test_the_host_lost_its_power_and_the_tool_said_of_its_last_start_that_it_is_done(host):
-    assert host.file("/var/lib/encaja/power-was-lost").exists
+def test_the_host_went_down_twice_and_the_tool_said_of_its_last_start_that_it_is_done(host):
+    assert host.file("/var/lib/encaja/power-was-lost").content_string.split() == ["kill", "stop"]
     ordered = host.file("/var/lib/encaja/starts/encaja-restore.service").content_string.strip()
     assert ordered == f"ENCAJA_START={status(host)['start']}"
 
@@ -91,7 +91,7 @@ def test_server_settings_are_back(host):
 
 def test_the_damaged_volume_was_fetched_again(host):
     state = json.loads(host.file("/srv/portal/backup/.encaja-fetch.json").content_string)
-    assert state["volumes"]["13"]["rejected"] == 1
+    assert state["volumes"]["13"]["rejected"] >= 1  # the link damages it once in each of its lives
     assert hashlib.sha256(
         host.file("/srv/portal/backup/20261002_210000_full_Wq81ZsPo4RtYu6Nm.enc.gz").content
     ).hexdigest() == (
