@@ -24,6 +24,7 @@ import httpx
 
 from encaja.backup.errors import BackupError
 from encaja.backup.tree import safe_name
+from encaja.status import waiting_for
 
 _LINE = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\s+(\d+)\s(.+)")
 _CONNECTIONS = 20
@@ -85,15 +86,23 @@ class CloudFetcher:
         mirrors: addresses to try in order.
         owner: user and group id of what is written.
         pause_seconds: first pause before a retry.
+        tell: takes what is waited for, from one thread at a time.
     """
 
     def __init__(
-        self, tree: Path, mirrors: tuple[str, ...], owner: tuple[int, int] | None = None, pause_seconds: float = 1.0
+        self,
+        tree: Path,
+        mirrors: tuple[str, ...],
+        owner: tuple[int, int] | None = None,
+        pause_seconds: float = 1.0,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._tree = tree
         self._mirrors = mirrors
         self._owner = owner
         self._pause = pause_seconds
+        self._tell = tell
+        self._lock = threading.Lock()
         self._client = httpx.Client(
             verify=ssl.create_default_context(),
             follow_redirects=True,
@@ -109,12 +118,13 @@ class CloudFetcher:
             files: what to fetch.
             progress: called with the size of every file that is done.
         """
-        report, lock = CloudReport(), threading.Lock()
+        report = CloudReport()
 
         def one(file: CloudFile) -> None:
             present = file.present_in(self._tree)
             fetched = not present and self._fetch(file, self._tree / file.place)
-            with lock:
+            with self._lock:
+                self._tell("")
                 report.present += present
                 report.fetched += fetched
                 if not present and not fetched:
@@ -128,6 +138,8 @@ class CloudFetcher:
     def _fetch(self, file: CloudFile, target: Path) -> bool:
         self._folders(target.parent)
         part = target.with_name(target.name + ".encaja-part")
+        since = time.time()
+        until = since + self._pause * (2**_ATTEMPTS - 1)
         for attempt in range(_ATTEMPTS):
             gone = 0
             for mirror in self._mirrors:
@@ -142,6 +154,8 @@ class CloudFetcher:
                     return True
             if gone == len(self._mirrors):
                 break
+            with self._lock:
+                self._tell(waiting_for(f"{file.path} at {len(self._mirrors)} mirrors", "", since, until))
             time.sleep(self._pause * 2**attempt)
         part.unlink(missing_ok=True)
         return False

@@ -110,7 +110,8 @@ def _fetch_clouds(job: RestoreJob, journal: Journal, status: Status, owner: tupl
             done += count
             status.advance(done)
 
-        found = clouds.CloudFetcher(job.tree, job.cloud_mirrors, owner).run(files, advance)
+        fetcher = clouds.CloudFetcher(job.tree, job.cloud_mirrors, owner, tell=status.wait_for)
+        found = fetcher.run(files, advance)
         journal.report["cloud_files"] = {
             "fetched": found.fetched,
             "present": found.present,

@@ -246,11 +246,9 @@ class Restore:
         """Read the volumes into the tree and the spool."""
         tree = self.job.tree
         owner = owner_of(self.job)
-        for folder in (tree.parent, tree):
-            if not folder.exists():
-                folder.mkdir(parents=True)
-                if owner and folder == tree:
-                    os.chown(folder, *owner)
+        tree.mkdir(parents=True, exist_ok=True)
+        if owner:
+            os.chown(tree, *owner)
         writer = TreeWriter(tree, owner=owner, rename=site.place)
 
         def part_begins(size: int) -> None:

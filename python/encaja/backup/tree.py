@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,15 +158,16 @@ class TreeWriter:
         for folder in reversed(missing):
             try:
                 os.mkdir(folder, self._folder_mode, dir_fd=self._descriptor)
-            except FileExistsError:
-                pass
+            except FileExistsError:  # by a run that may have been killed before it gave it away
+                is_folder = stat.S_ISDIR(os.stat(folder, dir_fd=self._descriptor, follow_symlinks=False).st_mode)
             except OSError as error:
                 raise self._failure(error) from error
             else:
-                if self._umask & self._folder_mode:
-                    os.chmod(folder, self._folder_mode, dir_fd=self._descriptor)
-                if self._owner:
-                    os.chown(folder, *self._owner, dir_fd=self._descriptor, follow_symlinks=False)
+                is_folder = True
+            if is_folder and self._umask & self._folder_mode:
+                os.chmod(folder, self._folder_mode, dir_fd=self._descriptor)
+            if is_folder and self._owner:
+                os.chown(folder, *self._owner, dir_fd=self._descriptor, follow_symlinks=False)
             self._folders.add(folder)
 
     def _failure(self, error: OSError) -> BackupError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -313,6 +314,36 @@ def test_job(tmp_path):
     (tmp_path / "job.json").write_text('{"stamp": 1}')
     with pytest.raises(BackupUsageError, match="not a restore's job"):
         read_job(tmp_path / "job.json")
+
+
+def test_a_folder_that_a_killed_run_did_not_give_away_is_given_away(tmp_path, monkeypatch):
+    (tmp_path / "bitrix" / "modules").mkdir(parents=True)
+    given = []
+    monkeypatch.setattr(os, "chown", lambda folder, *owner, **_: given.append((folder, *owner)))
+    writer = TreeWriter(tmp_path, owner=(33, 33))
+    writer.begin(Member(b"bitrix/modules/", 0, 0o755, True))
+    assert given == [(b"bitrix", 33, 33), (b"bitrix/modules", 33, 33)]
+
+
+def test_a_restore_whose_links_name_does_not_resolve_says_so_while_it_waits_and_changes_nothing(tmp_path, monkeypatch):
+    def nowhere(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
+    content = {
+        "stamp": "s", "directory": str(tmp_path / "v"), "home": str(tmp_path), "work": str(tmp_path / "w"),
+        "url": "http://nowhere.invalid/20261001_210000_full_a.tar.gz", "database": {"name": "n", "user": "u"},
+        "fetch": {"unknown_name_seconds": 0.2, "pause_seconds": 0.02},
+    }  # fmt: skip
+    (tmp_path / "job.json").write_text(json.dumps(content))
+    said = []
+    monkeypatch.setattr(Status, "wait_for", lambda _, waiting: said.append(waiting))
+    assert host.main(["restore", str(tmp_path / "job.json")]) == 1
+    assert said[0] == "asking nowhere.invalid for the archive's first bytes"
+    assert said[1].startswith("waiting for nowhere.invalid (its name does not resolve) since ")
+    told = json.loads((tmp_path / "w" / "status.json").read_text())
+    assert told["phase"] == "check" and "its name does not resolve" in told["error"]
+    assert not (tmp_path / "trees").exists() and not (tmp_path / "w" / "s").exists()
 
 
 def test_host_tools_are_the_same_bytes_and_run(tmp_path):
