@@ -22,7 +22,7 @@ def portal(role):
 def laid_over(host, before):
     """What the role makes of a tree's settings."""
     sections, secrets = host.value("portal_sections"), host.value("portal_secrets")
-    return settings.converge(before, sections, secrets, ["pull", "cache", "session"])
+    return settings.converge(before, sections, secrets, ["pull", "cache", "session"], host.value("portal_absent"))
 
 
 RESTORED = {
@@ -47,6 +47,18 @@ def test_the_connection_names_its_class_and_a_remote_databases_authority(portal,
     connection = laid_over(portal(portal_database_ca=authority), {})["connections"]["value"]["default"]
     assert connection["className"] == r"\Bitrix\Main\DB\MysqliConnection"
     assert connection.get("ssl_ca", "") == authority
+
+
+@pytest.mark.parametrize("there", ["/etc/ssl/certs/ca-certificates.crt", "/srv/old-authority.crt"])
+@pytest.mark.parametrize("here", ["", "/etc/ssl/certs/ca-certificates.crt"])
+def test_a_tree_of_a_database_elsewhere_connects_as_this_host_wants(portal, there, here):
+    before = laid_over(portal(portal_database_ca=there, portal_database_host="database.production"), RESTORED)
+    host = portal(portal_database_ca=here)
+    after = laid_over(host, before)
+    connection = after["connections"]["value"]["default"]
+    assert connection.get("ssl_ca", "") == here
+    assert (connection["host"], connection["database"]) == ("localhost", "portal_20260101")
+    assert laid_over(host, after) == after
 
 
 def test_nothing_of_the_cloud_is_left_in_what_the_kit_owns(portal):
