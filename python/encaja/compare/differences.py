@@ -1,8 +1,9 @@
 """What differs between two environments, with what has to differ folded away.
 
-A name that both have with the same digest is equal. What is left is folded, with the reason, when it is the same
-without the environments' own names, when neutralisation set it, when a rule of ``expected.yml`` (or one of the user's)
-says so, or when a table has grown within the tolerance. Everything else is a difference.
+Names are paired as they stand, and those that then have no partner without the environments' own names. A pair with the
+same digest is equal. What is left is folded, with the reason, when it is the same without the environments' own names,
+when neutralisation set it, when a rule of ``expected.yml`` (or one of the user's) says so, or when a table has grown
+within the tolerance. Everything else is a difference.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Final
 
 import yaml
 
-from encaja.compare.environments import SECTIONS, Environment, Seen
+from encaja.compare.environments import SECTIONS, Environment, Seen, joined
 from encaja.errors import ConfigurationError
 
 KIND: Final = "compare"
@@ -144,10 +145,9 @@ def compare(a: Environment, b: Environment, expected: Sequence[Rule], drift: flo
         if any(unread):
             result.found.append(Difference(section, NOT_READ, *unread))
             continue
-        names = sorted({*left, *right})
-        result.compared[section] = len(names)
-        for name in names:
-            one, other = left.get(name), right.get(name)
+        pairs = _pairs(left, right)
+        result.compared[section] = len(pairs)
+        for name, one, other in pairs:
             if one is not None and other is not None and one.digest == other.digest:
                 continue
             why = judge.reason(section, name, one, other)
@@ -157,6 +157,28 @@ def compare(a: Environment, b: Environment, expected: Sequence[Rule], drift: flo
                 result.reasons[why["en"]] = why
                 result.folded.setdefault((section, why["en"]), []).append(name)
     return result
+
+
+_Pair = tuple[str, Seen | None, Seen | None]
+
+
+def _pairs(left: Mapping[str, Seen], right: Mapping[str, Seen]) -> list[_Pair]:
+    """What is compared with what, by name. A name on both sides is one, though a word in it be a side's own name."""
+    pairs: list[_Pair] = [(name, left[name], right[name]) for name in {*left} & {*right}]
+    alone: list[dict[str, list[str]]] = []
+    for mine, theirs in ((left, right), (right, left)):
+        held: dict[str, list[str]] = {}
+        for name in {*mine} - {*theirs}:
+            held.setdefault(mine[name].name or name, []).append(name)
+        alone.append(held)
+    for key in {*alone[0]} & {*alone[1]}:
+        one, other = (
+            joined([side[name] for name in held.pop(key)]) for side, held in zip((left, right), alone, strict=True)
+        )
+        pairs.append((key, one, other))
+    pairs += [(name, left[name], None) for names in alone[0].values() for name in names]
+    pairs += [(name, None, right[name]) for names in alone[1].values() for name in names]
+    return sorted(pairs, key=lambda pair: pair[0])
 
 
 @dataclass(frozen=True)
@@ -169,7 +191,7 @@ class _Judge:
 
     def reason(self, section: str, name: str, one: Seen | None, other: Seen | None) -> Mapping[str, str] | None:
         """Why a difference is expected; None where it is not."""
-        if one is not None and other is not None and one.nameless == other.nameless:
+        if one is not None and other is not None and one.is_same(other):
             return NAMES
         if self._is_neutral(section, name, one, other):
             return NEUTRALISED

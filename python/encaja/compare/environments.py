@@ -24,11 +24,25 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
 
 @dataclass(frozen=True)
 class Seen:
-    """A value as its host gave it: its text (None when secret), its digest, and its digest without own names."""
+    """A value as its host gave it.
+
+    Attributes:
+        text: the text; None when it is secret.
+        digest: the digest of the text.
+        nameless: that without the names by which its environment calls itself.
+        kept: that without those of them that are no plain words.
+        name: what the value is called, own names taken out; empty where that is the name it stands under.
+    """
 
     text: str | None
     digest: str
     nameless: str
+    kept: str = ""
+    name: str = ""
+
+    def is_same(self, other: Seen) -> bool:
+        """Whether the two differ in nothing but own names."""
+        return self.nameless == other.nameless or (bool(self.kept) and self.kept == other.kept)
 
 
 @dataclass(frozen=True)
@@ -67,14 +81,15 @@ class Environment:
             sizes.append((int(snapshot["size"]["memory"]), int(snapshot["size"]["processors"])))
         return cls(
             name,
-            {section: {key: _joined(seen) for key, seen in held.items()} for section, held in sections.items()},
+            {section: {key: joined(seen) for key, seen in held.items()} for section, held in sections.items()},
             missing,
             {section: frozenset(names) for section, names in neutral.items()} if neutral else None,
             tuple(sorted(sizes)),
         )
 
 
-def _joined(several: Sequence[Seen]) -> Seen:
+def joined(several: Sequence[Seen]) -> Seen:
+    """Several values of one name as one: all their texts where hosts disagree."""
     distinct = sorted({seen.digest: seen for seen in several}.values(), key=lambda seen: seen.nameless)
     if len(distinct) == 1:
         return distinct[0]
@@ -83,4 +98,6 @@ def _joined(several: Sequence[Seen]) -> Seen:
         None if None in texts else " | ".join(text for text in texts if text is not None),
         "|".join(sorted(seen.digest for seen in distinct)),
         "|".join(dict.fromkeys(seen.nameless for seen in distinct)),
+        "|".join(dict.fromkeys(seen.kept for seen in distinct)),
+        distinct[0].name,
     )

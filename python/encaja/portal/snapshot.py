@@ -73,8 +73,9 @@ def take(place: Place, salt: str, rules: Sequence[Mapping[str, Any]] = ()) -> di
         rules: what neutralises a copy (``neutralise_rules``), to tell what it did from a difference.
 
     Returns:
-        ``sections`` (values by section and name, as ``veil`` gives them), ``missing`` (sections that could not be read,
-        with the reason), ``neutral``, and the host's size (``memory``, ``processors``).
+        ``sections`` (values by section and name, as ``veil`` gives them, each with its name without own names),
+        ``missing`` (sections that could not be read, with the reason), ``neutral``, and the host's size (``memory``,
+        ``processors``).
     """
     portal = Portal(place.root) if "portal" in place.functions else None
     veil = Veil(salt, own_names(place, portal))
@@ -88,7 +89,7 @@ def take(place: Place, salt: str, rules: Sequence[Mapping[str, Any]] = ()) -> di
         except EncajaError as fault:
             missing[section] = str(fault)
             return
-        sections[section] = {veil.without_names(name): veil.value(name, text, guard) for name, text in found.items()}
+        sections[section] = {name: veil.value(name, text, guard) for name, text in found.items()}
 
     look("system", Guard.OPEN, hostfacts.system)
     look("packages", Guard.OPEN, hostfacts.packages)
@@ -107,8 +108,12 @@ def take(place: Place, salt: str, rules: Sequence[Mapping[str, Any]] = ()) -> di
         except EncajaError as fault:
             missing["files"] = str(fault)
         neutral = neutralised(portal, rules, sections)
+        neutral.names["schedule"] += [veil.without_names(unit) for unit in neutral.names["schedule"]]
     return {
-        "sections": sections,
+        "sections": {
+            section: {name: [*value, veil.without_names(name)] for name, value in values.items()}
+            for section, values in sections.items()
+        },
         "missing": missing,
         "neutral": neutral.names if neutral.marked else {},
         "size": size(),
@@ -203,8 +208,8 @@ def files(portal: Portal, veil: Veil) -> Values:
 def _program(veil: Veil, name: str, text: str) -> list[str | None]:
     """A program by whether it is the same, comments and white space left out; a licence is hidden by its name."""
     bare = re.sub(r"\s+", " ", _COMMENT.sub(" ", text)).strip()
-    shown, digest, nameless = veil.value(name.removesuffix(".php"), bare, Guard.NAMED, _lines(text))
-    return [shown if "license" not in name else None, digest, nameless]
+    shown, *digests = veil.value(name.removesuffix(".php"), bare, Guard.NAMED, _lines(text))
+    return [shown if "license" not in name else None, *digests]
 
 
 def _lines(text: str) -> str:

@@ -2,8 +2,9 @@
 
 Two hosts are compared by keyed digests (HMAC-SHA-256) that each makes of its own values. The key is the controller's,
 fresh for every comparison, so a digest says nothing about a value but whether two of them are the same. A value is
-digested twice: as it stands, and with the names of its own environment (domain, host, addresses, database, tree) taken
-out, so that ``https://crm.example/x`` and ``https://pre.example/x`` are told from a real difference.
+digested as it stands, and with the names of its own environment (domain, host, addresses, database, tree) taken out, so
+that ``https://crm.example/x`` and ``https://pre.example/x`` are told from a real difference. An environment, or a host,
+may be called by a word that other things have in them as well (``test``, ``backup``): a third digest leaves such words.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final
 
@@ -35,6 +36,8 @@ _INSIDE: Final = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
 )
 _WORD: Final = re.compile(r"[A-Za-z0-9+=_-]{20,}")
+_UNMISTAKABLE: Final = re.compile(r"[.:\d]")
+"""What domains, addresses and trees have in their names, and plain words have not."""
 _SERIALIZED_LENGTH: Final = re.compile(r"\bs:\d+:")
 
 
@@ -69,22 +72,23 @@ class Veil:
         self._salt = salt.encode()
         names = sorted((name for name in own if name), key=lambda name: (-len(name), name))
         self._own = {name.lower(): own[name] for name in names}
-        joined = "|".join(re.escape(name) for name in names)
-        self._pattern = re.compile(rf"(?<![A-Za-z0-9_])(?:{joined})(?![A-Za-z0-9_])", re.I) if names else None
+        self._pattern = _any_of(names)
+        self._unmistakable = _any_of([name for name in names if _UNMISTAKABLE.search(name)])
 
     def digest(self, text: str) -> str:
         """The keyed digest of a text, 16 hexadecimal digits."""
         return hmac.new(self._salt, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
 
-    def without_names(self, text: str) -> str:
-        """The text with this environment's own names taken out."""
-        if self._pattern is None:
+    def without_names(self, text: str, *, words: bool = True) -> str:
+        """The text with this environment's own names taken out; without ``words`` those that are plain words stay."""
+        pattern = self._pattern if words else self._unmistakable
+        if pattern is None:
             return text
-        found = self._pattern.sub(lambda match: self._own[match.group().lower()], text)
+        found = pattern.sub(lambda match: self._own[match.group().lower()], text)
         return found if found == text else _SERIALIZED_LENGTH.sub("s:#:", found)
 
     def value(self, name: str, text: str, guard: Guard = Guard.STRICT, shown: str | None = None) -> list[str | None]:
-        """What leaves the host of a value: its text (None when it is secret), its digest, and that without names.
+        """What leaves the host of a value: its text (None when it is secret), and its three digests.
 
         Args:
             name: what the value is called; tells secrets by their names.
@@ -93,7 +97,13 @@ class Veil:
             shown: what stands for a value that is not shown itself, such as the length of a program.
         """
         visible = None if _hidden(name, text, guard) else (text if shown is None else shown)[:SHOWN]
-        return [visible, self.digest(text), self.digest(self.without_names(text))]
+        kept = self.without_names(text, words=False)
+        return [visible, self.digest(text), self.digest(self.without_names(text)), self.digest(kept)]
+
+
+def _any_of(names: Sequence[str]) -> re.Pattern[str] | None:
+    joined = "|".join(re.escape(name) for name in names)
+    return re.compile(rf"(?<![A-Za-z0-9_])(?:{joined})(?![A-Za-z0-9_])", re.I) if names else None
 
 
 def _hidden(name: str, text: str, guard: Guard) -> bool:

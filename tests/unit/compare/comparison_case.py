@@ -9,11 +9,14 @@ from encaja.portal.veil import Guard, Veil
 GIB4, GIB8 = {"memory": 4096, "processors": 2}, {"memory": 8192, "processors": 4}
 
 
-def snapshot(host: str, sections: dict[str, dict[str, str]], **more: Any) -> dict[str, Any]:
-    veil = Veil("salt", {host: "{here}"})
+def snapshot(host: str, sections: dict[str, dict[str, str]], environment: str = "", **more: Any) -> dict[str, Any]:
+    veil = Veil("salt", {host: "{here}", environment: "{environment}"})
     guards = {"counts": Guard.OPEN, "packages": Guard.OPEN, "mariadb": Guard.NAMED, "php": Guard.NAMED}
     values = {
-        section: {name: veil.value(name, text, guards.get(section, Guard.STRICT)) for name, text in held.items()}
+        section: {
+            name: [*veil.value(name, text, guards.get(section, Guard.STRICT)), veil.without_names(name)]
+            for name, text in held.items()
+        }
         for section, held in sections.items()
     }
     return {"sections": values, "missing": {}, "neutral": {}, "size": GIB4, **more}

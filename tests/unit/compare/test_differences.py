@@ -101,6 +101,29 @@ def test_hosts_of_one_environment_are_laid_together() -> None:
     assert compare(one, one, rules()).as_dict()["differences"] == 0
 
 
+TIMERS = {"encaja-restore-test.timer": "enabled: OnCalendar=weekly", "acme-{}.timer": "enabled: at {}.acme.es"}
+
+
+@pytest.mark.parametrize("other", ["production", "preproduction"])
+def test_a_word_in_a_name_that_is_also_an_environment_is_no_difference(other: str) -> None:
+    sides = []
+    for name in ("test", other):
+        told = {key.format(name): text.format(name) for key, text in TIMERS.items()}
+        values = {"schedule": told, "options": {"acme.note": f"a test of https://{name}.acme.es"}}
+        sides.append(Environment.of(name, {name: snapshot(f"{name}.acme.es", values, environment=name)}))
+    assert compare(*sides, rules()).as_dict()["found"] == []
+    body = compare(*reversed(sides), rules()).as_dict()
+    assert body["differences"] == 0
+    assert [row["names"] for row in body["expected"]] == [["acme.note"], ["acme-{environment}.timer"]]
+
+
+def test_a_name_that_only_the_environment_called_so_has_is_found_under_its_own_name() -> None:
+    told = {"schedule": {"acme-test.timer": "enabled"}}
+    a = Environment.of("test", {"t": snapshot("t.acme.es", told, environment="test")})
+    b = Environment.of("production", {"p": snapshot("p.acme.es", {"schedule": {}}, environment="production")})
+    assert found(compare(a, b, rules()).as_dict()) == {"acme-test.timer": ("enabled", None)}
+
+
 def test_own_rules_fold_too_and_bad_ones_are_all_named() -> None:
     own = [{"id": "acme", "why": "ours", "sections": ["options"], "names": ["acme.*"]}]
     a = Environment.of("a", {"h": snapshot("a.x", {"options": {"acme.z": "1"}})})

@@ -23,7 +23,7 @@ OWN = {"crm.acme.es": "{here}", "preproduction": "{environment}"}
     ],
 )
 def test_what_is_or_looks_secret_is_not_shown(name: str, text: str) -> None:
-    shown, digest, nameless = Veil("salt", OWN).value(name, text)
+    shown, digest, nameless, _ = Veil("salt", OWN).value(name, text)
     assert shown is None
     assert digest == nameless
     assert text not in str(digest)
