@@ -169,6 +169,9 @@ STAGES = [
     "Run what may run on a copy",
 ]
 UNKNOWN = "unknown_module.API_TOKEN"
+UNKNOWN_TABLE = (
+    "CREATE TABLE unknown_module (ID int PRIMARY KEY, API_TOKEN varchar(20)) AS SELECT 1 AS ID, 'partner' AS API_TOKEN"
+)
 
 
 def is_dark(host):
@@ -179,11 +182,14 @@ def is_dark(host):
     return not running and "reject" in host.check_output("nft list chain inet encaja encaja_egress")
 
 
-def killed_at(stage):
+def killed_at(stage, on_the_way=None):
+    """Cut a copy off at a stage; what is to happen on the way does once the source was looked at."""
     process = start()
     said = []
     for line in process.stdout:
         said.append(line)
+        if on_the_way and re.match(rf"TASK \[.*{STAGES[0]}", line):
+            on_the_way()
         if re.match(rf"TASK \[.*{stage}", line):
             break
     else:
@@ -192,15 +198,34 @@ def killed_at(stage):
     kill(process)
 
 
+class TestRefused:
+    def test_what_no_rule_covers_is_named_at_once_before_the_target_is_touched(self, host, production):
+        began = host.check_output("systemctl show --value --property=ActiveEnterTimestampMonotonic php*-fpm.service")
+        query(production, UNKNOWN_TABLE)
+        query(production, "REPLACE INTO b_option (MODULE_ID, NAME, VALUE) VALUES ('acme', 'partner_secret', 'x')")
+        refused = play()
+        query(production, "DROP TABLE unknown_module")
+        query(production, "DELETE FROM b_option WHERE MODULE_ID = 'acme'")
+        said = re.sub(r"\s+", " ", refused.stdout)
+        assert refused.returncode != 0
+        assert f"no rule covers them: {UNKNOWN}, option acme.partner_secret" in said
+        assert "Refuse everything outbound" not in said
+        assert not host.file("/etc/encaja/dark").exists
+        assert host.file("/etc/encaja/neutralised").exists
+        assert (
+            host.check_output("systemctl show --value --property=ActiveEnterTimestampMonotonic php*-fpm.service")
+            == began
+        )
+
+
 class TestCutOff:
     """One copy that is cut off again and again, by kills and by an error, and ends well."""
 
     def test_it_is_dark_whatever_happens_and_ends_well(self, host, production, world, addresses):
         silent = packets(world, "world input", "copy")
-        query(production, "CREATE TABLE unknown_module (ID int PRIMARY KEY, API_TOKEN varchar(20))")
-        query(production, "INSERT INTO unknown_module VALUES (1, 'partner')")
         for stage in STAGES[:3]:
-            killed_at(stage)
+            # What comes after the look at the source comes along; the copy that has it stays dark.
+            killed_at(stage, lambda: query(production, UNKNOWN_TABLE) if stage == STAGES[2] else None)  # noqa: B023
             if stage == STAGES[1]:
                 host.run("systemctl kill -s KILL encaja-clone.service")
             if stage != STAGES[0]:
@@ -211,12 +236,12 @@ class TestCutOff:
         estate = play("playbooks/portal.yml", "--limit", "preproduction")
         assert estate.returncode != 0
         assert "this host is a dark copy" in re.sub(r"\s+", " ", estate.stdout)
+        query(production, "DROP TABLE unknown_module")
         refused = play()
         assert refused.returncode != 0
         assert UNKNOWN in refused.stdout
         assert is_dark(host)
-        for side in (host, production):  # the kill may come when the copy is done: what follows is a new one then
-            query(side, "DROP TABLE unknown_module")
+        query(host, "DROP TABLE unknown_module")
         killed_at(STAGES[3])
         knock(host, addresses)
         done = play()

@@ -115,11 +115,29 @@ def _apply(
         return Applied(rule["id"], 0, "absent")
     live = _live(database, rule, tables)
     if live and not check:
-        if rule.get("delete"):
-            database.execute(f"DELETE FROM {quoted(rule['table'])} WHERE {rule['live']}")  # noqa: S608 - the kit's list
-        else:
-            database.execute(f"UPDATE {quoted(rule['table'])} SET {rule['make']} WHERE {rule['live']}")  # noqa: S608
+        database.execute(_statement(rule))
     return Applied(rule["id"], live, "changed" if live else "neutral")
+
+
+def unfit_rules(database: Database, rules: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Rules that cannot be run on this portal, in words. Their statements are explained, not run."""
+    tables = database.columns()
+    faults = []
+    for rule in rules:
+        if applies(rule, tables):
+            try:
+                database.rows(f"EXPLAIN {_statement(rule)}")
+            except EncajaError as fault:
+                faults.append(f"rule {rule['id']}: {fault.what}")
+    return faults
+
+
+def _statement(rule: Mapping[str, Any]) -> str:
+    """What makes the live rows of a table harmless."""
+    table, live = quoted(rule["table"]), rule["live"]
+    if rule.get("delete"):
+        return f"DELETE FROM {table} WHERE {live}"  # noqa: S608 - the kit's list
+    return f"UPDATE {table} SET {rule['make']} WHERE {live}"  # noqa: S608
 
 
 def applies(rule: Mapping[str, Any], tables: Mapping[str, Mapping[str, str]]) -> bool:
@@ -220,8 +238,8 @@ def unknown_secrets(database: Database, rules: Sequence[Mapping[str, Any]], ackn
             full = f"{table}.{column}"
             if full in covered or kind not in TEXTS or not _suspicious(column):
                 continue
-            filled = f"SELECT COUNT(*) FROM {quoted(table)} WHERE COALESCE({quoted(column)}, '') NOT IN ('', '0', 'N')"  # noqa: S608
-            if database.count(filled):
+            filled = f"SELECT 1 FROM {quoted(table)} WHERE COALESCE({quoted(column)}, '') NOT IN ('', '0', 'N') LIMIT 1"  # noqa: S608
+            if database.rows(filled):
                 found.append(full)
     return found + _unknown_options(database, rules, covered)
 

@@ -12,6 +12,7 @@ from encaja.errors import EncajaError
 from encaja.portal import neutral
 from encaja.portal.database import Database
 from encaja.portal.site import Portal
+from unit.ansible.test_portal_modules import load, task
 
 pytestmark = pytest.mark.integration
 ROLE = yaml.safe_load((Path(__file__).parents[3] / "roles/neutralise/defaults/main.yml").read_text())
@@ -69,6 +70,32 @@ def test_what_no_rule_covers_is_named(database: Database) -> None:
     # A rule that sets another column does not cover this one.
     rule = {"id": "title", "table": "acme", "live": "TITLE <> ''", "make": "TITLE = ''"}
     assert "acme.API_TOKEN" in neutral.unknown_secrets(database, [*RULES, rule], ACKNOWLEDGED)
+
+
+def test_a_portal_is_looked_at_before_it_is_copied_and_all_is_named_at_once(portal: Portal, database: Database) -> None:
+    """Production at work, with everything live that the rules know, and some that they do not."""
+    module = load("neutralise")
+    before = database.rows("CHECKSUM TABLE b_option, b_rest_ap, b_mail_mailbox")
+    rules = [
+        *RULES,
+        {"id": "acme", "why": "x", "table": "acme", "live": "LEFT(TITLE, 4) = 'http'", "make": "TITLE = 'a?token='"},
+        {"id": "misspelt", "why": "x", "table": "b_rest_ap", "live": "ACTIVF = 'Y'", "delete": True},
+        {"id": "elsewhere", "why": "x", "table": "b_rest_ap", "live": "1 = 1", "make": "PASWORD = ''"},
+    ]
+    look = task(state="seen", root=str(portal.root), marker="/nowhere", rules=rules, acknowledged=ACKNOWLEDGED)
+    database.execute("CREATE TABLE acme (ID int PRIMARY KEY, API_TOKEN varchar(20), TITLE varchar(20))")
+    database.execute("INSERT INTO acme VALUES (1, 'x', 'http://x')")
+    database.execute("REPLACE INTO b_option (MODULE_ID, NAME, VALUE) VALUES ('acme', 'partner_secret', 'x')")
+    with pytest.raises(Exception, match="before anything is copied") as fault:
+        module.converge(look)
+    for said in ("acme.API_TOKEN, option acme.partner_secret", "rule misspelt: ", "rule elsewhere: "):
+        assert said in str(fault.value)
+    assert "rule acme" not in str(fault.value)
+    look.params["rules"] = rules[:-2]
+    look.params["acknowledged"] = [*ACKNOWLEDGED, "acme", "acme.*"]
+    assert module.converge(look)["changed"] is False
+    database.execute("DELETE FROM b_option WHERE MODULE_ID = 'acme'")
+    assert database.rows("CHECKSUM TABLE b_option, b_rest_ap, b_mail_mailbox") == before
 
 
 def test_a_rule_that_leaves_something_live_fails(database: Database) -> None:

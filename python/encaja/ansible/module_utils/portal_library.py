@@ -72,6 +72,7 @@ __all__ = [
     "leads",
     "neutral",
     "open_copy",
+    "open_database",
     "open_portal",
     "people",
     "php",
@@ -194,7 +195,18 @@ def open_copy(module: AnsibleModule, refusal: str) -> tuple[database.Database, d
     marker = Path(module.params["marker"])
     if not marker.exists() or marker.read_text().strip() == "production":
         raise EncajaError(refusal, str(marker), "aim at a copy")
+    return open_database(module)
+
+
+def open_database(module: AnsibleModule) -> tuple[database.Database, dict[int | str, Any]]:
+    """The database and the settings of the portal at ``root``.
+
+    Raises:
+        EncajaError: there is no portal, or its database does not let it in.
+    """
     path = Path(module.params["root"]) / "bitrix" / ".settings.php"
+    if not path.exists():
+        raise EncajaError("there is no portal", str(path), "restore one there first")
     found = php.parse_settings(php.decode(path.read_bytes()), str(path))
     return database.Database.connect(found, str(path)), found
 

@@ -13,7 +13,14 @@ description:
   - Names columns and options with values that look like credentials or endpoints and that no rule covers, and fails on
     them unless they are in O(acknowledged).
   - Leaves the proof in O(proof), without which C(darkness) releases nothing.
+  - With O(state=seen) it looks at the portal that will be copied, production too, and changes nothing; rules that
+    cannot be run on it, and what no rule covers, are named together.
 options:
+  state:
+    description: Whether the portal is made inert, or looked at before it is copied.
+    type: str
+    choices: [inert, seen]
+    default: inert
   rules:
     description:
       - The rules, each with C(id) and C(why), and C(table), C(live), and C(make) or C(delete); or C(options); C(fresh).
@@ -47,7 +54,7 @@ rules:
   type: list
   elements: dict
 unknown:
-  description: Columns that look like credentials or endpoints and that no rule covers.
+  description: Columns and options that look like credentials or endpoints and that no rule covers.
   returned: always
   type: list
   elements: str
@@ -59,11 +66,41 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.portal_library import COPY_ARGUMENTS, cache, neutral, open_copy, run
+from ansible.module_utils.encaja.errors import EncajaError
+from ansible.module_utils.portal_library import COPY_ARGUMENTS, cache, neutral, open_copy, open_database, run
+
+COVER = "add a rule to neutralise_rules_extra, or name them in neutralise_acknowledged"
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
-    """Run the rules; returns the module's result."""
+    """Run the rules, or look at the portal that they will be run on; returns the module's result."""
+    return look(module) if module.params["state"] == "seen" else neutralise(module)
+
+
+def look(module: AnsibleModule) -> dict[str, Any]:
+    """See that the rules fit a portal that will be copied, and that they cover all of it.
+
+    Raises:
+        EncajaError: with every rule that does not, and everything that no rule covers.
+    """
+    given = module.params
+    neutral.check_rules(given["rules"])
+    database, _ = open_database(module)
+    unknown = neutral.unknown_secrets(database, given["rules"], given["acknowledged"])
+    faults = neutral.unfit_rules(database, given["rules"])
+    if unknown:
+        faults.append(
+            f"these look like credentials or endpoints, and no rule covers them: {', '.join(unknown)} ({COVER})"
+        )
+    if faults:
+        raise EncajaError(
+            "; ".join(faults), f"database {database.name}, before anything is copied", "see docs/clone.md"
+        )
+    return {"changed": False, "rules": [], "unknown": []}
+
+
+def neutralise(module: AnsibleModule) -> dict[str, Any]:
+    """Run the rules, and prove what came of it; returns the module's result."""
     given = module.params
     database, settings = open_copy(module, "production is never neutralised")
     applied = neutral.apply(database, given["rules"], module.check_mode)
@@ -74,8 +111,7 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
     result: dict[str, Any] = {"rules": [one.as_dict() for one in applied], "unknown": unknown, "changed": changed}
     if unknown and not module.check_mode:
         module.fail_json(
-            msg=f"these look like credentials or endpoints, and no rule covers them: {', '.join(unknown)} "
-            "(add a rule to neutralise_rules_extra, or name them in neutralise_acknowledged)",
+            msg=f"these look like credentials or endpoints, and no rule covers them: {', '.join(unknown)} ({COVER})",
             **result,
         )
     if not module.check_mode:
@@ -96,6 +132,7 @@ def vouch(proof: Path, database: str, rules: list[dict[str, Any]]) -> bool:
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "state": {"type": "str", "choices": ["inert", "seen"], "default": "inert"},
     "rules": {"type": "list", "elements": "dict", "required": True},
     "acknowledged": {"type": "list", "elements": "str", "default": []},
     "proof": {"type": "path", "default": "/etc/encaja/neutralised"},
