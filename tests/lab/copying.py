@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import testinfra
+import yaml
 from testinfra.host import Host
 
 ROOT = Path(__file__).parents[2]
@@ -20,10 +21,25 @@ def reached(name: str) -> Host:
     return testinfra.get_hosts([f"ansible://{name}"], ansible_inventory=INVENTORY)[0]
 
 
-def command() -> list[str]:
+def regrouped(folder: Path, **groups: list[str]) -> str:
+    """The scenario's inventory with other members of some groups; returns the path of its file in ``folder``."""
+    kept = Path(INVENTORY)
+    inventory = yaml.safe_load(kept.read_text())
+    children = inventory["all"]["children"]
+    known = {name: told for group in children.values() for name, told in (group.get("hosts") or {}).items()}
+    for group, members in groups.items():
+        children[group]["hosts"] = {name: known[name] for name in members}
+    (folder / kept.name).write_text(yaml.safe_dump(inventory))
+    for beside in ("group_vars", "host_vars"):
+        if (kept.parent / beside).exists():
+            (folder / beside).symlink_to(kept.parent / beside)
+    return str(folder / kept.name)
+
+
+def command(inventory: str = INVENTORY) -> list[str]:
     """The run of the playbook."""
     return [
-        "ansible-playbook", "-i", INVENTORY, "playbooks/clone.yml", "-e", "clone_source=production",
+        "ansible-playbook", "-i", inventory, "playbooks/clone.yml", "-e", "clone_source=production",
         "-e", "clone_target=preproduction", "-e", "clone_confirm=preproduction",
     ]  # fmt: skip
 
@@ -42,9 +58,9 @@ def start() -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def play(*words: str) -> subprocess.CompletedProcess[str]:
+def play(*words: str, inventory: str = INVENTORY) -> subprocess.CompletedProcess[str]:
     """Run a copy, or another playbook, to its end."""
-    given = ["ansible-playbook", "-i", INVENTORY, *words] if words else command()
+    given = ["ansible-playbook", "-i", inventory, *words] if words else command(inventory)
     return subprocess.run(given, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
 
 

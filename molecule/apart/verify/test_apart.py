@@ -1,4 +1,4 @@
-"""A copy whose database comes as SQL from another series of MariaDB, onto a host of its own."""
+"""A copy whose database comes as SQL from another series of MariaDB: onto a host of its own and onto the portal's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lab.copying import kill, play, reached, start
+from lab.copying import kill, play, reached, regrouped, start
 
 testinfra_hosts = ["ansible://apart-debian13"]
 
@@ -99,3 +99,51 @@ class TestCutOff:
         TestExact().test_every_table_was_proven_where_it_is(database, production)
         TestInert().test_what_was_live_is_not(host, database)
         assert production.check_output("grep -c clone-source /root/.ssh/authorized_keys || true") == "0"
+
+
+HOSTS = {
+    "production": ["apart-debian13-production", "apart-debian13-production-database"],
+    "preproduction": ["apart-debian13", "apart-debian13-database"],
+}
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory):
+    """The inventory with production on two hosts, and the copy on as many as asked for; the hosts made so."""
+
+    def run(copies):
+        copy = HOSTS["preproduction"][:copies]
+        database = [HOSTS["production"][-1], copy[-1]]
+        folder = tmp_path_factory.mktemp(f"onto-{copies}")
+        inventory = regrouped(folder, production=HOSTS["production"], preproduction=copy, database=database)
+        data = tmp_path_factory.getbasetemp() / "portal.sql"
+        done = play("molecule/apart/regroup.yml", "-e", f"moved={data}", inventory=inventory)
+        assert done.returncode == 0, done.stdout[-3000:]
+        return inventory
+
+    return run
+
+
+def connection(host):
+    told = "echo json_encode((include '/srv/portal/www/bitrix/.settings.php')['connections']['value']['default']);"
+    return json.loads(host.check_output("php -r %s", told))
+
+
+class TestFromTwoHosts:
+    @pytest.mark.parametrize("copies", [2, 1])
+    def test_a_production_with_a_database_of_its_own_is_copied(self, host, grouped, database, production, copies):
+        inventory = grouped(copies)
+        source = reached("apart-debian13-production-database")
+        query(source, f"REPLACE INTO b_option (MODULE_ID, NAME, VALUE) VALUES ('acme', 'copied', 'onto {copies}')")  # noqa: S608
+        assert connection(production)["ssl_ca"], "production itself demands TLS of its database"
+        page = production.check_output("curl -si -H 'Host: production.encaja.test' http://127.0.0.1/auth/")
+        assert page.startswith("HTTP/1.1 200")
+        done = play(inventory=inventory)
+        assert done.returncode == 0, done.stdout[-3000:]
+        here = database if copies == 2 else host
+        assert query(here, "SELECT VALUE FROM b_option WHERE NAME = 'copied'") == f"onto {copies}"
+        assert measured(here)["prove-database"]["tables"] > 140
+        assert query(here, "SELECT COUNT(*) FROM b_agent WHERE ACTIVE <> 'N'") == "0"
+        assert connection(host)["host"] == ("apart-debian13-database" if copies == 2 else "localhost")
+        assert ("ssl_ca" in connection(host)) is (copies == 2)
+        TestInert().test_it_serves_from_its_own_database(host)

@@ -55,6 +55,8 @@ def database_faults(facts: Mapping[str, Any], wanted: str, datadir: Path) -> lis
     theirs, ours = str(facts.get("mariadb", "")), server_version()
     if not theirs or not ours:
         return [f"MariaDB is not installed {'at the source' if not theirs else 'here'}: run site.yml first"]
+    if fault := facts.get("mariadb_fault"):
+        return [f"MariaDB at the source does not answer: {fault}; start it, or name its host in group 'database'"]
     found = []
     if wanted not in METHODS:
         found.append(f"clone_database_method {wanted!r} is not one of {', '.join(METHODS)}")

@@ -97,19 +97,30 @@ def facts(home: Path) -> dict[str, Any]:
     if www.is_symlink():
         tree = www.resolve()
         told |= {"tree": tree.name, "files_bytes": size_of(tree, {str(tree / name) for name in manifest.EXCLUDED})}
+    return told | database_facts()
+
+
+def database_facts() -> dict[str, Any]:
+    """What this host's database is: nothing without a server, ``mariadb_fault`` where it does not answer.
+
+    Where the portal's database has moved to another host, the old server may still be installed and stopped.
+    """
     version = server_version()
-    if version:
+    if not version:
+        return {}
+    try:
         with _connections(1) as (connection,):
             found = tables.base_tables(connection)
             datadir = Path(tables.query(connection, "SELECT @@datadir")[0][0])
-            told |= {
+            return {
                 "mariadb": version,
                 "database_bytes": size_of(datadir),
                 "schemas": {schema: tables.creation(connection, schema) for schema in tables.schemas(found)},
                 "tables": len(found),
                 "crashed": tables.crashed(connection, found),
             }
-    return told
+    except EncajaError as fault:
+        return {"mariadb": version, "mariadb_fault": fault.what}
 
 
 def size_of(folder: Path, excluded: set[str] | None = None) -> int:

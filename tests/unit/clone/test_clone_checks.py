@@ -52,6 +52,9 @@ def test_versions_mount_points_and_crashed_tables(monkeypatch: pytest.MonkeyPatc
     assert checks.database_faults(FACTS, "auto", tmp_path) == []
     assert checks.method("auto", "11.8.3", "10.11.6") == "logical"
     assert checks.method("auto", "11.8.3", "11.8.6") == "physical"
+    stopped = checks.database_faults({"mariadb": "11.8.3", "mariadb_fault": "no server answers"}, "auto", tmp_path)
+    assert len(stopped) == 1
+    assert "MariaDB at the source does not answer: no server answers" in stopped[0]
     monkeypatch.setattr(checks, "server_version", lambda: "")
     assert checks.database_faults(FACTS, "auto", tmp_path) == ["MariaDB is not installed here: run site.yml first"]
 

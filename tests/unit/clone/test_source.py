@@ -56,6 +56,19 @@ def watched(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> tuple
     return moment, opened, program.returncode
 
 
+def test_a_portal_s_host_tells_its_files_though_its_own_database_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "trees" / "live").mkdir(parents=True)
+    (tmp_path / "www").symlink_to("trees/live")
+    monkeypatch.setattr(source, "server_version", lambda: "11.8.3")
+    monkeypatch.setenv("MYSQL_UNIX_PORT", str(tmp_path / "none.sock"))
+    told = source.facts(tmp_path)
+    assert told["tree"] == "live"
+    assert told["mariadb_fault"]
+    assert "database_bytes" not in told
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may take a place back")
 def test_it_stands_still_while_the_snapshots_are_opened_and_gives_way_but_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
