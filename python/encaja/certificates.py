@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import re
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -116,6 +117,40 @@ def system_roots() -> list[x509.Certificate]:
     found = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
     path = Path(found)
     return x509.load_pem_x509_certificates(path.read_bytes()) if path.is_file() else []
+
+
+def authorities(pem: bytes, where: str) -> dict[str, str]:
+    """Authorities that hosts are to trust: the PEM of each by a name that is its own.
+
+    Args:
+        pem: one or several certificates.
+        where: what was given, for messages.
+
+    Raises:
+        CertificateError: it is no certificate, or not an authority's, or no longer valid; all of it at once.
+    """
+    try:
+        given = x509.load_pem_x509_certificates(pem)
+    except ValueError as fault:
+        raise CertificateError("is no PEM certificate", where, "give the authority's own certificate") from fault
+    found: dict[str, str] = {}
+    faults = []
+    for certificate in given:
+        name = common_name(certificate.subject)
+        try:
+            is_authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        except x509.ExtensionNotFound:
+            is_authority = certificate.issuer == certificate.subject
+        if not is_authority:
+            faults.append(f"'{name}' is no authority's certificate")
+        elif certificate.not_valid_after_utc < datetime.datetime.now(datetime.UTC):
+            faults.append(f"'{name}' expired on {certificate.not_valid_after_utc.date()}")
+        short = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+        digest = certificate.fingerprint(hashes.SHA256()).hex()[:8]
+        found["-".join(filter(None, ("encaja", short, digest)))] = certificate.public_bytes(Encoding.PEM).decode()
+    if faults:
+        raise CertificateError("; ".join(faults), where, "give the root that signed the certificates")
+    return found
 
 
 def examine(

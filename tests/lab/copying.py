@@ -25,10 +25,9 @@ def regrouped(folder: Path, **groups: list[str]) -> str:
     """The scenario's inventory with other members of some groups; returns the path of its file in ``folder``."""
     kept = Path(INVENTORY)
     inventory = yaml.safe_load(kept.read_text())
-    children = inventory["all"]["children"]
-    known = {name: told for group in children.values() for name, told in (group.get("hosts") or {}).items()}
+    known = {name: told for group in inventory.values() for name, told in (group.get("hosts") or {}).items() if told}
     for group, members in groups.items():
-        children[group]["hosts"] = {name: known[name] for name in members}
+        inventory[group]["hosts"] = {name: known[name] for name in members}
     (folder / kept.name).write_text(yaml.safe_dump(inventory))
     for beside in ("group_vars", "host_vars"):
         if (kept.parent / beside).exists():

@@ -1,7 +1,12 @@
 """What a client sees of the installed certificates, and who can read the keys."""
 
+import re
+from collections.abc import Iterator
+
 import pytest
 from testinfra.host import Host
+
+from lab.copying import play
 
 FOLDER = "/etc/encaja/tls"
 
@@ -32,6 +37,46 @@ def test_every_key_fits_its_certificate_and_is_hidden(host: Host, name: str) -> 
         key = host.file(f"{FOLDER}/{one}.key")
         assert (key.user, key.group, key.mode) == ("root", "ssl-cert", 0o640)
         assert host.run(f"su -s /bin/sh nobody -c 'cat {FOLDER}/{one}.key'").rc != 0
+
+
+NAME = "portal.example.org"
+SERVE = "openssl s_server -accept 8443 -www -cert {0}.crt -cert_chain {0}.crt -key {0}.key".format(f"{FOLDER}/{NAME}")
+PYTHON = (
+    "import socket, ssl; to = socket.create_connection(('127.0.0.1', 8443));"
+    f" ssl.create_default_context().wrap_socket(to, server_hostname='{NAME}')"
+)
+CLIENTS = {
+    "curl": f"curl -sS -o /dev/null --resolve {NAME}:8443:127.0.0.1 https://{NAME}:8443/",
+    "python": f'python3 -c "{PYTHON}"',
+    "openssl": f"openssl s_client -connect 127.0.0.1:8443 -verify_hostname {NAME} -verify_return_error < /dev/null",
+}
+
+
+@pytest.fixture(scope="module")
+def served(host: Host) -> Iterator[None]:
+    host.check_output(f"systemd-run --collect --unit=served {SERVE}")
+    host.check_output("timeout 20 sh -c 'until ss -ltn | grep -q :8443; do sleep 0.1; done'")
+    yield
+    host.run("systemctl stop served.service")
+
+
+@pytest.mark.usefixtures("served")
+class TestTrust:
+    @pytest.mark.parametrize("client", CLIENTS)
+    def test_a_company_s_own_authority_is_trusted(self, host: Host, client: str) -> None:
+        done = host.run(CLIENTS[client])
+        assert done.rc == 0, done.stderr
+
+    def test_what_is_taken_out_of_the_list_is_trusted_no_more(self, host: Host) -> None:
+        done = play("molecule/tls/trust.yml")
+        assert done.returncode == 0, done.stdout[-2000:]
+        assert [host.run(command).rc == 0 for command in CLIENTS.values()] == [False] * len(CLIENTS)
+        assert not host.file("/usr/local/share/ca-certificates/encaja").listdir()
+        again = play("molecule/tls/trust.yml")
+        assert re.search(r"changed=0 ", again.stdout)
+        back = play("molecule/tls/converge.yml")
+        assert back.returncode == 0, back.stdout[-2000:]
+        assert host.run(CLIENTS["curl"]).rc == 0
 
 
 def test_nothing_of_what_had_faults_is_there(host: Host) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from ..errors import EncajaError
 from . import carried, cloud, php, pull, restored, search, snapshot, users, work
 from .plan import Plan
-from .verify import Check, Finding, Scene, check, found, judged, ok, pending, people
+from .tls_faults import connection_fault
+from .verify import Check, Finding, Scene, check, found, found_fault, judged, ok, pending, people
 
 _DAY: Final = 86400
 
@@ -135,7 +137,7 @@ def still_in_cloud(scene: Scene) -> Finding:
 
 def mobile(scene: Scene) -> Finding:
     """What the mobile application needs of a portal: push, a certificate, a listener, and a way in from outside."""
-    wrong = []
+    wrong, cure = [], ""
     rows = {name: value for (module, name), value in scene.portal.options.items() if module == "pull"}
     settings = {**scene.portal.section("pull"), **rows}
     if settings.get("push") != "Y":
@@ -153,11 +155,13 @@ def mobile(scene: Scene) -> Finding:
             if status in {404, 502, 503, 504}:
                 wrong.append(f"no listener behind {address} (status {status})")
         except ssl.SSLError as fault:
-            wrong.append(f"certificate on port {port}: {fault.reason or fault}")
+            told = connection_fault(fault, scene.policy.domain, "see nginx")
+            wrong.append(f"{told.what} (port {port})")
+            cure = told.mend
         except OSError as fault:
             wrong.append(f"no listener on port {port}: {fault}")
     if wrong:
-        return found("; ".join(wrong))
+        return Finding("found", "; ".join(wrong), cure=cure)
     closed = [f"{scene.policy.domain} leads to an address of a closed network"] if scene.is_private else []
     if "push to devices" in scene.unreached:
         closed.append(f"this host does not reach {scene.unreached['push to devices']}, so devices get no push")
@@ -277,7 +281,10 @@ def attachments(scene: Scene) -> Finding:
         wrong.append("portal and push server have different keys (4010 Wrong Channel Id)")
     if wrong:
         return found("; ".join(wrong))
-    proof = scene.proof
+    try:
+        proof = scene.proof
+    except EncajaError as fault:
+        return found_fault(fault)
     return ok(f"a message published to {proof['published_to']} came back on {proof['websocket']}")
 
 

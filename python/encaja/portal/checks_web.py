@@ -17,7 +17,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from .verify import Check, Finding, Scene, check, found, judged, ok, people
+from .tls_faults import connection_fault
+from .verify import Check, Finding, Scene, check, found, found_fault, judged, ok, people
 
 PROTECTED: Final = (
     "/bitrix/.settings.php", "/bitrix/php_interface/dbconn.php", "/bitrix/managed_cache/", "/.access.php",
@@ -51,7 +52,7 @@ def certificate(scene: Scene) -> Finding:
             with ssl.create_default_context().wrap_socket(raw, server_hostname=scene.policy.domain) as secure:
                 shown = secure.getpeercert() or {}
         except ssl.SSLError as fault:
-            return found(f"{scene.policy.domain}:{scene.port}: {getattr(fault, 'verify_message', '') or fault.reason}")
+            return found_fault(connection_fault(fault, scene.policy.domain, "see nginx"))
     days = int((ssl.cert_time_to_seconds(str(shown["notAfter"])) - time.time()) // 86400)
     return judged([f"it ends in {days} days"] if days < 14 else [], f"{scene.policy.domain}, {days} days left")
 

@@ -12,6 +12,7 @@ import pymysql
 import pymysql.cursors
 
 from ..errors import EncajaError
+from .tls_faults import certificate_fault
 
 SOCKETS: Final = ("/run/mysqld/mysqld.sock", "/var/run/mysqld/mysqld.sock", "/tmp/mysql.sock")  # noqa: S108
 MASKED: Final = "******"
@@ -65,6 +66,8 @@ class Database:
                 cursorclass=pymysql.cursors.DictCursor,
             )  # fmt: skip
         except pymysql.MySQLError as fault:
+            if found := certificate_fault(fault, str(target.get("host", "localhost"))):
+                raise EncajaError(f"no connection to the database, {found.what}", found.where, found.mend) from fault
             raise EncajaError(
                 f"no connection to the database: {_text(fault)}", where, "check server and credentials"
             ) from fault

@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 from ..errors import EncajaError
 from .plan import Plan
 from .site import Portal
+from .tls_faults import connection_fault
 
 SETTINGS_KEYS: Final = frozenset(
     {f"path_to_{name}{suffix}" for suffix in ("", "_secure")
@@ -187,9 +188,7 @@ class WebSocket:
                 name, _, value = line.partition(":")
                 headers[name.lower()] = value.strip()
         except OSError as fault:
-            raise EncajaError(
-                f"no WebSocket: {fault}", parts.netloc, "check nginx, its certificate and the push server"
-            ) from fault
+            raise connection_fault(fault, host, "check nginx and the push server") from fault
         accept = base64.b64encode(hashlib.sha1(key.encode() + _GUID).digest()).decode()  # noqa: S324  RFC 6455 says so
         if " 101 " not in f"{status} " or headers.get("sec-websocket-accept") != accept:
             raise EncajaError(

@@ -24,6 +24,7 @@ from ..errors import EncajaError
 from . import carried, domain, fastcgi, pull, restored
 from .probe_page import ProbePage
 from .site import Portal
+from .tls_faults import certificate_fault
 
 State = Literal["ok", "cured", "people", "found", "unknown"]
 Severity = Literal["error", "warning", "note"]
@@ -40,11 +41,12 @@ _FACTS: Final = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check saw; ``severity`` where this finding weighs otherwise than its check says."""
+    """What a check saw; ``severity`` and ``cure`` where this finding has others than its check."""
 
     state: State
     evidence: str
     severity: Severity | None = None
+    cure: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ def ok(evidence: str) -> Finding:
 def found(evidence: str) -> Finding:
     """Something wrong."""
     return Finding("found", evidence)
+
+
+def found_fault(fault: EncajaError) -> Finding:
+    """Something wrong that says itself what mends it."""
+    return Finding("found", f"{fault.where}: {fault.what}", cure=fault.mend)
 
 
 def pending(evidence: str) -> Finding:
@@ -258,7 +265,11 @@ def run_check(check: Check, scene: Scene) -> dict[str, Any]:
     try:
         finding = check.probe(scene)
     except (EncajaError, OSError, ValueError, KeyError, http.client.HTTPException, subprocess.SubprocessError) as fault:
-        finding = Finding("found" if check.severity == "error" else "unknown", f"could not be looked at: {fault}")
+        told = certificate_fault(fault, scene.policy.domain)
+        state: State = "found" if check.severity == "error" else "unknown"
+        finding = Finding(
+            state, f"could not be looked at: {told.what if told else fault}", cure=told.mend if told else ""
+        )
     noted = scene.portal.state()
     mended = finding.state == "ok" and check.id in noted.get("seen", {})
     cured = noted.get("cured", {}).get(check.part) if mended else None
@@ -268,7 +279,7 @@ def run_check(check: Check, scene: Scene) -> dict[str, Any]:
         "severity": finding.severity or check.severity,
         "state": "cured" if mended else finding.state,
         "evidence": finding.evidence,
-        "cure": check.cure,
+        "cure": finding.cure or check.cure,
         "cured": cured,
     }
 

@@ -53,7 +53,7 @@ class Box:
             root=self.root, database=SimpleNamespace(value=lambda _: "2026-03-01 18:20:00"), has=lambda *_: True,
             option=lambda *key: self.options.get(key, ""), state=lambda: self.notes,
         )  # fmt: skip
-        scene = verify.Scene(portal, SimpleNamespace(), Path(), carry_over=self.folder)  # type: ignore[arg-type]
+        scene = verify.Scene(portal, SimpleNamespace(domain="crm.acme.es"), Path(), carry_over=self.folder)  # type: ignore[arg-type]
         chosen = [check for check in checks_case.CHECKS if check.id in {"case-03-time-lag", "case-04-still-in-cloud"}]
         lag, cloud = (verify.run_check(check, scene) for check in chosen)
         return tuple((str(item["state"]), str(item["severity"]), str(item["evidence"])) for item in (lag, cloud))  # type: ignore[return-value]

@@ -27,6 +27,7 @@ from encaja.backup.fetch.replies import (
     is_unknown_name,
     reason_of,
 )
+from encaja.portal.tls_faults import certificate_fault
 from encaja.status import waiting_for
 
 HEAD = 1 << 16
@@ -131,12 +132,8 @@ class Probe:
                 reason: Exception = error
             except (RetryError, httpx.HTTPError) as error:
                 reason = error
-                if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                    raise BackupError(
-                        f"the server's certificate is not trusted: {error}",
-                        self._source.where,
-                        "check the address; a private authority belongs into /usr/local/share/ca-certificates",
-                    ) from error
+                if fault := certificate_fault(error, urlsplit(self._source.where).hostname or "the server"):
+                    raise BackupError(fault.what, self._source.where, f"check the address; {fault.mend}") from error
             else:
                 self._tell("")
                 return found
