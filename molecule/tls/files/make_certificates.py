@@ -31,7 +31,15 @@ def certificate(
         .not_valid_before(NOW - datetime.timedelta(days=200))
         .not_valid_after(NOW + datetime.timedelta(days=last_day))
         .add_extension(x509.BasicConstraints(ca=not names, path_length=None), critical=True)
+        # Python 3.13 and later refuse what has no identifiers, and an authority that does not say that it signs.
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
+    if not names:
+        signs = dict.fromkeys(("key_cert_sign", "crl_sign"), True)
+        others = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+        unused = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
+        builder = builder.add_extension(x509.KeyUsage(**signs, **unused), critical=True)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False)
     return builder.sign(issuer_key, hashes.SHA256())
@@ -52,6 +60,7 @@ def main(folder: Path) -> None:
         (folder / f"{name}.key").write_bytes(data)
     for name, one in made.items():
         (folder / f"{name}.crt").write_bytes(one.public_bytes(Encoding.PEM))
+    (folder / "made").touch()
 
 
 main(Path(sys.argv[1]))
