@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ..errors import EncajaError
-from . import carried, cloud, php, pull, restored, search, snapshot, users, work
+from . import carried, cloud, php, pull, restored, search, users, work
 from .plan import Plan
 from .tls_faults import connection_fault
 from .verify import Check, Finding, Scene, check, found, found_fault, judged, ok, pending, people
@@ -40,6 +40,8 @@ def licence_costs(scene: Scene) -> Finding:
     """Paid applications, whose licences differ between cloud and box, and the portal's own key."""
     path = scene.portal.root / "bitrix" / "license_key.php"
     key = php.read_variable(scene.portal.text(path), "LICENSE_KEY")
+    if scene.copy.is_copy and isinstance(key, str) and key.upper() == "DEMO":
+        return ok("a neutralised copy: it has no licence key of its own (DEMO), and not that of production")
     if not isinstance(key, str) or not key or key.upper() in {"DEMO", "******"}:
         return found("the portal has no licence key of its own")
     if "cloud" not in scene.portal.state().get("cured", {}) and "bitrix24" in scene.portal.modules:
@@ -50,16 +52,12 @@ def licence_costs(scene: Scene) -> Finding:
     return ok("a licence key is set, no application has to be bought")
 
 
-def _is_copy(scene: Scene) -> bool:
-    return scene.portal.option(*snapshot.NEUTRAL_MARKER) == "Y"
-
-
 def restore_below(scene: Scene) -> Finding:
     """The restore that the live portal came from: what is verified has to be that one, not the portal before it."""
     seen = restored.look(
         scene.portal.root,
         scene.portal.database.name,
-        is_copy=_is_copy(scene),
+        is_copy=scene.copy.is_copy,
         wanted=scene.restore,
         job=scene.restore_job,
     )
@@ -68,7 +66,7 @@ def restore_below(scene: Scene) -> Finding:
 
 def time_lag(scene: Scene) -> Finding:
     """Records that the cloud made or changed after the backup: carried over and proven, or not here."""
-    if _is_copy(scene):
+    if scene.copy.is_copy:
         return ok("a neutralised copy: what the cloud got later is carried into the portal that it was made of")
     newest = [
         scene.portal.database.value(f"SELECT MAX(DATE_CREATE) FROM {table}")  # noqa: S608  fixed names
@@ -113,7 +111,7 @@ def _unfinished(done: carried.Carried) -> str:
 
 def still_in_cloud(scene: Scene) -> Finding:
     """People who go on working in the cloud make records that have to be found."""
-    if _is_copy(scene):
+    if scene.copy.is_copy:
         return ok("a neutralised copy: nobody moves into it")
     done = scene.carried
     count = sum(1 for user in users.read_users(scene.portal) if user.employee)
@@ -140,7 +138,10 @@ def mobile(scene: Scene) -> Finding:
     wrong, cure = [], ""
     rows = {name: value for (module, name), value in scene.portal.options.items() if module == "pull"}
     settings = {**scene.portal.section("pull"), **rows}
-    if settings.get("push") != "Y":
+    still = scene.copy.is_intended(scene.portal, "pull", "push")
+    if scene.copy.is_copy and not still:
+        wrong.append(f"pull.push is {settings.get('push')} on a copy: people's telephones would ring")
+    elif not still and settings.get("push") != "Y":
         wrong.append("push to devices is off (pull.push)")
     if scene.policy.scheme != "https":
         wrong.append("the application wants HTTPS")
@@ -162,6 +163,8 @@ def mobile(scene: Scene) -> Finding:
             wrong.append(f"no listener on port {port}: {fault}")
     if wrong:
         return Finding("found", "; ".join(wrong), cure=cure)
+    if still:
+        return ok(f"a neutralised copy: push to devices is off; certificate and listener on port {port} are right")
     closed = [f"{scene.policy.domain} leads to an address of a closed network"] if scene.is_private else []
     if "push to devices" in scene.unreached:
         closed.append(f"this host does not reach {scene.unreached['push to devices']}, so devices get no push")
@@ -265,7 +268,11 @@ def attachments(scene: Scene) -> Finding:
     """The messenger's attachment icon, which hangs on the push server."""
     portal = scene.portal
     wrong = []
-    stale = sorted(name for module, name in portal.options if module == "pull" and name in pull.SETTINGS_KEYS)
+    stale = sorted(
+        name
+        for module, name in portal.options
+        if module == "pull" and name in pull.SETTINGS_KEYS and not scene.copy.is_intended(portal, module, name)
+    )
     if stale:
         wrong.append(f"rows of the cloud win over the settings: pull.{', pull.'.join(stale[:4])}")
     if portal.option("pull", "server_mode") == "shared":
@@ -300,10 +307,18 @@ def links(scene: Scene) -> Finding:
         wrong.append(f"site {site.get('LID', '(none)')} is called {site.get('SERVER_NAME')!r}")
     if php.read_define(portal.dbconn, "BX24_HOST_NAME") is not None:
         wrong.append("BX24_HOST_NAME overrides the host name")
-    others = [label for label in scene.settling if not label.startswith("b_lang[")]
+    others = [
+        label for label in scene.settling if not label.startswith("b_lang[") and label not in _intended_labels(scene)
+    ]
     if others:
         wrong.append(f"{len(others)} settings are not right for the domain: {', '.join(others[:4])}")
     return judged(wrong, f"links lead to {scene.policy.scheme}://{name}")
+
+
+def _intended_labels(scene: Scene) -> set[str]:
+    """What settling would change back of a copy: options that neutralisation has set."""
+    intended = [key for key in scene.copy.options if scene.copy.is_intended(scene.portal, *key)]
+    return {f"b_option[{module}/{name}]" for module, name in intended}
 
 
 def login(scene: Scene) -> Finding:
@@ -352,6 +367,11 @@ def sites(scene: Scene) -> Finding:
 def frost(scene: Scene) -> Finding:
     """Whether the portal waits for its release."""
     counts = work.mail_counts(scene.portal)
+    if scene.copy.is_copy:
+        wrong = [] if work.is_frozen(scene.portal) else ["agents and mail are not held in dbconn.php"]
+        return judged(
+            wrong, f"a neutralised copy is never released; {counts['waiting']} mails wait and do not leave it"
+        )
     if work.is_frozen(scene.portal):
         return people(f"agents and mail wait for the release; {counts['waiting']} mails new, {counts['held']} held")
     return ok(f"released; {counts['waiting']} mails waiting, {counts['held']} held")
@@ -361,6 +381,8 @@ def old_mail(scene: Scene) -> Finding:
     """Mail of the backup that would be sent."""
     last = scene.portal.state().get("mail_queue_last_id")
     waiting = work.mail_counts(scene.portal)["waiting"]
+    if scene.copy.is_copy and work.is_frozen(scene.portal):
+        return ok(f"a neutralised copy: {waiting} mails wait, and none leaves it")
     if last is None and waiting:
         return found(f"{waiting} mails of the backup would be sent with the first run of cron")
     count = scene.portal.database.count("SELECT COUNT(*) FROM b_event WHERE ID <= %s AND SUCCESS_EXEC = 'N'", last or 0)
@@ -375,6 +397,10 @@ def old_mail(scene: Scene) -> Finding:
 def agents(scene: Scene) -> Finding:
     """Agents that do not run."""
     counts = work.agent_counts(scene.portal)
+    if scene.copy.is_copy and work.is_frozen(scene.portal):
+        timer = scene.command("systemctl", "is-enabled", "encaja-portal-cron.timer")
+        wrong = [] if timer == "masked" else [f"the portal's schedule is {timer or 'not there'} on a copy"]
+        return judged(wrong, f"a neutralised copy: {counts['active']} agents are active, nothing runs them")
     if work.is_frozen(scene.portal):
         return people(f"{counts['active']} agents wait for the release")
     row = scene.portal.database.value(
@@ -405,7 +431,11 @@ def rest_service(scene: Scene) -> Finding:
     """The REST service of the box has to be registered anew."""
     if "rest" not in scene.portal.modules:
         return ok("module rest is not installed")
-    if scene.portal.option("rest", "service_client_id"):
+    registered = bool(scene.portal.option("rest", "service_client_id"))
+    if scene.copy.is_copy:
+        wrong = ["a copy is registered at the vendor's OAuth service, under production's name"] if registered else []
+        return judged(wrong, "a neutralised copy is not registered, and must not be")
+    if registered:
         return ok("registered")
     return people("register the portal at the vendor's OAuth service (Applications, with the box's licence)")
 

@@ -229,6 +229,8 @@ def php_speed(scene: Scene) -> Finding:
 
 def outside_services(scene: Scene) -> Finding:
     """The vendor's services that a box uses: push to devices, calls, updates."""
+    if scene.copy.is_copy and scene.unreached:
+        return ok(f"a neutralised copy: {', '.join(scene.unreached)} are not reached, as it should be")
     if scene.unreached:
         listed = ", ".join(f"{name} ({address})" for name, address in scene.unreached.items())
         return people(f"not reached from this host: {listed}")

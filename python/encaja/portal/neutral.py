@@ -91,11 +91,16 @@ def apply(database: Database, rules: Sequence[Mapping[str, Any]], check: bool) -
     check_rules(rules)
     tables = database.columns()
     done = [_apply(database, rule, tables, check) for rule in rules]
-    if not check:
-        alive = [rule["id"] for rule in rules if _live(database, rule, tables)]
-        if alive:
-            raise EncajaError(f"still live: {', '.join(alive)}", f"database {database.name}", "run it again")
+    if not check and (alive := live(database, rules)):
+        raise EncajaError(f"still live: {', '.join(alive)}", f"database {database.name}", "run it again")
     return done
+
+
+def live(database: Database, rules: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The rules that find something live, with how many rows or options."""
+    tables = database.columns()
+    counts = {rule["id"]: _live(database, rule, tables) for rule in rules}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _apply(

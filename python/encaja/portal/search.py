@@ -6,6 +6,7 @@ keys could not be made. Source: portal.md chapters 1.6, 3 (Search) and 5 (6).
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any, Final
 
@@ -88,6 +89,11 @@ def sphinx_unknown(address: str, index: str, words: list[str]) -> set[str]:
             f"Sphinx does not answer: {fault}", address, "run role search, or take another engine"
         ) from fault
     return set(words) - found
+
+
+def identity(portal: Portal) -> str:
+    """What tells a copy from an earlier one in a database of the same name: each gets a key of its own."""
+    return hashlib.sha256(portal.option("main", "server_uniq_id").encode()).hexdigest()[:16]
 
 
 def needs_reindex(state: dict[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..errors import EncajaError
-from . import carried, domain, fastcgi, pull, restored
+from . import carried, copy_state, domain, fastcgi, pull, restored
 from .probe_page import ProbePage
 from .site import Portal
 from .tls_faults import certificate_fault
@@ -136,6 +136,9 @@ class Scene:
     carry_over: Path = carried.FOLDER
     restore: str = ""
     restore_job: Path = restored.JOB
+    rules: tuple[Mapping[str, Any], ...] = ()
+    environment: Path = copy_state.ENVIRONMENT
+    inert: Path = copy_state.PROOF
 
     @cached_property
     def fpm(self) -> dict[str, Any]:
@@ -156,6 +159,11 @@ class Scene:
     def carried(self) -> carried.Carried:
         """How far the carry-over into this portal has come."""
         return carried.read_carried(self.carry_over, self.portal.root)
+
+    @cached_property
+    def copy(self) -> copy_state.CopyState:
+        """Whether this is a neutralised copy, by its database and its host."""
+        return copy_state.read_copy_state(self.portal, self.rules, self.environment, self.inert)
 
     @cached_property
     def variables(self) -> dict[str, str]:

@@ -169,7 +169,11 @@ def test_a_rebuild_of_the_index_that_was_broken_off_goes_on_where_it_stood(
     monkeypatch.setattr(module, "STATUS", tmp_path / "reindex" / "status.json")
     monkeypatch.setattr(module.search, "expected_records", lambda _: 400)
     noted: dict[str, Any] = {}
-    portal = SimpleNamespace(root=tmp_path, state=lambda: dict(noted), note=lambda **values: noted.update(values))
+    keys = {"server_uniq_id": "of this copy"}
+    portal = SimpleNamespace(
+        root=tmp_path, state=lambda: dict(noted), note=lambda **values: noted.update(values),
+        option=lambda _, name: keys[name],
+    )  # fmt: skip
     begun_with: list[dict[str, Any]] = []
 
     def reindex(_root: Path, _host: str, progress: Any, state: dict[str, Any]) -> int:
@@ -184,13 +188,18 @@ def test_a_rebuild_of_the_index_that_was_broken_off_goes_on_where_it_stood(
     with pytest.raises(EncajaError):
         module._rebuild(portal, "bitrix", "crm.acme.es")
     assert json.loads(module.STATUS.read_text())["phase"] == "failed"
-    assert noted["reindex"] == {"engine": "bitrix", "state": {"MODULE": "crm", "ID": 100, "CNT": 100}}
+    of = module.search.identity(portal)
+    assert noted["reindex"] == {"engine": "bitrix", "of": of, "state": {"MODULE": "crm", "ID": 100, "CNT": 100}}
     assert module._rebuild(portal, "bitrix", "crm.acme.es") == 380
     assert begun_with == [{}, {"MODULE": "crm", "ID": 100, "CNT": 100}]
     assert (noted["reindex"], noted["indexed"]) == (None, 380)
     status = json.loads(module.STATUS.read_text())
     assert (status["phase"], status["done"], status["total"], status["unit"]) == ("done", 380, 400, "records")
-    noted["reindex"] = {"engine": "sphinx", "state": {"CNT": 5}}
+    noted["reindex"] = {"engine": "sphinx", "of": of, "state": {"CNT": 5}}
     with pytest.raises(EncajaError):  # of another engine: from the beginning
+        module._rebuild(portal, "bitrix", "crm.acme.es")
+    assert begun_with[-1] == {}
+    keys["server_uniq_id"] = "of the next copy"
+    with pytest.raises(EncajaError):  # of an earlier copy in a database of this name: likewise
         module._rebuild(portal, "bitrix", "crm.acme.es")
     assert begun_with[-1] == {}

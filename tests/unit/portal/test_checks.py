@@ -10,6 +10,7 @@ import pytest
 
 from encaja.errors import EncajaError
 from encaja.portal import checks_case, checks_server, checks_web, probe_page, verify
+from encaja.portal.copy_state import CopyState
 from encaja.portal.verify import Check, found, ok, people
 
 CHECKS = [*checks_case.CHECKS, *checks_server.CHECKS, *checks_web.CHECKS]
@@ -255,7 +256,12 @@ def devices(status: int = 400, rows: dict[str, str] | None = None, **facts: Any)
     )
     policy = SimpleNamespace(domain="crm.acme.es", scheme="https")
     return SimpleNamespace(
-        portal=portal, policy=policy, get=get, asked=asked, **{"is_private": False, "unreached": {}, **facts}
+        portal=portal,
+        policy=policy,
+        get=get,
+        asked=asked,
+        copy=CopyState(False, "", ""),
+        **{"is_private": False, "unreached": {}, **facts},
     )
 
 

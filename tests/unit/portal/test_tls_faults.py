@@ -26,6 +26,7 @@ from encaja.backup.fetch.options import FetchOptions
 from encaja.backup.fetch.probe import Probe
 from encaja.errors import EncajaError
 from encaja.portal import checks_case, pull, tls_faults, verify
+from encaja.portal.copy_state import CopyState
 
 Server = Callable[..., int]
 
@@ -149,7 +150,8 @@ def test_verification_names_the_certificate_and_its_cure() -> None:
     policy = SimpleNamespace(domain="crm.acme.es", scheme="https")
     section = {"push": "Y", "path_to_mobile_listener_secure": "https://#DOMAIN#:8894/bitrix/sub/"}
     portal = SimpleNamespace(section=lambda _: section, options={}, state=dict)
-    scene: Any = SimpleNamespace(portal=portal, policy=policy, get=get, unreached={}, is_private=False)
+    copy = CopyState(False, "", "")
+    scene: Any = SimpleNamespace(portal=portal, policy=policy, get=get, unreached={}, is_private=False, copy=copy)
     mobile = next(check for check in checks_case.CHECKS if check.id == "case-05-mobile")
     told = verify.run_check(mobile, scene)
     assert told["evidence"] == "certificate: it does not cover crm.acme.es (port 8894)"

@@ -77,7 +77,8 @@ def _rebuild(portal: site.Portal, engine: str, domain: str) -> int:
     """Rebuild the index, or go on where a run with the same engine was broken off; returns the number of records."""
     STATUS.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     broken_off = portal.state().get("reindex") or {}
-    state = broken_off.get("state", {}) if broken_off.get("engine") == engine else {}
+    what = {"engine": engine, "of": search.identity(portal)}
+    state = broken_off.get("state", {}) if {**broken_off, **what} == broken_off else {}
     total, before, begun = search.expected_records(portal), int(state.get("CNT") or 0), time.time()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
@@ -92,7 +93,7 @@ def _rebuild(portal: site.Portal, engine: str, domain: str) -> int:
         files.write(STATUS, json.dumps(status).encode(), files.Attributes(mode=0o644))
 
     def step(done: int, reached: dict[str, Any]) -> None:
-        portal.note(reindex={"engine": engine, "state": reached})
+        portal.note(reindex={**what, "state": reached})
         show(done)
 
     step(before, state)

@@ -34,6 +34,21 @@ options:
       live.
     type: str
     default: ""
+  rules:
+    description:
+      - What neutralises a copy. On one, what they set is as it should be, and has to be so; a copy that does not keep
+        still is an error.
+    type: list
+    elements: dict
+    default: []
+  environment:
+    description: Where the host keeps which environment it belongs to.
+    type: path
+    default: /etc/encaja/environment
+  inert:
+    description: Where the host keeps that its copy was proven inert.
+    type: path
+    default: /etc/encaja/neutralised
   only:
     description: Beginnings of the ids of the checks that are run; all when empty.
     type: list
@@ -67,8 +82,10 @@ from ansible.module_utils.portal_library import (
     address,
     carried,
     checks_case,
+    checks_copy,
     checks_server,
     checks_web,
+    copy_state,
     leads,
     open_portal,
     run,
@@ -82,9 +99,10 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     scene = verify.Scene(
         open_portal(module), address(module), Path(wanted["fpm_socket"]), wanted["connect_to"],
         wanted["session_minutes"], tuple(wanted["trusted_proxies"]), Path(wanted["carry_over"]),
-        wanted["restore"],
+        wanted["restore"], rules=tuple(wanted["rules"]), environment=Path(wanted["environment"]),
+        inert=Path(wanted["inert"]),
     )  # fmt: skip
-    checks = [*checks_case.CHECKS, *checks_server.CHECKS, *checks_web.CHECKS]
+    checks = [*checks_case.CHECKS, *checks_copy.CHECKS, *checks_server.CHECKS, *checks_web.CHECKS]
     if module.check_mode:
         checks = [check for check in checks if check.id not in checks_web.TOUCHING]
     found = verify.verify(scene, checks, wanted["only"], remember=not module.check_mode)
@@ -98,6 +116,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "trusted_proxies": {"type": "list", "elements": "str", "default": []},
     "carry_over": {"type": "path", "default": str(carried.FOLDER)},
     "restore": {"type": "str", "default": ""},
+    "rules": {"type": "list", "elements": "dict", "default": []},
+    "environment": {"type": "path", "default": str(copy_state.ENVIRONMENT)},
+    "inert": {"type": "path", "default": str(copy_state.PROOF)},
     "only": {"type": "list", "elements": "str", "default": []},
     **ADDRESS_ARGUMENTS,
     **PORTAL_ARGUMENTS,

@@ -1,0 +1,60 @@
+"""Whether a neutralised copy still keeps still; on any other portal, that nothing pretends to be one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from . import neutral, php, work
+from .verify import Check, Finding, Scene, check, found, judged, ok
+
+TIMER: Final = "encaja-portal-cron.timer"
+
+
+def barriers(scene: Scene) -> list[str]:
+    """What of that which keeps a copy still is not in place."""
+    wrong = []
+    if not scene.copy.proof:
+        wrong.append("the host has no proof that its copy is inert (/etc/encaja/neutralised)")
+    missing = [name for name in work.FROST if php.read_define(scene.portal.dbconn, name) is not True]
+    if missing:
+        wrong.append(f"dbconn.php does not define {', '.join(missing)}")
+    if (timer := scene.command("systemctl", "is-enabled", TIMER)) != "masked":
+        wrong.append(f"the portal's schedule is {timer or 'not there'}, not masked")
+    if "reject" not in scene.command("nft", "list", "chain", "inet", "encaja", "encaja_egress"):
+        wrong.append("the firewall lets everything out")
+    return wrong
+
+
+def keeps_still(scene: Scene) -> Finding:
+    """A copy by its barriers and the rules' options; rows that work on it has made are told, and can go nowhere."""
+    copy = scene.copy
+    if not copy.marked:
+        if copy.proof:
+            return found(
+                "the host says that its portal is a neutralised copy, the database does not: it is another one"
+            )
+        return ok("this is no neutralised copy")
+    if not copy.is_copy:
+        return found("the database says that it is a neutralised copy, and the host that it is production")
+    wrong = barriers(scene)
+    switches = [rule for rule in scene.rules if "options" in rule or "fresh" in rule]
+    if back := neutral.live(scene.portal.database, switches):
+        wrong.append(f"switched back on: {', '.join(back)}")
+    came = neutral.live(scene.portal.database, [rule for rule in scene.rules if rule not in switches])
+    since = (
+        f"; since it was made, and held back: {', '.join(f'{name} {rows}' for name, rows in came.items())}"
+        if came
+        else ""
+    )
+    return judged(
+        wrong,
+        f"{copy.environment}: {len(switches)} rules of options hold, agents and mail are off in dbconn.php,"
+        f" the schedule is masked, the firewall lets nothing out{since}",
+    )
+
+
+CHECKS: Final[Sequence[Check]] = (
+    check("portal-copy", ("A copy keeps still", "Una copia no actúa"), keeps_still,
+          "playbook clone: the copy is dark until it is proven inert"),
+)  # fmt: skip
