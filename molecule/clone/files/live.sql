@@ -14,3 +14,4 @@ INSERT INTO b_clouds_file_bucket (ACTIVE, READ_ONLY, BUCKET, SETTINGS) VALUES ('
 INSERT INTO b_option_site (MODULE_ID, NAME, SITE_ID, VALUE) VALUES ('pull', 'push', 's1', 'Y');
 CREATE TABLE acme_sync_endpoint (ID int PRIMARY KEY, API_TOKEN varchar(50));
 INSERT INTO acme_sync_endpoint VALUES (1, 'partner token');
+INSERT INTO b_crm_lead (TITLE, DATE_CREATE, DATE_MODIFY, CREATED_BY_ID, ASSIGNED_BY_ID, STATUS_ID) VALUES ('Camiones para Valladolid', NOW(), NOW(), 1, 1, 'NEW');

@@ -130,6 +130,30 @@ class TestInert:
         assert "Disallow: /" in robots
 
 
+class TestVerified:
+    """As ``encaja verify`` sees it, without what this scenario has not: HTTPS and a push server."""
+
+    CHECKS = ("portal-copy", "portal-agents", "portal-mail", "portal-release", "case-02", "case-10", "bug-links")
+
+    def verification(self):
+        asked = json.dumps({"verify_only": self.CHECKS})
+        return play("playbooks/verify.yml", "--limit", "preproduction", "-v", "-e", asked)
+
+    def test_a_proven_copy_passes_with_an_index_of_its_own(self, host):
+        done = self.verification()
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert query(host, "SELECT VALUE FROM b_option WHERE NAME = 'full_text_engine'") == "sphinx"
+        found = "mariadb -h 127.0.0.1 -P 9306 --skip-ssl -N -B -e %s"
+        assert host.check_output(found, "SELECT COUNT(*) FROM bitrix WHERE MATCH('valladolid')") == "1"
+
+    def test_a_copy_that_is_let_loose_does_not(self, host):
+        host.check_output("systemctl unmask encaja-portal-cron.timer")
+        done = self.verification()
+        host.check_output("systemctl mask encaja-portal-cron.timer")
+        assert done.returncode != 0
+        assert "found portal-copy, portal-agents" in re.sub(r"\s+", " ", done.stdout)
+
+
 class TestSilent:
     def test_production_reaches_every_sink(self, production, world, addresses):
         """Else the silence of the copy would prove nothing."""
