@@ -43,6 +43,7 @@ _TOP_KEYS = {"version", "base", "move", "phases", "steps"}
 _STEP_KEYS = {
     "id", "phase", "title", "owner", "run", "needs", "verify", "undo", "help", "estimate", "urgency", "destructive",
     "targets", "never_on", "only_on", "retry", "expires", "notice", "scale", "gap", "after", "remove",
+    "requires", "brings",
 }  # fmt: skip
 _RUN_KEYS = {"playbook", "command", "check", "human", "limit", "tags", "skip_tags", "vars"}
 _MOVE_KEYS = {
@@ -379,9 +380,23 @@ def _step(step_id: str, draft: _Draft, phases: Mapping[int, Phase], project: Pat
         notice=str(data.get("notice") or ""),
         scale=_choice(Scale, data.get("scale", "fixed"), draft.at("scale"), f"step '{step_id}': scale", faults)
         or Scale.FIXED,
+        requires=_requires(step_id, data.get("requires"), draft.at("requires"), faults),
+        brings=_strings(data.get("brings"), draft.at("brings"), f"step '{step_id}': brings", faults),
         gap_opens=gap == "opens",
         gap_closes=gap == "closes",
     )
+
+
+def _requires(step_id: str, value: Any, where: str, faults: _Faults) -> tuple[tuple[str, ...], ...]:
+    """The variables that a step needs, each as its alternatives: `name`, or `one or another`."""
+    wanted = []
+    for item in _strings(value, where, f"step '{step_id}': requires", faults):
+        names = tuple(item.split(" or "))
+        if not all(name.isidentifier() for name in names):
+            mend = "give a variable's name, or several joined by 'or'"
+            faults.add(where, f"step '{step_id}' requires '{item}'", mend)
+        wanted.append(names)
+    return tuple(wanted)
 
 
 def _run(step_id: str, value: Any, where: str, project: Path, faults: _Faults) -> tuple[Kind, Action | None]:

@@ -112,7 +112,11 @@ class Retry:
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the run-book."""
+    """One line of the run-book.
+
+    `requires` are variables of the inventory without which the step cannot do its work, each as the names of which one
+    needs a value; `brings` are those that nobody can know before the step is done.
+    """
 
     id: str
     phase: int
@@ -136,6 +140,8 @@ class Step:
     expires: timedelta | None = None
     notice: str = ""
     scale: Scale = Scale.FIXED
+    requires: tuple[tuple[str, ...], ...] = ()
+    brings: tuple[str, ...] = ()
     gap_opens: bool = False
     gap_closes: bool = False
 

@@ -14,6 +14,7 @@ from encaja.errors import ConfigurationError
 from encaja.runbook.journal import Journal
 from encaja.runbook.load import load_runbook
 from encaja.runbook.model import Action, Runbook, Step
+from encaja.runbook.requirements import requirements
 
 STATE_VARIABLE = "ENCAJA_STATE"
 INVENTORY_VARIABLE = "ENCAJA_INVENTORY"
@@ -21,6 +22,7 @@ RUNBOOK_VARIABLE = "ENCAJA_RUNBOOK"
 RUNBOOK_NAME = "runbook.yml"
 JOURNAL_NAME = "journal.sqlite3"
 _NAME = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
+REQUIREMENTS = "$requirements"
 DEFAULT_PASS = "cutover"  # noqa: S105 - a pass through the run-book
 
 
@@ -60,15 +62,23 @@ class Move:
             return type(value)(self.fill(item) for item in value)
         return value
 
+    def requirements(self) -> list[dict[str, Any]]:
+        """What the run-book's steps require of the inventory, see `encaja.runbook.requirements`."""
+        found: list[dict[str, Any]] = self.fill(requirements(self.runbook, self.project))
+        return found
+
     def filled(self, action: Action) -> Action:
-        """`action` with the move's variables put in."""
+        """`action` with the move's variables put in; a variable that is `$requirements` becomes those of the steps."""
         return replace(
             action,
             command=self.fill(action.command),
             limit=self.fill(action.limit),
             tags=self.fill(action.tags),
             skip_tags=self.fill(action.skip_tags),
-            variables=self.fill(dict(action.variables)),
+            variables={
+                name: self.requirements() if value == REQUIREMENTS else self.fill(value)
+                for name, value in action.variables.items()
+            },
         )
 
     def step(self, step_id: str) -> Step:

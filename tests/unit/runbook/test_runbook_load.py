@@ -72,6 +72,38 @@ def test_steps_that_replace_data_say_where_they_may(project: Path) -> None:
             assert step.only_on or "production" in step.never_on, step.id
 
 
+def test_steps_say_what_they_require_of_the_inventory(project: Path) -> None:
+    (project / "playbooks" / "carry_over.yml").write_text(
+        "- hosts: portal:!cloud\n  tasks: []\n- hosts: '{{ x }}'\n  tasks: []\n"
+    )
+    text = (
+        HEAD
+        + "  - {id: order, phase: 1, title: Order, owner: client, run: {human: do}, estimate: 1m, brings: [token]}\n"
+        + "  - {id: carry, phase: 1, title: Carry, owner: client, estimate: 1m, needs: [order],\n"
+        + "     run: {playbook: carry_over.yml, limit: $target}, requires: [webhook or hook, token]}\n"
+        + "move: {variables: {target: production}}\n"
+    )
+    runbook = load(project, text)
+    shared = {"step": "carry", "hosts": ["portal:!cloud"], "limit": "production"}
+    assert Move(project, project, runbook, ()).requirements() == [
+        {**shared, "names": ["webhook", "hook"], "brought_by": ""},
+        {**shared, "names": ["token"], "brought_by": "order"},
+    ]
+    (line,) = faults(project, text.replace("webhook or hook", "web hook"))
+    assert "step 'carry' requires 'web hook'" in line
+
+
+def test_the_look_before_the_first_step_is_told_what_all_steps_require(project: Path) -> None:
+    runbook = load_runbook(project)
+    move = Move(project, project, runbook, ())
+    look = runbook.get("preflight")
+    assert look is not None
+    assert look.action is not None
+    told = move.filled(look.action).variables["preflight_requires"]
+    assert ("carry-over", "encaja_cloud_webhook") in [(item["step"], item["names"][0]) for item in told]
+    assert {item["limit"] for item in told if item["step"] == "carry-over"} == {"production"}
+
+
 def test_order_follows_needs(project: Path) -> None:
     runbook = load_runbook(project)
     ids = [step.id for step in runbook]
