@@ -97,8 +97,9 @@ def find_volumes(place: Path) -> VolumeSet:
         BackupUsageError: nothing is there, or more than one archive is.
     """
     directory = place if place.is_dir() else place.parent
-    if not directory.is_dir():
-        raise BackupUsageError("no such folder", str(directory), "name the folder of the backup or its first volume")
+    if not directory.is_dir() or (not place.exists() and VolumeName.parse(place.name) is None):
+        where = directory if not directory.is_dir() else place
+        raise BackupUsageError("no such folder", str(where), "name the folder of the backup or its first volume")
     archives: dict[str, dict[int, Path]] = {}
     for entry in directory.iterdir():
         parsed = VolumeName.parse(entry.name)

@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from encaja.backup import switch
-from encaja.backup.errors import BackupError
+from encaja.backup.errors import BackupError, BackupUsageError
 from encaja.backup.fetch import FetchOptions
 from encaja.cli import backup
 from encaja.cli.backup import app
@@ -23,6 +23,13 @@ def invoke(*arguments):
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
+    return result.output
+
+
+def invoke_failing(*arguments):
+    """What a command prints before it ends with an error."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exception is not None
     return result.output
 
 
@@ -46,6 +53,29 @@ def test_verify_names_the_bad_volume(tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes()[:-9] if path.name.endswith(".12") else path.read_bytes())
     with pytest.raises(DifferencesFound, match="1 volumes are not good"):
         invoke("verify", tmp_path)
+
+
+@pytest.mark.parametrize("command", ["info", "verify", "unpack"])
+def test_a_folder_that_is_not_there_is_called_so(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    more = ["--to", "out"] if command == "unpack" else []
+    for place in ("nope", "nope/deeper"):
+        with pytest.raises(BackupUsageError, match=r"nope: no such folder \(name the folder of the backup"):
+            invoke(command, place, *more)
+    with pytest.raises(BackupUsageError, match=r"nope\.tar\.gz: no such backup"):
+        invoke(command, "nope.tar.gz", *more)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(BackupUsageError, match="is not the name of a backup volume"):
+        invoke(command, "notes.txt", *more)
+
+
+def test_verify_names_bad_and_missing_volumes(tmp_path):
+    for path in (FIXTURES / "plain").glob("*.tar.gz*"):
+        if not path.name.endswith(".11"):
+            (tmp_path / path.name).write_bytes(path.read_bytes()[: -9 if path.name.endswith(".12") else None])
+    proven = invoke_failing("verify", tmp_path)
+    assert "missing  " in proven and ".tar.gz.11: not there" in proven
+    assert "bad      " in proven and ".tar.gz.12: " in proven
 
 
 def test_unpack(tmp_path):

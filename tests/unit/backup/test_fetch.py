@@ -174,6 +174,20 @@ def test_a_volume_that_stays_bad_is_given_up_alone(tmp_path):
     assert set(server.record.sent - before) == {volume(9)}
 
 
+@pytest.mark.parametrize(
+    ("kind", "fault", "bad", "lost"), [("plain", "flip", 9, 12), ("uncompressed", "missing", 3, 5)]
+)
+def test_bad_and_missing_volumes_are_named_together(kind, fault, bad, lost, tmp_path):
+    faults = [Fault(fault, volume(bad, kind), at=20000), Fault("missing", volume(lost, kind))]
+    with serving(FIXTURES / kind, faults) as server, pytest.raises(BadVolume) as caught:
+        count = len(volumes(FIXTURES / kind))
+        fetch_and_prove(Fetcher(Link(server.url + NAMES[kind]), tmp_path, QUICK), None)
+    assert caught.value.number == bad
+    assert f"volume {bad} is bad: " in str(caught.value)
+    assert f"; volume {lost} too: it is not at the link (404)" in str(caught.value)
+    assert len(volumes(tmp_path)) == count - 2
+
+
 @pytest.mark.parametrize("number", [1, 16])
 def test_a_volume_missing_at_the_link(number, tmp_path):
     with (

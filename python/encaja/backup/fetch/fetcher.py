@@ -78,6 +78,7 @@ class Fetcher:
         self._condition = threading.Condition()
         self._saving = threading.Lock()
         self._stopping = False
+        self._held = False
         self._failure: BaseException | None = None
         self._limit = Limit(self._options.rate)
         self._backoff = Backoff(self._options.pause_seconds)
@@ -155,16 +156,17 @@ class Fetcher:
 
         Raises:
             LinkExpired: a new link is needed; what is there is kept.
-            BadVolume: a volume arrived damaged too many times.
+            BadVolume: volumes arrived damaged too many times, or are not at the link; all of them are named.
             BackupError: nothing arrives any more, the disk is full …
         """
         workers: list[threading.Thread] = []
+        self._held = hold
         try:
             self.prepare()
             for number in range(self._options.connections):
                 workers.append(threading.Thread(target=self._work, name=f"fetch-{number}", daemon=True))
                 workers[-1].start()
-            self._stay(hold=hold)
+            self._stay()
             if not self._stopping:
                 self._raise_failed()
         except BaseException as error:
@@ -188,6 +190,12 @@ class Fetcher:
         """End ``run`` soon; what arrived is kept."""
         with self._condition:
             self._stopping = True
+            self._condition.notify_all()
+
+    def release(self) -> None:
+        """Let ``run`` end when every volume is settled, as if it had not been told to hold."""
+        with self._condition:
+            self._held = False
             self._condition.notify_all()
 
     def wait(self, number: int, beat: Callable[[], None] = lambda: None) -> Path:
@@ -550,12 +558,12 @@ class Fetcher:
 
     # --- watching and keeping ---
 
-    def _stay(self, *, hold: bool) -> None:
+    def _stay(self) -> None:
         """Watch until everything is here."""
         saved = time.monotonic()
         while True:
             with self._condition:
-                if self._stopping or (not hold and all(volume.settled for volume in self._volumes.values())):
+                if self._stopping or (not self._held and all(volume.settled for volume in self._volumes.values())):
                     return
                 self._condition.wait(0.5)
                 self._watch()
@@ -607,7 +615,12 @@ class Fetcher:
         replace(self._state, volumes=kept).save(self._directory)
 
     def _bad(self, volume: Volume) -> BadVolume:
-        return BadVolume(volume.number, volume.state.reason, self._source.where)
+        others = [
+            f"; volume {other.number} too: {other.state.reason}"
+            for other in self._volumes.values()
+            if other.state.state == "failed" and other is not volume
+        ]
+        return BadVolume(volume.number, "".join([volume.state.reason, *others]), self._source.where)
 
     def _raise_failed(self) -> None:
         for volume in self._volumes.values():

@@ -51,6 +51,9 @@ def fetch_and_prove(fetcher: Fetcher, password: str | None, show: Callable[[], N
     def read() -> None:
         try:
             _read_headers(fetcher, ArchiveStream(fetcher.name, password))
+        except BadVolume:
+            fetcher.release()  # it names this volume together with all others that will not come
+            return
         except BaseException as error:
             failed.append(error)
         fetcher.stop()
