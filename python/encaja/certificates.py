@@ -305,7 +305,7 @@ class Authority:
         """Read an authority from two PEM files (or PEM texts).
 
         Raises:
-            CertificateError: a file cannot be read, is not PEM, or the two do not belong together.
+            CertificateError: a file cannot be read, is not PEM, the two do not belong together, or it has expired.
         """
         try:
             read = x509.load_pem_x509_certificate(read_pem(certificate))
@@ -318,6 +318,11 @@ class Authority:
             ) from fault
         if not isinstance(signer, SIGNERS) or _spki(signer.public_key()) != _spki(read.public_key()):
             raise CertificateError("the authority's key does not fit its certificate", certificate, "see tls_ca_key")
+        end = read.not_valid_after_utc
+        if end <= datetime.datetime.now(datetime.UTC):
+            raise CertificateError(
+                f"the authority expired on {end:%Y-%m-%d}", certificate, "make a new one, see tls_ca_certificate"
+            )
         return cls(read, signer)
 
     def issue(self, public_key_pem: bytes, names: Sequence[str], days: int) -> str:

@@ -211,3 +211,9 @@ def test_an_authority_whose_files_do_not_belong_together_is_refused(tmp_path: Pa
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(CertificateError, match=r"portal\.crt: cannot be read"):
         read_pem("/nonexistent/portal.crt")
+
+
+def test_an_authority_that_has_expired_signs_nothing() -> None:
+    old = Signed("Old", first_day=-20, last_day=-1)
+    with pytest.raises(CertificateError, match=r"the authority expired on \d{4}-\d\d-\d\d \(make a new one"):
+        Authority.load(old.pem.decode(), old.key_pem.decode())

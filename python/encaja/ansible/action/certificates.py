@@ -7,11 +7,9 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from encaja.ansible.given import given_path, given_pem, known_roots
+from encaja.ansible.given import given_authority, given_pem, judge
 from encaja.certificates import Authority, Found, examine
 from encaja.errors import EncajaError
-
-KEYS = {"name", "names", "certificate", "key", "chain"}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -38,11 +36,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self._asked = asked
         self._variables = task_vars or {}
         try:
-            given, signed = self._sort(asked["certificates"])
-            found = self._examine(given)
-            authority = self._authority(signed)
+            judged = judge(self, asked["certificates"], asked["authority"], asked["trusted"], int(asked["renew_days"]))
+            if judged.faults:
+                faults = "; ".join(judged.faults)
+                raise AnsibleActionFail(f"nothing was installed, the certificates have faults: {faults}")
+            authority = given_authority(self, asked["authority"]) if judged.signed else None
         except EncajaError as fault:
             raise AnsibleActionFail(f"certificates: {fault}") from fault
+        for warning in judged.warnings:
+            self._display.warning(warning)
+        given, signed, found = judged.given, judged.signed, judged.found
         items = [
             {"name": item["name"], "certificate": found[item["name"]].full_chain, "key": self._key(item)}
             for item in given
@@ -54,58 +57,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             result = self._sign(authority, signed, result)
         return self._report(result, found)
 
-    def _sort(self, items: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        faults = []
-        for number, item in enumerate(items):
-            where = item.get("name") or f"certificates[{number}]"
-            if missing := {"name", "names"} - {key for key in item if item[key]}:
-                faults.append(f"{where}: {' and '.join(sorted(missing))} missing")
-            if unknown := set(item) - KEYS:
-                faults.append(f"{where}: unknown key {', '.join(sorted(unknown))}")
-            if bool(item.get("certificate")) != bool(item.get("key")):
-                faults.append(f"{where}: give both the certificate and its key, or neither")
-        if faults:
-            raise AnsibleActionFail("certificates: " + "; ".join(faults))
-        return [item for item in items if item.get("key")], [item for item in items if not item.get("key")]
-
     def _key(self, item: dict[str, Any]) -> str:
         return given_pem(self, item["key"]).decode("ascii", errors="replace").strip() + "\n"
-
-    def _examine(self, given: list[dict[str, Any]]) -> dict[str, Found]:
-        if not given:
-            return {}
-        roots = known_roots(self, self._asked["trusted"])
-        found: dict[str, Found] = {}
-        faults = []
-        for item in given:
-            chain = given_pem(self, item["chain"]) if item.get("chain") else b""
-            looked = examine(
-                given_pem(self, item["certificate"]),
-                given_pem(self, item["key"]),
-                chain,
-                names=item["names"],
-                roots=roots,
-                renew_days=self._asked["renew_days"],
-            )
-            found[item["name"]] = looked
-            faults += [f"{item['name']}: {fault}" for fault in looked.faults]
-            for warning in looked.warnings:
-                self._display.warning(f"the certificate {item['name']} {warning}")
-        if faults:
-            raise AnsibleActionFail("nothing was installed, the certificates have faults: " + "; ".join(faults))
-        return found
-
-    def _authority(self, signed: list[dict[str, Any]]) -> Authority | None:
-        if not signed:
-            return None
-        authority = self._asked["authority"]
-        if not authority.get("certificate") or not authority.get("key"):
-            names = ", ".join(item["name"] for item in signed)
-            raise AnsibleActionFail(
-                f"there is no certificate for {names}: set tls_certificate and tls_key to its files, or "
-                "tls_ca_certificate and tls_ca_key to those of a private authority that signs it"
-            )
-        return Authority.load(given_path(self, authority["certificate"]), given_path(self, authority["key"]))
 
     def _place(self, items: list[dict[str, Any]]) -> dict[str, Any]:
         arguments = {"items": items, "folder": self._asked["folder"], "group": self._asked["group"]}

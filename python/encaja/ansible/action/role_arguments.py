@@ -13,7 +13,21 @@ from encaja.ansible.role_values import folder, read, scope
 from encaja.errors import EncajaError
 from encaja.preflight.inventory import WORKED_OUT
 
+CURE = re.compile(r"; |: (?=set |give |name |take |add |write |use )")
 UNDEFINED = re.compile(r"'(\w+)' is undefined")
+
+
+def with_hint(line: str, hint: str | None) -> str:
+    """A line of what is wrong, with how to mend it where it does not say so itself."""
+    return f"{line}; {hint}" if hint and not CURE.search(line) else line
+
+
+def split_cure(line: str) -> tuple[str, str]:
+    """What is wrong, and how to mend it, of a line that a rule or a specification told."""
+    found = CURE.search(line)
+    if not found:
+        return line, "see docs/variables.md"
+    return line[: found.start()], line[found.start() :].lstrip(";: ")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -23,23 +37,34 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Fail with every fault of every role."""
+        """Fail with every fault of every role, or hand the faults over where ``refuse`` is false."""
         super().run(tmp, task_vars)
-        roles = self._task.args.get("roles")
-        if not isinstance(roles, list) or set(self._task.args) != {"roles"}:
-            raise AnsibleActionFail("role_arguments: takes 'roles', a list of roles, and nothing else")
+        _, asked = self.validate_argument_spec(
+            argument_spec={
+                "roles": {"type": "list", "elements": "str", "required": True},
+                "refuse": {"type": "bool", "default": True},
+            }
+        )
+        roles = asked["roles"]
         variables = task_vars or {}
         self._undefined: dict[str, list[str]] = {}
+        self._advice: list[str] = []
         try:
             told = [fault for role in roles for fault in self._faults(str(role), variables)]
         except EncajaError as fault:
             raise AnsibleActionFail(f"role_arguments: {fault}") from fault
         missing = [f"{name} is not set ({', '.join(users)})" for name, users in sorted(self._undefined.items())]
         faults = list(dict.fromkeys(missing + told))
+        advice = list(dict.fromkeys(self._advice))
+        result: dict[str, Any] = {"changed": False, "faults": faults, "advice": advice}
+        if not asked["refuse"]:
+            return result
+        where = variables.get("inventory_hostname", "")
+        for line in advice:
+            self._display.warning(f"{where}: {line}")
         if faults:
-            where = variables.get("inventory_hostname", "")
-            return {"failed": True, "changed": False, "msg": f"{where}: " + "; ".join(faults), "faults": faults}
-        return {"changed": False, "msg": f"{len(roles)} roles have what they need"}
+            return {**result, "failed": True, "msg": f"{where}: " + "; ".join(faults)}
+        return {**result, "msg": f"{len(roles)} roles have what they need"}
 
     def _faults(self, role: str, variables: dict[str, Any]) -> list[str]:
         meta = folder(role) / "meta"
@@ -64,7 +89,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             wanted = rule["that"] if isinstance(rule["that"], list) else [rule["that"]]
             try:
                 if not all(templar.evaluate_conditional(one) for one in wanted):
-                    told.append(str(templar.template(rule["otherwise"])).strip())
+                    said = templar.template(rule["otherwise"])
+                    lines = said if isinstance(said, list) else [said]
+                    (self._advice if rule.get("warns") else told).extend(
+                        with_hint(str(line).strip(), rule.get("hint")) for line in lines
+                    )
             except AnsibleError as fault:
                 told += self._sort(role, fault)
         return told

@@ -7,7 +7,8 @@ short_description: Looks at everything that is given to a host's roles before on
 description:
   - Reads the argument specification of every role, and the rules in its C(meta/rules.yml) for what a specification
     cannot say.
-  - A rule has C(that), an expression or a list of them, and C(otherwise), what is wrong and how to mend it.
+  - A rule has C(that), an expression or a list of them, and C(otherwise), what is wrong and how to mend it, or a list
+    of such lines. C(hint) is how to mend those that do not say it. With C(warns) a rule warns and stops nothing.
   - Names all faults of all roles at once.
 options:
   roles:
@@ -15,6 +16,10 @@ options:
     type: list
     elements: str
     required: true
+  refuse:
+    description: Whether to fail when something is wrong, rather than hand over what.
+    type: bool
+    default: true
 author: encaja
 """
 
@@ -26,7 +31,12 @@ EXAMPLES = r"""
 RETURN = r"""
 faults:
   description: What is wrong, one line each.
-  returned: failed
+  returned: always
+  type: list
+  elements: str
+advice:
+  description: What is worth a warning, one line each.
+  returned: always
   type: list
   elements: str
 """

@@ -1,0 +1,78 @@
+"""Role ``tls``: what is wrong with a host's certificates is told with everything else, before anything changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unit.test_certificates import MIDDLE, ROOT, Signed
+
+HERE = Path(__file__).parents[3]
+LOOK = "[{hosts: all, gather_facts: false, tasks: [{role_arguments: {roles: [tls]}}]}]"
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What is said of each host; empty where nothing is wrong."""
+    folder = tmp_path_factory.mktemp("tls")
+    good = Signed("good", MIDDLE, names=("portal.test", "www.portal.test"))
+    soon = Signed("soon", MIDDLE, names=("portal.test",), last_day=3)
+    files = {"good": good.pem, "soon": soon.pem, "chain": MIDDLE.pem, "root": ROOT.pem}
+    files |= {"good.key": good.key_pem, "soon.key": soon.key_pem, "root.key": ROOT.key_pem}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    given = {"tls_trusted": ["root"], "tls_certificate": "good", "tls_key": "good.key", "tls_chain": "chain"}
+    hosts: dict[str, dict[str, Any]] = {
+        "good": {**given, "web_aliases": ["www.portal.test"]},
+        "alias": {**given, "web_aliases": ["shop.portal.test"]},
+        "plain": {**given, "web_aliases": ["shop.portal.test"], "web_tls": False},
+        "chainless": {**given, "tls_chain": "", "tls_key": "soon.key"},
+        "lost": {**given, "tls_certificate": "nowhere.crt"},
+        "soon": {**given, "tls_certificate": "soon", "tls_key": "soon.key"},
+        "none": {},
+        "signed": {"tls_ca_certificate": "root", "tls_ca_key": "root.key"},
+        "unsigned": {"tls_ca_certificate": "root", "tls_ca_key": "good.key"},
+    }
+    shared = {"ansible_connection": "local", "encaja_domain": "portal.test"}
+    (folder / "hosts.json").write_text(
+        json.dumps({"all": {"vars": shared, "hosts": hosts, "children": {"portal": {"hosts": dict.fromkeys(hosts)}}}})
+    )
+    (folder / "look.yml").write_text(LOOK)
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(HERE / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "COLUMNS": "999"}
+    done = subprocess.run(
+        ["ansible-playbook", "-i", str(folder / "hosts.json"), str(folder / "look.yml")],
+        cwd=HERE, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+    marks = {host: (f"fatal: [{host}]", f"[WARNING]: {host}: ") for host in hosts}
+    return {host: "".join(line for line in lines if line.startswith(mark)) for host, mark in marks.items()}
+
+
+@pytest.mark.parametrize(
+    ("host", "fault"),
+    [
+        ("alias", "portal.test: does not cover shop.portal.test (it covers portal.test, www.portal.test)"),
+        ("chainless", "portal.test: the key belongs to another certificate"),
+        ("chainless", "the chain is broken: the certificate of 'Middle' is missing"),
+        ("lost", "portal.test: nowhere.crt does not exist on this machine"),
+        ("none", "there is no certificate for portal.test: set tls_certificate and tls_key"),
+        ("unsigned", "the authority's key does not fit its certificate"),
+    ],
+)
+def test_what_the_role_would_refuse_is_told(told: dict[str, str], host: str, fault: str) -> None:
+    assert told[host].startswith(f"fatal: [{host}]")
+    assert fault in told[host]
+
+
+@pytest.mark.parametrize("host", ["good", "plain", "signed"])
+def test_what_the_role_can_use_passes(told: dict[str, str], host: str) -> None:
+    assert told[host] == ""
+
+
+def test_a_near_end_is_a_warning(told: dict[str, str]) -> None:
+    assert told["soon"].startswith("[WARNING]: soon: the certificate portal.test expires in ")
