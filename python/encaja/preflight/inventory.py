@@ -11,8 +11,12 @@ from typing import Any
 
 import yaml
 
+from encaja.preflight.spelling import misspelt
+
 ENVIRONMENTS = ("production", "preproduction", "test")
 FUNCTIONS = ("portal", "database", "cache", "push", "search", "telephony")
+SINGLE = ("portal", "database", "cache", "push", "search")
+"""Functions of which an environment has one host: its neighbours look for the first of the group."""
 WORKED_OUT = "vars"  # entry point under which a role without tasks specifies what it gives
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 PLACEHOLDERS = ("change me", "changeme", "change_me", "todo", "xxx")
@@ -83,10 +87,86 @@ def faults(
             continue
         for what, mend in _variable_faults(variables, known, fixed, prefixes):
             seen.setdefault((what, mend), []).append(host)
-        for what, mend in _missing(host, variables, groups):
-            seen.setdefault((what, mend), []).append(host)
     found.extend(Fault(what, ", ".join(where), mend) for (what, mend), where in seen.items())
-    return found
+    return [*found, *_missing(hosts, groups)]
+
+
+def requirement_faults(
+    hosts: Mapping[str, Mapping[str, Any]], requires: Sequence[Mapping[str, Any]]
+) -> tuple[list[Fault], list[Fault]]:
+    """What the steps of the run-book require and the inventory does not give.
+
+    Args:
+        hosts: the variables of every host as they are written.
+        requires: for each requirement the `step`, the `names` of which one needs a value, the `hosts` that need it,
+            and in `brought_by` the step before which nobody can know it (empty for none); or in `absent` the groups
+            that it works on and that have no hosts.
+
+    Returns:
+        The faults, and the warnings about what comes later.
+    """
+    missing: dict[tuple[str, str, str], list[str]] = {}
+    absent: dict[str, list[str]] = {}
+    for item in requires:
+        for group in item.get("absent", ()):
+            absent.setdefault(group, []).append(item["step"])
+        if "names" not in item:
+            continue
+        names = item["names"]
+        lacking = [host for host in item["hosts"] if not any(_given(hosts[host].get(name)) for name in names)]
+        if lacking:
+            steps = missing.setdefault((names[0], ", ".join(lacking), item.get("brought_by") or ""), [])
+            steps.append(item["step"])
+    found: list[Fault] = []
+    warnings = [
+        Fault(f"no such hosts here, {_steps(steps)} will need them", group, "give their inventory with -i as well")
+        for group, steps in absent.items()
+    ]
+    for (name, where, bringer), steps in missing.items():
+        needed = _steps(steps)
+        place = _place(shared_variables().get(name, {}))
+        if bringer:
+            what = f"{name} has no value yet, {needed} will need it"
+            warnings.append(Fault(what, where, f"set it in {place} when step {bringer} is done"))
+        else:
+            what = f"{name} has no value, and the run-book's {needed} cannot do without"
+            found.append(Fault(what, where, f"set it in {place}"))
+    return found, warnings
+
+
+def _steps(names: Sequence[str]) -> str:
+    return f"step{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def licence_warnings(
+    keys: Mapping[str, str], covers: Mapping[str, int], groups: Mapping[str, Sequence[str]]
+) -> list[Fault]:
+    """Licence keys that more environments use than they cover.
+
+    Args:
+        keys: the licence key of every portal's host that has one.
+        covers: how many installations it covers, by host.
+        groups: the hosts of every group.
+    """
+    users: dict[str, list[str]] = {}
+    limits: dict[str, int] = {}
+    for environment in ENVIRONMENTS:
+        for host in groups.get(environment, ()):
+            key = keys.get(host)
+            if not key or host not in groups.get("portal", ()):
+                continue
+            if environment not in users.setdefault(key, []):
+                users[key].append(environment)
+            limits[key] = max(limits.get(key, 0), covers.get(host, 1))
+    return [
+        Fault(
+            f"one licence key for {len(names)} installations, it covers {limits[key]} (encaja_licence_installations)",
+            ", ".join(names),
+            "set encaja_licence_installations to what the contract says, or give each environment a key of its own",
+        )
+        for key, names in users.items()
+        if len(names) > limits[key]
+    ]
 
 
 def _group_faults(groups: Mapping[str, Sequence[str]]) -> list[Fault]:
@@ -117,6 +197,13 @@ def _group_faults(groups: Mapping[str, Sequence[str]]) -> list[Fault]:
                 for function in ("database", "cache", "push")
                 if not here & set(groups.get(function, ()))
             ]
+        for function in SINGLE:
+            several = [host for host in groups.get(function, ()) if host in here]
+            if len(several) > 1:
+                what = (
+                    f"{len(several)} hosts in group '{function}' ({', '.join(several)}), only the first would be used"
+                )
+                found.append(Fault(what, environment, "leave one of them in that group"))
     return found
 
 
@@ -138,10 +225,12 @@ def _variable_faults(
             continue
         spec = shared.get(name) or known.get(name)
         if spec is None:
-            if name.startswith(("encaja_", *(f"{prefix}_" for prefix in prefixes))):
+            if name.startswith(tuple(f"{prefix}_" for prefix in ("encaja", *prefixes))):
                 near = difflib.get_close_matches(name, [*shared, *known], n=1, cutoff=0.75)
                 hint = f"did you mean {near[0]!r}?" if near else "see docs/variables.md for the names"
                 found.append((f"unknown variable {name!r}", hint))
+            elif meant := misspelt(name, ("encaja", *prefixes), [*shared, *known]):
+                found.append((f"unknown variable {name!r}", f"did you mean {meant!r}? If it is your own, rename it"))
             continue
         wanted = TYPES.get(spec.get("type", "str"), (object,))
         is_template = isinstance(value, str) and "{{" in value
@@ -156,16 +245,35 @@ def _variable_faults(
     return found
 
 
-def _missing(host: str, variables: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
-    found = []
+def _missing(hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]) -> list[Fault]:
+    """Values that are needed and not there, and placeholders: one line for each variable and what is wrong with it."""
+    seen: dict[tuple[str, bool], list[str]] = {}
+    needed: set[str] = set()
     for name, spec in shared_variables().items():
-        needed = any(host in groups.get(group, ()) for group in spec.get("required", ()))
-        value = variables.get(name)
-        where = "the environment's vault.yml" if spec.get("secret") else "the environment's group_vars"
-        if needed and (value is None or value == ""):
-            found.append((f"{name} has no value", f"set it in {where}"))
-        elif isinstance(value, str) and value.strip().lower() in PLACEHOLDERS:
-            found.append(
-                (f"{name} still has its placeholder", f"set it in {where}{'' if needed else ', or take it out'}")
-            )
-    return found
+        for host, variables in hosts.items():
+            if not any(host in groups.get(environment, ()) for environment in ENVIRONMENTS):
+                continue
+            value = variables.get(name)
+            is_needed = any(host in groups.get(group, ()) for group in spec.get("required", ()))
+            if is_needed:
+                needed.add(name)
+            if isinstance(value, str) and value.strip().lower() in PLACEHOLDERS:
+                seen.setdefault((name, True), []).append(host)
+            elif is_needed and not _given(value):
+                seen.setdefault((name, False), []).append(host)
+    return [
+        Fault(
+            f"{name} still has its placeholder" if placeholder else f"{name} has no value",
+            ", ".join(where),
+            f"set it in {_place(shared_variables()[name])}{'' if name in needed else ', or take it out'}",
+        )
+        for (name, placeholder), where in seen.items()
+    ]
+
+
+def _given(value: Any) -> bool:
+    return value is not None and value not in ("", {}, [])
+
+
+def _place(spec: Mapping[str, Any]) -> str:
+    return "the environment's vault.yml" if spec.get("secret") else "the environment's group_vars"

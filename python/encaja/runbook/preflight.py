@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,10 +27,12 @@ KIND = "preflight"
 _WORDS = {
     "en": {"where": "where", "what": "what is wrong", "mend": "how to mend it", "looking": "looking at",
            "fine": "nothing stands in the way", "hosts": "hosts looked at", "faults": "to mend before the move",
-           "backup": "backup", "volumes": "volumes"},
+           "backup": "backup", "volumes": "volumes", "warnings": "worth a thought before the move",
+           "worth": "what", "advice": "what to do"},
     "es": {"where": "dónde", "what": "qué falla", "mend": "cómo arreglarlo", "looking": "comprobando",
            "fine": "nada impide el traslado", "hosts": "hosts comprobados", "faults": "por arreglar antes de mudarse",
-           "backup": "copia de seguridad", "volumes": "volúmenes"},
+           "backup": "copia de seguridad", "volumes": "volúmenes", "warnings": "por pensar antes de mudarse",
+           "worth": "qué", "advice": "qué hacer"},
 }  # fmt: skip
 
 
@@ -58,7 +60,8 @@ def _look(move: Move, playbook: Path, console: Console, looking: str) -> Ending:
     named = ", ".join(path.name for path in move.inventories)
     quiet = Console(stderr=True, quiet=not console.is_terminal)
     with TemporaryDirectory(prefix="encaja-check-") as name, quiet.status(f"{looking} {escape(named)}") as shown:
-        variables = write_variables(Path(name), {"preflight_backup_of": move.fill("$target")})
+        given = {"preflight_backup_of": move.fill("$target"), "preflight_requires": move.requirements()}
+        variables = write_variables(Path(name), given)
         command = playbook_command(playbook, Action(playbook=PLAYBOOK), move.inventories, variables_file=variables)
         environment = ansible_environment(move.project, os.environ)
         execution = run_playbook(0, Path(name), move.project, command, environment)
@@ -73,7 +76,7 @@ def _look(move: Move, playbook: Path, console: Console, looking: str) -> Ending:
 
 
 def verdict(ending: Ending) -> Mapping[str, Any]:
-    """What the preflight handed over: the hosts that it looked at and every fault (what, where, mend).
+    """What the preflight handed over: the hosts that it looked at, every fault and every warning (what, where, mend).
 
     Raises:
         EncajaError: it handed nothing over, because it broke before.
@@ -98,12 +101,24 @@ def view(found: Mapping[str, Any], words: Mapping[str, str]) -> RenderableType:
         )
         for item in found.get("backups", ())
     ]
-    if not found["faults"]:
-        return Group(Text.assemble(("✓ ", "bold green"), words["fine"]), hosts, *backups)
+    warnings = found.get("warnings", ())
+    parts: list[RenderableType] = []
+    if found["faults"]:
+        parts.append(Text.assemble(("✗ ", "bold red"), f"{len(found['faults'])} {words['faults']}"))
+        parts.append(_table(found["faults"], words["where"], words["what"], words["mend"], "red"))
+    else:
+        parts.append(Text.assemble(("✓ ", "bold green"), words["fine"]))
+    if warnings:
+        parts.append(Text.assemble(("! ", "bold yellow"), f"{len(warnings)} {words['warnings']}"))
+        parts.append(_table(warnings, words["where"], words["worth"], words["advice"], "yellow"))
+    return Group(*parts, hosts, *backups)
+
+
+def _table(rows: Iterable[Mapping[str, str]], where: str, what: str, mend: str, colour: str) -> Table:
     table = Table(border_style="dim", expand=False)
-    table.add_column(words["where"], style="bold", overflow="fold")
-    table.add_column(words["what"], style="red", overflow="fold")
-    table.add_column(words["mend"], style="green", overflow="fold")
-    for fault in found["faults"]:
-        table.add_row(escape(fault["where"]), escape(fault["what"]), escape(fault["mend"]))
-    return Group(Text.assemble(("✗ ", "bold red"), f"{len(found['faults'])} {words['faults']}"), table, hosts, *backups)
+    table.add_column(where, style="bold", overflow="fold")
+    table.add_column(what, style=colour, overflow="fold")
+    table.add_column(mend, style="green", overflow="fold")
+    for row in rows:
+        table.add_row(escape(row["where"]), escape(row["what"]), escape(row["mend"]))
+    return table

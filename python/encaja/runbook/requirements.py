@@ -14,12 +14,15 @@ from encaja.runbook.model import Runbook, Step
 def requirements(runbook: Runbook, project: Path) -> list[dict[str, Any]]:
     """One entry for each thing that a step requires.
 
-    Each has the `step`, the `names` of the variables of which one needs a value, the host patterns of the step's
-    playbook in `hosts`, its `limit`, and in `brought_by` the earlier step that brings the value (empty for none).
+    Each has the `step`, and either the `names` of the variables of which one needs a value, the host patterns of the
+    step's playbook in `hosts`, its `limit`, and in `brought_by` the earlier step that brings the value (empty for
+    none); or in `groups` the hosts and groups whose data it replaces, so that they have to be there.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for place, step in enumerate(runbook.steps):
         before = runbook.steps[:place]
+        if step.targets:
+            found.append({"step": step.id, "groups": list(step.targets)})
         for names in step.requires:
             bringer = next((other.id for other in before if set(other.brings) & set(names)), "")
             limit = step.action.limit if step.action else ""

@@ -371,6 +371,16 @@ def test_preflight_is_told_as_one_list_without_ansibles_own_words(make) -> None:
     assert "PLAY" not in found.stdout
     data = json.loads(project.encaja("check", "--json", "-i", str(project.inventory)).stdout)
     assert data["faults"][0]["mend"] == "free some"
+    warned = verdict.replace("faults:", "faults: [], warnings:").replace("disk is full", "one disk for all")
+    (project.path / "playbooks/preflight.yml").write_text(
+        "- hosts: localhost\n  gather_facts: false\n  tasks:\n"
+        f"    - ansible.builtin.set_stats: {{data: {{encaja_result: {warned}}}}}\n"
+    )
+    fine = project.encaja("check", "-i", str(project.inventory))
+    assert fine.returncode == 0, fine.stdout + fine.stderr
+    assert "nothing stands in the way" in fine.stdout
+    assert "1 worth a thought" in fine.stdout
+    assert "one disk for all" in fine.stdout
     (project.path / "playbooks/preflight.yml").write_text("- hosts: localhost\n  roles: [no_such_role]\n")
     broken = project.encaja("check", "-i", str(project.inventory))
     assert broken.returncode == 1

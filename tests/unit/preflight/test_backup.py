@@ -136,9 +136,9 @@ def test_folder_with_nothing_or_too_much_is_told() -> None:
     assert "is no backup" in judge_folder("/b", {"a.tar.gz": 9}, b"<html>log").faults[0][0]
 
 
-def check(tmp_path: Path, source: str, environment: str = "production") -> dict[str, Any]:
+def check(tmp_path: Path, source: str, environment: str = "production", **more: Any) -> dict[str, Any]:
     """What `encaja check` says of this machine as a portal, production's unless told otherwise."""
-    hosts = {"here.test": {"encaja_backup_source": source, "encaja_mail_relay_host": "relay.invalid"}}
+    hosts = {"here.test": {"encaja_backup_source": source, "encaja_mail_relay_host": "relay.invalid"} | more}
     inventory = {
         "all": {
             "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
@@ -177,3 +177,16 @@ def test_check_tells_how_big_the_backup_is(tmp_path: Path) -> None:
 def test_only_production_has_to_find_its_mail_relay(tmp_path: Path, environment: str, told: bool) -> None:
     found = check(tmp_path, "", environment)
     assert any("relay.invalid does not resolve" in fault["what"] for fault in found["faults"]) is told
+
+
+def test_names_that_the_hosts_file_will_have_are_asked_of_nobody(tmp_path: Path) -> None:
+    given = {
+        "encaja_domain": "portal.invalid",
+        "base_hosts": [{"address": "127.0.0.1", "names": ["Relay.invalid", "portal.invalid", "backup.invalid"]}],
+    }
+    with serving(FIXTURES / "plain") as server:
+        found = check(tmp_path, server.url.replace("127.0.0.1", "backup.invalid") + first("plain").name, **given)
+    said = "\n".join(fault["what"] for fault in found["faults"])
+    assert "resolve" not in said
+    assert "reached" not in said
+    assert found["backups"][0]["volumes"] == len(volumes("plain"))

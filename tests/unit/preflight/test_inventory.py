@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from encaja.preflight.inventory import faults, role_variables, shared_variables
+from encaja.preflight.inventory import (
+    faults,
+    licence_warnings,
+    requirement_faults,
+    role_variables,
+    shared_variables,
+)
 
 ROLES = Path(__file__).parents[3] / "roles"
 GROUPS = {
@@ -62,7 +68,7 @@ def test_a_placeholder_is_told_where_the_value_is_not_needed_too() -> None:
 
 
 def test_the_same_fault_on_two_hosts_is_one_line() -> None:
-    groups = {name: ["box", "bin"] for name in GROUPS}
+    groups = GROUPS | {"production": ["box", "bin"], "telephony": ["bin"]}
     found = faults({"box": complete() | {"web_x": 1}, "bin": complete() | {"web_x": 1}}, groups, ROLES)
     assert [fault.where for fault in found] == ["box, bin"]
 
@@ -84,10 +90,109 @@ def test_templates_are_left_to_ansible() -> None:
         (GROUPS | {"production": ["box", "spare"]}, "spare: has no function"),
         (GROUPS | {"portal": ["box", "lost"]}, "lost: belongs to no environment"),
         (GROUPS | {"push": []}, "production: a portal but no host in group 'push'"),
+        (
+            GROUPS | {"production": ["box", "bin"], "database": ["box", "bin"]},
+            "production: 2 hosts in group 'database' (box, bin), only the first would be used",
+        ),
     ],
 )
 def test_groups_that_contradict_each_other(groups: dict[str, list[str]], line: str) -> None:
     assert any(one.startswith(line) for one in said(complete(), groups))
+
+
+def test_a_database_in_each_environment_is_none_too_many() -> None:
+    groups = {name: ["box", "bin"] for name in GROUPS} | {"production": ["box"], "test": ["bin"]}
+    assert faults({"box": complete(), "bin": complete() | {"encaja_environment": "test"}}, groups, ROLES) == []
+
+
+def test_a_placeholder_is_told_once_with_one_cure_whoever_needs_it() -> None:
+    groups = GROUPS | {"production": ["box", "bin"], "telephony": ["bin"]}
+    values = complete() | {"encaja_backup_password": "change me"}  # telephony has no use for it
+    (fault,) = faults({"box": values, "bin": values}, groups, ROLES)
+    assert str(fault) == (
+        "box, bin: encaja_backup_password still has its placeholder (set it in the environment's vault.yml)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("portl_cache_store", "portal_cache_store"),
+        ("potral_cache_stor", "portal_cache_store"),
+        ("portalcache_store", "portal_cache_store"),
+        ("tsl_certificate", "tls_certificate"),
+        ("encja_domain", "encaja_domain"),
+        ("cary_over_mode", "carry_over_mode"),
+    ],
+)
+def test_a_misspelt_prefix_is_told_with_the_name_that_was_meant(name: str, meant: str) -> None:
+    (line,) = said(complete() | {name: "files"})
+    assert line == f"box: unknown variable {name!r} (did you mean {meant!r}? If it is your own, rename it)"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "company_name",
+        "db_domain",
+        "my_domain",
+        "main_from",
+        "web2_domain",
+        "php8_packages",
+        "mysql_packages",
+        "lab_url",
+    ],
+)
+def test_an_inventorys_own_variables_are_its_own(name: str) -> None:
+    assert said(complete() | {name: "files"}) == []
+
+
+def require(step: str, *names: str, brought_by: str = "") -> dict[str, object]:
+    return {"step": step, "names": list(names), "hosts": ["box"], "brought_by": brought_by}
+
+
+def test_what_steps_require_is_told_once_with_all_that_need_it() -> None:
+    wanted = [require("prepare", "encaja_cloud_webhook", "hook"), require("carry", "encaja_cloud_webhook", "hook")]
+    (found,), warnings = requirement_faults({"box": {}}, wanted)
+    assert str(found) == (
+        "box: encaja_cloud_webhook has no value, and the run-book's steps prepare, carry cannot do without "
+        "(set it in the environment's vault.yml)"
+    )
+    assert warnings == []
+    assert requirement_faults({"box": {"hook": "https://there.test/"}}, wanted) == ([], [])
+
+
+def test_what_an_earlier_step_brings_is_warned_of() -> None:
+    found, (warning,) = requirement_faults(
+        {"box": {}}, [require("restore", "encaja_backup_source", brought_by="order")]
+    )
+    assert found == []
+    assert str(warning) == (
+        "box: encaja_backup_source has no value yet, step restore will need it "
+        "(set it in the environment's vault.yml when step order is done)"
+    )
+
+
+def test_an_environment_that_a_step_works_on_and_that_is_not_there_is_warned_of() -> None:
+    wanted = [
+        {"step": "copy", "absent": ["test"]},
+        {"step": "refresh", "absent": ["test"]},
+        {"step": "x", "absent": []},
+    ]
+    found, (warning,) = requirement_faults({"box": {}}, wanted)
+    assert found == []
+    assert str(warning).startswith("test: no such hosts here, steps copy, refresh will need them (give their inventory")
+
+
+def test_a_licence_key_in_more_environments_than_it_covers_is_warned_of_and_not_shown() -> None:
+    groups = {name: ["a", "b", "c"] for name in GROUPS} | {"production": ["a"], "preproduction": ["b"], "test": ["c"]}
+    keys = {"a": "SESAME", "b": "SESAME", "c": "OTHER"}
+    (warning,) = licence_warnings(keys, {}, groups)
+    assert warning.where == "production, preproduction"
+    assert warning.what.startswith("one licence key for 2 installations, it covers 1")
+    assert "SESAME" not in str(warning)
+    assert licence_warnings(keys, {"a": 2}, groups) == []
+    assert licence_warnings({"a": "SESAME", "b": "OTHER"}, {}, groups) == []
 
 
 def test_every_role_describes_its_variables() -> None:

@@ -100,8 +100,9 @@ def test_the_look_before_the_first_step_is_told_what_all_steps_require(project: 
     assert look is not None
     assert look.action is not None
     told = move.filled(look.action).variables["preflight_requires"]
-    assert ("carry-over", "encaja_cloud_webhook") in [(item["step"], item["names"][0]) for item in told]
-    assert {item["limit"] for item in told if item["step"] == "carry-over"} == {"production"}
+    (carry,) = [item for item in told if item["step"] == "carry-over"]
+    assert (carry["names"][0], carry["limit"]) == ("encaja_cloud_webhook", "production")
+    assert {"step": "deploy-preproduction", "groups": ["preproduction"]} in told
 
 
 def test_order_follows_needs(project: Path) -> None:

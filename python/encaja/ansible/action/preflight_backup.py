@@ -22,6 +22,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         given = self._task.args
         source, volumes = str(given.get("source") or ""), int(given.get("volumes") or 0)
         self._vars, self._timeout = task_vars, int(given.get("timeout") or 20)
+        self._hosts = given.get("hosts") or []
         if not source:
             return {**result, "faults": [], "bytes": 0, "volumes": 0, "skipped": True, "msg": "no backup is configured"}
         look = self._folder(source) if source.startswith("/") else self._link(source, volumes)
@@ -37,7 +38,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _ask(self, **arguments: object) -> dict[str, Any]:
         found: dict[str, Any] = self._execute_module(
-            module_name="preflight_backup", module_args={**arguments, "timeout": self._timeout}, task_vars=self._vars
+            module_name="preflight_backup",
+            module_args={**arguments, "hosts": self._hosts, "timeout": self._timeout},
+            task_vars=self._vars,
         )
         return found
 

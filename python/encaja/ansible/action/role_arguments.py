@@ -14,6 +14,7 @@ from encaja.errors import EncajaError
 from encaja.preflight.inventory import WORKED_OUT
 
 CURE = re.compile(r"; |: (?=set |give |name |take |add |write |use )")
+NO_FACT = "has no attribute"
 UNDEFINED = re.compile(r"'(\w+)' is undefined")
 
 
@@ -49,6 +50,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         variables = task_vars or {}
         self._undefined: dict[str, list[str]] = {}
         self._advice: list[str] = []
+        self._has_facts = "distribution" in (variables.get("ansible_facts") or {})
         try:
             told = [fault for role in roles for fault in self._faults(str(role), variables)]
         except EncajaError as fault:
@@ -101,6 +103,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _sort(self, name: str, fault: AnsibleError) -> list[str]:
         """Gather what is undefined under its own name, and return what else went wrong."""
         found = UNDEFINED.search(str(fault))
+        if not self._has_facts and NO_FACT in str(
+            fault
+        ):  # a host that does not answer: what is not made of facts counts
+            return []
         if not found:
             return [f"{name}: {fault.message}"]
         users = self._undefined.setdefault(found.group(1), [])

@@ -18,6 +18,11 @@ options:
     description: Number of volumes of an archive that does not say it; 0 for unknown.
     type: int
     default: 0
+  hosts:
+    description: Entries that C(/etc/hosts) will get, as a list of C(address) and C(names). They count already.
+    type: list
+    elements: dict
+    default: []
   timeout:
     description: Seconds to wait for a server.
     type: int
@@ -54,6 +59,7 @@ import urllib.request
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.future_names import resolve_by
 
 HEAD_BYTES = 1 << 16
 PAGE_BYTES = 1 << 20
@@ -109,6 +115,7 @@ def main() -> None:
             "urls": {"type": "list", "elements": "str", "no_log": True},
             "folder": {"type": "path"},
             "first": {"type": "str", "default": ""},
+            "hosts": {"type": "list", "elements": "dict", "default": []},
             "timeout": {"type": "int", "default": 20},
         },
         mutually_exclusive=[("url", "urls", "folder")],
@@ -116,6 +123,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
+    resolve_by(given["hosts"])
     if given["url"]:
         found = look_at_link(given["url"], given["page"] or "", given["timeout"])
     elif given["urls"]:

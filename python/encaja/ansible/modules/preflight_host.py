@@ -38,6 +38,17 @@ options:
     type: list
     elements: str
     default: []
+  hosts:
+    description: Entries that C(/etc/hosts) will get, as a list of C(address) and C(names). Their names resolve then.
+    type: list
+    elements: dict
+    default: []
+  apart:
+    description: >-
+      Directories that should not share a disk, as a list of C(path), C(other), C(what) is at the path, and C(mend).
+    type: list
+    elements: dict
+    default: []
 author: encaja
 """
 
@@ -55,6 +66,11 @@ faults:
   returned: always
   type: list
   elements: dict
+advice:
+  description: What is worth a warning, likewise.
+  returned: always
+  type: list
+  elements: dict
 clock:
   description: The host's clock, in seconds since 1970.
   returned: always
@@ -69,6 +85,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.future_names import coming_names
 
 MARKER = "/etc/encaja/environment"
 Found = list[tuple[str, str]]
@@ -100,13 +117,27 @@ def marker_faults(environment: str) -> Found:
     return [(f"its marker says {marked!r}, the inventory says {environment!r}", mend)]
 
 
+def present(path: str) -> str:
+    """The path, or the nearest directory above it that is there."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def apart_advice(pairs: list[dict[str, Any]]) -> Found:
+    """What would be lost together with what it should outlive."""
+    return [
+        (f"{pair['what']} ({pair['path']}) is on the same disk as {pair['other']}", pair["mend"])
+        for pair in pairs
+        if os.stat(present(pair["path"])).st_dev == os.stat(present(pair["other"])).st_dev
+    ]
+
+
 def disk_faults(needs: list[dict[str, Any]]) -> Found:
     """Room for everything that goes onto the same filesystem."""
     by_device: dict[int, tuple[str, int, list[str]]] = {}
     for need in needs:
-        path = need["path"]
-        while not os.path.exists(path):
-            path = os.path.dirname(path)
+        path = present(need["path"])
         device = os.stat(path).st_dev
         _, total, whys = by_device.get(device, (path, 0, []))
         by_device[device] = (path, total + int(need["bytes"]), [*whys, need["why"]])
@@ -144,10 +175,13 @@ def port_faults(ports: list[dict[str, Any]]) -> Found:
     return found
 
 
-def name_faults(names: list[str]) -> Found:
-    """Names resolve."""
+def name_faults(names: list[str], hosts: list[dict[str, Any]]) -> Found:
+    """Names resolve, or will as soon as ``hosts`` are in /etc/hosts."""
+    coming = coming_names(hosts)
     found = []
-    for name in names:
+    for name in dict.fromkeys(names):
+        if name.lower() in coming:
+            continue
         try:
             socket.getaddrinfo(name, None)
         except OSError:
@@ -164,6 +198,8 @@ def main() -> None:
             "disk": {"type": "list", "elements": "dict", "default": []},
             "ports": {"type": "list", "elements": "dict", "default": []},
             "names": {"type": "list", "elements": "str", "default": []},
+            "hosts": {"type": "list", "elements": "dict", "default": []},
+            "apart": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
     )
@@ -173,10 +209,11 @@ def main() -> None:
         *marker_faults(given["environment"]),
         *disk_faults(given["disk"]),
         *port_faults(given["ports"]),
-        *name_faults(given["names"]),
+        *name_faults(given["names"], given["hosts"]),
     ]
     faults = [{"what": what, "mend": mend} for what, mend in found]
-    module.exit_json(changed=False, faults=faults, clock=time.time())
+    advice = [{"what": what, "mend": mend} for what, mend in apart_advice(given["apart"])]
+    module.exit_json(changed=False, faults=faults, advice=advice, clock=time.time())
 
 
 if __name__ == "__main__":

@@ -12,6 +12,14 @@ options:
     description: The hosts whose variables are looked at; all by default.
     type: list
     elements: str
+  requires:
+    description:
+      - What the run-book's steps require, each with C(step), C(names) of the variables of which one needs a value, the
+        patterns in C(hosts), C(limit), and in C(brought_by) the step that brings the value; or with C(groups) that have
+        to have hosts.
+    type: list
+    elements: dict
+    default: []
   refuse:
     description: Whether to fail when something is wrong, rather than hand over what.
     type: bool
@@ -28,6 +36,11 @@ EXAMPLES = r"""
 RETURN = r"""
 faults:
   description: What is wrong, where, and how to mend it.
+  returned: always
+  type: list
+  elements: dict
+advice:
+  description: What is worth a warning, likewise.
   returned: always
   type: list
   elements: dict

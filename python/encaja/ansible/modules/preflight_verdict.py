@@ -11,8 +11,13 @@ options:
     type: list
     elements: dict
     required: true
+  advice:
+    description: Warnings that M(preflight_inventory) found.
+    type: list
+    elements: dict
+    default: []
   hosts:
-    description: Hosts whose variable C(preflight_host_result) is looked at.
+    description: Hosts of which it looks at what the tasks of playbook C(preflight) registered.
     type: list
     elements: str
     required: true
@@ -23,12 +28,18 @@ EXAMPLES = r"""
 - name: Say what is wrong
   preflight_verdict:
     inventory: "{{ looked.faults }}"
+    advice: "{{ looked.advice }}"
     hosts: "{{ groups['all'] }}"
 """
 
 RETURN = r"""
 faults:
   description: What is wrong, where, and how to mend it.
+  returned: always
+  type: list
+  elements: dict
+advice:
+  description: What is worth a warning, likewise.
   returned: always
   type: list
   elements: dict
