@@ -162,11 +162,17 @@ def run(
     pass_name: PassName = None,
     phase: Annotated[int | None, typer.Option("--phase", help="Only the steps of this phase.")] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="Begin at this step; it and what follows are done again.")
+        str | None,
+        typer.Option(
+            "--from", help="Begin at this step: it and what follows are done again, and the journal remembers it."
+        ),
     ] = None,
     until: Annotated[str | None, typer.Option("--until", help="Stop after this step.")] = None,
     keep: Annotated[
-        list[str] | None, typer.Option("--keep", help="A finished step that stands although its inputs changed.")
+        list[str] | None,
+        typer.Option(
+            "--keep", help="A finished step that stands although its inputs changed or it was asked for again."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Answer every gate with yes; the journal says so.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Ansible's check mode: show, change nothing.")] = False,

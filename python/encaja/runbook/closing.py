@@ -13,7 +13,7 @@ from encaja.runbook import tables
 from encaja.runbook.history import read_history
 from encaja.runbook.journal import Journal, Pass
 from encaja.runbook.move import Move
-from encaja.runbook.states import State, read_states
+from encaja.runbook.states import Inputs, State, read_states
 
 
 def expected_seconds(move: Move, journal: Journal) -> dict[str, float]:
@@ -44,7 +44,7 @@ def close(
         part: only a part of the pass was asked for; what it did has been shown already.
     """
     language = move.runbook.settings.language
-    states = read_states(move, journal, pass_)
+    states = read_states(move, journal, pass_, Inputs(move) if move.inventories else None)
     complete = all(state.state is State.DONE for state in states.values())
     if complete or not part:
         console.print(tables.status_table(move.runbook, states, language))

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook import gates
+from encaja.runbook.again import open_request, taken_back, what_is_left
 from encaja.runbook.command import ansible_environment, command_line, playbook_command, write_variables
 from encaja.runbook.events import Signals
 from encaja.runbook.execute import Ending, Execution, recorded_code, run_command, run_playbook
@@ -30,7 +31,18 @@ from encaja.runbook.model import Action, Kind, RetryOn, Step
 from encaja.runbook.move import INVENTORY_VARIABLE, RUNBOOK_VARIABLE, STATE_VARIABLE, Move
 from encaja.runbook.redact import Redactor
 from encaja.runbook.spans import format_span, now
-from encaja.runbook.states import CHECK, RUN, VERIFY, Inputs, State, StepState, accepted_text, confirm_gate, read_states
+from encaja.runbook.states import (
+    CHECK,
+    RUN,
+    VERIFY,
+    Inputs,
+    State,
+    StepState,
+    accepted_text,
+    changed_text,
+    confirm_gate,
+    read_states,
+)
 
 DIFFERENCES_CODE = 4
 WAITING_CODE = 3
@@ -112,13 +124,18 @@ class Conductor:
             EncajaError: another conductor is at work, or the disk refuses.
             ConfigurationError: the selection makes no sense, or a destructive step must not start.
         """
-        selected = select(self.move, self.options)
+        selected: Sequence[Step] = select(self.move, self.options)
         with hold(self.move.lock) as earlier, self._signals():
             pass_ = self.journal.start_pass(self.options.pass_name, self.options.by, self._details())
             self._recover(pass_, earlier)
             states = read_states(self.move, self.journal, pass_, self._inputs())
             self._check_needs(selected, states)
+            selected, asked = self._asked(pass_, selected, states)
+            if asked:
+                states = read_states(self.move, self.journal, pass_, self._inputs())
             self.display.begin(self.move, pass_, selected, states)
+            if asked:
+                self.display.note(asked)
             try:
                 return self._steps(pass_, selected)
             except OSError as error:
@@ -155,9 +172,30 @@ class Conductor:
 
     # Order
 
+    def _asked(
+        self, pass_: Pass, selected: Sequence[Step], states: Mapping[str, StepState]
+    ) -> tuple[Sequence[Step], str]:
+        """Journals a request to do steps again, or takes up one that is not finished; says so to the reader."""
+        told, runbook = self.options, self.move.runbook
+        if told.check:
+            return selected, ""
+        if told.start:
+            bounded = told.until is not None or told.phase is not None
+            self.journal.ask_again(pass_, [step.id for step in selected], by=told.by, bounded=bounded)
+            return selected, ""
+        if told.until is not None or told.phase is not None:
+            return selected, ""
+        request = open_request(runbook, self.journal, pass_)
+        if request is None:
+            return selected, ""
+        until = f" until '{request.steps[-1]}'" if request.bounded else ""
+        text = f"goes on with what {request.by} asked for: again from '{request.steps[0]}'{until}"
+        if not request.bounded:
+            return selected, text
+        return what_is_left(runbook, request, {name: not state.done for name, state in states.items()}), text
+
     def _steps(self, pass_: Pass, selected: Sequence[Step]) -> int:
         waiting = False
-        forced = {step.id for step in selected} if self.options.start else set()
         for step in selected:
             if self._interrupted.is_set():
                 return 1
@@ -176,7 +214,7 @@ class Conductor:
                     return 1
                 waiting = waiting or decision is not GateState.APPROVED
                 continue
-            if state.done and step.id not in forced and not self.options.check:
+            if state.done and not self.options.check:
                 self.display.skip(step, state)
                 continue
             if unmet and not self.options.check:
@@ -209,23 +247,17 @@ class Conductor:
     def _step(self, pass_: Pass, step: Step, state: StepState) -> int:
         if step.action is None:
             raise ConfigurationError("runs nothing", f"step '{step.id}'", "mend the run-book")
-        if state.state is State.STALE and state.changed_inputs and step.destructive and step.id != self.options.start:
-            if step.id not in self.options.keep:
-                raise ConfigurationError(
-                    f"is done, and what it runs {state.reason}; doing it again replaces data",
-                    f"step '{step.id}'",
-                    f"'encaja run --from {step.id}' does it again, '--keep {step.id}' lets it stand",
-                )
-            self._accept(pass_, step)
+        if step.id in self.options.keep and state.keepable and not self.options.check:
+            self._keep(pass_, step)
             self.display.skip(step, state)
             return 0
         hosts: list[str] = []
         if step.destructive and not self.options.check:
             hosts = self._targets(step)
-            question = f"replaces the data of {', '.join(hosts)}"
-            decision = gates.pass_gate(self._keeper(pass_), step, confirm_gate(step), question)
+            decision = self._permission(pass_, step, state, hosts)
             if decision is not GateState.APPROVED:
                 return WAITING_CODE if decision is not GateState.REJECTED else 1
+        self._say_why(pass_, step, state)
         tries = 0
         while True:
             resumed = self._verify_alone(state)
@@ -251,11 +283,33 @@ class Conductor:
             if self._interrupted.wait(delay):
                 return 1
 
-    def _accept(self, pass_: Pass, step: Step) -> None:
+    def _permission(self, pass_: Pass, step: Step, state: StepState, hosts: Sequence[str]) -> GateState:
+        """Whether somebody agrees that a step replaces the data of `hosts`."""
+        question = f"replaces the data of {', '.join(hosts)}"
+        keeper = self._keeper(pass_)
+        if state.changed_inputs:
+            # --yes was said before anybody knew that what was done would have to be done again.
+            question, keeper = f"{question} again; {changed_text(state.changed_inputs)}", replace(keeper, yes=False)
+        decision = gates.pass_gate(keeper, step, confirm_gate(step), question)
+        if decision is not GateState.APPROVED and state.keepable:
+            self.display.note(f"  '{step.id}' is done, {question}")
+            self.display.note(f"  or let it stand as it is: encaja run --keep {step.id}")
+        return decision
+
+    def _say_why(self, pass_: Pass, step: Step, state: StepState) -> None:
+        """Why a finished step is done again, unless that is what was asked for."""
+        if state.state is State.STALE and state.redo is None and not self.options.check:
+            self.display.note(f"'{step.id}' is done again: {state.reason}")
+            reason = changed_text(state.changed_inputs, len(state.changed_inputs)) or state.reason
+            self.journal.add_entry(pass_, EntryKind.REPEATED, reason, by=self.options.by, step=step.id)
+
+    def _keep(self, pass_: Pass, step: Step) -> None:
         if step.action:
             _, fingerprint = self._inputs().of(step.action)
             text = accepted_text(step, fingerprint)
             self.journal.add_entry(pass_, EntryKind.ACCEPTED, text, by=self.options.by, step=step.id)
+        if step.destructive:
+            gates.close_gate(self.journal, pass_, step, f"kept as it is by {self.options.by}")
 
     @staticmethod
     def _verify_alone(state: StepState) -> bool:
@@ -444,7 +498,8 @@ class Conductor:
         def announce(step: Step, state: GateState, expires: datetime | None) -> None:
             self._note_announced(pass_, step, self.announcer.announce(self.move, pass_, step, state, expires))
 
-        return gates.GateKeeper(self.journal, pass_, self.display, announce, self.options.by, self.options.yes)
+        redone = taken_back(self.move.runbook, self.journal, pass_)
+        return gates.GateKeeper(self.journal, pass_, self.display, announce, self.options.by, self.options.yes, redone)
 
     def _note_announced(self, pass_: Pass, step: Step, lines: Sequence[str]) -> None:
         for text in lines:

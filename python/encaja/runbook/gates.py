@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from encaja.errors import ConfigurationError
+from encaja.runbook.again import Redo, counted_gates, taken_back
 from encaja.runbook.journal import Fault, Gate, GateState, Journal, Pass
 from encaja.runbook.model import Kind, Step
 from encaja.runbook.move import Move
@@ -47,6 +48,7 @@ class GateKeeper:
     announce: Callable[[Step, GateState, datetime | None], None]
     by: str
     yes: bool
+    redone: Mapping[str, Redo] = field(default_factory=dict)
 
 
 def pass_gate(keeper: GateKeeper, step: Step, gate: str, question: str) -> GateState:
@@ -59,14 +61,15 @@ def pass_gate(keeper: GateKeeper, step: Step, gate: str, question: str) -> GateS
         question: what is to be decided.
     """
     journal, pass_ = keeper.journal, keeper.pass_
-    state, last = gate_state(journal.gates(pass_, gate), now())
+    lines = counted_gates(journal.gates(pass_, gate), keeper.redone.get(step.id), permission=gate != step.id)
+    state, last = gate_state(lines, now())
     if state is GateState.APPROVED and last is not None and not _used(journal, pass_, step, gate, last):
         return GateState.APPROVED
     if state is GateState.REJECTED and last is not None:
         keeper.display.gate(step, GateState.REJECTED, f"{last.by}: {last.note}" if last.note else last.by, None)
         return GateState.REJECTED
     if state is not GateState.WAITING or last is None:
-        if state is GateState.EXPIRED and last is not None:
+        if state is GateState.EXPIRED and last is not None and last.state is GateState.WAITING:
             journal.add_gate(pass_, gate, GateState.EXPIRED, by="encaja", note="nobody decided in time")
             keeper.display.gate(step, GateState.EXPIRED, "", last.expires)
         expires = now() + step.expires if step.expires else None
@@ -85,6 +88,14 @@ def pass_gate(keeper: GateKeeper, step: Step, gate: str, question: str) -> GateS
     journal.add_gate(pass_, gate, decision, by=keeper.by, note=note)
     keeper.display.gate(step, decision, keeper.by, None)
     return decision
+
+
+def close_gate(journal: Journal, pass_: Pass, step: Step, note: str) -> None:
+    """Takes back the question whether a step may replace data, and an answer that was not used: it asks anew."""
+    gate = confirm_gate(step)
+    state, _ = gate_state(journal.gates(pass_, gate), now())
+    if state is not None and state is not GateState.EXPIRED:
+        journal.add_gate(pass_, gate, GateState.EXPIRED, by="encaja", note=note)
 
 
 def _used(journal: Journal, pass_: Pass, step: Step, gate: str, approval: Gate) -> bool:
@@ -111,7 +122,9 @@ def decide(move: Move, journal: Journal, pass_: Pass, step_id: str, *, decision:
     if not step.gated:
         raise ConfigurationError("has no gate", f"step '{step_id}'", "'encaja status' shows what waits")
     gate = step.id if step.kind is Kind.HUMAN else confirm_gate(step)
-    state, last = gate_state(journal.gates(pass_, gate), now())
+    redo = taken_back(move.runbook, journal, pass_).get(step.id)
+    lines = counted_gates(journal.gates(pass_, gate), redo, permission=gate != step.id)
+    state, last = gate_state(lines, now())
     if state is GateState.WAITING:
         return journal.add_gate(pass_, gate, decision, by=by.strip(), note=note.strip())
     if state is GateState.REJECTED and decision is GateState.APPROVED and last is not None:

@@ -21,7 +21,7 @@ from typing import Any, Self
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook.spans import from_text, now, to_text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x656E636A  # "encj"
 
 _TABLES = """
@@ -67,6 +67,14 @@ CREATE TABLE documents (
   body TEXT NOT NULL
 ) STRICT;
 """
+# What version 2 added: somebody asked for steps that were finished to be done again.
+_REQUESTS = """
+CREATE TABLE requests (
+  id INTEGER PRIMARY KEY, pass INTEGER NOT NULL REFERENCES passes(id), at TEXT NOT NULL, by TEXT NOT NULL,
+  steps TEXT NOT NULL, bounded INTEGER NOT NULL,
+  attempts INTEGER NOT NULL, gates INTEGER NOT NULL, entries INTEGER NOT NULL
+) STRICT
+"""
 _NAMES = ("passes", "inputs", "attempts", "outcomes", "events", "measures", "faults", "gates", "entries", "documents")
 
 
@@ -96,6 +104,7 @@ class EntryKind(StrEnum):
     CURE = "cure"
     ACCEPTED = "accepted"
     ANNOUNCED = "announced"
+    REPEATED = "repeated"
     TAKEOVER = "takeover"
 
 
@@ -207,6 +216,25 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Request:
+    """Somebody asked for a stretch of steps to be done again, from the first of `steps` on.
+
+    `attempts`, `gates` and `entries` are the highest numbers in the journal at that moment: what has a higher one came
+    after it, whatever a clock said. A `bounded` one was to stop after the last of its steps.
+    """
+
+    id: int
+    pass_id: int
+    at: datetime
+    by: str
+    steps: tuple[str, ...]
+    bounded: bool
+    attempts: int
+    gates: int
+    entries: int
+
+
+@dataclass(frozen=True)
 class Document:
     """A result in JSON that a step handed over: a verification, comparison, reconciliation, list of certificates."""
 
@@ -264,19 +292,31 @@ class Journal:
             with self._durable():
                 if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
                     self._create()
+        elif version < SCHEMA_VERSION:
+            with self._durable():
+                if self._db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
+                    self._add_requests()
 
     def _create(self) -> None:
         for statement in _TABLES.split(";"):
             if statement.strip():
                 self._db.execute(statement)
         for name in _NAMES:
-            for verb in ("UPDATE", "DELETE"):
-                self._db.execute(
-                    f"CREATE TRIGGER {name}_no_{verb.lower()} BEFORE {verb} ON {name} "
-                    "BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END"
-                )
+            self._close_for_changes(name)
         self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        self._add_requests()
+
+    def _add_requests(self) -> None:
+        self._db.execute(_REQUESTS)
+        self._close_for_changes("requests")
         self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def _close_for_changes(self, table: str) -> None:
+        for verb in ("UPDATE", "DELETE"):
+            self._db.execute(
+                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+                "BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END"
+            )
 
     def close(self) -> None:
         """Closes the file; a second call does nothing."""
@@ -494,7 +534,40 @@ class Journal:
         )
         return [Document(row["attempt"], from_text(row["at"]), row["kind"], json.loads(row["body"])) for row in rows]
 
-    # Gates and entries
+    # Requests, gates and entries
+
+    def ask_again(self, pass_: Pass, steps: Sequence[str], *, by: str, bounded: bool) -> Request:
+        """Writes down that these steps are to be done again; a `bounded` request ends with the last of them."""
+        at = self._clock()
+        with self._durable():
+            attempts, gates, entries = (
+                self._db.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()[0]  # noqa: S608 - our own names
+                for table in ("attempts", "gates", "entries")
+            )
+            cursor = self._db.execute(
+                "INSERT INTO requests (pass, at, by, steps, bounded, attempts, gates, entries) "
+                "VALUES (?,?,?,?,?,?,?,?)",
+                (pass_.id, to_text(at), by, json.dumps(list(steps)), int(bounded), attempts, gates, entries),
+            )
+        return Request(cursor.lastrowid or 0, pass_.id, at, by, tuple(steps), bounded, attempts, gates, entries)
+
+    def requests(self, pass_: Pass) -> list[Request]:
+        """What was asked for again, in order."""
+        rows = self._db.execute("SELECT * FROM requests WHERE pass = ? ORDER BY id", (pass_.id,))
+        return [
+            Request(
+                row["id"],
+                row["pass"],
+                from_text(row["at"]),
+                row["by"],
+                tuple(json.loads(row["steps"])),
+                bool(row["bounded"]),
+                row["attempts"],
+                row["gates"],
+                row["entries"],
+            )
+            for row in rows
+        ]
 
     def add_gate(
         self,

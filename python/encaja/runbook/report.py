@@ -171,7 +171,7 @@ class Facts:
     def verdict(self) -> str:
         """complete, failed, waiting or open."""
         shown = {state.state for state in self.states.values()}
-        if shown <= {State.DONE, State.STALE}:
+        if shown == {State.DONE}:
             return "complete"
         if shown & {State.FAILED, State.DIFFERENCES, State.REJECTED}:
             return "failed"

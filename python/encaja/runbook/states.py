@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from encaja.runbook.again import Redo, counted_gates, taken_back
 from encaja.runbook.fingerprint import Fingerprinter, changes, digest
 from encaja.runbook.journal import Attempt, Entry, EntryKind, Gate, GateState, Journal, Pass, Result
 from encaja.runbook.model import Action, Kind, Step
@@ -46,6 +47,14 @@ class StepState:
     changed_inputs: tuple[str, ...] = ()
     by: str = ""
     last: Attempt | None = None
+    redo: Redo | None = None
+
+    @property
+    def keepable(self) -> bool:
+        """Whether it was done, and could stand as it is: its inputs changed, or it was itself asked for again."""
+        asked = self.redo is not None and self.redo.because == self.step.id
+        ended_well = self.last is not None and self.last.result is Result.DONE
+        return not self.done and ended_well and (asked or bool(self.changed_inputs))
 
     @property
     def done(self) -> bool:
@@ -99,22 +108,32 @@ def read_states(
     attempts: dict[str, list[Attempt]] = {}
     gates: dict[str, list[Gate]] = {}
     accepted: list[Entry] = []
+    redone: dict[str, Redo] = {}
     if pass_:
         for attempt in journal.attempts(pass_):
             attempts.setdefault(attempt.step, []).append(attempt)
         for gate in journal.gates(pass_):
             gates.setdefault(gate.step, []).append(gate)
         accepted = [entry for entry in journal.entries(pass_) if entry.kind is EntryKind.ACCEPTED]
+        redone = taken_back(move.runbook, journal, pass_)
     known = {entry.text for entry in accepted}
     states: dict[str, StepState] = {}
     for step in move.runbook:
+        redo = redone.get(step.id)
         if step.kind is Kind.HUMAN:
-            state = _human(step, gates.get(step.id, []))
-        else:
-            state = _machine(step, attempts.get(step.id, []), gates.get(confirm_gate(step), []), running=running)
-            if state.done and inputs and state.last:
-                state = _stale_for_inputs(state, state.last, journal, inputs, known)
-        states[step.id] = _stale_for_data(state, move, states)
+            lines = gates.get(step.id, [])
+            state = _human(step, counted_gates(lines, redo, permission=False))
+            if redo and lines and state.state is State.PENDING:
+                state = replace(state, reason=redo.reason(step), redo=redo)
+            states[step.id] = _stale_for_data(state, move, states)
+            continue
+        own = attempts.get(step.id, [])
+        state = _machine(step, own, redo, running=running)
+        if state.done and inputs and state.last:
+            state = _stale_for_inputs(state, state.last, journal, inputs, known)
+        state = _stale_for_data(state, move, states)
+        permission = counted_gates(gates.get(confirm_gate(step), []), redo, permission=True)
+        states[step.id] = _with_permission(state, permission)
     return states
 
 
@@ -139,11 +158,15 @@ def _since_waiting(lines: Sequence[Gate]) -> datetime | None:
     return waiting[-1].at if waiting else None
 
 
-def _machine(step: Step, attempts: Sequence[Attempt], permission: Sequence[Gate], *, running: bool) -> StepState:
+def _machine(step: Step, attempts: Sequence[Attempt], redo: Redo | None, *, running: bool) -> StepState:
     runs = [attempt for attempt in attempts if attempt.part == RUN]
     if not runs:
-        return _permission(step, permission) or StepState(step, State.PENDING)
+        return StepState(step, State.PENDING)
     last = runs[-1]
+    if redo and last.id <= redo.request.attempts:
+        before = _machine(step, attempts, None, running=False)
+        shown = State.STALE if before.done else State.PENDING
+        return replace(before, state=shown, reason=redo.reason(step), redo=redo)
     shown = _shown(last, running=running)
     ended, seconds = last.ended, last.seconds
     if shown is State.DONE and step.verify:
@@ -157,19 +180,20 @@ def _machine(step: Step, attempts: Sequence[Attempt], permission: Sequence[Gate]
             return StepState(
                 step, shown, ended or last.at, seconds, len(runs), verified[-1].summary, by=last.by, last=last
             )
-    if shown is not State.DONE:
-        waiting = _permission(step, [line for line in permission if line.at > last.at])
-        if waiting:
-            return waiting
     return StepState(step, shown, ended or last.at, seconds, len(runs), last.summary, by=last.by, last=last)
 
 
-def _permission(step: Step, lines: Sequence[Gate]) -> StepState | None:
-    state, last = gate_state(lines, now())
+def _with_permission(state: StepState, lines: Sequence[Gate]) -> StepState:
+    """The state of a step that replaces data, while the permission to do so is waited for or refused."""
+    if state.done or state.state is State.RUNNING:
+        return state
+    if state.last:
+        lines = [line for line in lines if line.at > state.last.at]
+    answer, last = gate_state(lines, now())
     shown = {GateState.WAITING: State.WAITING, GateState.REJECTED: State.REJECTED, GateState.EXPIRED: State.EXPIRED}
-    if state in shown and last:
-        return StepState(step, shown[state], last.at, reason=last.note, by=last.by)
-    return None
+    if answer not in shown or not last or last.state is GateState.EXPIRED:  # what was kept asks nobody
+        return state
+    return replace(state, state=shown[answer], since=last.at, seconds=None, reason=last.note, by=last.by)
 
 
 def _shown(attempt: Attempt, *, running: bool) -> State:
@@ -193,17 +217,25 @@ def _stale_for_inputs(
     if fingerprint == last.fingerprint or accepted_text(state.step, fingerprint) in accepted:
         return state
     names = changes(journal.manifest(last.fingerprint), manifest)
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return StepState(
         state.step,
         State.STALE,
         state.since,
         state.seconds,
         state.attempts,
-        f"changed since: {shown}",
+        changed_text(names),
         tuple(names),
         state.by,
         last,
+    )
+
+
+def changed_text(names: Sequence[str], limit: int = 3) -> str:
+    """Which inputs changed, `limit` of them by name; empty where none did."""
+    if not names:
+        return ""
+    return f"changed since: {', '.join(names[:limit])}" + (
+        f" and {len(names) - limit} more" if len(names) > limit else ""
     )
 
 

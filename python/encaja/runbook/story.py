@@ -50,6 +50,10 @@ def lines(journal: Journal, pass_: Pass) -> list[Line]:
         where = " · ".join(filter(None, [fault.host, fault.task]))
         text = f"{where}: {fault.what}" if where else fault.what
         found.append(Line(fault.at, pass_.name, "fault", steps[fault.attempt], text))
+    for request in journal.requests(pass_):
+        first, last = request.steps[0], request.steps[-1]
+        text = f"'{first}'" + (f" to '{last}'" if len(request.steps) > 1 else "") + " to be done again"
+        found.append(Line(request.at, pass_.name, "again", first, text, request.by))
     found += [
         Line(entry.at, pass_.name, str(entry.kind), entry.step, entry.text, entry.by)
         for entry in journal.entries(pass_)

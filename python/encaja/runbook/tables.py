@@ -171,7 +171,7 @@ def status_table(
         detail = Text(names[state.state], style)
         if state.state is State.DONE and step.kind is Kind.HUMAN and state.by:
             detail.append(f" {words['by']} {state.by}" + (f": {state.reason}" if state.reason else ""), "dim")
-        elif state.reason and state.state is not State.WAITING:
+        elif state.reason and (state.state is not State.WAITING or step.destructive):
             detail.append(f": {state.reason}", "dim")
         took = format_span(state.seconds) if state.seconds is not None else ""
         table.add_row(
@@ -191,7 +191,14 @@ _LINE_STYLE = {
     "done": "green", "approved": "green", "failed": "bold red", "differences": "bold red", "rejected": "bold red",
     "interrupted": "yellow", "expired": "yellow", "waiting": "magenta", "open": "cyan",
 }  # fmt: skip
-_KIND_STYLE = {"fault": "red", "cure": "green", "note": "cyan", "gate": "magenta"}
+_KIND_STYLE = {
+    "fault": "red",
+    "cure": "green",
+    "note": "cyan",
+    "gate": "magenta",
+    "again": "yellow",
+    "repeated": "yellow",
+}
 
 
 def story_table(lines: Sequence[Line], *, several: bool) -> Table:

@@ -160,16 +160,49 @@ def test_inventory_changed_halfway_repeats_what_was_harmless_and_asks_before_rep
     assert project.encaja("run", "--yes").returncode == 0
     project.inventory.write_text(project.inventory.read_text() + "    test: {hosts: {test.test: {}}}\n")
     stopped = project.encaja("run", "--yes")
-    assert stopped.returncode == 2
-    assert "inventory.yml" in stopped.stderr
-    assert "--keep copy" in stopped.stderr
+    assert stopped.returncode == 3, stopped.stderr
+    assert "inventory.yml" in stopped.stdout
+    assert "--keep copy" in stopped.stdout
+    assert "report" not in stopped.stdout
     assert project.results("a") == [Result.DONE, Result.DONE]
     assert project.results("copy") == [Result.DONE]
+    waiting = project.encaja("status", "-i", str(project.inventory))
+    assert waiting.returncode == 3
+    assert "replaces the data of pre.test again; changed since: " in waiting.stdout.replace("\n", " ")
     assert project.encaja("run", "--yes", "--keep", "copy").returncode == 0
     assert project.encaja("run").returncode == 0
     assert project.results("copy") == [Result.DONE]
+    refused = project.encaja("approve", "copy", "--by", "Eva")
+    assert (refused.returncode, "is not waiting" in refused.stderr) == (2, True)
     assert project.encaja("run", "--yes", "--from", "copy").returncode == 0
     assert project.results("copy") == [Result.DONE, Result.DONE]
+
+
+def test_what_is_behind_a_step_that_is_done_again_waits_for_it_and_approval_goes_on_with_what_was_asked(make) -> None:
+    project = make(
+        step("restore", "command: [sh, -c, 'echo restore >> effects']", REPLACES)
+        + step("settle", "command: [sh, -c, 'echo settle >> effects']", ", needs: [restore]")
+        + step("test", "human: approve", ", needs: [settle]")
+        + step("release", "command: [sh, -c, 'echo release >> effects']", ", needs: [test]")
+    )
+    inventory = ("-i", str(project.inventory))
+    assert project.encaja("run", "--yes", *inventory).returncode == 0
+    (project.path / "effects").unlink()
+    asked = project.encaja("run", "--from", "restore", "--until", "settle", *inventory)
+    assert asked.returncode == 3, asked.stdout + asked.stderr
+    assert not (project.path / "effects").exists()
+    status = json.loads(project.encaja("status", "--json", *inventory).stdout)
+    assert [item["state"] for item in status["steps"]] == ["waiting", "stale", "pending", "stale"]
+    assert project.encaja("approve", "restore", "--by", "Ana").returncode == 0
+    assert project.encaja("run", *inventory).returncode == 0
+    assert (project.path / "effects").read_text().split() == ["restore", "settle"]
+    rest = project.encaja("run", *inventory)
+    assert rest.returncode == 3
+    assert "encaja approve test" in rest.stdout
+    assert project.encaja("approve", "test", "--by", "Ana").returncode == 0
+    assert project.encaja("run", *inventory).returncode == 0
+    assert (project.path / "effects").read_text().split() == ["restore", "settle", "release"]
+    assert "'restore' to 'settle' to be done again" in project.encaja("journal").stdout
 
 
 def test_retries_follow_their_rule(make) -> None:
