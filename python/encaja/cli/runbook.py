@@ -27,7 +27,7 @@ from encaja.runbook.outlook import Outlook, pass_outlook
 from encaja.runbook.preflight import preflight
 from encaja.runbook.screen import TerminalDisplay
 from encaja.runbook.spans import from_text, to_text
-from encaja.runbook.states import Inputs, State, read_states
+from encaja.runbook.states import Inputs, State, StepState, read_states
 
 app = typer.Typer(no_args_is_help=True)
 journal_app = typer.Typer(help="What happened; 'journal add' notes something by hand.", invoke_without_command=True)
@@ -126,7 +126,7 @@ def plan(
     if drawing is None:
         from encaja.runbook import foresee  # noqa: PLC0415 - brings numpy, which the other commands do without
 
-        _console().print(tables.plan_table(move, chosen))
+        _console().print(tables.plan_table(move, chosen, _latest_states(move)))
         made = foresee.forecast(move, None, replace(foresee.assumptions(move), leads=()))
         _console().print(foresee.window(move, made, tables.WORDS[chosen]))
         return
@@ -136,6 +136,16 @@ def plan(
 
     charts.write_picture(charts.drawing(move, chosen, tables.WORDS[chosen]), drawing)
     _console().print(f"drawn into {drawing}")
+
+
+def _latest_states(move: Move) -> dict[str, StepState]:
+    """Where the latest pass stands; nothing before there is one."""
+    if not move.journal.exists():
+        return {}
+    with Journal(move.journal, create=False) as journal:
+        known = journal.passes()
+        inputs = Inputs(move) if move.inventories else None
+        return read_states(move, journal, known[-1], inputs) if known else {}
 
 
 @app.command()

@@ -97,8 +97,8 @@ def typed(action: Action, move: Move) -> str:
     return shlex.join(words)
 
 
-def plan_table(move: Move, language: str) -> RenderableType:
-    """The run-book, a table for each phase."""
+def plan_table(move: Move, language: str, states: Mapping[str, StepState] | None = None) -> RenderableType:
+    """The run-book, a table for each phase; with why finished steps of the pass under way are to be done again."""
     words, runbook = WORDS[language], move.runbook
     parts: list[RenderableType] = []
     longest = max(len(step.id) for step in runbook)
@@ -117,7 +117,7 @@ def plan_table(move: Move, language: str) -> RenderableType:
         for step in steps:
             table.add_row(
                 step.id,
-                _with_undo(step, move, language),
+                _with_reason(_with_undo(step, move, language), (states or {}).get(step.id), language),
                 Text(words[step.owner], OWNER_STYLE[step.owner]),
                 _with_proof(step, move, language),
                 ", ".join(step.needs),
@@ -125,6 +125,12 @@ def plan_table(move: Move, language: str) -> RenderableType:
             )
         parts.append(table)
     return Group(*parts)
+
+
+def _with_reason(text: Text, state: StepState | None, language: str) -> Text:
+    if state and not state.done and (state.state is State.STALE or state.redo or state.changed_inputs):
+        text.append(f"\n↻ {STATE_WORDS[language][State.STALE]}: {state.reason}", "yellow")
+    return text
 
 
 def _with_undo(step: Step, move: Move, language: str) -> Text:

@@ -154,6 +154,29 @@ def test_finished_step_is_repeated_when_its_inputs_changed(make) -> None:
     assert project.results("b") == [Result.DONE]
 
 
+def test_only_the_step_that_reads_a_changed_variable_is_repeated_and_everybody_says_why(make) -> None:
+    project = make(step("a", "playbook: ok.yml") + step("b", "playbook: reads.yml"))
+    (project.path / "playbooks/reads.yml").write_text(
+        "- {hosts: production, gather_facts: false, tasks: [{ansible.builtin.debug: {msg: '{{ colour }}'}}]}\n"
+    )
+    values = project.path / "group_vars/all.yml"
+    values.parent.mkdir()
+    values.write_text("colour: red\nshape: round\n")
+    assert project.encaja("run").returncode == 0
+    values.write_text("# said otherwise\ncolour: blue\nshape: square\n")
+    reason = "changed since: colour (group_vars/all.yml)"
+    for command in ("plan", "status"):
+        assert reason in " ".join(
+            project.encaja(command, "-i", str(project.inventory)).stdout.replace("│", " ").split()
+        )
+    done = project.encaja("run")
+    assert done.returncode == 0, done.stdout
+    assert f"'b' is done again: {reason}" in done.stdout
+    assert (project.results("a"), project.results("b")) == ([Result.DONE], [Result.DONE] * 2)
+    lines = json.loads(project.encaja("journal", "--json").stdout)
+    assert [(line["step"], line["text"]) for line in lines if line["kind"] == "repeated"] == [("b", reason)]
+
+
 def test_inventory_changed_halfway_repeats_what_was_harmless_and_asks_before_replacing_data(make) -> None:
     destructive = f"{REPLACES}, targets: [preproduction]"
     project = make(step("a", "playbook: ok.yml") + step("copy", "playbook: both.yml", destructive))

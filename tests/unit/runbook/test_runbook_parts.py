@@ -116,7 +116,7 @@ def test_fingerprint_covers_what_a_playbook_draws_in_and_nothing_else(project: P
     names = set(manifest(project))
     for part in ("web", "base", "late", "inner", "dep"):
         assert f"roles/{part}/tasks/main.yml" in names
-    assert {"playbooks/p.yml", "playbooks/q.yml", "playbooks/vars/w.yml", "inv/hosts.yml"} <= names
+    assert {"playbooks/p.yml", "playbooks/q.yml", "playbooks/vars/w.yml", "hosts and groups (inv/hosts.yml)"} <= names
     assert "roles/other/tasks/main.yml" not in names
     assert "inv/.cache" not in names
 
