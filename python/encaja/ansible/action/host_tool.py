@@ -34,6 +34,10 @@ _PROPERTIES = ("ActiveState", "Result", "Job", "ExecMainStatus", "InvocationID")
 _display = Display()
 
 
+class ToolFailed(Exception):  # noqa: N818  (named as people say it)
+    """The tool failed: its own reason, or nothing where it said none."""
+
+
 def progress_line(status: dict[str, Any]) -> str:
     """One line for a person: phase, share, rate, time left."""
     parts = [str(status.get("phase", ""))]
@@ -105,24 +109,24 @@ def verdict(look: Look, start: str, boot: str) -> tuple[bool, str]:
         Whether the tool is done, and else why it has to be started again.
 
     Raises:
-        LookupError: it failed; with the tool's own reason, or none where it said nothing.
+        ToolFailed: it failed; with the tool's own reason, or none where it said nothing.
     """
     result, code = look.unit.get("Result", ""), int(look.unit.get("ExecMainStatus") or 0)
     if look.is_of(start):
         if error := look.status.get("error"):
-            raise LookupError(str(error))
+            raise ToolFailed(str(error))
         if look.status.get("phase") == "done":
             if result != "success":
-                raise LookupError("")
+                raise ToolFailed("")
             return True, ""
     if look.boot != boot:
         return False, "the host was started anew meanwhile"
     if result == "exit-code" and code != _STOPPED_BY_SIGNAL:
-        raise LookupError("")
+        raise ToolFailed("")
     if result in ("success", "exit-code"):
         return False, "it was stopped, or ended without saying that it is done"
     if result in ("resources", "protocol", "exec-condition", "start-limit-hit"):
-        raise LookupError(f"systemd could not run it ({result})")
+        raise ToolFailed(f"systemd could not run it ({result})")
     return False, f"it was ended by the system ({result})"
 
 
@@ -151,7 +155,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self._shown, self._transfer, self._last = "", None, Look()
         try:
             status, changed = self._carry_out() if self._given["start"] else self._follow()
-        except LookupError as fault:
+        except ToolFailed as fault:
             failed = {"failed": True, "changed": True, "msg": f"{self._given['unit']}: {fault}"}
             return {**result, **failed, "status": self._last.status}
         told: dict[str, Any] = {"encaja_progress": self._transfer} if self._transfer else {}
@@ -161,7 +165,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Start the tool as often as it takes; gives its status, and whether anything was changed.
 
         Raises:
-            LookupError: it failed, or never came to its end.
+            ToolFailed: it failed, or never came to its end.
         """
         look = self._look()
         ran = look.running
@@ -177,11 +181,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             look = self._wait_until_ended(start)
             try:
                 done, reason = verdict(look, start, boot)
-            except LookupError as fault:
-                raise LookupError(str(fault) or self._last_words(look)) from fault
+            except ToolFailed as fault:
+                raise ToolFailed(str(fault) or self._last_words(look)) from fault
             if done:
                 return look.status, bool(look.status.get("changed", True)) or ran or number > 1
-        raise LookupError(
+        raise ToolFailed(
             f"started {self._given['starts']} times and never came to its end, at last because {reason}; see "
             f"'journalctl -u {self._given['unit']}' on {self._host}, then run it again: it goes on"
         )
@@ -190,18 +194,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Show a unit that somebody else starts, until it is stopped.
 
         Raises:
-            LookupError: it ended by a failure.
+            ToolFailed: it ended by a failure.
         """
         look = self._wait_until_ended("")
         if look.unit.get("Result") != "success" or look.status.get("phase") != "done" or look.status.get("error"):
-            raise LookupError(str(look.status.get("error") or "") or self._last_words(look))
+            raise ToolFailed(str(look.status.get("error") or "") or self._last_words(look))
         return look.status, False
 
     def _order(self, start: str, boot: str) -> None:
         """Name the start, so that the name is on the disk, and order it.
 
         Raises:
-            LookupError: systemd refuses.
+            ToolFailed: systemd refuses.
         """
         file = shlex.quote(f"{STARTS}/{self._given['unit']}")
         code, out, err = self._ask(
@@ -210,7 +214,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             f" && {{ systemctl reset-failed {self._unit} 2>/dev/null; systemctl start --no-block {self._unit}; }}"
         )
         if code and self._look().boot == boot:  # else it went down just then, and the start is ordered anew
-            raise LookupError(f"cannot be started: {(err or out).strip() or f'exit code {code}'}")
+            raise ToolFailed(f"cannot be started: {(err or out).strip() or f'exit code {code}'}")
 
     def _look(self) -> Look:
         shown = " ".join(f"-p {name}" for name in _PROPERTIES)
@@ -275,9 +279,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
         Raises:
             AnsibleConnectionFailure: the host stayed out of reach.
-            LookupError: it answered, but not as it has to.
+            ToolFailed: it answered, but not as it has to.
         """
         began, since = time.monotonic(), time.time()
+        told: set[str] = set()
         while True:
             try:
                 done = self._low_level_execute_command(command)
@@ -288,8 +293,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             except AnsibleConnectionFailure as error:
                 reason, fault = str(error).strip().split(". ")[0].splitlines()[-1:], error
             if time.monotonic() - began > self._given["patience"]:
-                raise fault or LookupError(f"{self._host} gives no answer: {''.join(reason) or 'systemd is not there'}")
-            self._tell({}, waiting_for(self._host, "".join(reason)[:200], since, since + self._given["patience"]))
+                raise fault or ToolFailed(f"{self._host} gives no answer: {''.join(reason) or 'systemd is not there'}")
+            words = waiting_for(self._host, "".join(reason)[:200], since, since + self._given["patience"])
+            if words not in told:
+                self._tell({}, words)
+            told.add(words)
             if fault:
                 self._connection.reset()
             time.sleep(float(self._given["interval"]))
