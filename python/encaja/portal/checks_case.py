@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -45,10 +46,12 @@ def licence_costs(scene: Scene) -> Finding:
     if not isinstance(key, str) or not key or key.upper() in {"DEMO", "******"}:
         return found("the portal has no licence key of its own")
     if "cloud" not in scene.portal.state().get("cured", {}) and "bitrix24" in scene.portal.modules:
-        return found("the licence key is still the one that came with the backup")
+        seen = "the licence key is still the one that came with the backup"
+        return replace(found(seen), cure="playbook settle puts encaja_licence_key in its place")
     paid = [row["name"] for row in cloud.inventory_applications(scene.portal) if "buy" in row["cure"]]
     if paid:
-        return people(f"ask for the box price of {len(paid)} applications: {', '.join(paid[:5])}")
+        seen = f"{len(paid)} applications have another price in the box: {', '.join(paid[:5])}"
+        return replace(people(seen), cure="ask for their price in the box, and buy those that are needed")
     return ok("a licence key is set, no application has to be bought")
 
 

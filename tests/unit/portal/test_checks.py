@@ -239,6 +239,34 @@ def test_uploads_that_do_not_arrive(tmp_path: Path) -> None:
         assert words in evidence
 
 
+@pytest.mark.parametrize(
+    ("key", "cured", "applications", "state", "cure"),
+    [
+        ("", {}, [], "found", "set encaja_licence_key and run playbook settle"),
+        ("LK-1", {}, [], "found", "playbook settle puts encaja_licence_key in its place"),
+        ("LK-1", {"cloud": 1}, [{"name": "Calc", "cure": "buy it"}], "people", "ask for their price in the box"),
+    ],
+)
+def test_licence_that_is_set_is_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    key: str,
+    cured: dict[str, Any],
+    applications: list[dict[str, str]],
+    state: str,
+    cure: str,
+) -> None:
+    monkeypatch.setattr(checks_case.cloud, "inventory_applications", lambda _: applications)
+    notes = Notes(cured=cured)
+    portal = SimpleNamespace(
+        root=tmp_path, text=lambda _: f"<?php $LICENSE_KEY = '{key}';", state=notes.state, modules={"bitrix24"}
+    )
+    (case,) = (item for item in checks_case.CHECKS if item.id == "case-02-licences")
+    row = verify.run_check(case, SimpleNamespace(portal=portal))  # type: ignore[arg-type]
+    assert row["state"] == state
+    assert row["cure"].startswith(cure)
+
+
 LISTENER = {"push": "Y", "path_to_mobile_listener_secure": "https://#DOMAIN#:8894/bitrix/sub/"}
 
 
