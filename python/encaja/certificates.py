@@ -10,6 +10,7 @@ import datetime
 import ipaddress
 import re
 import ssl
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from encaja.errors import ConfigurationError
@@ -30,6 +32,7 @@ Signer: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed2
 KIND: Final = "certificates"
 MINIMUM_RSA_BITS = 2048
 WEAK_HASHES = ("md5", "sha1")
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
 CLOCK_SLACK = datetime.timedelta(minutes=5)
 
 
@@ -113,10 +116,21 @@ def covers(pattern: str, name: str) -> bool:
 
 
 def system_roots() -> list[x509.Certificate]:
-    """Return the authorities that this machine trusts."""
+    """Return the authorities that this machine trusts, less those that the library cannot read."""
     found = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
     path = Path(found)
-    return x509.load_pem_x509_certificates(path.read_bytes()) if path.is_file() else []
+    return [root for pem in _PEM.findall(path.read_bytes()) for root in _root(pem)] if path.is_file() else []
+
+
+def _root(pem: bytes) -> list[x509.Certificate]:
+    """A root of the trust store. Several in use have the serial number 0, which is theirs to mend and nobody's here."""
+    known = "Parsed a serial number which wasn't positive"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", known, CryptographyDeprecationWarning)
+        try:
+            return [x509.load_pem_x509_certificate(pem)]
+        except ValueError:
+            return []
 
 
 def authorities(pem: bytes, where: str) -> dict[str, str]:

@@ -17,6 +17,8 @@ from encaja.errors import ConfigurationError
 from encaja.runbook.model import Action
 
 VARIABLES_FILE = "variables.json"
+# Empty groups of every name that the playbooks use, so that Ansible misses none that an inventory has no hosts for.
+GROUPS = Path(__file__).with_name("groups.yml")
 _HOSTS = re.compile(r"^\s+hosts \(\d+\):\s*$")
 
 
@@ -34,8 +36,8 @@ def program(name: str) -> str:
 
 
 def inventory_arguments(inventories: Sequence[Path]) -> list[str]:
-    """The `-i` arguments for the given inventories."""
-    return [word for path in inventories for word in ("-i", str(path))]
+    """The `-i` arguments for the given inventories, with the groups that the kit knows behind them."""
+    return [word for path in (*inventories, GROUPS) for word in ("-i", str(path))] if inventories else []
 
 
 def playbook_command(

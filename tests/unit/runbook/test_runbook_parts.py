@@ -14,7 +14,14 @@ import pytest
 from encaja.ansible.accelerator import accelerator_environment
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook import leash
-from encaja.runbook.command import ansible_environment, command_line, parse_host_list, playbook_command, write_variables
+from encaja.runbook.command import (
+    GROUPS,
+    ansible_environment,
+    command_line,
+    parse_host_list,
+    playbook_command,
+    write_variables,
+)
 from encaja.runbook.execute import leashed, recorded_code
 from encaja.runbook.fingerprint import Fingerprinter, changes, digest
 from encaja.runbook.inventory import check_targets, parse_inventory
@@ -31,8 +38,8 @@ def test_playbook_command_is_complete_and_holds_no_values(tmp_path: Path) -> Non
     variables = write_variables(tmp_path, action.variables)
     command = playbook_command(tmp_path / "p.yml", action, [tmp_path / "inv"], variables_file=variables, check=True)
     assert command[1:] == [
-        "-i", str(tmp_path / "inv"), "--limit", "production", "--tags", "web,php", "--skip-tags", "verify",
-        "--extra-vars", f"@{variables}", "--check", "--diff", str(tmp_path / "p.yml"),
+        "-i", str(tmp_path / "inv"), "-i", str(GROUPS), "--limit", "production", "--tags", "web,php",
+        "--skip-tags", "verify", "--extra-vars", f"@{variables}", "--check", "--diff", str(tmp_path / "p.yml"),
     ]  # fmt: skip
     assert variables is not None
     assert json.loads(variables.read_text()) == {"x": "y"}
