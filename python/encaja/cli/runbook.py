@@ -241,6 +241,7 @@ def status(
         pass_ = _pass(journal, pass_name)
         inputs = Inputs(move) if move.inventories else None
         states = read_states(move, journal, pass_, inputs, running=is_held(move.lock))
+        progress = tables.read_progress(journal, states)
     waiting = [step for step in move.runbook if states[step.id].state is State.WAITING]
     if as_json:
         steps = [
@@ -252,6 +253,7 @@ def status(
                 "seconds": states[step.id].seconds,
                 "reason": states[step.id].reason,
                 "owner": step.owner,
+                "progress": [tables.progress_json(measure) for measure in progress.get(step.id, ())],
             }
             for step in move.runbook
         ]
@@ -259,7 +261,7 @@ def status(
     else:
         console = _console()
         console.print(f"[bold]{move.title}[/bold] · pass [bold]{pass_.name}[/bold]")
-        console.print(tables.status_table(move.runbook, states, _language(move, language)))
+        console.print(tables.status_table(move.runbook, states, _language(move, language), progress))
         for step in waiting:
             console.print(f"waits for the {step.owner}: encaja approve {step.id} --by NAME [--note TEXT]")
     return WAITING_CODE if waiting else 0

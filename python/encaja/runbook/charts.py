@@ -55,9 +55,16 @@ _STYLE: dict[str, Any] = {
 }
 
 
+# A wait for a person, by how it ended.
+WAITS = ("waited", "rejected", "expired")
+
+
 @dataclass(frozen=True)
 class Bar:
-    """A stretch of a step on the timeline: `kind` is done, failed, interrupted or waited."""
+    """A stretch of a step on the timeline.
+
+    `kind` is done, undone (it ended well, but the step is not done), failed or interrupted, or one of `WAITS`.
+    """
 
     step: str
     owner: Owner
@@ -116,13 +123,16 @@ def timeline(bars: Sequence[Bar], words: Mapping[str, str], gap: tuple[datetime,
             begun = dates.date2num(bar.begun)
             length = max(dates.date2num(bar.ended) - begun, thin)
             row = order.index(bar.step)
-            if bar.kind == "waited":
+            if bar.kind in WAITS:
+                ended = {"rejected": BAD, "expired": WARN}.get(bar.kind, COLOURS[bar.owner])
                 style: dict[str, Any] = {
                     "facecolor": LIGHT[bar.owner],
-                    "edgecolor": COLOURS[bar.owner],
+                    "edgecolor": ended,
                     "hatch": "////",
                     "lw": 0.6,
                 }
+            elif bar.kind == "undone":
+                style = {"facecolor": PAPER, "edgecolor": COLOURS[bar.owner], "lw": 0.8, "ls": ":"}
             elif bar.kind == "done":
                 style = {"facecolor": COLOURS[bar.owner], "edgecolor": COLOURS[bar.owner]}
             else:
@@ -139,6 +149,11 @@ def timeline(bars: Sequence[Bar], words: Mapping[str, str], gap: tuple[datetime,
         axes.grid(axis="y", visible=False)
         handles = [Patch(color=COLOURS[owner], label=words[owner]) for owner in Owner]
         handles.append(Patch(facecolor="#f0f0f0", edgecolor=MUTED, hatch="////", label=words["waiting"]))
+        if any(bar.kind == "undone" for bar in bars):
+            handles.append(Patch(facecolor=PAPER, edgecolor=MUTED, ls=":", label=words["undone"]))
+        for kind, colour in (("rejected", BAD), ("expired", WARN)):
+            if any(bar.kind == kind for bar in bars):
+                handles.append(Patch(facecolor="#f0f0f0", edgecolor=colour, hatch="////", label=words[kind]))
         if any(bar.kind == "failed" for bar in bars):
             handles.append(Patch(color=BAD, label=words["failed"]))
         if any(bar.kind == "interrupted" for bar in bars):

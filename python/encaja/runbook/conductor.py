@@ -405,7 +405,7 @@ class Conductor:
         ending = self._execution.ending
         self._execution = None
         result = judge(step, ending)
-        faults = [self._advised(step, fault, directory) for fault in ending.faults]
+        faults = [self._advised(step, fault) for fault in ending.faults]
         ending = replace(ending, faults=faults)
         self.journal.finish(
             attempt,
@@ -484,10 +484,12 @@ class Conductor:
             self._redactor = Redactor(secrets)
         return self._redactor
 
-    def _advised(self, step: Step, fault: Fault, directory: Path) -> Fault:
+    def _advised(self, step: Step, fault: Fault) -> Fault:
         clean = self._clean().clean
         mend = (
-            fault.mend or step.help.get(self._language) or f"read {directory / 'log'}, mend it, and 'encaja run' again"
+            fault.mend
+            or step.help.get(self._language)
+            or "read the step's log, mend what it says, and 'encaja run' again"
         )
         return replace(fault, what=clean(fault.what), lines=clean(fault.lines), mend=mend)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,7 +24,22 @@ RESULT_KEY = "encaja_result"
 PROGRESS_KEY = "encaja_progress"
 TEXT_LIMIT = 600
 LAST_LINES = 15
+# Colours, titles of windows, movements of the cursor; and what else a terminal does not show.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _NO_TRACEBACK = "(traceback unavailable)"
+
+
+def plain(text: str) -> str:
+    """Text as a terminal would leave it: without escape sequences, of a line that was overwritten its last state."""
+    if text.isprintable():
+        return text
+    lines = _ESCAPES.sub("", text).replace("\r\n", "\n").split("\n")
+    return "\n".join(_CONTROLS.sub("", _last_state(line)) for line in lines)
+
+
+def _last_state(line: str) -> str:
+    return next((part for part in reversed(line.split("\r")) if part.strip()), "")
 
 
 @dataclass
@@ -238,12 +254,12 @@ def describe_failure(result: Mapping[str, Any]) -> tuple[str, str]:
     """What a failed task said: one line, and its last lines."""
     if "censored" in result:
         return "failed; its output is hidden because it holds secrets", ""
-    message = _message(result)
+    message = plain(_message(result))
     lines: list[str] = []
     for key in ("module_stdout", "module_stderr", "stdout", "stderr", "exception"):
         value = result.get(key)
         if isinstance(value, str) and value.strip() and value != _NO_TRACEBACK:
-            lines += value.strip().splitlines()
+            lines += plain(value).strip().splitlines()
     failed = [
         item
         for item in result.get("results") or []
@@ -251,7 +267,7 @@ def describe_failure(result: Mapping[str, Any]) -> tuple[str, str]:
     ]
     for item in failed:
         label = item.get("item") if isinstance(item.get("item"), str) else ""
-        lines.append(f"{label}: {_message(item)}" if label else _message(item))
+        lines.append(plain(f"{label}: {_message(item)}" if label else _message(item)))
     if failed and message.lower().startswith(("one or more items failed", "all items completed")):
         message = lines[-len(failed)]
     if not lines:
@@ -270,7 +286,7 @@ def _message(result: Mapping[str, Any]) -> str:
         for key in ("stderr", "stdout", "module_stderr", "module_stdout"):
             value = result.get(key)
             if isinstance(value, str) and value.strip():
-                return value.strip().splitlines()[-1]
+                return plain(value).strip().splitlines()[-1]
     return text or "failed without a message"
 
 
@@ -304,7 +320,7 @@ def advice(text: str) -> str:
 
 def last_log_lines(lines: Sequence[str]) -> tuple[str, str]:
     """For a run that broke before its first task: the line that names the fault, and the last lines of the log."""
-    wanted = [line for line in lines if line.strip()]
+    wanted = [line for line in map(plain, lines) if line.strip()]
     marked = [line for line in wanted if line.startswith(("ERROR!", "[ERROR]", "Traceback", "error:"))]
     what = (marked or wanted or ["ended without a word"])[0 if marked else -1]
     for prefix in ("ERROR!", "[ERROR]:", "[ERROR]", "error:"):

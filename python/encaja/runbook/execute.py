@@ -20,7 +20,7 @@ from typing import Any
 
 from encaja.errors import EncajaError
 from encaja.runbook import leash
-from encaja.runbook.events import LAST_LINES, Digest, Signals, add_progress, last_log_lines
+from encaja.runbook.events import LAST_LINES, Digest, Signals, add_progress, last_log_lines, plain
 from encaja.runbook.journal import Document, Fault
 from encaja.runbook.lock import MARK
 from encaja.runbook.spans import now
@@ -237,7 +237,7 @@ def run_command(
                 if keep and size < 4_000_000:
                     output.append(line)
                     size += len(line)
-                execution.put(Signals(log=text))
+                execution.put(Signals(log=plain(text)))
 
         ended = threading.Event()
         watch = threading.Thread(target=_follow_status, args=(execution, ended), daemon=True)

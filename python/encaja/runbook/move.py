@@ -13,7 +13,7 @@ from typing import Any
 from encaja.errors import ConfigurationError
 from encaja.runbook.journal import Journal
 from encaja.runbook.load import load_runbook
-from encaja.runbook.model import Action, Runbook, Step
+from encaja.runbook.model import Action, Runbook, Step, Text
 from encaja.runbook.requirements import requirements
 
 STATE_VARIABLE = "ENCAJA_STATE"
@@ -23,6 +23,11 @@ RUNBOOK_NAME = "runbook.yml"
 JOURNAL_NAME = "journal.sqlite3"
 _NAME = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 REQUIREMENTS = "$requirements"
+# What people call the environments.
+_SPOKEN = {
+    "en": {"preproduction": "pre-production"},
+    "es": {"production": "producción", "preproduction": "preproducción", "test": "pruebas"},
+}
 DEFAULT_PASS = "cutover"  # noqa: S105 - a pass through the run-book
 
 
@@ -35,6 +40,27 @@ class Move:
     runbook: Runbook
     inventories: tuple[Path, ...]
     chosen: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        steps = tuple(self._spoken(step) for step in self.runbook.steps)
+        object.__setattr__(self, "runbook", replace(self.runbook, steps=steps))
+
+    def _spoken(self, step: Step) -> Step:
+        """A step whose texts say where it works in this move."""
+        return replace(
+            step,
+            title=self._said(step.title),
+            undo=self._said(step.undo),
+            help=self._said(step.help),
+            proof=replace(step.proof, text=self._said(step.proof.text)),
+        )
+
+    def _said(self, text: Text) -> Text:
+        return Text(self._in_words(text.en, "en"), self._in_words(text.es, "es"))
+
+    def _in_words(self, text: str, language: str) -> str:
+        spoken = {name: _SPOKEN[language].get(value, value) for name, value in self.runbook.settings.variables.items()}
+        return _NAME.sub(lambda match: spoken.get(match[1] or match[2], match[0]), text)
 
     @property
     def journal(self) -> Path:

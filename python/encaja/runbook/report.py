@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 from importlib import resources
@@ -60,11 +60,12 @@ DOCUMENT_SECTIONS = ("checks", "comparison", "reconciliation", "certificates", "
 
 @dataclass(frozen=True)
 class FaultRow:
-    """A fault with what was done about it."""
+    """A fault with what was done about it: the cures that people noted, and the attempt that ended well after it."""
 
     fault: Fault
     step: str
     cures: tuple[Entry, ...]
+    after: Attempt | None = None
 
 
 @dataclass(frozen=True)
@@ -144,12 +145,15 @@ class Facts:
 
     @property
     def cured(self) -> int:
-        """How many of the faults were followed by a cure or by a good end of their step.
+        """How many of the faults are cured."""
+        return sum(self.is_cured(row) for row in self.faults)
+
+    def is_cured(self, row: FaultRow) -> bool:
+        """Whether a fault was followed by a cure or by a good end of its step.
 
         A step that was taken out of the run-book since has no end.
         """
-        done = {step for step, state in self.states.items() if state.done}
-        return sum(bool(row.cures) or row.step in done for row in self.faults)
+        return bool(row.cures) or (row.step in self.states and self.states[row.step].done)
 
     @property
     def begun(self) -> datetime:
@@ -197,7 +201,7 @@ def gather(move: Move, journal: Journal, pass_: Pass, told: Assumptions) -> Fact
         attempts,
         gates,
         journal.entries(pass_),
-        _fault_rows(journal, pass_, attempts),
+        _fault_rows(move, journal, pass_, attempts),
         _transfers(move.runbook, journal, attempts),
         _documents(journal, pass_, attempts),
         _bands(move, journal, [*earlier, pass_], history, told),
@@ -209,7 +213,7 @@ def gather(move: Move, journal: Journal, pass_: Pass, told: Assumptions) -> Fact
     )
 
 
-def _fault_rows(journal: Journal, pass_: Pass, attempts: Sequence[Attempt]) -> list[FaultRow]:
+def _fault_rows(move: Move, journal: Journal, pass_: Pass, attempts: Sequence[Attempt]) -> list[FaultRow]:
     by_id = {attempt.id: attempt for attempt in attempts}
     cures = [entry for entry in journal.entries(pass_) if entry.kind is EntryKind.CURE]
     faults = [fault for fault in journal.faults(pass_) if fault.attempt in by_id]
@@ -223,8 +227,33 @@ def _fault_rows(journal: Journal, pass_: Pass, attempts: Sequence[Attempt]) -> l
             for cure in cures
             if cure.step in (step, "") and cure.at >= fault.at and (until is None or cure.at < until)
         )
-        rows.append(FaultRow(fault, step, own))
+        known = replace(
+            fault,
+            what=_without_paths(fault.what, move),
+            lines=_without_paths(fault.lines, move),
+            mend=_without_paths(fault.mend, move),
+        )
+        rows.append(FaultRow(known, step, own, _good_end(by_id[fault.attempt], attempts)))
     return rows
+
+
+def _good_end(failed: Attempt, attempts: Sequence[Attempt]) -> Attempt | None:
+    """The first later attempt that ended well at what a failed one tried: the step's run, or its verification."""
+    return next(
+        (
+            item
+            for item in attempts
+            if (item.step, item.part) == (failed.step, failed.part)
+            and item.id > failed.id
+            and item.result is Result.DONE
+        ),
+        None,
+    )
+
+
+def _without_paths(text: str, move: Move) -> str:
+    """A text without where the project lies on the controller, which is of no use to whoever reads the report."""
+    return text.replace(f"{move.state}/", ".encaja/").replace(f"{move.project}/", "")
 
 
 def _transfers(runbook: Runbook, journal: Journal, attempts: Sequence[Attempt]) -> list[Transfer]:
@@ -260,9 +289,37 @@ def _documents(journal: Journal, pass_: Pass, attempts: Sequence[Attempt]) -> di
     steps = {attempt.id: attempt.step for attempt in attempts}
     found: dict[str, list[tuple[str, Document]]] = {section: [] for section in DOCUMENT_SECTIONS}
     for document in journal.documents(pass_):
-        if document.attempt in steps:
+        if document.attempt in steps and _says_something(document.body):
             section = _SECTIONS.get(document.kind, "results")
             found[section].append((steps[document.attempt], document))
+    found["certificates"] = _latest_certificates(found["certificates"])
+    return found
+
+
+def _says_something(body: object) -> bool:
+    """Whether there is more in a document than its kind."""
+    if isinstance(body, dict):
+        return any(key != "kind" and item not in ("", None, [], {}) for key, item in body.items())
+    return bool(body)
+
+
+def _latest_certificates(documents: Sequence[tuple[str, Document]]) -> list[tuple[str, Document]]:
+    """Lists of certificates with each of them once, as it was seen last."""
+    seen: set[tuple[str, str]] = set()
+    found: list[tuple[str, Document]] = []
+    for step, document in reversed(documents):
+        rows = document.body.get("certificates") if isinstance(document.body, dict) else None
+        if not isinstance(rows, list):
+            found.insert(0, (step, document))
+            continue
+        left = []
+        for row in rows:
+            key = (str(row.get("host", "")), str(row.get("name", "")))
+            if key not in seen:
+                seen.add(key)
+                left.append(row)
+        if left:
+            found.insert(0, (step, replace(document, body={**document.body, "certificates": left})))
     return found
 
 
@@ -337,8 +394,16 @@ def duties(facts: Facts) -> list[Duty]:
         Duty(
             owner,
             sum(step.owner is owner for step in facts.move.runbook),
-            sum((bar.ended - bar.begun).total_seconds() for bar in bars if bar.owner is owner and bar.kind != "waited"),
-            sum((bar.ended - bar.begun).total_seconds() for bar in bars if bar.owner is owner and bar.kind == "waited"),
+            sum(
+                (bar.ended - bar.begun).total_seconds()
+                for bar in bars
+                if bar.owner is owner and bar.kind not in charts.WAITS
+            ),
+            sum(
+                (bar.ended - bar.begun).total_seconds()
+                for bar in bars
+                if bar.owner is owner and bar.kind in charts.WAITS
+            ),
         )
         for owner in Owner
     ]
@@ -518,6 +583,8 @@ def timeline_bars(facts: Facts) -> list[charts.Bar]:
                 )
                 if attempt.result is None:
                     kind = "interrupted"
+                if kind == "done" and not facts.states[step.id].done:
+                    kind = "undone"
                 bars.append(charts.Bar(step.id, step.owner, attempt.at, attempt.ended or facts.made, kind))
         bars += _waits(
             step, [gate for gate in facts.gates if gate.step in (step.id, step.id + CONFIRM_SUFFIX)], facts.made
@@ -533,7 +600,8 @@ def _waits(step: Step, lines: Sequence[Gate], made: datetime) -> list[charts.Bar
         if line.state is GateState.WAITING:
             since = since or line.at
         elif since:
-            bars.append(charts.Bar(step.id, owner, since, line.at, "waited"))
+            kind = {GateState.REJECTED: "rejected", GateState.EXPIRED: "expired"}.get(line.state, "waited")
+            bars.append(charts.Bar(step.id, owner, since, line.at, kind))
             since = None
     if since:
         bars.append(charts.Bar(step.id, owner, since, made, "waited"))
@@ -591,6 +659,7 @@ def to_json(facts: Facts) -> dict[str, Any]:
                 "what": row.fault.what,
                 "mend": row.fault.mend,
                 "cures": [cure.text for cure in row.cures],
+                "done_at": to_text(row.after.ended) if row.after and row.after.ended else None,
             }
             for row in facts.faults
         ],

@@ -47,6 +47,11 @@ _OUTCOME = {
 }
 
 
+def share(measure: Measure) -> str:
+    """How much of the whole is there: `45 %`; empty if the whole is unknown."""
+    return f"{100 * measure.done / measure.total:.0f} %" if measure.total else ""
+
+
 def amount(measure: Measure) -> str:
     """A measure in words: `12.3 GB of 30.2 GB · 8.1 MB/s · 2 min 12 s left`; only how much if the whole is unknown."""
     if measure.unit == "bytes":
@@ -332,11 +337,10 @@ class TerminalDisplay:
         row.add_column(no_wrap=True)
         row.add_column(width=24)
         row.add_column(no_wrap=True)
-        share = f"{100 * measure.done / measure.total:3.0f} %" if measure.total else ""
         row.add_row(
             Text(measure.name),
             ProgressBar(total=measure.total or 1, completed=measure.done, width=24),
-            Text.assemble((share, "bold"), "  ", (amount(measure), "dim")),
+            Text.assemble((f"{share(measure):>5}", "bold"), "  ", (amount(measure), "dim")),
         )
         return row
 

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from encaja.runbook.compare import StepDifference, Trend
+from encaja.runbook.journal import Journal, Measure
 from encaja.runbook.model import Action, Kind, Runbook, Step
 from encaja.runbook.move import Move
-from encaja.runbook.screen import OWNER_STYLE, SYMBOLS
-from encaja.runbook.spans import format_span
+from encaja.runbook.screen import OWNER_STYLE, SYMBOLS, amount, share
+from encaja.runbook.spans import format_span, now
 from encaja.runbook.states import State, StepState
 from encaja.runbook.story import Line
 
@@ -154,9 +155,12 @@ def _with_proof(step: Step, move: Move, language: str) -> Text:
 
 
 def status_table(
-    runbook: Runbook, states: Mapping[str, StepState], language: str, steps: Sequence[Step] | None = None
+    runbook: Runbook,
+    states: Mapping[str, StepState],
+    language: str,
+    progress: Mapping[str, Sequence[Measure]] | None = None,
 ) -> Table:
-    """What, how long, result: a pass as it stands."""
+    """What, how long, result: a pass as it stands; with the last `progress` samples of the steps under way."""
     words, names = WORDS[language], STATE_WORDS[language]
     table = Table(border_style="dim", expand=False)
     table.add_column("", width=1)
@@ -167,7 +171,7 @@ def status_table(
     table.add_column(words["result"])
     phase = None
     total = timedelta(0)
-    for step in steps or runbook.steps:
+    for step in runbook:
         if phase is not None and step.phase != phase:
             table.add_section()
         phase = step.phase
@@ -179,7 +183,13 @@ def status_table(
             detail.append(f" {words['by']} {state.by}" + (f": {state.reason}" if state.reason else ""), "dim")
         elif state.reason and (state.state is not State.WAITING or step.destructive):
             detail.append(f": {state.reason}", "dim")
+        for measure in (progress or {}).get(step.id, ()):
+            where = f"{measure.host} " if measure.host else ""
+            parts = filter(None, [share(measure), amount(measure)])
+            detail.append(f"\n{where}{measure.name} {' · '.join(parts)}", "cyan")
         took = format_span(state.seconds) if state.seconds is not None else ""
+        if state.state is State.RUNNING and state.last:
+            took = format_span(now() - state.last.at)
         table.add_row(
             Text(symbol, style),
             step.id,
@@ -191,6 +201,32 @@ def status_table(
     table.add_section()
     table.add_row("", words["total"], "", "", format_span(total), "")
     return table
+
+
+def read_progress(journal: Journal, states: Mapping[str, StepState]) -> dict[str, list[Measure]]:
+    """The last progress sample of each host, for the steps that run."""
+    found: dict[str, list[Measure]] = {}
+    for step, state in states.items():
+        if state.state is State.RUNNING:
+            own = [attempt for attempt in journal.attempts() if attempt.step == step and attempt.result is None]
+            latest = {measure.host: measure for attempt in own for measure in journal.measures(attempt.id)}
+            found[step] = list(latest.values())
+    return found
+
+
+def progress_json(measure: Measure) -> dict[str, object]:
+    """A progress sample for programs: amounts in its unit, the rate in units a second, the time left in seconds."""
+    left = (measure.total - measure.done) / measure.rate if measure.rate > 0 and measure.total else None
+    return {
+        "host": measure.host,
+        "name": measure.name,
+        "done": measure.done,
+        "total": measure.total,
+        "unit": measure.unit,
+        "share": measure.done / measure.total if measure.total else None,
+        "rate": measure.rate,
+        "left": left,
+    }
 
 
 _LINE_STYLE = {

@@ -42,12 +42,12 @@ def test_shipped_runbook_holds_the_steps_of_the_case(project: Path) -> None:
     runbook = load_runbook(project)
     titles = {step.title.en for step in runbook}
     for title in (
-        "Deploy the production environment",
+        "Deploy the $target environment",
         "Test the deployed environment",
         "Deploy the boxed version on the hosts",
         "Buy the TLS certificate for telephony",
-        "Deploy pre-production: a full copy of production",
-        "Restore the backup on production",
+        "Deploy $clone: a full copy of $source",
+        "Restore the backup on $target",
         "Configure the portal after the backup",
         "Configure the telephony server to work with the portal",
         "First telephony test",
@@ -56,7 +56,7 @@ def test_shipped_runbook_holds_the_steps_of_the_case(project: Path) -> None:
         "Carry over deals, leads, contacts made since the backup",
         "Sales start work in the box",
         "Full performance approval",
-        "Refresh pre-production: a full copy of production",
+        "Refresh $clone: a full copy of $source",
     ):
         assert title in titles
     assert [phase.urgency for phase in runbook.phases.values()] == [Urgency.MEDIUM, Urgency.HIGH, Urgency.LOW]
