@@ -262,7 +262,7 @@ def test_licence_that_is_set_is_not_asked_for(
         root=tmp_path, text=lambda _: f"<?php $LICENSE_KEY = '{key}';", state=notes.state, modules={"bitrix24"}
     )
     (case,) = (item for item in checks_case.CHECKS if item.id == "case-02-licences")
-    row = verify.run_check(case, SimpleNamespace(portal=portal))  # type: ignore[arg-type]
+    row = verify.run_check(case, SimpleNamespace(portal=portal, copy=CopyState(False, "", "")))  # type: ignore[arg-type]
     assert row["state"] == state
     assert row["cure"].startswith(cure)
 
