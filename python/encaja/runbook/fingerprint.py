@@ -43,6 +43,7 @@ class _Drawn:
     manifest: dict[str, str] = field(default_factory=dict)
     mentions: list[Mentions] = field(default_factory=list)
     patterns: list[str] = field(default_factory=list)
+    roles: set[str] = field(default_factory=set)
     seen: set[Path] = field(default_factory=set)
     unknown: bool = False
 
@@ -55,7 +56,6 @@ class Fingerprinter:
         self._inventories = tuple(inventories)
         self._trees: dict[Path, dict[str, str]] = {}
         self._values: InventoryValues | None = None
-        self._definitions: dict[str, list[Mentions]] = {}
 
     def manifest(self, action: Action) -> dict[str, str]:
         """All inputs of an action whose variables are already filled in."""
@@ -79,12 +79,14 @@ class Fingerprinter:
         """What of the inventories can make a difference to what was drawn in; all of them for a command."""
         if self._values is None:
             self._values = read_values(self._project, self._inventories)
-            self._definitions = self._defined(self._values)
         values = self._values
         found = {**values.whole, **values.shape}
         read = Reach(frozenset(), frozenset(), everything=True)
         if drawn and not drawn.unknown:
-            read = reach(drawn.mentions, self._definitions, self._roles_there())
+            roles = self._roles_there()
+            read = reach(drawn.mentions, self._defined(values, drawn.roles), roles)
+            if read.other_roles - drawn.roles:
+                read = reach(drawn.mentions, self._defined(values, drawn.roles | read.other_roles), roles)
         hosts = _concerned(drawn.patterns, action.limit, values.groups) if drawn else None
         for value in values.values:
             near = hosts is None or value.scope in EVERYWHERE or _concerns(value.scope, hosts, values.groups or {})
@@ -95,11 +97,11 @@ class Fingerprinter:
                 found[f"{value.name} ({value.place}{beside})"] = value.digest
         return found
 
-    def _defined(self, values: InventoryValues) -> dict[str, list[Mentions]]:
+    def _defined(self, values: InventoryValues, roles: Collection[str]) -> dict[str, list[Mentions]]:
         found: dict[str, list[Mentions]] = {}
         for value in values.values:
             found.setdefault(value.name, []).append(value.mentions)
-        for role in self._roles_there():
+        for role in sorted(roles):
             for kind in _DEFINITIONS:
                 for path in sorted((self._project / "roles" / role / kind).glob("**/*.yml")):
                     for name, said in _definitions(path.read_bytes()):
@@ -141,6 +143,7 @@ class Fingerprinter:
                 drawn.unknown = True
                 continue
             drawn.seen.add(place)
+            drawn.roles.add(name)
             files = (_part_of_role(place) if entry else None) or list(files_below(directory))
             tree = self._tree(directory)
             drawn.manifest |= {self._name(path): tree[self._name(path)] for path in files}

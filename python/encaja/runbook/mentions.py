@@ -13,11 +13,12 @@ from functools import lru_cache
 from typing import Any
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
-# query('role_values', 'packages', …) reads <role>_packages of the roles that follow.
-_SUFFIX = re.compile(r"role_values['\"]\s*,\s*['\"](\w+)['\"]")
+# query('role_values', 'packages', …) reads <role>_packages of the roles that follow; they may be listed there.
+_SUFFIX = re.compile(r"role_values['\"]\s*,\s*['\"](\w+)['\"](?:\s*,\s*\[([\w'\", ]*)\])?")
 # hostvars[host].name, and a list of hosts made into one of their variables, say which name they read.
 _NAMED = re.compile(
-    r"hostvars\s*\[(?:[^\[\]]|\[[^\]]*\])*\](?=\s*(?:\.|\[\s*['\"]))"
+    r"hostvars\s*\[(?:[^\[\]]|\[[^\]]*\])*\]\s*\|\s*default\(\s*\{\s*\}\s*\)\s*\)(?=\s*(?:\.|\[\s*['\"]))"
+    r"|hostvars\s*\[(?:[^\[\]]|\[[^\]]*\])*\](?=\s*(?:\.|\[\s*['\"]))"
     r"|'extract',\s*hostvars\s*(?=,\s*\[?\s*['\"]|\)\s*\|\s*map\(\s*attribute\s*=\s*['\"])"
 )
 _DYNAMIC = re.compile(
@@ -31,10 +32,13 @@ _WHOLE = "preflight_verdict"
 
 @dataclass(frozen=True)
 class Mentions:
-    """The words of a text; `foreign` where it reads variables of other hosts, `suffixes` those of `role_values`."""
+    """The words of a text; `foreign` where it reads variables of other hosts.
+
+    `suffixes` are those that it asks `role_values` for, each with the roles as they are listed, "" where they are not.
+    """
 
     names: frozenset[str]
-    suffixes: frozenset[str] = frozenset()
+    suffixes: frozenset[tuple[str, str]] = frozenset()
     foreign: bool = False
     dynamic: bool = False
 
@@ -63,11 +67,15 @@ def strings(value: Any) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Reach:
-    """The names that can be read of the hosts at work, and of any host; `everything` where it cannot be told."""
+    """The names that can be read of the hosts at work, and of any host; `everything` where it cannot be told.
+
+    Of `other_roles` values are evaluated, though they may not have been drawn in.
+    """
 
     own: frozenset[str]
     foreign: frozenset[str]
     everything: bool
+    other_roles: frozenset[str] = frozenset()
 
 
 def reach(roots: Iterable[Mentions], definitions: Mapping[str, Sequence[Mentions]], roles: Iterable[str]) -> Reach:
@@ -79,9 +87,15 @@ def reach(roots: Iterable[Mentions], definitions: Mapping[str, Sequence[Mentions
         roles: names of all roles that `role_values` may be asked about.
     """
     reached = list(roots)
-    own = _closure(reached, definitions, tuple(roles))
-    foreign = _closure([item for item in reached if item.foreign], definitions, tuple(roles))
-    return Reach(own, foreign, any(item.dynamic for item in reached))
+    known = tuple(roles)
+    own = _closure(reached, definitions, known)
+    foreign = _closure([item for item in reached if item.foreign], definitions, known)
+    others = {role for item in reached for _, listed in item.suffixes for role in _asked(listed, known)}
+    return Reach(own, foreign, any(item.dynamic for item in reached), frozenset(others))
+
+
+def _asked(listed: str, known: tuple[str, ...]) -> Iterable[str]:
+    return _WORD.findall(listed) or known
 
 
 def _closure(
@@ -93,7 +107,8 @@ def _closure(
     while place < len(reached):
         item = reached[place]
         place += 1
-        fresh = item.names | {f"{role}_{suffix}" for role in roles for suffix in item.suffixes}
+        asked = {f"{role}_{suffix}" for suffix, listed in item.suffixes for role in _asked(listed, roles)}
+        fresh = item.names | asked
         for name in fresh - names:
             reached.extend(definitions.get(name, ()))
         names |= fresh

@@ -131,6 +131,17 @@ def test_names_given_in_words_are_not_made_up(project: Path) -> None:
     assert add(project, "nobody_knows: 1", play) == []
 
 
+def test_value_of_a_host_that_may_not_be_there_is_read_by_its_name(project: Path) -> None:
+    play = PLAY + '- {hosts: portal, vars: {x: "{{ (hostvars[h] | default({})).far | default(1) }}"}}\n'
+    assert add(project, "nobody_knows: 1", play) == []
+    assert changed(project, "inv/group_vars/other/main.yml", "far: 2", "far: 3")
+
+
+def test_defaults_of_a_role_that_is_not_drawn_in_are_not_evaluated(project: Path) -> None:
+    (project / "playbooks/p.yml").write_text(PLAY + '- {hosts: portal, vars: {x: "{{ mail_ports }}"}}\n')
+    assert changed(project, "inv/group_vars/all.yml", "mail_port: 25", "mail_port: 26") == []
+
+
 def test_lists_of_several_roles_are_read_by_their_suffix(project: Path) -> None:
     play = PLAY + "- {hosts: portal, vars: {x: \"{{ query('role_values', 'ports', names) }}\"}}\n"
     assert add(project, "mail_ports: [1]", play) == ["mail_ports (inv/group_vars/all.yml)"]
