@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from ansible.errors import AnsibleError
 from cryptography import x509
 
-from encaja.certificates import Authority, Found, examine, read_pem, system_roots
+from encaja.certificates import Authority, Found, authorities, examine, read_pem, system_roots
 from encaja.errors import EncajaError
 
 KEYS = {"name", "names", "certificate", "key", "chain"}
@@ -112,19 +112,27 @@ def judge(
         return judged
     for item in certificates:
         (judged.given if item.get("key") else judged.signed).append(dict(item))
-    _judge_given(files, judged, trusted, renew_days)
+    roots = _judge_trusted(files, judged, trusted)
+    _judge_given(files, judged, roots, renew_days)
     _judge_signed(files, judged, authority)
     return judged
 
 
-def _judge_given(files: Files, judged: Judged, trusted: Sequence[str], renew_days: int) -> None:
-    if not judged.given:
-        return
-    try:
-        roots = known_roots(files, trusted)
-    except (EncajaError, AnsibleError, ValueError) as fault:
-        judged.faults.append(f"tls_trusted: {_said(fault)}")
-        return
+def _judge_trusted(files: Files, judged: Judged, trusted: Sequence[str]) -> list[x509.Certificate]:
+    """The authorities of one's own that every host is to trust; what is none is a fault."""
+    roots: list[x509.Certificate] = []
+    for number, given in enumerate(trusted):
+        try:
+            pem = given_pem(files, given)
+            authorities(pem, f"tls_trusted[{number}]")
+            roots += x509.load_pem_x509_certificates(pem)
+        except (EncajaError, AnsibleError) as fault:
+            judged.faults.append(_said(fault))
+    return roots
+
+
+def _judge_given(files: Files, judged: Judged, trusted: Sequence[x509.Certificate], renew_days: int) -> None:
+    roots = [*system_roots(), *trusted] if judged.given else []
     for item in judged.given:
         try:
             looked = examine(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from encaja.ansible.action.preflight_verdict import reason
+from encaja.ansible.action.role_arguments import split_cure
 from encaja.ansible.module_utils.push_tarball import Tarball, TarballError, read_tarball
 from encaja.ansible.modules import preflight_host, preflight_push
 from encaja.preflight.push import judge_file, lacking
@@ -96,7 +97,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     "line",
     [
-        "one.test: one.invalid: the key belongs to another certificate (correct tls_certificate, tls_key or tls_chain)",
+        "one.test: one.invalid: the key belongs to another certificate (correct tls_certificate, tls_key,",
         "one.test: one.invalid: does not cover www.one.invalid (it covers one.invalid) (correct",
         "late.test: late.invalid: expired on ",
         "one.test: encaja_cloud_webhook has no value, and the run-book's steps prepare-carry-over,",
@@ -124,6 +125,19 @@ def test_what_may_be_meant_is_a_warning(found: dict[str, list[str]], line: str) 
 def test_a_fault_is_told_once(found: dict[str, list[str]]) -> None:
     assert len([line for line in found["faults"] if "encaja_backup_password" in line]) == 1
     assert not [line for line in found["faults"] + found["warnings"] if "soon.invalid" in line and "covers" in line]
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("a key is short; make a longer one", ("a key is short", "make a longer one")),
+        ("no certificate for x: set tls_key", ("no certificate for x", "set tls_key")),
+        ("a_b is not set (a_c)", ("a_b is not set (a_c)", "set it in the environment's group_vars or vault.yml")),
+        ("'push_x' is of type str", ("'push_x' is of type str", "see docs/variables.md")),
+    ],
+)
+def test_what_a_role_says_is_told_as_what_and_how_to_mend_it(line: str, parts: tuple[str, str]) -> None:
+    assert split_cure(line) == parts
 
 
 @pytest.mark.parametrize(

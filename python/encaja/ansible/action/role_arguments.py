@@ -26,6 +26,8 @@ def with_hint(line: str, hint: str | None) -> str:
 def split_cure(line: str) -> tuple[str, str]:
     """What is wrong, and how to mend it, of a line that a rule or a specification told."""
     found = CURE.search(line)
+    if " is not set (" in line:
+        return line, "set it in the environment's group_vars or vault.yml"
     if not found:
         return line, "see docs/variables.md"
     return line[: found.start()], line[found.start() :].lstrip(";: ")
