@@ -19,8 +19,8 @@ def test_a_host_of_another_environment_is_refused_first_whatever_tags_are_chosen
     entries: list[dict[str, Any]] = yaml.safe_load(path.read_text())
     plays = [play for play in entries if "hosts" in play]
     if entries[0].get("ansible.builtin.import_playbook") == "look.yml":
-        looked = entries[0]["vars"]["looked_hosts"]
-        plays = [play for play in plays if play["hosts"] != looked]
+        looked = set(entries[0]["vars"]["looked_hosts"].split(":"))
+        plays = [play for play in plays if not set(play["hosts"].split(":")) <= looked]
     # The first play of provision.yml has all hosts; elsewhere each play has hosts of its own.
     for play in plays[:1] if path.stem == "provision" else plays:
         tasks = [*play.get("pre_tasks", []), *play.get("tasks", [])]

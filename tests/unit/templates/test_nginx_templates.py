@@ -84,9 +84,9 @@ def test_the_portals_rest_is_not_the_push_servers(web):
 
 def test_push_servers_are_taken_from_where_they_are(web):
     text = web(web_push_host="10.0.0.7", web_push_sub_ports=[8010], web_push_pub_ports=[9010]).render("nginx.conf.j2")
-    assert "server 10.0.0.7:8010;" in block(text, "upstream push_sub")
-    assert "server 10.0.0.7:9010;" in block(text, "upstream push_pub")
-    assert re.findall(r"server 127\.0\.0\.1:(\d+);", web().render("nginx.conf.j2")) == [
+    assert "server 10.0.0.7:8010 max_fails=0;" in block(text, "upstream push_sub")
+    assert "server 10.0.0.7:9010 max_fails=0;" in block(text, "upstream push_pub")
+    assert re.findall(r"server 127\.0\.0\.1:(\d+) max_fails=0;", web().render("nginx.conf.j2")) == [
         *("8010", "8011", "8012", "8013", "8014", "8015"),
         *("9010", "9011"),
     ]

@@ -43,6 +43,12 @@ options:
     type: list
     elements: str
     default: [localhost]
+  keep_old_password:
+    description:
+      - Whether a password that an account has is taken beside the new one, so that clients can follow one by one. The
+        same task without it takes the old one away.
+    type: bool
+    default: false
   require_tls:
     description: Whether accounts for other hosts than localhost have to use TLS.
     type: bool
@@ -75,10 +81,16 @@ statements:
   returned: always
   type: list
   elements: str
+old_passwords:
+  description: How many passwords, beside the new one, the user's accounts are left with.
+  returned: always
+  type: int
 """
 
 import hashlib
+import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -89,6 +101,7 @@ except ImportError:
     pymysql = None  # type: ignore[assignment]
 
 OLD_NAMES = {"transaction_isolation": "tx_isolation"}  # before MariaDB 11.1
+NATIVE = "mysql_native_password"
 GRANT = re.compile(r"^GRANT (?P<rights>.+?) ON (?P<on>`(?:[^`]|``)+`\.\*|\*\.\*) TO ", re.IGNORECASE)
 
 
@@ -118,6 +131,13 @@ def granted(lines: list[str]) -> dict[str, str]:
         elif line.upper().startswith("GRANT "):
             rights[line] = "OTHER"
     return rights
+
+
+def ways_in(account: dict[str, Any]) -> list[tuple[str, str]]:
+    """The ways to log in that an account (a row of mysql.global_priv) has: plugin and what it compares with."""
+    # An empty entry of the list stands for what the account itself says.
+    ways = [way or account for way in account.get("auth_or", [{}])]
+    return [(str(way.get("plugin", NATIVE)) or NATIVE, str(way.get("authentication_string", ""))) for way in ways]
 
 
 def same(have: str, want: object) -> bool:
@@ -151,9 +171,12 @@ class Server:
             cursor.execute(query, values or None)
             return list(cursor.fetchall())
 
-    def do(self, statement: str, hidden: str = "") -> None:
+    def do(self, statement: str, hidden: Sequence[str] = ()) -> None:
         """Run a statement, unless in check mode, and note it without what is hidden."""
-        self.statements.append(statement.replace(hidden, "(hidden)") if hidden else statement)
+        noted = statement
+        for secret in hidden:
+            noted = noted.replace(secret, "(hidden)")
+        self.statements.append(noted)
         if not self.module.check_mode:
             with self._link.cursor() as cursor:
                 cursor.execute(statement)
@@ -188,22 +211,32 @@ class Server:
         elif now[0] != (character_set, collation):
             self.do(f"ALTER DATABASE {quoted(name)} {kind}")
 
-    def user(self, name: str, password: str, hosts: list[str], require_tls: bool) -> None:
-        """Make the user's accounts, one for each client host, and drop those for other hosts."""
+    def user(self, name: str, password: str, hosts: list[str], require_tls: bool, keep_old: bool) -> int:
+        """Make the user's accounts, one for each client host, drop those for other hosts, and count old passwords."""
         wanted = native_hash(password)
-        rows = self.ask("SELECT Host, plugin, authentication_string, ssl_type FROM mysql.user WHERE User = %s", name)
-        now = {str(host): (str(plugin), str(secret), str(ssl)) for host, plugin, secret, ssl in rows}
+        rows = self.ask("SELECT Host, Priv FROM mysql.global_priv WHERE User = %s", name)
+        now: dict[str, dict[str, Any]] = {str(host): json.loads(read) for host, read in rows}
+        kept = 0
         for host in hosts:
-            tls = "ANY" if require_tls and host != "localhost" else ""
             account = f"{text(name)}@{text(host)}"
-            if now.get(host) == ("mysql_native_password", wanted, tls):
+            has = now.get(host, {})
+            ways = ways_in(has) if host in now else []
+            old = [secret for plugin, secret in ways if plugin == NATIVE and secret not in ("", wanted) and keep_old]
+            # Clients let a server ask for another way only once. Two old ones are of a run that was cut off, most
+            # likely before the portal had followed, so it still has the older one.
+            old = old[-1:]
+            kept += len(old)
+            tls = 1 if require_tls and host != "localhost" else 0
+            if set(ways) == {(NATIVE, one) for one in (wanted, *old)} and int(has.get("ssl_type", 0)) == tls:
                 continue
             verb = "ALTER" if host in now else "CREATE"
             require = "REQUIRE SSL" if tls else "REQUIRE NONE"
-            secret = text(wanted)
-            self.do(f"{verb} USER {account} IDENTIFIED VIA mysql_native_password USING {secret} {require}", secret)
+            secrets = [text(one) for one in (wanted, *old)]
+            via = " OR ".join(f"{NATIVE} USING {secret}" for secret in secrets)
+            self.do(f"{verb} USER {account} IDENTIFIED VIA {via} {require}", secrets)
         for host in sorted(set(now) - set(hosts)):
             self.do(f"DROP USER {text(name)}@{text(host)}")
+        return kept
 
     def rights(self, name: str, hosts: list[str], databases: list[str]) -> None:
         """Give all rights on ``databases``, and take every other right."""
@@ -235,6 +268,7 @@ def main() -> None:
             "user": {"type": "str", "required": True},
             "password": {"type": "str", "required": True, "no_log": True},
             "client_hosts": {"type": "list", "elements": "str", "default": ["localhost"]},
+            "keep_old_password": {"type": "bool", "default": False, "no_log": False},
             "require_tls": {"type": "bool", "default": False},
             "settings": {"type": "dict", "default": {}},
             "socket": {"type": "path", "default": "/run/mysqld/mysqld.sock"},
@@ -245,20 +279,26 @@ def main() -> None:
     not_yet = f"make database {asked['database']} and user {asked['user']} once the server runs"
     if pymysql is None:
         if module.check_mode:
-            module.exit_json(changed=True, statements=[not_yet])
+            module.exit_json(changed=True, statements=[not_yet], old_passwords=0)
         module.fail_json(msg="the package python3-pymysql is not installed on this host; it is one of role database's")
     try:
         server = Server(module)
         server.check_settings(asked["settings"])
         server.database(asked["database"], asked["character_set"], asked["collation"])
-        server.user(asked["user"], asked["password"], asked["client_hosts"], asked["require_tls"])
+        old = server.user(
+            asked["user"],
+            asked["password"],
+            asked["client_hosts"],
+            asked["require_tls"],
+            asked["keep_old_password"],
+        )
         server.rights(asked["user"], asked["client_hosts"], asked["databases"])
         server.close()
     except pymysql.Error as fault:
         if module.check_mode:
-            module.exit_json(changed=True, statements=[not_yet])
+            module.exit_json(changed=True, statements=[not_yet], old_passwords=0)
         module.fail_json(msg=f"MariaDB at {asked['socket']} refuses root of the host: {fault.args[-1]}")
-    module.exit_json(changed=bool(server.statements), statements=server.statements)
+    module.exit_json(changed=bool(server.statements), statements=server.statements, old_passwords=old)
 
 
 if __name__ == "__main__":
