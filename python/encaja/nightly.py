@@ -8,7 +8,10 @@ little else does. Its configuration is JSON (see :class:`Config`); what it does 
     encaja-backup check [--all]                  check the repository, and read a part (or all) of it
     encaja-backup restore-test                   load the newest dump into a scratch database, restore a sample of files
     encaja-backup restore --to DIR [--id ID]     bring back files and dump into an empty directory
+    encaja-backup load DIR                       load such a dump into the database that the portal's settings name
     encaja-backup list                           the snapshots that there are
+
+``list`` and ``restore`` take ``--host NAME`` on a host that has another name than the one it replaces.
 """
 
 from __future__ import annotations
@@ -222,11 +225,11 @@ class Restic:
             raise BackupError(f"restic {arguments[0]}: {reason(done.stderr or done.stdout)}")
         return done
 
-    def open(self, known: str) -> str:
+    def open(self, known: str, *, may_make: bool = False) -> str:
         """Make sure that the repository is there, and return its id. One that was there before is never made anew.
 
         Raises:
-            BackupError: it cannot be reached, it has vanished, or it is another one.
+            BackupError: it cannot be reached, it vanished, it is another one, or there is none and none may be made.
         """
         looked = self.run("cat", "--quiet", "config", may_fail=True)
         if looked.returncode:
@@ -234,6 +237,11 @@ class Restic:
                 raise BackupError(
                     f"the repository {known[:8]} does not open: {reason(looked.stderr)}; is its disk mounted and its "
                     "host reachable? (to begin a new one on purpose, remove status.json)"
+                )
+            if not may_make:
+                raise BackupError(
+                    f"the repository does not open: {reason(looked.stderr)}; see backup_repository and the vault's "
+                    "encaja_backup_password (one is made by 'encaja-backup run' only)"
                 )
             self.run("init")
             say("a new repository was made")
@@ -247,6 +255,11 @@ class Restic:
         """Return this host's snapshots of one kind, the oldest first."""
         listed = json.loads(self.run("snapshots", "--json", "--host", self.host, "--tag", tag).stdout)
         return sorted(listed or [], key=lambda snapshot: str(snapshot["time"]))
+
+    def others(self) -> list[str]:
+        """Return the names of the other hosts that the repository has snapshots of."""
+        listed = json.loads(self.run("snapshots", "--json").stdout) or []
+        return sorted({str(snapshot["hostname"]) for snapshot in listed} - {self.host})
 
 
 def reason(output: str) -> str:
@@ -386,7 +399,7 @@ def run(config: Config, restic: Restic, status: Status) -> None:
             raise BackupError(f"{config.settings} is gone: the portal that was backed up is not on this host")
         status.phase("done", f"no portal on this host yet ({config.settings}): nothing to back up")
         return
-    status.write(repository=restic.open(str(status.now.get("repository", ""))))
+    status.write(repository=restic.open(str(status.now.get("repository", "")), may_make=True))
     restic.run("unlock")
     made: dict[str, Any] = {"stamp": stamp}
     if database is not None:
@@ -538,6 +551,11 @@ def restore(restic: Restic, status: Status, target: Path, identity: str) -> None
         raise BackupError(f"{target} is not empty: give a new directory")
     restic.open(str(status.now.get("repository", "")))
     files = [item for item in restic.snapshots(TAG_FILES) if identity in ("", item["short_id"], *item["tags"])]
+    if not files and (others := restic.others()):
+        raise BackupError(
+            f"there is no backup {identity} of host {restic.host}, but there are those of {', '.join(others)}: "
+            f"give --host {others[0]} for that one"
+        )
     if not files:
         raise BackupError(f"there is no backup {identity or 'yet'}: see 'encaja-backup list'")
     stamp = next(tag for tag in files[-1]["tags"] if tag.startswith("run-"))
@@ -556,6 +574,59 @@ def restore(restic: Restic, status: Status, target: Path, identity: str) -> None
             if dumped.returncode or not ends_whole(target / "database.sql"):
                 raise BackupError(f"the dump of {stamp} did not come back whole")
     status.phase("done", f"{stamp} is in {target}")
+
+
+def load(config: Config, status: Status, source: Path) -> None:
+    """Load a dump that ``restore`` has brought back into the database that the portal's settings name.
+
+    A database with tables is never touched, except one that this command itself had begun to fill when it was cut off.
+
+    Raises:
+        BackupError: there is no whole dump, no portal, or something in its database already, or the server refuses.
+    """
+    dump = source / DUMP.lstrip("/")
+    if not dump.is_file() or not ends_whole(dump):
+        raise BackupError(f"{dump} is not there or not whole: bring it back with 'encaja-backup restore --to {source}'")
+    database = live_database(config)
+    if database is None:
+        raise BackupError(f"{config.settings} is not there: put the portal's tree in its place first, then load again")
+    begun = config.state / "loading"
+    where = f"database {database.name} on {database.host}"
+    listing = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = "
+    found = client(database, "information_schema", f"{listing}'{database.name}'").splitlines()
+    if begun.is_file() and begun.read_text() == where:
+        client(database, "information_schema", f"DROP DATABASE IF EXISTS `{database.name}`")
+    elif found:
+        raise BackupError(
+            f"{where} holds {len(found)} tables already, so nothing was loaded: give another name in "
+            f"{config.settings}, or drop it if nobody needs it, then load again"
+        )
+    kind = "CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
+    with begun.open("w") as stream:
+        stream.write(where)
+        stream.flush()
+        os.fsync(stream.fileno())
+    client(database, "information_schema", f"CREATE DATABASE IF NOT EXISTS `{database.name}` {kind}")
+    status.phase("load", f"{dump} into {where}")
+    with dump.open("rb") as sql:
+        if database.is_local:
+            client(database, database.name, "", stream=sql)
+        else:
+            plain = subprocess.Popen(OWN_VIEWS, stdin=sql, stdout=subprocess.PIPE, env={"LC_ALL": "C"})
+            client(database, database.name, "", stream=plain.stdout)
+            if plain.wait():
+                raise BackupError(f"{dump} cannot be read to its end; load again")
+    rows = table_rows(database, database.name)
+    if missing := sorted(tables_in(dump) - set(rows)):
+        raise BackupError(f"{where} lacks {', '.join(missing[:5])} of {dump}: load again")
+    begun.unlink()
+    status.phase("done", f"{len(rows)} tables with {sum(rows.values())} rows are in {where}")
+
+
+def tables_in(dump: Path) -> set[str]:
+    """Names of the tables that a dump makes."""
+    with dump.open("rb") as stream:
+        return {line.split(b"`")[1].decode() for line in stream if line.startswith(b"CREATE TABLE `")}
 
 
 def ends_whole(dump: Path) -> bool:
@@ -598,7 +669,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     restoring = commands.add_parser("restore", help="bring files and dump back into an empty directory")
     restoring.add_argument("--to", type=Path, required=True)
     restoring.add_argument("--id", default="", help="a snapshot or run of 'list'; the newest by default")
-    commands.add_parser("list", help="the snapshots that there are")
+    loading = commands.add_parser("load", help="load a dump that was brought back into the portal's database")
+    loading.add_argument("source", type=Path, metavar="DIR", help="what 'restore --to' was given")
+    listing = commands.add_parser("list", help="the snapshots that there are")
+    for command in (restoring, listing):
+        command.add_argument("--host", default="", help="the host that was backed up; this one by default")
     asked = parser.parse_args(arguments)
     status: Status | None = None
     began = time.monotonic()
@@ -606,6 +681,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = Config.load(asked.config)
         config.state.mkdir(parents=True, exist_ok=True)
         restic = Restic(config)
+        restic.host = getattr(asked, "host", "") or restic.host
         status = Status(config.state / "status.json", asked.command)
         if asked.command == "list":
             show(restic, status)
@@ -632,6 +708,8 @@ def perform(asked: argparse.Namespace, config: Config, restic: Restic, status: S
         status.phase("done", "the repository is whole")
     elif asked.command == "restore-test":
         restore_test(config, restic, status)
+    elif asked.command == "load":
+        load(config, status, asked.source)
     else:
         restore(restic, status, asked.to, asked.id)
 

@@ -234,3 +234,34 @@ def test_restics_own_words_are_kept_short() -> None:
 
 def test_a_name_with_pattern_letters_stands_for_itself() -> None:
     assert escape("/a/photo [1]*?.jpg") == "/a/photo \\[1\\]\\*\\?.jpg"
+
+
+def test_reading_never_makes_a_repository(
+    tmp_path: Path, repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A host that replaces a lost one knows nothing yet: a wrong address must not turn into an empty repository."""
+    repository.answers["cat"] = (10, "", "Fatal: unable to open config file: no such file")
+    for words in (["list"], ["restore", "--to", str(tmp_path / "back")], ["check"]):
+        assert main(["--config", str(written(tmp_path)), *words]) == 1
+        assert "backup_repository" in capsys.readouterr().err
+    assert "init" not in repository.verbs
+
+
+def test_a_host_with_another_name_finds_what_the_lost_one_had(
+    tmp_path: Path, repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = str(written(tmp_path))
+
+    def run(command: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
+        repository.answers["snapshots"] = (0, "[]" if "--host" in command else '[{"hostname": "lost"}]', "")
+        return repository.run(command, **more)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(nightly.subprocess, "run", run)
+        assert main(["--config", config, "restore", "--to", str(tmp_path / "back")]) == 1
+    assert "give --host lost" in capsys.readouterr().err
+    repository.answers["snapshots"] = (0, "[]", "")
+    repository.asked.clear()
+    assert main(["--config", config, "list", "--host", "lost"]) == 0
+    listed = [words[2:4] for words in repository.asked if words[0] == "snapshots"]
+    assert listed == [["--host", "lost"]] * 2
