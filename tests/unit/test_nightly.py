@@ -251,6 +251,7 @@ def test_a_host_with_another_name_finds_what_the_lost_one_had(
     tmp_path: Path, repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = str(written(tmp_path))
+    repository.keeps = False
 
     def run(command: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
         repository.answers["snapshots"] = (0, "[]" if "--host" in command else '[{"hostname": "lost"}]', "")
