@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from encaja.errors import EncajaError
 PACKAGES = (
     "aardvark-dns",
     "crun",
+    "iproute2",
     "iptables",
     "mmdebstrap",
     "netavark",
@@ -33,6 +35,7 @@ PACKAGES = (
 )
 MACHINE = Path("/run/encaja")  # what the lab keeps of this machine as a whole
 NAMESPACE = MACHINE / "mount" / "namespace"
+NETWORK_NAMESPACES = Path("/run/netns")
 
 
 class LabError(EncajaError):
@@ -156,11 +159,16 @@ def remove_namespace() -> None:
 
 def command(*arguments: str) -> list[str]:
     """The full command line for ``podman ARGUMENTS`` on this machine."""
+    return [*_beside_podman(), "podman", *([] if _is_plain_cgroup2() else ["--log-level=error"]), *arguments]
+
+
+def _beside_podman() -> list[str]:
+    """What a command begins with that sees the mounts podman makes."""
     require_root()
     if _is_plain_cgroup2():
-        return ["podman", *arguments]
+        return []
     _ensure_namespace()
-    return ["nsenter", f"--mount={NAMESPACE}", "podman", "--log-level=error", *arguments]
+    return ["nsenter", f"--mount={NAMESPACE}"]
 
 
 def podman(*arguments: str, stdin: bytes | None = None, timeout: float = 600) -> str:
@@ -207,6 +215,33 @@ def containers(label: str) -> dict[str, Container]:
 def networks() -> set[str]:
     """The names of podman's networks; none where podman is not installed."""
     return set(podman("network", "ls", "--format", "{{.Name}}").split()) if is_installed() else set()
+
+
+def forget_network(subnet: str) -> None:
+    """Remove what hosts that lost power have left of a network that podman does not know any more.
+
+    A container that is killed and started again leaves its old network namespace behind, which keeps the bridge, and
+    with it the subnet, in use for ever.
+    """
+    inside = ip_network(subnet)
+    for namespace in sorted(NETWORK_NAMESPACES.glob("netns-*")):
+        if _interfaces(inside, "-netns", namespace.name):
+            run(*_beside_podman(), "ip", "netns", "delete", namespace.name)
+    for bridge in _interfaces(inside):
+        run("ip", "link", "delete", bridge)
+
+
+def _interfaces(inside: IPv4Network | IPv6Network, *where: str) -> list[str]:
+    """The names of the interfaces with an address of a network; none where the namespace is gone."""
+    try:
+        shown = json.loads(run(*_beside_podman(), "ip", *where, "-json", "-4", "address", "show") or "[]")
+    except LabError:
+        return []
+    return [
+        interface["ifname"]
+        for interface in shown
+        if any(ip_address(address["local"]) in inside for address in interface.get("addr_info", ()))
+    ]
 
 
 def remove(names: list[str]) -> None:

@@ -213,6 +213,7 @@ def _write_key(path: Path) -> None:
 def _ensure_network(estate: Estate) -> None:
     with alone(engine.MACHINE / "network.lock"):
         if estate.network not in engine.networks():
+            engine.forget_network(estate.subnet)
             podman("network", "create", "--subnet", estate.subnet, estate.network)
 
 
@@ -371,9 +372,11 @@ def down(workspace: Workspace, with_images: bool = False) -> list[str]:
     """Remove every lab container and network of this machine, ours and leftovers; return the containers' names."""
     names = sorted(engine.containers(LABEL))
     engine.remove(names)
-    networks = {estate.network for estate in (*ESTATES.values(), MOLECULE)}
-    for network in sorted(networks & engine.networks()):
-        podman("network", "rm", network)
+    if engine.is_installed():
+        for estate in (*ESTATES.values(), MOLECULE):
+            if estate.network in engine.networks():
+                podman("network", "rm", estate.network)
+            engine.forget_network(estate.subnet)
     for estate in ESTATES.values():
         _forget_inventory(workspace, estate)
     if with_images:
