@@ -21,7 +21,7 @@ def test_no_limit_is_written_where_no_controller_would_take_it(
 def test_what_hosts_that_lost_power_left_of_a_network_is_removed_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A container that is killed and started again leaves a namespace, which keeps the bridge: the subnet stays taken."""
+    """A container that is killed and started again leaves a namespace, which keeps the bridge and the subnet."""
     addresses = {
         "": {"eth0": "192.0.2.2", "podman1": "10.89.82.1", "podman2": "10.89.80.1"},
         "netns-left": {"lo": "127.0.0.1", "eth0": "10.89.80.11"},
