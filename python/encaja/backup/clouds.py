@@ -103,6 +103,7 @@ class CloudFetcher:
         self._pause = pause_seconds
         self._tell = tell
         self._lock = threading.Lock()
+        self._ready: set[Path] = set()
         self._client = httpx.Client(
             verify=ssl.create_default_context(),
             follow_redirects=True,
@@ -175,10 +176,11 @@ class CloudFetcher:
 
     def _folders(self, folder: Path) -> None:
         missing = []
-        while folder != self._tree and not folder.exists():
+        while folder != self._tree and folder not in self._ready:
             missing.append(folder)
             folder = folder.parent
         for path in reversed(missing):
             path.mkdir(exist_ok=True)
-            if self._owner:
+            if self._owner:  # also of one that a killed run made and did not give away
                 os.chown(path, *self._owner)
+            self._ready.add(path)

@@ -325,6 +325,16 @@ def test_a_folder_that_a_killed_run_did_not_give_away_is_given_away(tmp_path, mo
     assert given == [(b"bitrix", 33, 33), (b"bitrix/modules", 33, 33)]
 
 
+def test_a_folder_of_cloud_files_that_a_killed_run_did_not_give_away_is_given_away(tmp_path, monkeypatch):
+    (tmp_path / "upload" / "iblock").mkdir(parents=True)
+    given = []
+    monkeypatch.setattr(os, "chown", lambda folder, *owner: given.append((folder, *owner)))
+    fetcher = clouds.CloudFetcher(tmp_path, (), (33, 33))
+    fetcher._folders(tmp_path / "upload" / "iblock")
+    fetcher._folders(tmp_path / "upload" / "iblock")
+    assert given == [(tmp_path / "upload", 33, 33), (tmp_path / "upload" / "iblock", 33, 33)]
+
+
 def test_a_restore_whose_links_name_does_not_resolve_says_so_while_it_waits_and_changes_nothing(tmp_path, monkeypatch):
     def nowhere(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
