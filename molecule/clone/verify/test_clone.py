@@ -151,7 +151,7 @@ class TestVerified:
         done = self.verification()
         host.check_output("systemctl mask encaja-portal-cron.timer")
         assert done.returncode != 0
-        assert "found portal-copy, portal-agents" in re.sub(r"\s+", " ", done.stdout)
+        assert "found portal-agents, portal-copy" in re.sub(r"\s+", " ", done.stdout)
 
 
 class TestSilent:
