@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import pymysql
 from pymysql.constants import ER
 
 from encaja.backup.ddl import Collations
 from encaja.backup.errors import BackupError, BackupUsageError, TargetNotReady
+from encaja.status import waiting_for
 
 STATE_TABLE = "encaja_restore"
 PROBE = "encaja_probe"
@@ -73,6 +75,7 @@ class Server:
         return f"{self.socket or f'{self.host}:{self.port}'}/{self.name}"
 
 
+Answer = TypeVar("Answer")
 Connection: TypeAlias = "pymysql.connections.Connection[Any]"
 
 
@@ -140,6 +143,44 @@ def explain(error: Exception, server: Server) -> BackupError:
     return BackupError(
         f"the database refuses a statement: {code} {text}", server.place, "mend it and run the same command again"
     )
+
+
+def patiently(
+    action: Callable[[], Answer], server: Server, seconds: float, tell: Callable[[str], None], check: Callable[[], None]
+) -> Answer:
+    """Do what may be repeated, and do it again when a server that went away is back.
+
+    Args:
+        action: what is done.
+        server: whom it asks.
+        seconds: how long a server may be away.
+        tell: is told what is waited for, and with nothing that it is over.
+        check: is called while it is waited for; what it raises breaks the wait off.
+
+    Raises:
+        BackupError: the server stayed away, or refuses.
+    """
+    since, began, pause, is_away = time.time(), time.monotonic(), 0.2, False
+    while True:
+        try:
+            answer = action()
+        except (BackupError, pymysql.err.Error) as error:
+            cause = error.__cause__ if isinstance(error, BackupError) else error
+            if not isinstance(cause, pymysql.err.Error):
+                raise
+            explained = error if isinstance(error, BackupError) else explain(error, server)
+            if not lost(cause) or time.monotonic() - began > seconds:
+                raise explained from cause
+            reason = str(cause.args[1] if len(cause.args) > 1 else cause)
+            tell(waiting_for(f"the database server {server.place}", reason, since, since + seconds))
+            is_away = True
+            check()
+            time.sleep(pause)
+            pause = min(5.0, pause * 1.5)
+        else:
+            if is_away:
+                tell("")
+            return answer
 
 
 def force_to_disk(server: Server) -> None:

@@ -11,9 +11,10 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pymysql
@@ -87,14 +88,14 @@ class Restore:
             self._stream()
         if self.journal.phase == "finish":
             with self._timed("finish"):
-                finish(self.job, self.journal, self.status)
+                self._ask(lambda: finish(self.job, self.journal, self.status))
             self._enter("switch" if self.job.switch else "done")
         if self.journal.phase == "switch":
             with self._timed("switch"):
-                prove(replace(self.job, switch=False), self.journal, fresh=True)
+                self._ask(lambda: prove(replace(self.job, switch=False), self.journal, fresh=True))
                 self._switch()
         self.status.begin("proof", message="looking at link, tree and database")
-        prove(self.job, self.journal, fresh=True)
+        self._ask(lambda: prove(self.job, self.journal, fresh=True))
         self.status.finish("restored")
         return self.journal.report
 
@@ -185,7 +186,9 @@ class Restore:
         stream = ArchiveStream(source.name, job.password)
         self._begin(source, stream)
         run = self._journal.run if self._journal else self._identity()
-        collations = database.prepare_database(job.server, run)
+        is_new = self._journal is None  # a server that is away at the very first look is not waited for
+        prepare = partial(database.prepare_database, job.server, run)
+        collations = prepare() if is_new else self._ask(prepare)
         if self._journal is None:
             self._journal = Journal(job.own_work / "journal.json", str(source.name), run, header=stream.header.hex())
             self._journal.save()
@@ -200,16 +203,16 @@ class Restore:
             patience=job.database_patience,
             came_back=self._set_server_again,
         )
-        spool.loaded = loaders.loaded_before()
+        spool.loaded = self._ask(loaders.loaded_before)
         progress = source.progress()
         before, began = progress.done if progress else 0, time.monotonic()
         try:
             with self._load_settings(), source.running(), self._timed("stream"):
                 self._read(source, stream, spool, loaders)
                 self._wait_for_rows(spool, loaders)
-                loaders.create_views()
-                load = loaders.total()
-                database.force_to_disk(job.server)
+                self._ask(loaders.create_views)
+                load = self._ask(loaders.total)
+                self._ask(lambda: database.force_to_disk(job.server))
         finally:
             loaders.stop()
             spool.close()
@@ -279,9 +282,12 @@ class Restore:
         finally:
             writer.release()
 
-    def _check_alive(self) -> None:
+    def _check_stopped(self) -> None:
         if self._stopped.is_set():
             raise BackupError("broken off", str(self.job.own_work), "run the same command again; it goes on")
+
+    def _check_alive(self) -> None:
+        self._check_stopped()
         if self._loaders:
             self._loaders.check()
 
@@ -292,7 +298,7 @@ class Restore:
         if loaders.started or not spool.tables:
             return
         charset = self.journal.charset or spool.charset or "utf8mb4"
-        loaders.start(charset, loaders.settle_database(charset, self.journal.collation))
+        loaders.start(charset, self._ask(lambda: loaders.settle_database(charset, self.journal.collation)))
 
     def _wait_for_rows(self, spool: Spool, loaders: Loaders) -> None:
         self._start_loading(spool, loaders)
@@ -309,28 +315,33 @@ class Restore:
 
     # --- around it ---
 
+    def _ask(self, action: Callable[[], database.Answer]) -> database.Answer:
+        """Do something with the database that may be repeated; a server that went away is waited for."""
+        job = self.job
+        return database.patiently(action, job.server, job.database_patience, self.status.wait_for, self._check_stopped)
+
     @contextmanager
     def _load_settings(self) -> Iterator[None]:
         """Set the server's settings for the load, and put them back; the journal knows what they were."""
-        server = self.job.server
-        try:
-            if self.journal.settings is None:
-                self.journal.settings = database.read_settings(server)
-                self.journal.save()
-            wanted = dict(database.LOAD_SETTINGS)
-            if self.journal.settings["innodb_flush_log_at_trx_commit"] != 1:
-                del wanted["innodb_flush_log_at_trx_commit"]
-            if database.apply_settings(server, wanted):
-                self._server_settings = wanted
-            else:
-                self.journal.settings = None
-                self.journal.report["note"] = "the server's settings could not be changed for the load"
-        except pymysql.err.Error as error:
-            raise database.explain(error, server) from error
+        self._ask(self._set_server)
         try:
             yield
         finally:
             put_back_settings(self.journal, self.job)
+
+    def _set_server(self) -> None:
+        server = self.job.server
+        if self.journal.settings is None:
+            self.journal.settings = database.read_settings(server)
+            self.journal.save()
+        wanted = dict(database.LOAD_SETTINGS)
+        if self.journal.settings["innodb_flush_log_at_trx_commit"] != 1:
+            del wanted["innodb_flush_log_at_trx_commit"]
+        if database.apply_settings(server, wanted):
+            self._server_settings = wanted
+        else:
+            self.journal.settings = None
+            self.journal.report["note"] = "the server's settings could not be changed for the load"
 
     def _set_server_again(self) -> None:
         """A server that was started anew has its own settings again."""
