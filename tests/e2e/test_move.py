@@ -68,7 +68,11 @@ def test_a_volume_was_bad_and_fetched_again(moved: Lab) -> None:
     status = json.loads(moved.shell("production", "cat /var/lib/encaja/restore/status.json"))
     assert status["error"] is None
     assert status["volumes_rejected"] == 1
-    assert status["volumes_good"] == status["volumes"] > 5
+    assert status["volumes_good"] == status["volumes"] >= 12
+    # Enough of it for progress, rate and forecast to be seen.
+    sizes = moved.shell("production", "stat -c %s /srv/portal/backup/*_full_*").split()
+    assert len(sizes) == status["volumes"]
+    assert sum(map(int, sizes)) >= 60_000_000
 
 
 def test_the_call_became_a_lead_with_a_recording(moved: Lab) -> None:

@@ -25,6 +25,7 @@ class Sizes:
     deals: int = 2000
     tasks: int = 2000
     messages: int = 4000
+    photos: int = 0
     days: int = 400
 
 
@@ -70,6 +71,7 @@ PARTS: tuple[Callable[[Context], dict[str, int]], ...] = (
     office.tasks,
     office.messages,
     vendor.everything,
+    office.photographs,
 )
 
 

@@ -1,17 +1,20 @@
-"""Tasks with their comments, and the messenger."""
+"""Tasks with their comments, the messenger, and the drive with its photographs."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from .store import php
-from .words import CHAT, REMARKS, TASKS
+from .words import CHAT, QUARTERS, REMARKS, TASKS
 
 if TYPE_CHECKING:
     from .build import Context
 
 FORUM = 8
 LONGEST = 64
+JPEG = bytes.fromhex("ffd8ffe000104a46494600010100000100010000")
+PHOTO_BYTES = (250_000, 350_000)
 
 
 def tasks(c: Context) -> dict[str, int]:
@@ -247,3 +250,44 @@ def messages(c: Context) -> dict[str, int]:
     ):
         c.store.insert(table, listed)
     return {"messages": len(rows), "files in messages": len(files)}
+
+
+def photographs(c: Context) -> dict[str, int]:
+    """Photographs of the building sites on the company's drive, a folder a site: bytes that no compression shrinks."""
+    if not c.sizes.photos:
+        return {"photographs": 0}
+    storage = c.store.value("SELECT ID FROM b_disk_storage WHERE MODULE_ID='disk' ORDER BY ID LIMIT 1")
+    root = c.store.value("SELECT ROOT_OBJECT_ID FROM b_disk_storage WHERE MODULE_ID='disk' ORDER BY ID LIMIT 1")
+    next_file, first_folder = c.store.next_id("b_file"), c.store.next_id("b_disk_object")
+    start = c.now - timedelta(days=c.sizes.days)
+    files: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
+
+    def place(kind: int, name: str, parent: int, created: datetime, file: dict[str, Any] | None = None) -> None:
+        number = first_folder + len(objects)
+        objects.append(
+            {
+                "ID": number,
+                "NAME": name,
+                "TYPE": kind,
+                "STORAGE_ID": storage,
+                "REAL_OBJECT_ID": number,
+                "PARENT_ID": parent,
+                "CREATE_TIME": created,
+                "UPDATE_TIME": created,
+                "CREATED_BY": c.dice.choice(c.staff),
+                "FILE_ID": file["ID"] if file else None,
+                "SIZE": file["FILE_SIZE"] if file else None,
+            }
+        )
+
+    for quarter in QUARTERS:
+        place(2, f"Fotos {quarter}", root, start)
+    for n, created in enumerate(c.times(c.sizes.photos)):
+        name = f"foto-{n + 1:04d}.jpg"
+        content = JPEG + c.dice.randbytes(c.dice.randrange(*PHOTO_BYTES))
+        files.append(c.store.file(next_file + n, "disk", name, content))
+        place(3, name, first_folder + n % len(QUARTERS), created, files[-1])
+    c.store.insert("b_file", files)
+    c.store.insert("b_disk_object", objects)
+    return {"photographs": len(files)}

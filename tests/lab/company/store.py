@@ -11,6 +11,8 @@ from typing import Any
 import pymysql
 import pymysql.cursors
 
+CONTENT_TYPES = {".pdf": "application/pdf", ".jpg": "image/jpeg"}
+
 
 class LongInserts(pymysql.cursors.Cursor):
     """A cursor whose inserts of many rows go out in statements of up to 4 MiB."""
@@ -80,7 +82,7 @@ class Store:
             "ID": number,
             "MODULE_ID": module,
             "FILE_SIZE": len(content),
-            "CONTENT_TYPE": "application/pdf" if name.endswith(".pdf") else "text/plain",
+            "CONTENT_TYPE": CONTENT_TYPES.get(Path(name).suffix, "text/plain"),
             "SUBDIR": folder,
             "FILE_NAME": stored,
             "ORIGINAL_NAME": name,

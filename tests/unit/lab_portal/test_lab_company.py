@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import random
 import subprocess
+import zlib
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, cast
 
 import pytest
 
-from lab.company import build, store
+from lab.company import build, office, store
 from unit.lab_portal.standin import SIZES, PortalUnderTest
 
 HOST = "cloud.encaja.test"
@@ -58,6 +59,7 @@ class Notes:
     def __init__(self, docroot: Path) -> None:
         self.docroot = docroot
         self.rows: dict[str, list[Any]] = {}
+        self.contents: list[bytes] = []
 
     def insert(self, table: str, rows: Iterable[Any], verb: str = "INSERT") -> int:
         self.rows.setdefault(table, []).extend(dict(row) for row in rows)
@@ -73,6 +75,7 @@ class Notes:
         return 7
 
     def file(self, number: int, module: str, name: str, content: bytes, *, cloud: bool = False) -> dict[str, Any]:
+        self.contents.append(content)
         return {"ID": number, "NAME": name, "FILE_SIZE": len(content)}
 
 
@@ -92,6 +95,25 @@ def test_same_seed_makes_the_same_company_and_another_one_another(tmp_path: Path
     other = noted(tmp_path, 4)
     assert other.keys() == once.keys()
     assert other["b_crm_lead"] != once["b_crm_lead"]
+
+
+@pytest.mark.integration
+def test_photographs_are_the_same_each_time_and_do_not_shrink(tmp_path: Path) -> None:
+    def taken(docroot: Path) -> dict[str, list[Any]]:
+        notes = Notes(docroot)
+        context = build.Context(cast(store.Store, notes), HOST, 3, build.Sizes(photos=9))
+        context.now, context.staff = datetime(2026, 3, 1, 12), [1, 2]
+        assert office.photographs(context) == {"photographs": 9}
+        return {**notes.rows, "contents": notes.contents}
+
+    first = taken(tmp_path)
+    assert taken(tmp_path) == first
+    folders = {row["ID"] for row in first["b_disk_object"] if row["TYPE"] == 2}
+    photographs = [row for row in first["b_disk_object"] if row["TYPE"] == 3]
+    assert {row["PARENT_ID"] for row in photographs} <= folders
+    assert [row["SIZE"] for row in photographs] == [len(content) for content in first["contents"]]
+    packed = zlib.compress(b"".join(first["contents"]), 9)
+    assert len(packed) > 0.99 * sum(len(content) for content in first["contents"])
 
 
 @pytest.mark.integration
