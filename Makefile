@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 RELEASE ?= debian13
 
-.PHONY: help setup demo test test-all check lint unit integration molecule e2e bench bench-restore docs lock clean
+.PHONY: help setup demo test test-all check lint unit integration molecule estate e2e bench bench-restore docs lock clean
 
 help:  ## show these lines
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,6 +41,10 @@ integration: setup  ## tests against MariaDB, Redis, PHP and Node, started by th
 molecule: setup  ## every role on $(RELEASE): check, converge, idempotence, check, verify
 	tools/molecule $(RELEASE)
 
+estate: setup  ## an integrator's own estate from the docs, whose hosts lose power
+	tools/test-packages
+	pytest -q tests/estate
+
 e2e: setup  ## the whole estate in the lab
 	tools/test-packages
 	trap 'encaja lab down > /dev/null' EXIT; pytest -q tests/e2e
@@ -49,11 +53,13 @@ test: setup lint unit  ## every test, roles on Debian 13
 	tools/test-packages  # before the two below: apt is not for two at once
 	@# The one waits much, the other computes.
 	$(MAKE) -j 2 integration molecule || { cat .cache/molecule/failures.txt; false; }
+	$(MAKE) estate
 	$(MAKE) e2e
 
 test-all: setup lint unit integration  ## every test, roles on Debian 13 and 12
 	tools/molecule debian13
 	tools/molecule debian12
+	$(MAKE) estate
 	trap 'encaja lab down > /dev/null' EXIT; pytest -q tests/e2e
 
 bench: setup  ## ratios against named baselines

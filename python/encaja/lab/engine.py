@@ -36,6 +36,7 @@ PACKAGES = (
 MACHINE = Path("/run/encaja")  # what the lab keeps of this machine as a whole
 NAMESPACE = MACHINE / "mount" / "namespace"
 NETWORK_NAMESPACES = Path("/run/netns")
+ADDRESSES = Path("/run/containers/networks/ipam.db")
 
 
 class LabError(EncajaError):
@@ -221,7 +222,8 @@ def forget_network(subnet: str) -> None:
     """Remove what hosts that lost power have left of a network that podman does not know any more.
 
     A container that is killed and started again leaves its old network namespace behind, which keeps the bridge, and
-    with it the subnet, in use for ever.
+    with it the subnet, in use for ever. Addresses that podman took for dead containers stay taken until its own note
+    of them goes, which can be done while none is running.
     """
     inside = ip_network(subnet)
     for namespace in sorted(NETWORK_NAMESPACES.glob("netns-*")):
@@ -229,6 +231,8 @@ def forget_network(subnet: str) -> None:
             run(*_beside_podman(), "ip", "netns", "delete", namespace.name)
     for bridge in _interfaces(inside):
         run("ip", "link", "delete", bridge)
+    if not podman("ps", "--quiet").strip():
+        ADDRESSES.unlink(missing_ok=True)
 
 
 def _interfaces(inside: IPv4Network | IPv6Network, *where: str) -> list[str]:

@@ -31,6 +31,7 @@ from encaja.lab.engine import LabError, alone, podman
 DOMAIN = "encaja.test"
 LABEL = "encaja.lab"
 ADDRESS = "encaja.address"
+NETWORK = "encaja-"
 BOOT_SECONDS = 60
 
 
@@ -42,26 +43,32 @@ class Host:
     address: str
     release: str = "trixie"
     aliases: tuple[str, ...] = ()
+    zone: str = DOMAIN
 
     @property
     def domain(self) -> str:
-        """The host's name in the lab's domain."""
-        return f"{self.name}.{DOMAIN}"
+        """The host's full name."""
+        return f"{self.name}.{self.zone}"
 
 
 @dataclass(frozen=True)
 class Estate:
-    """A set of hosts on one network, and the inventory folder that describes them."""
+    """A set of hosts on one network, and the inventory folder that describes them.
+
+    Without ``in_dns`` a host knows nobody's name but its own, which stands in ``/etc/hosts`` as Debian's installer
+    writes it.
+    """
 
     name: str
     subnet: str
     inventory: str
     hosts: tuple[Host, ...]
+    in_dns: bool = True
 
     @property
     def network(self) -> str:
         """The name of the estate's podman network."""
-        return f"encaja-{self.name}"
+        return f"{NETWORK}{self.name}"
 
     def container(self, host: Host) -> str:
         """The name of the container that is ``host``."""
@@ -217,14 +224,17 @@ def _ensure_network(estate: Estate) -> None:
             podman("network", "create", "--subnet", estate.subnet, estate.network)
 
 
-def _first_files(workspace: Workspace, container: str) -> bytes:
-    private, public = workspace.host_key(container)
+def _first_files(workspace: Workspace, estate: Estate, host: Host) -> bytes:
+    private, public = workspace.host_key(estate.container(host))
     files = {
         "root/.ssh/authorized_keys": (workspace.key.with_suffix(".pub").read_bytes(), 0o600),
         "etc/ssh/ssh_host_ed25519_key": (private, 0o600),
         "etc/ssh/ssh_host_ed25519_key.pub": (f"{public}\n".encode(), 0o644),
         "usr/local/share/ca-certificates/encaja-lab.crt": ((workspace.folder / "ca" / "ca.crt").read_bytes(), 0o644),
     }
+    if not estate.in_dns:
+        own = f"127.0.0.1\tlocalhost\n127.0.1.1\t{host.domain}\t{host.name}\n"
+        files["etc/hosts"] = (own.encode(), 0o644)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, (data, mode) in files.items():
@@ -244,7 +254,7 @@ def start(workspace: Workspace, estate: Estate, host: Host) -> None:
         engine.remove([container])
         found = None
     if not found:
-        names = [f"--network-alias={alias}" for alias in (host.domain, *host.aliases)]
+        aliases = [f"--network-alias={alias}" for alias in (host.domain, *host.aliases)]
         options = [
             f"--name={container}",
             f"--hostname={host.domain}",
@@ -252,7 +262,7 @@ def start(workspace: Workspace, estate: Estate, host: Host) -> None:
             f"--label={ADDRESS}={host.address}",
             f"--network={estate.network}",
             f"--ip={host.address}",
-            *names,
+            *(aliases if estate.in_dns else ["--no-hosts"]),
             "--privileged",
             engine.pids_option(),
             "--ulimit=nofile=10000:20000",
@@ -261,7 +271,7 @@ def start(workspace: Workspace, estate: Estate, host: Host) -> None:
             "--stop-signal=SIGRTMIN+3",
         ]
         podman("create", *options, image, "/lib/systemd/systemd")
-        podman("cp", "-", f"{container}:/", stdin=_first_files(workspace, container))
+        podman("cp", "-", f"{container}:/", stdin=_first_files(workspace, estate, host))
     if not (found and found.running):
         podman("start", container)
     workspace.remember(host.address, workspace.host_key(container)[1])
@@ -299,6 +309,17 @@ def up(workspace: Workspace, name: str = "lab", say: Say = lambda _: None, relea
     estate = ESTATES[name]
     if release:
         estate = replace(estate, hosts=tuple(replace(host, release=release) for host in estate.hosts))
+    bring_up(workspace, estate, say)
+    write_inventory(workspace, estate)
+    pack_distributions(workspace, estate)
+
+
+def bring_up(workspace: Workspace, estate: Estate, say: Say = lambda _: None) -> None:
+    """Bring the hosts of an estate up, with all that they need of this machine.
+
+    Raises:
+        LabError: a host does not come up.
+    """
     installed = engine.ensure_packages()
     if installed:
         say(f"installed {', '.join(installed)}")
@@ -309,8 +330,15 @@ def up(workspace: Workspace, name: str = "lab", say: Say = lambda _: None, relea
     _ensure_network(estate)
     with ThreadPoolExecutor(max_workers=2) as pool:
         list(pool.map(lambda host: start(workspace, estate, host), estate.hosts))
-    write_inventory(workspace, estate)
-    pack_distributions(workspace, estate)
+
+
+def take_down(estate: Estate) -> list[str]:
+    """Remove the containers and the network of one estate, whoever made them; return the containers' names."""
+    names = sorted({estate.container(host) for host in estate.hosts} & set(engine.containers(LABEL)))
+    engine.remove(names)
+    if estate.network in engine.networks():
+        podman("network", "rm", estate.network)
+    return names
 
 
 def pack_distributions(workspace: Workspace, estate: Estate) -> None:
@@ -357,8 +385,7 @@ def status(name: str = "lab") -> list[tuple[Host, str]]:
 def down_one(workspace: Workspace, name: str) -> list[str]:
     """Remove the containers and the generated inventory of one estate; return the containers' names."""
     estate = ESTATES[name]
-    names = sorted({estate.container(host) for host in estate.hosts} & set(engine.containers(LABEL)))
-    engine.remove(names)
+    names = take_down(estate)
     _forget_inventory(workspace, estate)
     return names
 
@@ -372,10 +399,10 @@ def down(workspace: Workspace, with_images: bool = False) -> list[str]:
     """Remove every lab container and network of this machine, ours and leftovers; return the containers' names."""
     names = sorted(engine.containers(LABEL))
     engine.remove(names)
+    for network in sorted(name for name in engine.networks() if name.startswith(NETWORK)):
+        podman("network", "rm", network)
     if engine.is_installed():
         for estate in (*ESTATES.values(), MOLECULE):
-            if estate.network in engine.networks():
-                podman("network", "rm", estate.network)
             engine.forget_network(estate.subnet)
     for estate in ESTATES.values():
         _forget_inventory(workspace, estate)

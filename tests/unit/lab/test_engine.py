@@ -44,5 +44,13 @@ def test_what_hosts_that_lost_power_left_of_a_network_is_removed_and_nothing_els
     monkeypatch.setattr(engine, "run", run)
     monkeypatch.setattr(engine, "_beside_podman", list)
     monkeypatch.setattr(engine, "NETWORK_NAMESPACES", tmp_path)
+    monkeypatch.setattr(engine, "ADDRESSES", tmp_path / "ipam.db")
+    engine.ADDRESSES.touch()
+    running = ["0123456789ab\n"]
+    monkeypatch.setattr(engine, "podman", lambda *_: running[0])
     engine.forget_network("10.89.80.0/24")
+    assert engine.ADDRESSES.exists()
     assert asked == [("ip", "netns", "delete", "netns-left"), ("ip", "link", "delete", "podman2")]
+    running[0] = ""
+    engine.forget_network("10.89.80.0/24")
+    assert not engine.ADDRESSES.exists()
