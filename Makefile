@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 RELEASE ?= debian13
 
-.PHONY: help setup demo test test-all check lint unit integration molecule estate e2e bench bench-restore docs lock clean
+.PHONY: help setup demo test test-all check lint unit integration molecule collection estate e2e bench bench-restore docs lock clean
 
 help:  ## show these lines
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,14 +21,15 @@ $(VENV)/.ready: requirements.txt pyproject.toml tools/setup
 demo: setup  ## build the hosts and move a portal on this machine, end to end
 	tools/demo
 
-check: setup lint unit  ## the fast tier: style, types, unit tests
+check: setup lint unit  ## the fast tier: style, types, the collection's pages and sanity, unit tests
 
 lint: setup  ## ruff, mypy, yamllint, ansible-lint with the production profile
-	ruff check python tests molecule
-	ruff format --check python tests molecule
+	ruff check python plugins tests molecule
+	ruff format --check python plugins tests molecule
 	mypy
 	yamllint --strict .
 	ansible-lint --offline --profile production
+	tools/collection
 
 unit: setup  ## tests that need nothing but Python
 	pytest -q -n 2 -m 'not integration' tests/unit
@@ -45,6 +46,9 @@ estate: setup  ## an integrator's own estate from the docs, whose hosts lose pow
 	tools/test-packages
 	pytest -q tests/estate
 
+collection: setup  ## the collection in a project that is not the kit's
+	pytest -q tests/collection
+
 e2e: setup  ## the whole estate in the lab
 	tools/test-packages
 	trap 'encaja lab down > /dev/null' EXIT; pytest -q tests/e2e
@@ -53,12 +57,14 @@ test: setup lint unit  ## every test, roles on Debian 13
 	tools/test-packages  # before the two below: apt is not for two at once
 	@# The one waits much, the other computes.
 	$(MAKE) -j 2 integration molecule || { cat .cache/molecule/failures.txt; false; }
+	$(MAKE) collection
 	$(MAKE) estate
 	$(MAKE) e2e
 
 test-all: setup lint unit integration  ## every test, roles on Debian 13 and 12
 	tools/molecule debian13
 	tools/molecule debian12
+	$(MAKE) collection
 	$(MAKE) estate
 	trap 'encaja lab down > /dev/null' EXIT; pytest -q tests/e2e
 
@@ -78,4 +84,4 @@ lock: setup  ## pin the dependencies of pyproject.toml again
 clean:  ## remove the lab, its images and everything that was built
 	@if [ -x $(VENV)/bin/encaja ] && command -v podman >/dev/null; then encaja lab down --images; fi
 	rm -rf $(VENV) .encaja .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find python tests molecule roles -name __pycache__ -prune -exec rm -rf {} +
+	find python plugins tests molecule roles -name __pycache__ -prune -exec rm -rf {} +

@@ -22,7 +22,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 
 def _sources(root: Path) -> Iterator[Path]:
     for entry in sorted(root.iterdir()):
-        if entry.name in _LEFT_OUT or entry.is_symlink():
+        if entry.name in _LEFT_OUT:
             continue
         if entry.is_dir():
             yield from _sources(entry)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,27 @@ from ansible.template import trust_as_template
 
 from encaja.errors import EncajaError
 
+COLLECTION = "ansible_collections.encaja.portal"
 FILES = ("defaults/main.yml", "vars/main.yml", "meta/argument_specs.yml", "meta/rules.yml")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def parents() -> Iterator[Path]:
+    """The folders that hold roles: the collection's own first, then Ansible's roles path."""
+    spec = find_spec(COLLECTION)
+    for root in (spec and spec.submodule_search_locations) or ():
+        yield Path(root) / "roles"
+    yield from map(Path, constants.DEFAULT_ROLES_PATH or [])
 
 
 def folder(role: str) -> Path:
     """Where ``role`` lies.
 
     Raises:
-        EncajaError: no folder of Ansible's roles path has it.
+        EncajaError: neither the collection nor a folder of Ansible's roles path has it.
     """
-    for parent in constants.DEFAULT_ROLES_PATH or []:
-        path = Path(parent) / role
+    for parent in parents():
+        path = parent / role
         if path.is_dir():
             return path
     raise EncajaError(f"there is no role {role!r}", "roles_path", "run in the project's folder, or correct the name")
@@ -50,9 +60,9 @@ def scope(role: str, variables: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_all() -> None:
     """Read the files of every role."""
-    for parent in constants.DEFAULT_ROLES_PATH or []:
+    for parent in parents():
         for name in FILES:
-            for path in Path(parent).glob(f"*/{name}"):
+            for path in parent.glob(f"*/{name}"):
                 read(path)
 
 

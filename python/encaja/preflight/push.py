@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from encaja.ansible.module_utils.push_tarball import Tarball, TarballError, read_tarball
+from ansible_collections.encaja.portal.plugins.module_utils.push_tarball import Tarball, TarballError, read_tarball
 
 Faults = list[tuple[str, str]]
 _VARIABLE = "correct encaja_push_tarball"

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
-# query('role_values', 'packages', …) reads <role>_packages of the roles that follow; they may be listed there.
+# Lookup role_values of 'packages' reads <role>_packages of the roles that follow; they may be listed there.
 _SUFFIX = re.compile(r"role_values['\"]\s*,\s*['\"](\w+)['\"](?:\s*,\s*\[([\w'\", ]*)\])?")
 # hostvars[host].name, and a list of hosts made into one of their variables, say which name they read.
 _NAMED = re.compile(

@@ -11,8 +11,8 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from encaja import nightly
-from encaja.nightly import BackupError, Config, Database, Status, load
+from encaja import nightly_backup as nightly
+from encaja.nightly_backup import BackupError, Config, Database, Status, load
 from own_mariadb import own_mariadb
 
 SQL = """

@@ -388,7 +388,7 @@ def test_progress_of_a_host_tool_is_journalled_while_its_task_runs(make) -> None
 
 TOOL = """\
 from ansible.plugins.action import ActionBase
-from encaja.ansible.action import host_tool
+from ansible_collections.encaja.portal.plugins.action import host_tool
 
 
 class ActionModule(host_tool.ActionModule):

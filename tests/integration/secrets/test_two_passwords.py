@@ -13,7 +13,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from encaja.ansible.modules import cache_password, portal_database
+from ansible_collections.encaja.portal.plugins.modules import cache_password, portal_database
 from own_mariadb import own_mariadb
 
 FIRST, SECOND, THIRD = 'the "first" one', "the second\\ one", "the third one"

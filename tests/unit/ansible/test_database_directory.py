@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from encaja.ansible.modules import database_directory as module
+from ansible_collections.encaja.portal.plugins.modules import database_directory as module
 
 NEW = ("aria_log.00000001", "ib_logfile0", "ibdata1", "undo001")
 REMAINS = ("aria_log_control", "ib_buffer_pool", "ib_logfile0", "ibdata1", "ibtmp1", "undo001", "db1.pid", "tc.log")

@@ -7,16 +7,10 @@ import ssl
 from types import SimpleNamespace
 from typing import Any
 
-import ansible.module_utils
 import pymysql
 import pytest
 
-from unit.ansible.test_portal_modules import HERE
-
-if str(HERE / "module_utils") not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(str(HERE / "module_utils"))
-
-from encaja.ansible.modules import database_proof
+from ansible_collections.encaja.portal.plugins.modules import database_proof
 
 GIVEN = {
     "host": "db.acme.es",

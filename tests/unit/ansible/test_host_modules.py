@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from encaja.ansible.modules.host_settings import hosts_text, sysctl_path, sysctl_value
-from encaja.ansible.modules.packages import apt_error, installed
-from encaja.ansible.modules.portal_database import granted, native_hash, quoted, same, text
+from ansible_collections.encaja.portal.plugins.modules.host_settings import hosts_text, sysctl_path, sysctl_value
+from ansible_collections.encaja.portal.plugins.modules.packages import apt_error, installed
+from ansible_collections.encaja.portal.plugins.modules.portal_database import granted, native_hash, quoted, same, text
 
 ENTRY = {"address": "192.0.2.7", "names": ["db.example.org", "db"]}
 HOSTS = "127.0.0.1\tlocalhost\n"

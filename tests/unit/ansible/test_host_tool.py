@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleConnectionFailure
 
-from encaja.ansible.action import host_tool
-from encaja.ansible.action.host_tool import ActionModule, parse_look
+from ansible_collections.encaja.portal.plugins.action import host_tool
+from ansible_collections.encaja.portal.plugins.action.host_tool import ActionModule, parse_look
 
 UNIT = "encaja-restore.service"
 Start = Callable[["Host"], None]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from encaja.ansible.modules import packages
+from ansible_collections.encaja.portal.plugins.modules import packages
 
 SYSTEMCTL = """#!/bin/sh
 echo "$*" >> CALLS

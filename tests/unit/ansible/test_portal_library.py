@@ -3,7 +3,9 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-PYTHON = Path(__file__).parents[3] / "python" / "encaja"
+ROOT = Path(__file__).parents[3]
+PYTHON = ROOT / "python" / "encaja"
+SHARED = "ansible_collections.encaja.portal.plugins.module_utils.portal"
 
 
 def _relative_imports(path: Path) -> set[str]:
@@ -15,11 +17,11 @@ def _relative_imports(path: Path) -> set[str]:
 
 
 def test_whatever_a_named_module_imports_is_named_too_for_mitogen() -> None:
-    tree = ast.parse((PYTHON / "ansible/module_utils/portal_library.py").read_text())
+    tree = ast.parse((ROOT / "plugins/module_utils/portal_library.py").read_text())
     named = {
         alias.name
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == "ansible.module_utils.encaja.portal"
+        if isinstance(node, ast.ImportFrom) and node.module == SHARED
         for alias in node.names
     }
     assert {"php", "settings", "site", "users"} <= named

@@ -1,20 +1,17 @@
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
-import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import ansible.module_utils
 import pytest
 import yaml
 
-from encaja.ansible.doc_fragments.portal import ModuleDocFragment
+from ansible_collections.encaja.portal.plugins.doc_fragments.portal import ModuleDocFragment
 from encaja.errors import EncajaError
 
-HERE = Path(__file__).parents[3] / "python" / "encaja" / "ansible"
 NAMES = (
     *("cloud", "dbconn", "domain", "neutralise", "options", "people", "pull", "search", "settings", "users"),
     *("verify", "work"),
@@ -22,17 +19,8 @@ NAMES = (
 
 
 def load(name: str) -> ModuleType:
-    """A module of ours as Ansible would find it: with our directory among those of ansible.module_utils."""
-    path = str(HERE / "module_utils")
-    if path not in ansible.module_utils.__path__:
-        ansible.module_utils.__path__.append(path)
-    spec = importlib.util.spec_from_file_location(f"portal_{name}_module", HERE / "modules" / f"portal_{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    """A module of ours as Ansible finds it."""
+    return importlib.import_module(f"ansible_collections.encaja.portal.plugins.modules.portal_{name}")
 
 
 def task(check: bool = False, **params: Any) -> Any:
@@ -46,7 +34,7 @@ def test_documentation_and_arguments_say_the_same(name: str) -> None:
     assert page["module"] == f"portal_{name}"
     documented = dict(page["options"])
     for fragment in page.get("extends_documentation_fragment", []):
-        part = getattr(ModuleDocFragment, fragment.partition(".")[2].upper() or "DOCUMENTATION")
+        part = getattr(ModuleDocFragment, ".".join(fragment.split(".")[3:]).upper() or "DOCUMENTATION")
         shared = yaml.safe_load(part)["options"]
         assert not documented.keys() & shared.keys()
         documented |= shared

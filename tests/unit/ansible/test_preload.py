@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from encaja.ansible.callback.preload import unpin
+from ansible_collections.encaja.portal.plugins.callback.preload import unpin
 
 affinity = pytest.importorskip("ansible_mitogen.affinity")
 

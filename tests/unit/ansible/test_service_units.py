@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from encaja.ansible.modules.service_units import (
+from ansible_collections.encaja.portal.plugins.modules.service_units import (
     Units,
     answers,
     has_file,

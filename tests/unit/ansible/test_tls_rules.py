@@ -13,7 +13,7 @@ import pytest
 from unit.test_certificates import MIDDLE, ROOT, Signed
 
 HERE = Path(__file__).parents[3]
-LOOK = "[{hosts: all, gather_facts: false, tasks: [{role_arguments: {roles: [tls]}}]}]"
+LOOK = "[{hosts: all, gather_facts: false, tasks: [{encaja.portal.role_arguments: {roles: [tls]}}]}]"
 
 
 @pytest.fixture(scope="module")

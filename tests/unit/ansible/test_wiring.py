@@ -27,7 +27,7 @@ LOOK = """
 - hosts: all
   roles: [wiring]
   tasks:
-    - role_arguments: {roles: [wiring]}
+    - encaja.portal.role_arguments: {roles: [wiring]}
 """
 
 

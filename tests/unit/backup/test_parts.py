@@ -13,8 +13,8 @@ import zipfile
 import pytest
 from backup_archives import tar_entry
 
+from ansible_collections.encaja.portal.plugins.action.host_tool import progress_line
 from encaja import host, zipapps
-from encaja.ansible.action.host_tool import progress_line
 from encaja.backup import checks, clouds, database, site, space, switch
 from encaja.backup.atomic import write_atomically
 from encaja.backup.database import Server

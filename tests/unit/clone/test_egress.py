@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-darkness = importlib.import_module("encaja.ansible.modules.darkness")
+darkness = importlib.import_module("ansible_collections.encaja.portal.plugins.modules.darkness")
 
 
 def test_nothing_goes_out_but_answers_and_the_allowed() -> None:

@@ -20,7 +20,7 @@ def portal_old() -> Iterator[ModuleType]:
     """The module as Ansible packs it: the portal package below ansible.module_utils."""
     ansible.module_utils.__path__.append(str(UTILS))
     try:
-        yield importlib.import_module("encaja.ansible.modules.portal_old")
+        yield importlib.import_module("ansible_collections.encaja.portal.plugins.modules.portal_old")
     finally:
         ansible.module_utils.__path__.remove(str(UTILS))
 

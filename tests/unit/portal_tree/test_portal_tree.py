@@ -26,7 +26,7 @@ def tree_module():
     """The module as Ansible packs it: the portal package below ansible.module_utils."""
     ansible.module_utils.__path__.append(str(UTILS))
     try:
-        yield importlib.import_module("encaja.ansible.modules.portal_tree")
+        yield importlib.import_module("ansible_collections.encaja.portal.plugins.modules.portal_tree")
     finally:
         ansible.module_utils.__path__.remove(str(UTILS))
 

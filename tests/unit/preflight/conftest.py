@@ -6,6 +6,6 @@ from pathlib import Path
 
 import ansible.module_utils
 
-HERE = str(Path(__file__).parents[3] / "python/encaja/ansible/module_utils")
+HERE = str(Path(__file__).parents[3] / "plugins/module_utils")
 if HERE not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(HERE)

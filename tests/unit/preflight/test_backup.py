@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from encaja.ansible.modules import preflight_backup as module
+from ansible_collections.encaja.portal.plugins.modules import preflight_backup as module
 from encaja.preflight.backup import SAMPLE, Look, check_link, first_of, judge_folder, judge_link, judge_volumes, sampled
 from lab.misbehaving_server import Fault, serving
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from encaja.ansible.modules import preflight_host
-from encaja.ansible.modules.packages import apt_error
+from ansible_collections.encaja.portal.plugins.modules import preflight_host
+from ansible_collections.encaja.portal.plugins.modules.packages import apt_error
 from encaja.lab import engine
 
 ROOT = Path(__file__).parents[3]
@@ -35,10 +35,10 @@ LOOK = """
   gather_facts: false
   roles: [wiring]
   tasks:
-    - preflight_inventory: {hosts: "{{ ansible_play_hosts_all }}", refuse: REFUSE}
+    - encaja.portal.preflight_inventory: {hosts: "{{ ansible_play_hosts_all }}", refuse: REFUSE}
       run_once: true
       any_errors_fatal: true
-    - role_arguments: {roles: [push]}
+    - encaja.portal.role_arguments: {roles: [push]}
     - ansible.builtin.debug: {msg: "{{ inventory_hostname }} went on"}
 """
 

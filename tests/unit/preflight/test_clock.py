@@ -2,7 +2,7 @@
 
 import pytest
 
-from encaja.ansible.action.preflight_host import clock_faults
+from ansible_collections.encaja.portal.plugins.action.preflight_host import clock_faults
 
 
 @pytest.mark.parametrize(("clock", "off"), [(89.0, "-11"), (141.0, "+11")])

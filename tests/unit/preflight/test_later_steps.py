@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from encaja.ansible.action.preflight_verdict import reason
-from encaja.ansible.action.role_arguments import split_cure
-from encaja.ansible.module_utils.push_tarball import Tarball, TarballError, read_tarball
-from encaja.ansible.modules import preflight_host, preflight_push
+from ansible_collections.encaja.portal.plugins.action.preflight_verdict import reason
+from ansible_collections.encaja.portal.plugins.action.role_arguments import split_cure
+from ansible_collections.encaja.portal.plugins.module_utils.push_tarball import Tarball, TarballError, read_tarball
+from ansible_collections.encaja.portal.plugins.modules import preflight_host, preflight_push
 from encaja.preflight.push import judge_file, lacking
 from lab.misbehaving_server import serving
 from unit.test_certificates import MIDDLE, ROOT, Signed

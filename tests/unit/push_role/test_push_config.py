@@ -26,7 +26,7 @@ def load(path: str) -> ModuleType:
     return module
 
 
-plugin = load("roles/push/filter_plugins/push_server.py")
+plugin = load("plugins/filter/push_server.py")
 
 
 def settings(**changes: object) -> dict[str, object]:

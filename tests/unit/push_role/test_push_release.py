@@ -12,7 +12,7 @@ import pytest
 
 from unit.push_role.test_push_config import load
 
-release = load("python/encaja/ansible/modules/push_release.py")
+release = load("plugins/modules/push_release.py")
 GOOD = {
     "package.json": json.dumps({"name": "push-server", "version": "0.4.0", "dependencies": {"ws": "8"}}),
     "server.js": "//",

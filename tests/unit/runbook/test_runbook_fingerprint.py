@@ -143,7 +143,7 @@ def test_defaults_of_a_role_that_is_not_drawn_in_are_not_evaluated(project: Path
 
 
 def test_lists_of_several_roles_are_read_by_their_suffix(project: Path) -> None:
-    play = PLAY + "- {hosts: portal, vars: {x: \"{{ query('role_values', 'ports', names) }}\"}}\n"
+    play = PLAY + "- {hosts: portal, vars: {x: \"{{ query('encaja.portal.role_values', 'ports', names) }}\"}}\n"
     assert add(project, "mail_ports: [1]", play) == ["mail_ports (inv/group_vars/all.yml)"]
     assert changed(project, "inv/group_vars/all.yml", "mail_port: 25", "mail_port: 26") == [
         "mail_port (inv/group_vars/all.yml)"

@@ -1,0 +1,112 @@
+"""Controller side of ``certificates``: check what is given, sign what is not, and have the host place both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.encaja.portal.plugins.plugin_utils import python_package  # noqa: F401
+from encaja.ansible.given import given_authority, given_pem, judge
+from encaja.certificates import Authority, Found, examine
+from encaja.errors import EncajaError
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Check, sign and place certificates."""
+
+    _supports_check_mode = True
+    _supports_async = False
+    _requires_connection = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Check all, fail with all faults at once, then place."""
+        super().run(tmp, task_vars)
+        _, asked = self.validate_argument_spec(
+            argument_spec={
+                "certificates": {"type": "list", "elements": "dict", "required": True},
+                "authority": {"type": "dict", "default": {}},
+                "trusted": {"type": "list", "elements": "str", "default": []},
+                "days": {"type": "int", "default": 397},
+                "renew_days": {"type": "int", "default": 30},
+                "folder": {"type": "path", "default": "/etc/encaja/tls"},
+                "group": {"type": "str", "default": "ssl-cert"},
+            }
+        )
+        self._asked = asked
+        self._variables = task_vars or {}
+        try:
+            judged = judge(self, asked["certificates"], asked["authority"], asked["trusted"], int(asked["renew_days"]))
+            if judged.faults:
+                faults = "; ".join(judged.faults)
+                raise AnsibleActionFail(f"nothing was installed, the certificates have faults: {faults}")
+            authority = given_authority(self, asked["authority"]) if judged.signed else None
+        except EncajaError as fault:
+            raise AnsibleActionFail(f"certificates: {fault}") from fault
+        for warning in judged.warnings:
+            self._display.warning(warning)
+        given, signed, found = judged.given, judged.signed, judged.found
+        items = [
+            {"name": item["name"], "certificate": found[item["name"]].full_chain, "key": self._key(item)}
+            for item in given
+        ]
+        result = self._place(items + [{"name": item["name"]} for item in signed])
+        if result.get("failed"):
+            return result
+        if authority is not None:
+            result = self._sign(authority, signed, result)
+        return self._report(result, found)
+
+    def _key(self, item: dict[str, Any]) -> str:
+        return given_pem(self, item["key"]).decode("ascii", errors="replace").strip() + "\n"
+
+    def _place(self, items: list[dict[str, Any]]) -> dict[str, Any]:
+        arguments = {"items": items, "folder": self._asked["folder"], "group": self._asked["group"]}
+        placed: dict[str, Any] = self._execute_module(
+            module_name="encaja.portal.certificates",
+            module_args=arguments,
+            task_vars=self._variables,
+        )
+        return placed
+
+    def _sign(self, authority: Authority, items: list[dict[str, Any]], before: dict[str, Any]) -> dict[str, Any]:
+        """Sign for the hosts' keys what has to be signed, place it, and return the sum of both calls."""
+        seen = {item["name"]: item for item in before["seen"]}
+        fresh = []
+        for item in items:
+            now = seen[item["name"]]
+            days = self._asked["renew_days"]
+            names = [str(name) for name in item["names"]]
+            reason = authority.reason_to_renew(now["certificate"], now["public_key"], names, days)
+            if not reason:
+                continue
+            self._display.vv(f"{item['name']} is signed: {reason}")
+            if now["public_key"]:
+                pem = authority.issue(now["public_key"].encode(), names, self._asked["days"])
+                fresh.append({"name": item["name"], "certificate": pem})
+            else:  # check mode, where the host made no key
+                before["changed"] = True
+        if not fresh:
+            return before
+        after = self._place(fresh)
+        if after.get("failed"):
+            return after
+        renewed = {item["name"]: item for item in after["seen"]}
+        after["seen"] = [renewed.get(item["name"], item) for item in before["seen"]]
+        after["files_changed"] = before["files_changed"] + after["files_changed"]
+        after["changed"] = True
+        return after
+
+    def _report(self, result: dict[str, Any], found: dict[str, Found]) -> dict[str, Any]:
+        """Say what each certificate is and how long it lasts."""
+        told = []
+        for item in result.pop("seen", []):
+            looked = found.get(item["name"])
+            if looked is None and item["certificate"]:
+                looked = examine(item["certificate"].encode(), None, b"", names=[], roots=[])
+            if looked is None or looked.expires is None:
+                continue
+            told.append(looked.facts(item["name"]))
+        result["certificates"] = told
+        return result

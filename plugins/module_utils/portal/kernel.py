@@ -1,0 +1,139 @@
+"""Work that only the portal's own kernel can do, run as its user on the command line.
+
+Reindexing and recovery links go through the kernel's interfaces (``CSearch::ReIndexAll``, ``CUser::SendPassword``):
+their tables and check words are the kernel's own business and differ between versions. Source: portal.md 3, 5 (6).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import EncajaError
+
+USER: Final = "www-data"
+_MARK: Final = "encaja:"
+_PROLOG: Final = """
+error_reporting(E_ERROR | E_PARSE);
+$_SERVER['DOCUMENT_ROOT'] = $argv[1]; $DOCUMENT_ROOT = $argv[1];
+$_SERVER['SERVER_NAME'] = $argv[2]; $_SERVER['HTTP_HOST'] = $argv[2]; $_SERVER['REQUEST_URI'] = '/';
+foreach (['NO_KEEP_STATISTIC', 'NO_AGENT_STATISTIC', 'NOT_CHECK_PERMISSIONS', 'STOP_STATISTICS',
+    'BX_NO_ACCELERATOR_RESET', 'NO_AGENT_CHECK', 'DisableEventsCheck'] as $name) {
+    if (!defined($name)) { define($name, true); }
+}
+function told($value) {
+    if (@fwrite(STDOUT, "\\nencaja:" . json_encode($value, JSON_UNESCAPED_UNICODE) . "\\n") === false) { exit(1); }
+}
+require $argv[1] . '/bitrix/modules/main/include/prolog_before.php';
+"""
+
+
+def call(root: Path, host: str, code: str, *arguments: str, user: str = USER) -> Iterator[Any]:
+    """Run PHP code with the kernel loaded; yields every value that it tells (``told($value)``) as it comes.
+
+    Args:
+        root: document root.
+        host: the portal's host name, for addresses that the kernel builds.
+        code: PHP without an opening tag; ``$argv[3]`` and following are the arguments.
+        arguments: must hold no secrets, they are visible in the process list.
+        user: who runs it; the portal's files belong to them.
+
+    Raises:
+        EncajaError: PHP ended with an error; the message is its last line.
+    """
+    if (php := shutil.which("php")) is None:
+        raise EncajaError("no PHP command line", "this host", "install php-cli (role php)")
+    command = [php, "-d", "max_execution_time=0", "-d", "display_errors=stderr", "-r", _PROLOG + code, "--"]
+    if os.geteuid() == 0:
+        command = ["runuser", "--user", user, "--", *command]
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [*command, str(root.resolve()), host, *arguments], cwd=root, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+        )  # fmt: skip
+        try:
+            for line in process.stdout or ():  # there is one, as it was asked for
+                if line.startswith(_MARK):
+                    yield json.loads(line.removeprefix(_MARK))
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            process.wait()
+        errors.seek(0)
+        last = [text for text in errors if text.strip()]
+    if process.returncode != 0:
+        raise EncajaError(
+            f"the portal's kernel failed: {last[-1].strip()[:300] if last else f'exit code {process.returncode}'}",
+            str(root),
+            "see PHP's error log",
+        )
+
+
+_REINDEX: Final = """
+\\CModule::IncludeModule('search');
+$state = json_decode($argv[3], true) ?: [];
+do {
+    $state = \\CSearch::ReIndexAll(true, 10, $state, false);
+    told(['done' => is_array($state) ? (int)($state['CNT'] ?? 0) : (int)$state,
+        'state' => is_array($state) ? $state : null]);
+} while (is_array($state));
+"""
+
+
+def reindex(
+    root: Path, host: str, progress: Callable[[int, dict[str, Any]], None], state: Mapping[str, Any] | None = None
+) -> int:
+    """Rebuild the whole search index in steps of ten seconds; returns the number of indexed records.
+
+    Args:
+        root: document root.
+        host: the portal's host name.
+        progress: is told after each step how many records are indexed, and the state from which it can go on.
+        state: where an earlier rebuild was broken off; none begins anew.
+    """
+    done = 0
+    for told in call(root, host, _REINDEX, json.dumps(dict(state or {}))):
+        done = int(told["done"])
+        if told["state"] is not None:
+            progress(done, told["state"])
+    return done
+
+
+_RECOVER: Final = """
+foreach (json_decode(stream_get_contents(fopen($argv[3], 'r')), true) as $row) {
+    $site = defined('SITE_ID') ? SITE_ID : 's1';
+    $answer = \\CUser::SendPassword($row['login'], $row['email'], $site);
+    told(['id' => $row['id'], 'sent' => is_array($answer) ? $answer['TYPE'] === 'OK' : (bool)$answer,
+        'message' => is_array($answer) ? strip_tags((string)$answer['MESSAGE']) : '']);
+}
+"""
+
+
+def send_recovery(root: Path, host: str, people: list[dict[str, Any]], listing: Path) -> Iterator[tuple[int, str]]:
+    """Queue a recovery mail for each person (``id``, ``login``, ``email``), in their language, through the kernel.
+
+    Args:
+        root: document root.
+        host: the portal's host name.
+        people: who gets one.
+        listing: a file below a directory that the portal's user can read; it lives as long as the call.
+
+    Yields:
+        An id as soon as its mail is queued, with an empty text, or with why none was.
+    """
+    listing.write_text(json.dumps(people))
+    listing.chmod(0o600)
+    if os.geteuid() == 0:
+        shutil.chown(listing, USER, USER)
+    try:
+        for told in call(root, host, _RECOVER, str(listing)):
+            yield int(told["id"]), "" if told["sent"] else str(told["message"]) or "refused"
+    finally:
+        listing.unlink(missing_ok=True)

@@ -1,0 +1,310 @@
+#!/usr/bin/python
+"""Keep a copy dark: services masked and everything outbound refused, until it is proven inert."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: darkness
+short_description: Darkens a copy of the portal, or lets the harmless part of it run
+description:
+  - V(dark) refuses everything outbound first, then stops and masks the services. A restart of the host changes nothing.
+  - V(released) unmasks and starts the services that may run; everything outbound stays refused but to O(allowed).
+  - V(released) wants the proof that C(portal_neutralise) leaves on the host; V(dark) takes it away.
+  - Answers to connections that others opened are always let out, and what a host needs to keep its address (DHCP,
+    neighbour discovery).
+  - V(seen) changes nothing. It tells whether the host is a copy, and refuses one that is dark, where nothing can run.
+  - The other two refuse a host whose marker says production, or another environment than O(environment).
+options:
+  state:
+    description: Dark, or released after the copy was proven inert; or only seen.
+    type: str
+    choices: [dark, released, seen]
+    required: true
+  services:
+    description: Units to stop and mask (dark), or to unmask and start (released). Unknown units are passed over.
+    type: list
+    elements: str
+    default: []
+  allowed:
+    description:
+      - Addresses or networks that the host may reach, each alone or as C(ADDRESS tcp PORT) or C(ADDRESS udp PORT).
+    type: list
+    elements: str
+    default: []
+  environment:
+    description: The environment that the host's marker has to name.
+    type: str
+    required: true
+  ssh_ports:
+    description: Ports on which sshd listens; its answers are let out, on connections older than the rules as well.
+    type: list
+    elements: int
+    default: [22]
+  proof:
+    description: The file that says that the copy on this host is inert. Empty for a host without a portal.
+    type: str
+    default: /etc/encaja/neutralised
+  marker:
+    description: The file that names the host's environment.
+    type: path
+    default: /etc/encaja/environment
+author: encaja
+"""
+
+EXAMPLES = r"""
+- name: Darken the copy
+  encaja.portal.darkness: {state: dark, environment: test, services: [php8.4-fpm.service], allowed: [10.0.0.11 tcp 22]}
+"""
+
+RETURN = r"""
+is_copy:
+  description: Whether the host is a copy, from which nothing goes out.
+  returned: when O(state=seen)
+  type: bool
+done:
+  description: What was done, in order.
+  returned: when it was brought to a state
+  type: list
+  elements: str
+refused:
+  description: Packets that were refused since the rules were loaded.
+  returned: when it was brought to a state
+  type: int
+"""
+
+import ipaddress
+import os
+import re
+import subprocess
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+RULES = "/etc/nftables.d/encaja-egress.nft"
+FLAG = "/etc/encaja/dark"
+HEADER = "# Written by encaja for a copy of production: nothing reaches out but to the addresses below.\n"
+
+
+class RefusedError(Exception):
+    """The host must not, or could not, be brought to the state."""
+
+
+def run(*command: str) -> str:
+    """Run a command and return what it said.
+
+    Raises:
+        RefusedError: it failed.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RefusedError(f"'{' '.join(command)}' failed: {(done.stderr or done.stdout).strip()[-300:]}")
+    return done.stdout
+
+
+def destination(allowed: str) -> str:
+    """The part of a rule that matches ``ADDRESS``, ``ADDRESS tcp PORT`` or ``ADDRESS udp PORT``.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    address, *rest = allowed.split()
+    network = ipaddress.ip_network(address, strict=False)
+    family = "ip6" if network.version == 6 else "ip"
+    if not rest:
+        return f"{family} daddr {network}"
+    if len(rest) != 2 or rest[0] not in ("tcp", "udp") or not 0 < int(rest[1]) < 65536:
+        raise ValueError(f"{allowed!r} is not an address, or an address with 'tcp PORT' or 'udp PORT'")
+    return f"{family} daddr {network} {rest[0]} dport {rest[1]}"
+
+
+def rules(allowed: list[str], ssh_ports: tuple[int, ...] = (22,)) -> str:
+    """The nftables commands that fill the chain for outbound traffic.
+
+    A connection that is older than the connection tracking counts as opened by whoever spoke first, so the answers of
+    sshd are let out by their port; what opens a connection (SYN without ACK) is not among them.
+    """
+    answers = "tcp flags & (syn | ack) != syn accept"
+    lines = ["flush chain inet encaja encaja_egress", *(
+        f"add rule inet encaja encaja_egress {rule}"
+        for rule in (
+            'oif "lo" accept',
+            "ct direction reply accept",
+            *(f"tcp sport {port} {answers}" for port in ssh_ports),
+            "meta l4proto 58 icmpv6 type { 133, 135, 136, 143 } accept",
+            "udp sport 68 udp dport 67 accept",
+            *(f"{destination(one)} counter accept" for one in allowed),
+            "counter reject with icmpx admin-prohibited",
+        )
+    )]  # fmt: skip
+    return HEADER + "\n".join(lines) + "\n"
+
+
+def write(path: str, text: str) -> bool:
+    """Bring a file to its content; returns whether it changed."""
+    if os.path.exists(path):
+        with open(path) as stream:
+            if stream.read() == text:
+                return False
+    beside = f"{path}.new"
+    with open(beside, "w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.rename(beside, path)
+    return True
+
+
+def states(units: list[str]) -> dict[str, tuple[str, str]]:
+    """Unit to its (file state, active state); unknown units are left out."""
+    found = {}
+    for unit in units:
+        shown = run("systemctl", "show", "-p", "LoadState,UnitFileState,ActiveState", unit)
+        values = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        if values.get("LoadState") != "not-found":
+            found[unit] = (values.get("UnitFileState", "") or values.get("LoadState", ""), values["ActiveState"])
+    return found
+
+
+class Darkness:
+    """Brings a host to one of the two states and notes what it did."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.check: bool = module.check_mode
+        self.services: list[str] = module.params["services"]
+        self.proof: str = module.params["proof"]
+        self.ssh_ports = tuple(module.params["ssh_ports"])
+        self.done: list[str] = []
+
+    def act(self, what: str, *command: str) -> None:
+        """Note one step and, unless in check mode, take it."""
+        self.done.append(what)
+        if not self.check:
+            run(*command)
+
+    def survives_a_restart(self) -> None:
+        """See that the rules are loaded again when the host starts.
+
+        Raises:
+            RefusedError: they would not be.
+        """
+        try:
+            with open("/etc/nftables.conf") as stream:
+                read = "/etc/nftables.d/" in stream.read()
+        except FileNotFoundError:
+            read = False
+        enabled = subprocess.run(["systemctl", "is-enabled", "-q", "nftables.service"], check=False).returncode == 0
+        if not read or not enabled:
+            raise RefusedError(
+                "a restart would open the way out: nftables.service does not load it (run site.yml first)"
+            )
+
+    def refused(self) -> int:
+        """Packets that were refused since the rules were loaded."""
+        shown = subprocess.run(
+            ["nft", "list", "chain", "inet", "encaja", "encaja_egress"], capture_output=True, text=True, check=False
+        )
+        found = re.search(r"counter packets (\d+) bytes \d+ reject", shown.stdout)
+        return int(found.group(1)) if found else 0
+
+    def close(self, allowed: list[str]) -> None:
+        """Refuse everything outbound but to ``allowed``, now and after a restart."""
+        wanted = rules(allowed, self.ssh_ports)
+        current = open(RULES).read() if os.path.exists(RULES) else ""  # noqa: SIM115
+        if current != wanted:
+            self.done.append(f"outbound refused, but to {', '.join(allowed) or 'nobody'}")
+            if not self.check:
+                write(RULES, wanted)
+        if not self.check:
+            loaded = subprocess.run(
+                ["nft", "list", "chain", "inet", "encaja", "encaja_egress"], capture_output=True, text=True, check=False
+            )
+            if current != wanted or "reject" not in loaded.stdout:
+                run("nft", "-f", RULES)
+
+    def dark(self, allowed: list[str]) -> None:
+        """Close the way out first, then stop what could use it."""
+        self.survives_a_restart()
+        self.close(allowed)
+        if self.proof and os.path.exists(self.proof):
+            self.done.append("no longer proven inert")
+            if not self.check:
+                os.unlink(self.proof)
+        if not os.path.exists(FLAG):
+            self.done.append("marked dark")
+            if not self.check:
+                write(FLAG, "This copy is dark until it is proven inert.\n")
+        for unit, (file_state, active) in states(self.services).items():
+            if file_state != "masked":
+                self.act(f"masked {unit}", "systemctl", "mask", "--now", unit)
+                if not self.check:
+                    # systemd counts a timer that is masked while it runs as failed, and with it the whole host.
+                    subprocess.run(["systemctl", "reset-failed", unit], capture_output=True, check=False)
+            elif active in ("active", "activating"):
+                self.act(f"stopped {unit}", "systemctl", "stop", unit)
+
+    def release(self, allowed: list[str]) -> None:
+        """Let the harmless services run; the way out stays closed."""
+        if self.proof and not os.path.exists(self.proof) and not self.check:
+            raise RefusedError(f"{self.proof}: nothing proves that this copy is inert (run playbooks/clone.yml)")
+        self.close(allowed)
+        for unit, (file_state, active) in states(self.services).items():
+            if file_state == "masked":
+                self.act(f"unmasked {unit}", "systemctl", "unmask", unit)
+            if active != "active":
+                self.act(f"started {unit}", "systemctl", "start", unit)
+        if os.path.exists(FLAG):
+            self.done.append("no longer dark")
+            if not self.check:
+                os.unlink(FLAG)
+
+
+def seen(module: AnsibleModule) -> None:
+    """Tell whether the host is a copy, and refuse one that is dark."""
+    if os.path.exists(FLAG):
+        environment = module.params["environment"]
+        module.fail_json(
+            msg=f"{FLAG}: this host is a dark copy, which nothing but a copy can change"
+            f" (copy to it again: encaja clone production {environment} --confirm {environment})"
+        )
+    module.exit_json(changed=False, is_copy=os.path.exists(RULES))
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["dark", "released", "seen"], "required": True},
+            "services": {"type": "list", "elements": "str", "default": []},
+            "allowed": {"type": "list", "elements": "str", "default": []},
+            "environment": {"type": "str", "required": True},
+            "ssh_ports": {"type": "list", "elements": "int", "default": [22]},
+            "proof": {"type": "str", "default": "/etc/encaja/neutralised"},
+            "marker": {"type": "path", "default": "/etc/encaja/environment"},
+        },
+        supports_check_mode=True,
+    )
+    given: dict[str, Any] = module.params
+    if given["state"] == "seen":
+        seen(module)
+    try:
+        with open(given["marker"]) as stream:
+            marked = stream.read().strip()
+    except FileNotFoundError:
+        module.fail_json(msg=f"{given['marker']}: the host has no marker (run site.yml first)")
+    if marked == "production":
+        module.fail_json(msg=f"{given['marker']}: this host is production, which is never a copy (aim at another host)")
+    if marked != given["environment"]:
+        module.fail_json(
+            msg=f"{given['marker']}: this host says that it is {marked}, the inventory {given['environment']}"
+            " (put right which of them is wrong)"
+        )
+    darkness = Darkness(module)
+    try:
+        (darkness.dark if given["state"] == "dark" else darkness.release)(given["allowed"])
+    except (OSError, ValueError, RefusedError) as fault:
+        module.fail_json(msg=str(fault), done=darkness.done)
+    module.exit_json(changed=bool(darkness.done), done=darkness.done, refused=darkness.refused())
+
+
+if __name__ == "__main__":
+    main()

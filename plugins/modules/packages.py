@@ -1,0 +1,271 @@
+#!/usr/bin/python
+"""Install Debian packages in one transaction, and cost next to nothing where they are all there."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: packages
+short_description: Install a list of Debian packages
+description:
+  - Asks dpkg's own list what is installed; apt is started only where something is missing.
+  - Package lists are fetched only then, and only where they are older than O(cache_valid_time).
+  - Works in check mode on a host that has never fetched a package list, where M(ansible.builtin.apt) cannot.
+  - Units that packages bring are enabled as Debian does, and started as Debian does but for those in O(later).
+options:
+  names:
+    description: Packages. A name that another package provides counts as installed with it.
+    type: list
+    elements: str
+    required: true
+  recommends:
+    description: Whether recommended packages come with them.
+    type: bool
+    default: false
+  later:
+    description:
+      - Units of these packages that the caller starts once they are configured, so that none serves with Debian's
+        defaults meanwhile. Where one of them runs already, or a package with units would be upgraded, all is done as
+        Debian does it, which restarts what has to be.
+    type: list
+    elements: str
+    default: []
+  cache_valid_time:
+    description: Seconds for which fetched package lists are good.
+    type: int
+    default: 86400
+  lock_timeout:
+    description: Seconds to wait for another apt or dpkg to end.
+    type: int
+    default: 300
+author: encaja
+"""
+
+EXAMPLES = r"""
+- name: Install the database
+  encaja.portal.packages:
+    names: [mariadb-server, python3-pymysql]
+    later: [mariadb.service]
+"""
+
+RETURN = r"""
+missing:
+  description: Packages that were (or, in check mode, would be) installed.
+  returned: always
+  type: list
+  elements: str
+started:
+  description: Units that were started because the packages enable them.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import os
+import subprocess
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+STAMP = "/var/lib/encaja/package-lists"
+UNITS = "/var/lib/encaja/units-before-packages"
+TYPES = "--type=service,socket,timer,path"
+PATTERNS = ("*.service", "*.socket", "*.timer", "*.path")
+PROPERTIES = "Id,ActiveState,FragmentPath,NeedDaemonReload"
+# Run by apt before dpkg, told what will be unpacked; stops it where that is another version of a package with units.
+LOUD = "encaja: brings units to another version: "
+INFO = "/var/lib/dpkg/info"
+LOOK = """
+while read -r archive; do
+  name=${{archive##*/}}; name=${{name%%_*}}
+  for list in {info}/"$name".list {info}/"$name":*.list; do
+    if [ -e "$list" ] && grep -q /systemd/system/ "$list"; then echo "{loud}$name"; exit 1; fi
+  done
+done
+exit 0
+"""
+QUERY = "${db:Status-Status}\t${Package}\t${Provides}\n"
+
+
+def installed(listing: str) -> set[str]:
+    """Return every name that the installed packages have or provide, from ``dpkg-query`` with QUERY as its format."""
+    names = set()
+    for line in listing.splitlines():
+        status, package, provides = line.split("\t")
+        if status == "installed":
+            names.add(package)
+            names.update(item.split("(")[0].split(":")[0].strip() for item in provides.split(",") if item.strip())
+    return names
+
+
+def apt_error(output: str) -> str:
+    """Return what apt says is wrong, without its progress, in one line."""
+    lines = [line.strip() for line in output.splitlines() if line.startswith(("E:", "Err:", "dpkg: error"))]
+    return " / ".join(lines[:4] or output.strip().splitlines()[-3:])
+
+
+def systemctl(*arguments: str) -> str:
+    """Run systemctl and return what it printed, whatever its code."""
+    command = ["systemctl", "--no-pager", "--no-legend", "--plain", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def enabled() -> set[str]:
+    """Return the units that start with the host, without templates."""
+    listed = systemctl("list-unit-files", "--state=enabled", TYPES).split("\n")
+    return {line.split()[0] for line in listed if line.strip() and "@." not in line.split()[0]}
+
+
+def known() -> list[dict[str, str]]:
+    """Return what systemd holds in memory, a dictionary of PROPERTIES per unit."""
+    shown = systemctl("show", f"--property={PROPERTIES}", *PATTERNS)
+    return [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.strip().split("\n\n")]
+
+
+def is_orphan(unit: dict[str, str]) -> bool:
+    """Tell whether a unit runs though its file has gone."""
+    path = unit.get("FragmentPath", "")
+    return unit.get("ActiveState") == "active" and bool(path) and not os.path.exists(path)
+
+
+class Quiet:
+    """One installation after which systemd is told everything at once, in place of by every package.
+
+    Systemd reads a unit that it does not hold in memory when it is asked for it; what it holds is read again only where
+    that has changed. Reloading it for every file costs more than starting most services.
+
+    What was enabled before is written down first, so that a run that was killed is made good by the next one.
+    """
+
+    def __init__(self, later: list[str]) -> None:
+        self.later = later
+
+    def begin(self) -> bool:
+        """Write down what starts with the host, unless an earlier run has; tell whether it was this one."""
+        if os.path.exists(UNITS):
+            return False
+        os.makedirs(os.path.dirname(UNITS), exist_ok=True)
+        with open(UNITS + ".new", "w", encoding="utf-8") as file:
+            file.write("\n".join(sorted(enabled())))
+        os.rename(UNITS + ".new", UNITS)
+        return True
+
+    def end(self) -> list[str]:
+        """Start what has come and is nobody's to start later, stop what has gone; return what was started."""
+        with open(UNITS, encoding="utf-8") as file:
+            before = set(file.read().split())
+        units = known()
+        if gone := [unit["Id"] for unit in units if is_orphan(unit)]:
+            systemctl("stop", *gone)
+        if any(unit.get("NeedDaemonReload") == "yes" and not is_orphan(unit) for unit in units):
+            systemctl("daemon-reload")
+        new = sorted(enabled() - before - set(self.later))
+        if new:
+            systemctl("start", *new)
+        os.unlink(UNITS)
+        return new
+
+
+class Apt:
+    """apt-get on the host."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+        self.quiet = Quiet(module.params["later"])
+        self.lock = f"DPkg::Lock::Timeout={module.params['lock_timeout']}"
+
+    def run(self, *arguments: str, offline: bool = False) -> tuple[int, str]:
+        """Run apt-get, ``offline`` without a word to systemd, and return its code and output."""
+        command = ["apt-get", "-q", "-y", "-o", self.lock, *arguments]
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**self.environment, "SYSTEMD_OFFLINE": "1"} if offline else self.environment,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    def fetch_lists(self, valid: float) -> bool:
+        """Fetch the package lists where they are older than ``valid`` seconds, and tell whether it was done."""
+        if os.path.exists(STAMP) and time.time() - os.path.getmtime(STAMP) < valid and os.listdir("/var/lib/apt/lists"):
+            return False
+        code, output = self.run("--error-on=any", "update")
+        if code:
+            self.module.fail_json(
+                msg=f"the package lists cannot be fetched: {apt_error(output)} (see apt's sources and the network)"
+            )
+        os.makedirs(os.path.dirname(STAMP), exist_ok=True)
+        with open(STAMP, "w", encoding="ascii"):
+            pass
+        return True
+
+    def install(self, names: list[str]) -> list[str]:
+        """Install in one transaction; where a name or a version has gone, fetch the lists anew and try once more.
+
+        Returns:
+            The units that were started for it.
+        """
+        option = "--install-recommends" if self.module.params["recommends"] else "--no-install-recommends"
+        # A file that a role has placed before its package stays as the role wants it.
+        keep = ("-o", "Dpkg::Options::=--force-confold", "-o", "Dpkg::Options::=--force-confdef")
+        command = (*keep, "install", option, *names)
+        fresh = self.fetch_lists(self.module.params["cache_valid_time"])
+        code, output = self.transact(command)
+        if code and not fresh and self.fetch_lists(0):
+            code, output = self.transact(command)
+        if code:
+            self.module.fail_json(msg=f"apt cannot install {' '.join(names)}: {apt_error(output)}", output=output)
+        return self.quiet.end() if os.path.exists(UNITS) else []
+
+    def transact(self, command: tuple[str, ...]) -> tuple[int, str]:
+        """Install as quietly as what is there allows; first end what a killed run has left half done."""
+        if os.listdir("/var/lib/dpkg/updates"):
+            subprocess.run(["dpkg", "--configure", "-a"], capture_output=True, env=self.environment, check=False)
+        if self.may_be_quiet():
+            is_begun = self.quiet.begin()
+            look = f"DPkg::Pre-Install-Pkgs::={LOOK.format(info=INFO, loud=LOUD)}"
+            code, output = self.run("-o", look, *command, offline=True)
+            if LOUD not in output:
+                return code, output
+            if is_begun:
+                os.unlink(UNITS)  # nothing has come, and Debian starts what comes now
+        return self.run(*command)
+
+    def may_be_quiet(self) -> bool:
+        """Tell whether the units that come are told, and none of them runs yet."""
+        later = self.module.params["later"]
+        return bool(later) and "active" not in systemctl("is-active", *later).split()
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "names": {"type": "list", "elements": "str", "required": True},
+            "recommends": {"type": "bool", "default": False},
+            "later": {"type": "list", "elements": "str", "default": []},
+            "cache_valid_time": {"type": "int", "default": 86400},
+            "lock_timeout": {"type": "int", "default": 300},
+        },
+        supports_check_mode=True,
+    )
+    listing = subprocess.run(["dpkg-query", "-W", "-f", QUERY], capture_output=True, text=True, check=True).stdout
+    present = installed(listing)
+    # In the order given: of several providers of what a package needs, apt takes the one asked for before it.
+    missing = [name for name in dict.fromkeys(module.params["names"]) if name not in present]
+    cut_off = os.path.exists(UNITS)
+    started = []
+    if missing and not module.check_mode:
+        started = Apt(module).install(missing)
+    elif cut_off and not module.check_mode:
+        started = Quiet(module.params["later"]).end()
+    diff = {"before": "", "after": "".join(f"{name}\n" for name in missing)} if missing else {}
+    module.exit_json(changed=bool(missing) or cut_off, missing=missing, started=started, diff=diff)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+#!/usr/bin/python
+"""Make a copied portal inert by a list of rules, and prove that nothing live is left."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: portal_neutralise
+short_description: Makes a copied portal inert
+description:
+  - Runs every rule on the portal's database, purges the option cache when something changed, and counts what is left
+    alive; anything left is an error.
+  - Refuses a host whose marker says production.
+  - Names columns and options with values that look like credentials or endpoints and that no rule covers, and fails on
+    them unless they are in O(acknowledged).
+  - Leaves the proof in O(proof), without which C(darkness) releases nothing.
+  - With O(state=seen) it looks at the portal that will be copied, production too, and changes nothing; rules that
+    cannot be run on it, and what no rule covers, are named together.
+options:
+  state:
+    description: Whether the portal is made inert, or looked at before it is copied.
+    type: str
+    choices: [inert, seen]
+    default: inert
+  rules:
+    description:
+      - The rules, each with C(id) and C(why), and C(table), C(live), and C(make) or C(delete); or C(options); C(fresh).
+    type: list
+    elements: dict
+    required: true
+  acknowledged:
+    description: Tables, columns as C(table.column), or options as C(module.name), that somebody has looked at.
+    type: list
+    elements: str
+    default: []
+  proof:
+    description: Where the host keeps that its copy is inert.
+    type: path
+    default: /etc/encaja/neutralised
+extends_documentation_fragment: [encaja.portal.portal.copy]
+author: encaja
+"""
+
+EXAMPLES = r"""
+- name: Make the copy inert
+  encaja.portal.portal_neutralise:
+    rules:
+      - {id: mail-queue, why: waiting mail would be sent, table: b_event, live: "SUCCESS_EXEC = 'N'", delete: true}
+"""
+
+RETURN = r"""
+rules:
+  description: Per rule the number of rows that were changed, and its state (changed, neutral or absent).
+  returned: always
+  type: list
+  elements: dict
+unknown:
+  description: Columns and options that look like credentials or endpoints and that no rule covers.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.encaja.portal.plugins.module_utils.errors import EncajaError
+from ansible_collections.encaja.portal.plugins.module_utils.portal_library import (
+    COPY_ARGUMENTS,
+    cache,
+    neutral,
+    open_copy,
+    open_database,
+    run,
+)
+
+COVER = "add a rule to neutralise_rules_extra, or name them in neutralise_acknowledged"
+
+
+def converge(module: AnsibleModule) -> dict[str, Any]:
+    """Run the rules, or look at the portal that they will be run on; returns the module's result."""
+    return look(module) if module.params["state"] == "seen" else neutralise(module)
+
+
+def look(module: AnsibleModule) -> dict[str, Any]:
+    """See that the rules fit a portal that will be copied, and that they cover all of it.
+
+    Raises:
+        EncajaError: with every rule that does not, and everything that no rule covers.
+    """
+    given = module.params
+    neutral.check_rules(given["rules"])
+    database, _ = open_database(module)
+    unknown = neutral.unknown_secrets(database, given["rules"], given["acknowledged"])
+    faults = neutral.unfit_rules(database, given["rules"])
+    if unknown:
+        faults.append(
+            f"these look like credentials or endpoints, and no rule covers them: {', '.join(unknown)} ({COVER})"
+        )
+    if faults:
+        raise EncajaError(
+            "; ".join(faults), f"database {database.name}, before anything is copied", "see docs/clone.md"
+        )
+    return {"changed": False, "rules": [], "unknown": []}
+
+
+def neutralise(module: AnsibleModule) -> dict[str, Any]:
+    """Run the rules, and prove what came of it; returns the module's result."""
+    given = module.params
+    database, settings = open_copy(module, "production is never neutralised")
+    applied = neutral.apply(database, given["rules"], module.check_mode)
+    unknown = neutral.unknown_secrets(database, given["rules"], given["acknowledged"])
+    changed = any(one.rows for one in applied)
+    if changed and not module.check_mode:
+        cache.purge(Path(given["root"]), settings)
+    result: dict[str, Any] = {"rules": [one.as_dict() for one in applied], "unknown": unknown, "changed": changed}
+    if unknown and not module.check_mode:
+        module.fail_json(
+            msg=f"these look like credentials or endpoints, and no rule covers them: {', '.join(unknown)} ({COVER})",
+            **result,
+        )
+    if not module.check_mode:
+        result["changed"] |= vouch(Path(given["proof"]), database.name, given["rules"])
+    return result
+
+
+def vouch(proof: Path, database: str, rules: list[dict[str, Any]]) -> bool:
+    """Note on the host that the copy is inert, and by which rules; returns whether that was news."""
+    digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
+    text = f"database {database} was proven inert by {len(rules)} rules, sha256 {digest}\n"
+    if proof.exists() and proof.read_text() == text:
+        return False
+    beside = proof.with_name(f".{proof.name}.new")
+    beside.write_text(text)
+    beside.replace(proof)
+    return True
+
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "state": {"type": "str", "choices": ["inert", "seen"], "default": "inert"},
+    "rules": {"type": "list", "elements": "dict", "required": True},
+    "acknowledged": {"type": "list", "elements": "str", "default": []},
+    "proof": {"type": "path", "default": "/etc/encaja/neutralised"},
+    **COPY_ARGUMENTS,
+}
+
+if __name__ == "__main__":
+    run(ARGUMENTS, converge)

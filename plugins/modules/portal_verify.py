@@ -1,0 +1,129 @@
+#!/usr/bin/python
+"""Verifies a portal and its host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: portal_verify
+short_description: Verify a portal and its host
+description:
+  - Runs the checks of the case (ten dangers, three bugs), the vendor's two server tests as far as they can be made from
+    outside, and a plain performance check. Looks only, and changes nothing of the portal.
+  - Some looks need a page, a table or files of their own, which go again at once; in check mode these are left out.
+options:
+  connect_to:
+    description: Address to connect to when the name does not lead to this host yet.
+    type: str
+    default: ""
+  session_minutes:
+    description: The shortest time without activity after which a session may end.
+    type: int
+    default: 1440
+  trusted_proxies:
+    description: Proxies in front of the portal, whose word on the visitor's address has to be believed.
+    type: list
+    elements: str
+    default: []
+  carry_over:
+    description: Directory on the host in which the carry-over keeps its state.
+    type: path
+    default: /var/lib/encaja/carry-over
+  restore:
+    description: >-
+      Name of the restore that the portal has to stand on; empty for the one of the host's job, V(any) for whatever is
+      live.
+    type: str
+    default: ""
+  rules:
+    description:
+      - What neutralises a copy. On one, what they set is as it should be, and has to be so; a copy that does not keep
+        still is an error.
+    type: list
+    elements: dict
+    default: []
+  environment:
+    description: Where the host keeps which environment it belongs to.
+    type: path
+    default: /etc/encaja/environment
+  inert:
+    description: Where the host keeps that its copy was proven inert.
+    type: path
+    default: /etc/encaja/neutralised
+  only:
+    description: Beginnings of the ids of the checks that are run; all when empty.
+    type: list
+    elements: str
+    default: []
+extends_documentation_fragment: [encaja.portal.portal, encaja.portal.portal.address]
+author: encaja
+"""
+
+EXAMPLES = r"""
+- name: Verify the portal
+  encaja.portal.portal_verify:
+    domain: crm.example.com
+  register: verification
+"""
+
+RETURN = r"""
+verification:
+  description: Findings of all checks, their counts, and the number of differences (errors that were found).
+  returned: always
+  type: dict
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.encaja.portal.plugins.module_utils.portal_library import (
+    ADDRESS_ARGUMENTS,
+    PORTAL_ARGUMENTS,
+    address,
+    carried,
+    checks_case,
+    checks_copy,
+    checks_server,
+    checks_web,
+    copy_state,
+    leads,
+    open_portal,
+    run,
+    verify,
+)
+
+
+def look(module: AnsibleModule) -> dict[str, Any]:
+    """Run the checks; returns the module's result."""
+    wanted = module.params
+    scene = verify.Scene(
+        open_portal(module), address(module), Path(wanted["fpm_socket"]), wanted["connect_to"],
+        wanted["session_minutes"], tuple(wanted["trusted_proxies"]), Path(wanted["carry_over"]),
+        wanted["restore"], rules=tuple(wanted["rules"]), environment=Path(wanted["environment"]),
+        inert=Path(wanted["inert"]),
+    )  # fmt: skip
+    checks = [*checks_case.CHECKS, *checks_copy.CHECKS, *checks_server.CHECKS, *checks_web.CHECKS]
+    if module.check_mode:
+        checks = [check for check in checks if check.id not in checks_web.TOUCHING]
+    found = verify.verify(scene, checks, wanted["only"], remember=not module.check_mode)
+    found["leads"] = leads.by_hour(scene.portal)
+    return {"changed": False, "verification": found}
+
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "connect_to": {"type": "str", "default": ""},
+    "session_minutes": {"type": "int", "default": 1440},
+    "trusted_proxies": {"type": "list", "elements": "str", "default": []},
+    "carry_over": {"type": "path", "default": str(carried.FOLDER)},
+    "restore": {"type": "str", "default": ""},
+    "rules": {"type": "list", "elements": "dict", "default": []},
+    "environment": {"type": "path", "default": str(copy_state.ENVIRONMENT)},
+    "inert": {"type": "path", "default": str(copy_state.PROOF)},
+    "only": {"type": "list", "elements": "str", "default": []},
+    **ADDRESS_ARGUMENTS,
+    **PORTAL_ARGUMENTS,
+}
+
+if __name__ == "__main__":
+    run(ARGUMENTS, look)

@@ -1,0 +1,96 @@
+#!/usr/bin/python
+"""What a host sees of the push server: whether its release is there, and the tarball where that is an address."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight_push
+short_description: Looks at the push server's tarball before anything is installed
+description:
+  - The action of the same name takes what role C(push) is given; a release that is there needs its tarball no more.
+  - A tarball on the controller is read there; one at an address is fetched by the host, and not kept.
+  - Changes nothing and does not fail; RV(faults) says what is wrong.
+options:
+  hosts:
+    description: Entries that C(/etc/hosts) will get, as a list of C(address) and C(names). They count already.
+    type: list
+    elements: dict
+    default: []
+author: encaja
+"""
+
+EXAMPLES = r"""
+- name: Look at the push server's tarball
+  encaja.portal.preflight_push:
+"""
+
+RETURN = r"""
+faults:
+  description: What is wrong, and how to mend it.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
+
+from ansible_collections.encaja.portal.plugins.module_utils.future_names import resolve_by
+from ansible_collections.encaja.portal.plugins.module_utils.push_tarball import (
+    DEBIAN_LIBRARIES,
+    TarballError,
+    read_tarball,
+)
+
+LIMIT = 1 << 26
+"""Bytes beyond which an answer is no push server."""
+
+
+def fetch(url: str, timeout: int) -> dict[str, Any]:
+    """The tarball's hash and libraries, or why there is none."""
+    try:
+        with open_url(url, timeout=timeout) as answer:
+            found = read_tarball(answer.read(LIMIT))
+    except (OSError, ValueError) as error:
+        return {"error": f"cannot be fetched: {getattr(error, 'reason', error)}"}
+    except TarballError as error:
+        return {"error": str(error)}
+    return {"error": "", "sha256": found.sha256, "needed": list(found.needed), "held": list(found.held)}
+
+
+def installed_libraries() -> list[str]:
+    """The libraries of Debian packages that Node finds."""
+    names = []
+    for folder in DEBIAN_LIBRARIES:
+        for name in os.listdir(folder) if os.path.isdir(folder) else []:
+            scoped = os.listdir(os.path.join(folder, name)) if name.startswith("@") else None
+            names += [name] if scoped is None else [f"{name}/{inner}" for inner in scoped]
+    return names
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "release": {"type": "path", "required": True},
+            "url": {"type": "str", "default": ""},
+            "hosts": {"type": "list", "elements": "dict", "default": []},
+            "timeout": {"type": "int", "default": 20},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    resolve_by(given["hosts"])
+    result: dict[str, Any] = {"present": os.path.isfile(os.path.join(given["release"], "package.json"))}
+    if not result["present"]:
+        result["libraries"] = installed_libraries()
+        if given["url"]:
+            result |= fetch(given["url"], given["timeout"])
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

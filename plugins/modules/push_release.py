@@ -1,0 +1,213 @@
+#!/usr/bin/python
+"""Unpack an npm tarball into a directory of its own, and only if it is whole and can run."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: push_release
+short_description: Install a release of the push server from its npm tarball
+description:
+  - Checks the tarball's SHA-256, unpacks it beside its place, sees that its libraries are found, and renames it.
+  - Whatever fails, fails before O(directory) exists, so a directory that is there is a whole release.
+  - Libraries may lie in the tarball, come as Debian packages, or be installed by C(npm) where the host has it.
+  - Releases beside O(directory) are removed, but for the newest one before it. The tarball is removed.
+options:
+  tarball:
+    description: Path of the tarball on the host. It need not exist in check mode.
+    type: path
+    required: true
+  sha256:
+    description: Its SHA-256.
+    type: str
+    required: true
+  directory:
+    description: Where the release goes. An existing one is left alone.
+    type: path
+    required: true
+author: encaja
+"""
+
+EXAMPLES = r"""
+- name: Unpack the release
+  encaja.portal.push_release:
+    tarball: /var/cache/push-server.tgz
+    sha256: "{{ push_tarball_sha256 }}"
+    directory: /opt/push-server-releases/1f0c
+"""
+
+RETURN = r"""
+version:
+  description: Version that the tarball gives itself.
+  returned: when it was unpacked
+  type: str
+npm:
+  description: Whether npm had to install libraries.
+  returned: when it was unpacked
+  type: bool
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+PREFIX = "package"
+MISSING = """
+const { createRequire } = require('module');
+const { existsSync } = require('fs');
+const [directory, ...names] = process.argv.slice(1);
+const own = createRequire(directory + '/server.js');
+const found = (name) => {
+  if (existsSync(`${directory}/node_modules/${name}/package.json`)) return true;
+  try { own.resolve(name); return true; } catch { return false; }
+};
+console.log(JSON.stringify(names.filter((name) => !found(name))));
+"""
+
+
+class ReleaseError(Exception):
+    """The tarball cannot become a release."""
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def unpack(tarball: Path, to: Path) -> dict[str, Any]:
+    """Unpack what lies under ``package/`` and return the package's description.
+
+    Raises:
+        ReleaseError: it is not the push server's npm tarball, or has entries other than files inside it.
+    """
+    try:
+        with tarfile.open(tarball, "r:gz") as archive:
+            for entry in archive:
+                _unpack_entry(archive, entry, to)
+    except (tarfile.TarError, EOFError, OSError) as fault:
+        raise ReleaseError(f"{tarball}: cannot be unpacked: {fault}") from fault
+    try:
+        described: dict[str, Any] = json.loads((to / "package.json").read_text())
+    except (OSError, ValueError) as fault:
+        raise ReleaseError(f"{tarball}: has no readable package/package.json, so it is not an npm tarball") from fault
+    if described.get("name") != "push-server" or not (to / "server.js").is_file():
+        raise ReleaseError(f"{tarball}: is package {described.get('name')!r}, not push-server with a server.js")
+    return described
+
+
+def _unpack_entry(archive: tarfile.TarFile, entry: tarfile.TarInfo, to: Path) -> None:
+    parts = PurePosixPath(entry.name).parts
+    if not parts or parts[0] != PREFIX or ".." in parts or not (entry.isfile() or entry.isdir()):
+        raise ReleaseError(f"{archive.name!s}: has an entry {entry.name!r} that no npm tarball has")
+    target = to.joinpath(*parts[1:])
+    if entry.isdir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = archive.extractfile(entry)
+    if source is None:
+        raise ReleaseError(f"{archive.name!s}: entry {entry.name!r} cannot be read")
+    with source, target.open("wb") as written:
+        shutil.copyfileobj(source, written)
+    target.chmod(0o755 if entry.mode & 0o100 else 0o644)
+
+
+def missing_libraries(directory: Path, described: dict[str, Any]) -> list[str]:
+    """Names of the libraries that Node would not find for the package in ``directory``."""
+    names = sorted(described.get("dependencies") or {})
+    if not names:
+        return []
+    asked = _run(["node", "-e", MISSING, str(directory), *names], directory)
+    found: list[str] = json.loads(asked)
+    return found
+
+
+def complete(directory: Path, described: dict[str, Any]) -> bool:
+    """See that every library is found; let npm install them where not. Tells whether npm had to.
+
+    Raises:
+        ReleaseError: a library is missing, and there is no npm or it failed.
+    """
+    missing = missing_libraries(directory, described)
+    if not missing:
+        return False
+    if not shutil.which("npm"):
+        raise ReleaseError(
+            f"the tarball does not hold {', '.join(missing)}; add their Debian packages, or npm, to push_packages"
+        )
+    _run(["npm", "install", "--omit=dev", "--no-audit", "--no-fund"], directory)
+    return True
+
+
+def prune(releases: Path, keep: Path) -> None:
+    """Remove the releases beside ``keep``, but for the newest of them."""
+    others = sorted((p for p in releases.iterdir() if p != keep), key=lambda p: p.stat().st_mtime, reverse=True)
+    for old in others[1:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def install(tarball: Path, sha256: str, directory: Path) -> dict[str, Any]:
+    """Make ``directory`` out of ``tarball``, or raise ReleaseError and leave the releases as they are."""
+    have = digest(tarball)
+    if have != sha256.lower():
+        raise ReleaseError(f"{tarball}: its SHA-256 is {have}, not {sha256}; nothing was changed")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=directory.parent) as beside:
+        fresh = Path(beside) / "release"
+        fresh.mkdir(mode=0o755)
+        described = unpack(tarball, fresh)
+        npm = complete(fresh, described)
+        fresh.rename(directory)
+    prune(directory.parent, directory)
+    with contextlib.suppress(FileNotFoundError):
+        tarball.unlink()
+    return {"version": str(described.get("version", "")), "npm": npm}
+
+
+def _run(command: list[str], directory: Path) -> str:
+    try:
+        done = subprocess.run(
+            command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+    except OSError as fault:
+        raise ReleaseError(f"{command[0]} cannot be started: {fault}; add it to push_packages") from fault
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise ReleaseError(f"{command[0]} failed: {' / '.join(lines[-3:])}")
+    return done.stdout
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "tarball": {"type": "path", "required": True},
+            "sha256": {"type": "str", "required": True},
+            "directory": {"type": "path", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    directory = Path(module.params["directory"])
+    if directory.is_dir():
+        module.exit_json(changed=False)
+    if module.check_mode:
+        module.exit_json(changed=True)
+    os.umask(0o022)
+    try:
+        result = install(Path(module.params["tarball"]), module.params["sha256"], directory)
+    except (ReleaseError, OSError) as fault:
+        module.fail_json(msg=str(fault))
+    module.exit_json(changed=True, **result)
+
+
+if __name__ == "__main__":
+    main()

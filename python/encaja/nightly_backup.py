@@ -1,0 +1,1 @@
+../../roles/backup/files/nightly_backup.py

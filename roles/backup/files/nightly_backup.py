@@ -1,0 +1,717 @@
+"""The nightly backup of a host: database and files into a restic repository, read back, and proven to restore.
+
+Installed by role backup as ``encaja-backup``; a single file of standard library, because it has to work on a host where
+little else does. Its configuration is JSON (see :class:`Config`); what it does is in ``status.json`` beside its state.
+
+    encaja-backup run                            back up, apply retention, read a part of the repository back
+    encaja-backup check [--all]                  check the repository, and read a part (or all) of it
+    encaja-backup restore-test                   load the newest dump into a scratch database, restore a sample of files
+    encaja-backup restore --to DIR [--id ID]     bring back files and dump into an empty directory
+    encaja-backup load DIR                       load such a dump into the database that the portal's settings name
+    encaja-backup list                           the snapshots that there are
+
+``list`` and ``restore`` take ``--host NAME`` on a host that has another name than the one it replaces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+CONFIG = Path("/etc/encaja/backup.json")
+DUMP = "/database.sql"
+DUMP_END = b"-- Dump completed"
+TLS = "ssl\nssl-ca=/etc/ssl/certs/ca-certificates.crt\nssl-verify-server-cert\n"
+# Only the server's administrator may load views and triggers that belong to somebody else.
+OWN_VIEWS = ("/bin/sed", "-E", r"/^\/\*!5/s/ DEFINER=`[^`]*`@`[^`]*`//")
+TAG_FILES = "files"
+TAG_DATABASE = "database"
+
+
+class BackupError(Exception):
+    """Why a backup, a check or a restore did not come to its end, in one line."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What role backup writes.
+
+    Attributes:
+        state: directory of status and scratch files.
+        repository_file: file that holds restic's repository, which may contain a password.
+        password_file: file that holds the repository's password.
+        environment: further variables for restic, such as keys of an object store.
+        options: further options for restic.
+        paths: what is backed up; symbolic links among them are followed once.
+        exclude: patterns, below the paths, that are left out.
+        keep: retention, from restic's unit (daily, weekly, monthly) to a number.
+        check_parts: every run reads one of so many parts of the repository back.
+        sample_files: as many files does the test of restoring bring back.
+        settings: the portal's .settings.php, which names the live database; empty where no database is backed up.
+        settings_user: the user as whom it is read.
+        scratch_database: database that the test of restoring makes and removes.
+    """
+
+    state: Path
+    repository_file: Path
+    password_file: Path
+    paths: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    keep: dict[str, int] = field(default_factory=dict)
+    check_parts: int = 7
+    sample_files: int = 50
+    settings: str = ""
+    settings_user: str = "www-data"
+    scratch_database: str = "portal_restore_test"
+
+    @classmethod
+    def load(cls, path: Path) -> Config:
+        """Read the configuration.
+
+        Raises:
+            BackupError: it is missing, or not what role backup writes.
+        """
+        try:
+            read = json.loads(path.read_text())
+            for name in ("state", "repository_file", "password_file"):
+                read[name] = Path(read[name])
+            for name in ("paths", "options", "exclude"):
+                read[name] = tuple(read.get(name, ()))
+            return cls(**read)
+        except (OSError, ValueError, KeyError, TypeError) as fault:
+            raise BackupError(f"{path}: cannot be used ({fault}); apply role backup again") from fault
+
+
+@dataclass(frozen=True)
+class Database:
+    """The live database, as the portal's own settings name it."""
+
+    host: str
+    name: str
+    login: str
+    password: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server runs on this host, where root needs no password."""
+        return self.host.split(":")[0] in ("localhost", "127.0.0.1", "::1", "")
+
+    @contextlib.contextmanager
+    def options(self) -> Iterator[list[str]]:
+        """Options for MariaDB's clients. A password goes through a file that only root can read, never into argv."""
+        if self.is_local:
+            yield ["--protocol=socket", "--user=root"]
+            return
+        host, _, port = self.host.partition(":")
+        with tempfile.NamedTemporaryFile("w", prefix="encaja-backup-", suffix=".cnf") as stream:
+            secret = self.password.replace("\\", "\\\\").replace('"', '\\"')
+            stream.write(f'[client]\nhost={host}\nport={port or 3306}\nuser={self.login}\npassword="{secret}"\n{TLS}')
+            stream.flush()
+            yield [f"--defaults-extra-file={stream.name}"]
+
+
+class Status:
+    """Progress and outcome, in a file that is always whole."""
+
+    def __init__(self, path: Path, command: str) -> None:
+        self.path = path
+        self.before = self._read()
+        self.now: dict[str, Any] = {
+            "phase": "start",
+            "message": command,
+            "command": command,
+            "start": os.environ.get("ENCAJA_START", ""),
+            "done": 0,
+            "total": 0,
+            "unit": "bytes",
+            "rate": 0.0,
+            "eta_seconds": None,
+            "started": _moment(),
+            "error": None,
+        }
+        kept = ("last_success", "last_check", "last_restore_test", "repository")
+        self.now.update({name: self.before[name] for name in kept if name in self.before})
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            read = json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return read if isinstance(read, dict) else {}
+
+    def write(self, **changes: object) -> None:
+        """Change some fields and write all; it is on the disk afterwards."""
+        self.now.update(changes, updated=_moment())
+        replace_durably(self.path, json.dumps(self.now, indent=2) + "\n")
+
+    def phase(self, name: str, message: str) -> None:
+        """Begin a phase; the journal hears of it too."""
+        say(message)
+        self.write(phase=name, message=message)
+
+
+def replace_durably(path: Path, text: str) -> None:
+    """Replace a file in one step, so that neither a crash nor a loss of power leaves anything but old or new."""
+    beside = path.with_suffix(".new")
+    with beside.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fchmod(stream.fileno(), 0o644)
+        os.fsync(stream.fileno())
+    beside.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def say(text: str) -> None:
+    """Write a line for the journal."""
+    print(text, flush=True)
+
+
+def _moment() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+class Restic:
+    """The repository. Neither its address nor its password is seen in a process list."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.host = socket.gethostname()
+        self.environment = {
+            **os.environ,
+            **config.environment,
+            "RESTIC_REPOSITORY_FILE": str(config.repository_file),
+            "RESTIC_PASSWORD_FILE": str(config.password_file),
+            "RESTIC_CACHE_DIR": os.environ.get("CACHE_DIRECTORY", "/var/cache/encaja-backup"),
+            "RESTIC_PROGRESS_FPS": "0.2",
+        }
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return restic's command line."""
+        return ["restic", *self.config.options, *arguments]
+
+    def run(self, *arguments: str, may_fail: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run restic to its end and return what it wrote.
+
+        Raises:
+            BackupError: it failed, with restic's own reason.
+        """
+        done = subprocess.run(
+            self.command(*arguments), env=self.environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode and not may_fail:
+            raise BackupError(f"restic {arguments[0]}: {reason(done.stderr or done.stdout)}")
+        return done
+
+    def open(self, known: str, *, may_make: bool = False) -> str:
+        """Make sure that the repository is there, and return its id. One that was there before is never made anew.
+
+        Raises:
+            BackupError: it cannot be reached, it vanished, it is another one, or there is none and none may be made.
+        """
+        looked = self.run("cat", "--quiet", "config", may_fail=True)
+        if looked.returncode:
+            if known:
+                raise BackupError(
+                    f"the repository {known[:8]} does not open: {reason(looked.stderr)}; is its disk mounted and its "
+                    "host reachable? (to begin a new one on purpose, remove status.json)"
+                )
+            if not may_make:
+                raise BackupError(
+                    f"the repository does not open: {reason(looked.stderr)}; see backup_repository and the vault's "
+                    "encaja_backup_password (one is made by 'encaja-backup run' only)"
+                )
+            self.run("init")
+            say("a new repository was made")
+            looked = self.run("cat", "--quiet", "config")
+        identity = str(json.loads(looked.stdout)["id"])
+        if known and identity != known:
+            raise BackupError(f"the repository is {identity[:8]}, it used to be {known[:8]}: is another disk mounted?")
+        return identity
+
+    def snapshots(self, tag: str) -> list[dict[str, Any]]:
+        """Return this host's snapshots of one kind, the oldest first."""
+        listed = json.loads(self.run("snapshots", "--json", "--host", self.host, "--tag", tag).stdout)
+        return sorted(listed or [], key=lambda snapshot: str(snapshot["time"]))
+
+    def others(self) -> list[str]:
+        """Return the names of the other hosts that the repository has snapshots of."""
+        listed = json.loads(self.run("snapshots", "--json").stdout) or []
+        return sorted({str(snapshot["hostname"]) for snapshot in listed} - {self.host})
+
+
+def reason(output: str) -> str:
+    """Return the telling lines of an error output, in one line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    told = [line for line in lines if line.lower().startswith(("fatal:", "error", "mariadb"))] or lines[-2:]
+    return " / ".join(told[:3]) or "no reason given"
+
+
+def summary(output: str) -> dict[str, Any]:
+    """Return the summary among the JSON lines of ``restic backup``."""
+    for line in reversed(output.splitlines()):
+        with contextlib.suppress(ValueError):
+            read = json.loads(line)
+            if isinstance(read, dict) and read.get("message_type") == "summary":
+                return read
+    raise BackupError("restic backup ended without a summary")
+
+
+def live_database(config: Config) -> Database | None:
+    """Ask the portal's settings which database is live. None where there is no portal yet.
+
+    The file is code that the portal's own user can change, so it is read as that user, never as root.
+
+    Raises:
+        BackupError: the file is there but names no database.
+    """
+    settings = Path(config.settings)
+    if not settings.is_file():
+        return None
+    code = (
+        "error_reporting(0); $read = include $argv[1];"
+        "echo json_encode($read['connections']['value']['default'] ?? null);"
+    )
+    asked = ["php", "-d", "display_errors=0", "-r", code, str(settings)]
+    done = subprocess.run(
+        asked,
+        user=config.settings_user,
+        group=config.settings_user,
+        extra_groups=[],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        read = json.loads(done.stdout.strip().splitlines()[-1])
+        return Database(str(read["host"]), str(read["database"]), str(read["login"]), str(read["password"]))
+    except (ValueError, KeyError, TypeError, IndexError) as fault:
+        raise BackupError(f"{settings}: names no database ({reason(done.stderr)}); see 'connections' in it") from fault
+
+
+def table_rows(database: Database, name: str) -> dict[str, int]:
+    """Count the rows of every table, for comparing a restored database with what was dumped."""
+    listing = (
+        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA = DATABASE()"
+    )
+    tables = client(database, name, listing).splitlines()
+    counting = "".join(f"SELECT '{table}', COUNT(*) FROM `{table}`;\n" for table in tables)  # noqa: S608  own names
+    rows = (line.split("\t") for line in client(database, name, counting).splitlines())
+    return {table: int(count) for table, count in rows}
+
+
+def client(database: Database, name: str, query: str, stream: IO[bytes] | None = None) -> str:
+    """Run a query, or what comes from ``stream``, in MariaDB's client.
+
+    Raises:
+        BackupError: the server refuses.
+    """
+    with database.options() as options:
+        asked = ["mariadb", *options, "--batch", "--skip-column-names", "--max-allowed-packet=1G", name]
+        if stream is None:
+            done = subprocess.run(asked, input=query.encode(), capture_output=True, check=False)
+        else:
+            done = subprocess.run(asked, stdin=stream, capture_output=True, check=False)
+    if done.returncode:
+        raise BackupError(f"mariadb: {reason(done.stderr.decode(errors='replace'))}")
+    return done.stdout.decode(errors="replace")
+
+
+def back_up_database(restic: Restic, database: Database, stamp: str) -> dict[str, Any]:
+    """Stream a consistent dump into the repository; a dump that breaks off leaves no snapshot behind.
+
+    Raises:
+        BackupError: the dump or restic failed.
+    """
+    routines = ["--routines"] if database.is_local else []
+    with database.options() as options, tempfile.TemporaryFile() as told:
+        dump = subprocess.Popen(
+            ["mariadb-dump", *options, "--single-transaction", "--quick", "--hex-blob", "--triggers", "--events",
+             *routines, "--default-character-set=utf8mb4", "--max-allowed-packet=1G", database.name],
+            stdout=subprocess.PIPE, stderr=told,
+        )  # fmt: skip
+        told_where = ("--stdin", "--stdin-filename", DUMP, "--tag", TAG_DATABASE, "--tag", stamp)
+        done = subprocess.run(
+            restic.command("backup", "--json", "--host", restic.host, *told_where),
+            stdin=dump.stdout, env=restic.environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if dump.stdout:
+            dump.stdout.close()
+        code = dump.wait()
+        told.seek(0)
+        errors = told.read().decode(errors="replace")
+    if done.returncode:
+        raise BackupError(f"restic backup of the database: {reason(done.stderr)}")
+    told_summary = summary(done.stdout)
+    if code:
+        restic.run("forget", str(told_summary["snapshot_id"]))
+        raise BackupError(f"mariadb-dump of {database.name}: {reason(errors)}")
+    return told_summary
+
+
+def back_up_files(restic: Restic, config: Config, stamp: str) -> dict[str, Any]:
+    """Back up the paths.
+
+    Raises:
+        BackupError: a path is missing, or restic failed or could not read a file.
+    """
+    paths = [str(Path(path).resolve()) for path in config.paths]
+    if missing := [path for path in paths if not Path(path).exists()]:
+        raise BackupError(f"not on this host: {', '.join(missing)}; correct backup_paths")
+    exclude = [f"--exclude={pattern}" for pattern in config.exclude]
+    done = restic.run(
+        "backup", "--json", "--host", restic.host, "--tag", TAG_FILES, "--tag", stamp, *exclude, *paths, may_fail=True
+    )
+    if done.returncode:
+        raise BackupError(f"restic backup of the files: {reason(done.stderr)}")
+    return summary(done.stdout)
+
+
+def run(config: Config, restic: Restic, status: Status) -> None:
+    """Back up, apply retention, and read a part of the repository back."""
+    stamp = datetime.datetime.now(datetime.UTC).strftime("run-%Y%m%dT%H%M%SZ")
+    database = live_database(config) if config.settings else None
+    if config.settings and database is None:
+        if "last_success" in status.before:
+            raise BackupError(f"{config.settings} is gone: the portal that was backed up is not on this host")
+        status.phase("done", f"no portal on this host yet ({config.settings}): nothing to back up")
+        return
+    status.write(repository=restic.open(str(status.now.get("repository", "")), may_make=True))
+    restic.run("unlock")
+    made: dict[str, Any] = {"stamp": stamp}
+    if database is not None:
+        status.phase("database", f"dump of database {database.name}")
+        made["rows"] = table_rows(database, database.name)
+        made["database"] = database.name
+        made["dump"] = back_up_database(restic, database, stamp)
+    status.phase("files", f"files of {', '.join(config.paths)}")
+    made["files"] = back_up_files(restic, config, stamp)
+    replace_durably(config.state / "manifest.json", json.dumps(made, indent=2) + "\n")
+    status.phase("retention", "snapshots beyond the retention are forgotten")
+    keep = [f"--keep-{unit}={number}" for unit, number in config.keep.items() if number]
+    for tag in (TAG_DATABASE, TAG_FILES):
+        restic.run("forget", "--host", restic.host, "--tag", tag, "--group-by", "host", *keep)
+    restic.run("prune")
+    check(config, restic, status, read_all=False)
+    kept = {tag for snapshot in restic.snapshots(stamp) for tag in snapshot["tags"]}
+    if missing := {TAG_FILES, *([TAG_DATABASE] if "dump" in made else [])} - kept:
+        raise BackupError(f"the repository does not have the {' and the '.join(sorted(missing))} of {stamp}")
+    size = sum(int(made[part]["total_bytes_processed"]) for part in ("dump", "files") if part in made)
+    added = sum(int(made[part]["data_added"]) for part in ("dump", "files") if part in made)
+    status.write(done=size, total=size, last_success={"at": _moment(), "stamp": stamp, "bytes": size, "added": added})
+    status.phase("done", f"backed up {size} bytes, {added} of them new")
+
+
+def check(config: Config, restic: Restic, status: Status, *, read_all: bool) -> None:
+    """Check the repository's structure, and read data back: all of it, or the part whose turn it is today."""
+    part = datetime.datetime.now(datetime.UTC).toordinal() % config.check_parts + 1
+    subset = ["--read-data"] if read_all else [f"--read-data-subset={part}/{config.check_parts}"]
+    status.phase(
+        "check", "the repository is read back" + ("" if read_all else f", part {part} of {config.check_parts}")
+    )
+    restic.run("check", *subset)
+    status.write(last_check={"at": _moment(), "part": "all" if read_all else f"{part}/{config.check_parts}"})
+
+
+def newest(restic: Restic, tag: str) -> dict[str, Any]:
+    """Return the newest snapshot of one kind.
+
+    Raises:
+        BackupError: there is none.
+    """
+    listed = restic.snapshots(tag)
+    if not listed:
+        raise BackupError(f"there is no snapshot of the {tag} yet: run 'encaja-backup run' first")
+    return listed[-1]
+
+
+def restore_test(config: Config, restic: Restic, status: Status) -> None:
+    """Prove that the newest backup restores: the dump into a scratch database, a sample of the files to a directory."""
+    restic.open(str(status.now.get("repository", "")))
+    manifest = json.loads((config.state / "manifest.json").read_text())
+    tested: dict[str, Any] = {"at": _moment(), "stamp": manifest["stamp"]}
+    database = live_database(config) if config.settings else None
+    if database is not None and "rows" in manifest:
+        tested.update(test_dump(config, restic, status, database, manifest["rows"]))
+    tested.update(test_files(config, restic, status))
+    status.write(last_restore_test=tested)
+    status.phase(
+        "done", f"restored {tested.get('tables', 0)} tables and {tested['files']} files of {manifest['stamp']}"
+    )
+
+
+def test_dump(
+    config: Config, restic: Restic, status: Status, database: Database, rows: dict[str, int]
+) -> dict[str, Any]:
+    """Load the newest dump into the scratch database, and compare its tables with those that were dumped.
+
+    Rows of a live portal change between count and dump, so they may differ by a little; a table must not be missing.
+
+    Raises:
+        BackupError: the dump does not load, or tables or many rows are missing.
+    """
+    snapshot = newest(restic, TAG_DATABASE)
+    scratch = config.scratch_database
+    status.phase("restore-database", f"dump of {snapshot['time'][:19]} into database {scratch}")
+    client(database, "information_schema", f"DROP DATABASE IF EXISTS `{scratch}`; CREATE DATABASE `{scratch}`")
+    try:
+        dumped = subprocess.Popen(
+            restic.command("dump", str(snapshot["id"]), DUMP),
+            env=restic.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        plain = subprocess.Popen(OWN_VIEWS, stdin=dumped.stdout, stdout=subprocess.PIPE, env={"LC_ALL": "C"})
+        if dumped.stdout:
+            dumped.stdout.close()
+        client(database, scratch, "", stream=plain.stdout)
+        errors = dumped.stderr.read() if dumped.stderr else b""
+        if plain.wait() or dumped.wait():
+            raise BackupError(f"restic dump: {reason(errors.decode(errors='replace'))}")
+        restored = table_rows(database, scratch)
+    finally:
+        client(database, "information_schema", f"DROP DATABASE IF EXISTS `{scratch}`")
+    if faults := compare_rows(rows, restored):
+        raise BackupError(f"the restored database differs from the one that was dumped: {'; '.join(faults[:5])}")
+    return {"tables": len(restored), "rows": sum(restored.values())}
+
+
+def compare_rows(before: dict[str, int], restored: dict[str, int]) -> list[str]:
+    """Name the tables that are missing, or have lost more than a tenth of their rows and more than a hundred."""
+    faults = [f"{table} is missing" for table in sorted(set(before) - set(restored))]
+    for table, count in before.items():
+        lost = count - restored.get(table, 0)
+        if table in restored and lost > max(100, count // 10):
+            faults.append(f"{table} has {restored[table]} rows of {count}")
+    return faults
+
+
+def test_files(config: Config, restic: Restic, status: Status) -> dict[str, Any]:
+    """Restore a sample of the newest snapshot's files, chosen anew each time, and compare their sizes.
+
+    Restic compares the content with its hash while it restores.
+
+    Raises:
+        BackupError: a file of the sample does not come back whole.
+    """
+    snapshot = newest(restic, TAG_FILES)
+    listed = restic.run("ls", "--json", str(snapshot["id"])).stdout.splitlines()
+    files = [item for item in map(json.loads, listed) if item.get("type") == "file"]
+    if not files:
+        raise BackupError("the newest snapshot of the files is empty")
+    sample = random.SystemRandom().sample(files, min(config.sample_files, len(files)))
+    status.phase("restore-files", f"{len(sample)} of {len(files)} files of {snapshot['time'][:19]}")
+    place = Path(tempfile.mkdtemp(prefix="restore-test-", dir=config.state))
+    try:
+        target = place / "tree"
+        include = [f"--include={escape(item['path'])}" for item in sample]
+        restic.run("restore", str(snapshot["id"]), "--target", str(target), *include)
+        for item in sample:
+            path = target / str(item["path"]).lstrip("/")
+            if not path.is_file() or path.stat().st_size != item.get("size", 0):
+                raise BackupError(f"{item['path']} does not come back whole from {snapshot['id'][:8]}")
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    return {"files": len(sample), "bytes": sum(int(item.get("size", 0)) for item in sample)}
+
+
+def escape(path: str) -> str:
+    """Write a path as a pattern that matches itself only."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in path)
+
+
+def restore(restic: Restic, status: Status, target: Path, identity: str) -> None:
+    """Bring back a run's files and dump into an empty directory.
+
+    Raises:
+        BackupError: the directory is not empty, or there is no such run.
+    """
+    if target.exists() and any(target.iterdir()):
+        raise BackupError(f"{target} is not empty: give a new directory")
+    restic.open(str(status.now.get("repository", "")))
+    files = [item for item in restic.snapshots(TAG_FILES) if identity in ("", item["short_id"], *item["tags"])]
+    if not files and (others := restic.others()):
+        raise BackupError(
+            f"there is no backup {identity} of host {restic.host}, but there are those of {', '.join(others)}: "
+            f"give --host {others[0]} for that one"
+        )
+    if not files:
+        raise BackupError(f"there is no backup {identity or 'yet'}: see 'encaja-backup list'")
+    stamp = next(tag for tag in files[-1]["tags"] if tag.startswith("run-"))
+    target.mkdir(parents=True, mode=0o700, exist_ok=True)
+    status.phase("restore", f"files of {stamp} into {target}")
+    restic.run("restore", str(files[-1]["id"]), "--target", str(target / "files"))
+    for snapshot in restic.snapshots(stamp):
+        if TAG_DATABASE in snapshot["tags"]:
+            with (target / "database.sql").open("wb") as stream:
+                dumped = subprocess.run(
+                    restic.command("dump", str(snapshot["id"]), DUMP),
+                    env=restic.environment,
+                    stdout=stream,
+                    check=False,
+                )
+            if dumped.returncode or not ends_whole(target / "database.sql"):
+                raise BackupError(f"the dump of {stamp} did not come back whole")
+    status.phase("done", f"{stamp} is in {target}")
+
+
+def load(config: Config, status: Status, source: Path) -> None:
+    """Load a dump that ``restore`` has brought back into the database that the portal's settings name.
+
+    A database with tables is never touched, except one that this command itself had begun to fill when it was cut off.
+
+    Raises:
+        BackupError: there is no whole dump, no portal, or something in its database already, or the server refuses.
+    """
+    dump = source / DUMP.lstrip("/")
+    if not dump.is_file() or not ends_whole(dump):
+        raise BackupError(f"{dump} is not there or not whole: bring it back with 'encaja-backup restore --to {source}'")
+    database = live_database(config)
+    if database is None:
+        raise BackupError(f"{config.settings} is not there: put the portal's tree in its place first, then load again")
+    begun = config.state / "loading"
+    where = f"database {database.name} on {database.host}"
+    listing = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = "
+    found = client(database, "information_schema", f"{listing}'{database.name}'").splitlines()
+    if begun.is_file() and begun.read_text() == where:
+        client(database, "information_schema", f"DROP DATABASE IF EXISTS `{database.name}`")
+    elif found:
+        raise BackupError(
+            f"{where} holds {len(found)} tables already, so nothing was loaded: give another name in "
+            f"{config.settings}, or drop it if nobody needs it, then load again"
+        )
+    kind = "CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
+    with begun.open("w") as stream:
+        stream.write(where)
+        stream.flush()
+        os.fsync(stream.fileno())
+    client(database, "information_schema", f"CREATE DATABASE IF NOT EXISTS `{database.name}` {kind}")
+    status.phase("load", f"{dump} into {where}")
+    with dump.open("rb") as sql:
+        if database.is_local:
+            client(database, database.name, "", stream=sql)
+        else:
+            plain = subprocess.Popen(OWN_VIEWS, stdin=sql, stdout=subprocess.PIPE, env={"LC_ALL": "C"})
+            client(database, database.name, "", stream=plain.stdout)
+            if plain.wait():
+                raise BackupError(f"{dump} cannot be read to its end; load again")
+    rows = table_rows(database, database.name)
+    if missing := sorted(tables_in(dump) - set(rows)):
+        raise BackupError(f"{where} lacks {', '.join(missing[:5])} of {dump}: load again")
+    begun.unlink()
+    status.phase("done", f"{len(rows)} tables with {sum(rows.values())} rows are in {where}")
+
+
+def tables_in(dump: Path) -> set[str]:
+    """Names of the tables that a dump makes."""
+    with dump.open("rb") as stream:
+        return {line.split(b"`")[1].decode() for line in stream if line.startswith(b"CREATE TABLE `")}
+
+
+def ends_whole(dump: Path) -> bool:
+    """Tell whether a dump has the last line that mariadb-dump writes when it has come to its end."""
+    with dump.open("rb") as stream:
+        stream.seek(max(0, dump.stat().st_size - 200))
+        return DUMP_END in stream.read()
+
+
+def show(restic: Restic, status: Status) -> None:
+    """List the snapshots."""
+    restic.open(str(status.now.get("repository", "")))
+    for snapshot in restic.snapshots(TAG_FILES) + restic.snapshots(TAG_DATABASE):
+        say(f"{snapshot['short_id']}  {snapshot['time'][:19]}  {' '.join(snapshot['tags'])}")
+
+
+@contextlib.contextmanager
+def alone(state: Path) -> Iterator[None]:
+    """Hold the lock for as long as a command works.
+
+    Raises:
+        BackupError: another one holds it.
+    """
+    with (state / "lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as fault:
+            raise BackupError("another encaja-backup is at work; wait for its end") from fault
+        yield
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command, and return 0, or 1 with one line on what failed."""
+    parser = argparse.ArgumentParser(prog="encaja-backup", description="Backup of this host, proven to restore")
+    parser.add_argument("--config", type=Path, default=CONFIG, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="back up, apply retention, read a part back")
+    commands.add_parser("check", help="check the repository").add_argument("--all", action="store_true")
+    commands.add_parser("restore-test", help="prove that the newest backup restores")
+    restoring = commands.add_parser("restore", help="bring files and dump back into an empty directory")
+    restoring.add_argument("--to", type=Path, required=True)
+    restoring.add_argument("--id", default="", help="a snapshot or run of 'list'; the newest by default")
+    loading = commands.add_parser("load", help="load a dump that was brought back into the portal's database")
+    loading.add_argument("source", type=Path, metavar="DIR", help="what 'restore --to' was given")
+    listing = commands.add_parser("list", help="the snapshots that there are")
+    for command in (restoring, listing):
+        command.add_argument("--host", default="", help="the host that was backed up; this one by default")
+    asked = parser.parse_args(arguments)
+    status: Status | None = None
+    began = time.monotonic()
+    try:
+        config = Config.load(asked.config)
+        config.state.mkdir(parents=True, exist_ok=True)
+        restic = Restic(config)
+        restic.host = getattr(asked, "host", "") or restic.host
+        status = Status(config.state / "status.json", asked.command)
+        if asked.command == "list":
+            show(restic, status)
+            return 0
+        with alone(config.state):
+            perform(asked, config, restic, status)
+        status.write(seconds=round(time.monotonic() - began, 1))
+    except (BackupError, OSError) as fault:
+        print(f"encaja-backup {asked.command}: {fault}", file=sys.stderr)
+        if status is not None and "another encaja-backup" not in str(fault):
+            with contextlib.suppress(OSError):
+                status.write(phase="failed", error=str(fault), message=str(fault))
+        return 1
+    return 0
+
+
+def perform(asked: argparse.Namespace, config: Config, restic: Restic, status: Status) -> None:
+    """Do what was asked."""
+    if asked.command == "run":
+        run(config, restic, status)
+    elif asked.command == "check":
+        restic.open(str(status.now.get("repository", "")))
+        check(config, restic, status, read_all=asked.all)
+        status.phase("done", "the repository is whole")
+    elif asked.command == "restore-test":
+        restore_test(config, restic, status)
+    elif asked.command == "load":
+        load(config, status, asked.source)
+    else:
+        restore(restic, status, asked.to, asked.id)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
