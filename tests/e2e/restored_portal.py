@@ -48,6 +48,8 @@ mariadb -e "DROP DATABASE {database}_network"
 chown -R www-data:www-data {tree}; rm -rf {tree}/bitrix/managed_cache/*
 [ "$(readlink /srv/portal/www)" = trees/browser ] || readlink /srv/portal/www > /opt/encaja-browser/before
 ln -sfn trees/browser /srv/portal/www
+# The host's own portal may be a copy; this one is none.
+[ ! -e /etc/encaja/neutralised ] || mv /etc/encaja/neutralised /opt/encaja-browser/
 systemctl reload 'php*-fpm.service'
 """
 REMOVE = """
@@ -55,6 +57,7 @@ set -eu
 ln -sfn "$(cat /opt/encaja-browser/before)" /srv/portal/www
 systemctl reload 'php*-fpm.service'
 mariadb -e "DROP DATABASE IF EXISTS {database}"
+[ ! -e /opt/encaja-browser/neutralised ] || mv /opt/encaja-browser/neutralised /etc/encaja/
 rm -rf {tree} /opt/encaja-browser /srv/portal/browser.json /var/lib/encaja/settle/{database}.json
 """
 
