@@ -186,9 +186,8 @@ class Restore:
         stream = ArchiveStream(source.name, job.password)
         self._begin(source, stream)
         run = self._journal.run if self._journal else self._identity()
-        is_new = self._journal is None  # a server that is away at the very first look is not waited for
-        prepare = partial(database.prepare_database, job.server, run)
-        collations = prepare() if is_new else self._ask(prepare)
+        # It answered when the target was checked: from here on a server that went away is waited for.
+        collations = self._ask(partial(database.prepare_database, job.server, run))
         if self._journal is None:
             self._journal = Journal(job.own_work / "journal.json", str(source.name), run, header=stream.header.hex())
             self._journal.save()
