@@ -55,7 +55,7 @@ def run(tmp_path: Path, tasks: list[dict[str, Any]]) -> subprocess.CompletedProc
 def test_hosts_are_compared_by_environment(tmp_path: Path) -> None:
     comparing = {"a": "production", "b": "preproduction", "hosts": "{{ groups['all'] }}"}
     kept = {"content": "{{ compared.comparison | to_json }}", "dest": str(tmp_path / "out.json"), "mode": "0600"}
-    done = run(tmp_path, [{"compare": comparing, "register": "compared"}, {"ansible.builtin.copy": kept}])
+    done = run(tmp_path, [{"encaja.portal.compare": comparing, "register": "compared"}, {"ansible.builtin.copy": kept}])
     assert done.returncode == 0, done.stdout
     body = json.loads((tmp_path / "out.json").read_text())
     assert {row["name"]: (row["a"], row["b"]) for row in body["found"]} == {
@@ -78,7 +78,7 @@ def test_hosts_are_compared_by_environment(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_compared_is_said(tmp_path: Path, arguments: dict[str, Any], said: str) -> None:
     usual = {"a": "production", "b": "preproduction", "hosts": "{{ groups['all'] }}"}
-    done = run(tmp_path, [{"compare": {**usual, **arguments}}])
+    done = run(tmp_path, [{"encaja.portal.compare": {**usual, **arguments}}])
     assert done.returncode == 2
     assert said in " ".join(done.stdout.split())
 
