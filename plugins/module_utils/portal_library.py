@@ -235,7 +235,7 @@ def settle(
         return result
     if wanted.changed:
         result["kept"] = wanted.apply(portal.database)
-        part = module._name.removeprefix("portal_")
+        part = module._name.rpartition(".")[2].removeprefix("portal_")
         moment = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         portal.note(cured={**portal.state().get("cured", {}), part: moment})
         fresh = site.Portal(portal.root, portal.state_directory)

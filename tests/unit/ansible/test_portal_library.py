@@ -2,6 +2,12 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ansible_collections.encaja.portal.plugins.module_utils import portal_library
 
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / "python" / "encaja"
@@ -37,3 +43,19 @@ def test_the_package_runs_from_module_utils() -> None:
                 assert node.level < 3, f"{path} reaches above the package"
             if isinstance(node, ast.Import):
                 assert all(alias.name.split(".")[0] != "encaja" for alias in node.names), path
+
+
+def test_what_a_module_cured_is_noted_under_its_part_by_whatever_name_it_was_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What verify calls cured hangs on these notes."""
+    notes: dict[str, Any] = {}
+    portal = SimpleNamespace(root=tmp_path, state_directory=tmp_path, database=None, state=notes.copy)
+    portal.note = notes.update
+    wanted = SimpleNamespace(changed=True, report={}, warnings=[], diff=dict, apply=lambda _: [])
+    monkeypatch.setattr(portal_library.site, "Portal", lambda *_: SimpleNamespace(effective={}))
+    monkeypatch.setattr(portal_library.cache, "purge", lambda *_: [])
+    for name in ("encaja.portal.portal_cloud", "portal_pull"):
+        module = SimpleNamespace(check_mode=False, params={"fpm_socket": "/x"}, _name=name)
+        portal_library.settle(module, portal, wanted)
+    assert set(notes["cured"]) == {"cloud", "pull"}

@@ -24,7 +24,7 @@ def load(name: str) -> ModuleType:
 
 
 def task(check: bool = False, **params: Any) -> Any:
-    return SimpleNamespace(params=params, check_mode=check, _name="portal_settings")
+    return SimpleNamespace(params=params, check_mode=check, _name="encaja.portal.portal_settings")
 
 
 @pytest.mark.parametrize("name", NAMES)
