@@ -372,6 +372,7 @@ def test_progress_of_a_host_tool_is_journalled_while_its_task_runs(make) -> None
     actions = project.path / "playbooks/action_plugins"
     actions.mkdir()
     (actions / "tool.py").write_text(TOOL)
+    (project.path / "ansible.cfg").write_text(f"[defaults]\ncollections_path = {COLLECTIONS}\n")
     (project.path / "playbooks/tool.yml").write_text(
         "- {hosts: production, gather_facts: false, tasks: [{name: Work, tool: {}}]}\n"
     )
@@ -386,6 +387,7 @@ def test_progress_of_a_host_tool_is_journalled_while_its_task_runs(make) -> None
     assert "encaja_progress" not in log
 
 
+COLLECTIONS = Path(__file__).parents[3] / "collections"
 TOOL = """\
 from ansible.plugins.action import ActionBase
 from ansible_collections.encaja.portal.plugins.action import host_tool
