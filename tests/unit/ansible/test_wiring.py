@@ -34,6 +34,10 @@ LOOK = """
 def look(folder: Path, added: str) -> str:
     (folder / "hosts.yml").write_text(INVENTORY.replace("ADDED", added))
     (folder / "look.yml").write_text(LOOK)
+    return play(folder)
+
+
+def play(folder: Path) -> str:
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     return subprocess.run(
         ["ansible-playbook", "-i", str(folder / "hosts.yml"), str(folder / "look.yml")],
@@ -50,6 +54,45 @@ def test_every_value_is_specified_and_every_specified_value_is_there() -> None:
 def test_values_have_their_types_with_functions_apart(tmp_path: Path) -> None:
     said = look(tmp_path, "encaja_environment: production")
     assert said.count("failed=0") == 2, said
+
+
+@pytest.mark.parametrize(
+    ("portal", "cache", "push", "password"),
+    [
+        ("one", "one", "one", ""),
+        ("one", "two", "two", "told"),
+        ("one", "one", "two", "told"),
+        ("one", "two", "one", "told"),
+    ],
+)
+def test_push_server_has_the_password_that_redis_asks_for(
+    tmp_path: Path, portal: str, cache: str, push: str, password: str
+) -> None:
+    groups = {
+        "production": {"one": None, "two": None},
+        "portal": {portal: None},
+        "cache": {cache: None},
+        "push": {push: None},
+    }
+    (tmp_path / "hosts.yml").write_text(
+        yaml.safe_dump(
+            {
+                "all": {
+                    "children": {name: {"hosts": hosts} for name, hosts in groups.items()},
+                    "vars": {
+                        "ansible_connection": "local",
+                        "encaja_environment": "production",
+                        "encaja_cache_password": "told",
+                    },
+                }
+            }
+        )
+    )
+    (tmp_path / "look.yml").write_text(
+        "- hosts: push\n  gather_facts: false\n  roles: [wiring]\n  tasks:\n"
+        "    - ansible.builtin.debug: {msg: '<{{ wiring_push_redis_password }}> of {{ wiring_cache_remote }}'}\n"
+    )
+    assert f"<{password}> of {bool(password)}" in play(tmp_path)
 
 
 @pytest.mark.parametrize(
