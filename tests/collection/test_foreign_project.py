@@ -25,6 +25,7 @@ pytestmark = pytest.mark.lab
 def run(*command: str | Path, folder: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command as somebody who has nothing of the kit's environment."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "ENCAJA_", "PYTHON"))}
+    mine["UV_CACHE_DIR"] = str(ROOT / ".cache/uv")
     mine |= {"PATH": f"{path}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(folder), "LANG": "C.UTF-8"} if path else {}
     return subprocess.run(
         [str(part) for part in command], cwd=folder, env=mine, capture_output=True, text=True, timeout=900, check=False
