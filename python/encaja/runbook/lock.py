@@ -19,6 +19,7 @@ from encaja.runbook.move import whoami
 from encaja.runbook.spans import now, to_text
 
 MARK = "ENCAJA_ATTEMPT"
+_EXEC_LOOKS = 20
 
 
 @dataclass(frozen=True)
@@ -120,15 +121,35 @@ def _leash_alive(directory: Path) -> bool:
 
 
 def marked_processes(directory: Path) -> list[int]:
-    """Processes whose environment says that they belong to the attempt of `directory`."""
+    """Processes whose environment says that they belong to the attempt of `directory`.
+
+    Between a program's exec and its first instruction the kernel shows an empty environment; what is caught in that
+    moment is read again.
+    """
     wanted = f"{MARK}={directory}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                environment = (entry / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if wanted in environment:
-                found.append(int(entry.name))
+    found, unread = [], [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    for _ in range(_EXEC_LOOKS):
+        environments = {pid: _environment(pid) for pid in unread if pid != os.getpid()}
+        found += [
+            pid for pid, environment in environments.items() if environment and wanted in environment.split(b"\0")
+        ]
+        unread = [pid for pid, text in environments.items() if text == b"" and _runs_a_program(pid)]
+        if not unread:
+            break
+        time.sleep(0.01)
     return found
+
+
+def _environment(pid: int) -> bytes | None:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return None
+
+
+def _runs_a_program(pid: int) -> bool:
+    """False for the kernel's own threads and for processes that have ended, whose environment is empty for good."""
+    try:
+        return bool(Path(f"/proc/{pid}/exe").readlink())
+    except OSError:
+        return False

@@ -13,7 +13,7 @@ import pytest
 
 from encaja.ansible.accelerator import accelerator_environment
 from encaja.errors import ConfigurationError, EncajaError
-from encaja.runbook import leash
+from encaja.runbook import leash, lock
 from encaja.runbook.command import (
     GROUPS,
     ansible_environment,
@@ -317,3 +317,20 @@ def test_survivors_of_a_killed_leash_are_found_by_their_mark(tmp_path: Path) -> 
     assert end_survivors(tmp_path, patience=0.1) == 1
     assert orphan.wait() == -9
     assert end_survivors(tmp_path, patience=0.1) == 0
+
+
+def test_survivor_in_the_middle_of_its_exec_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {**os.environ, "ENCAJA_ATTEMPT": str(tmp_path)}
+    orphan = subprocess.Popen(["sleep", "300"], env=environment, start_new_session=True)
+    looks = []
+    read = lock._environment
+
+    def empty_at_first(pid: int) -> bytes | None:
+        if pid == orphan.pid:
+            looks.append(pid)
+        return b"" if pid == orphan.pid and len(looks) == 1 else read(pid)
+
+    monkeypatch.setattr(lock, "_environment", empty_at_first)
+    assert end_survivors(tmp_path, patience=0.1) == 1
+    assert orphan.wait() == -9
+    assert len(looks) >= 2
