@@ -10,7 +10,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.encaja.portal.plugins.plugin_utils import python_package  # noqa: F401
-from encaja.ansible.given import known_roots
+from encaja.ansible.certificate_inputs import known_roots
 from encaja.certificates import examine
 from encaja.errors import EncajaError
 

@@ -8,7 +8,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.encaja.portal.plugins.plugin_utils import python_package  # noqa: F401
-from encaja.ansible.given import given_authority, given_pem, judge
+from encaja.ansible.certificate_inputs import given_authority, given_pem, judge
 from encaja.certificates import Authority, Found, examine
 from encaja.errors import EncajaError
 

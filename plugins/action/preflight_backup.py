@@ -8,8 +8,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.encaja.portal.plugins.plugin_utils import python_package  # noqa: F401
-from encaja.backup.fetch.links import Link, read_index
 from encaja.preflight.backup import Look, check_link, first_of, judge_folder, judge_link, judge_volumes, sampled
+from encaja.restore.fetch.links import Link, read_index
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]

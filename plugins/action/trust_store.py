@@ -8,7 +8,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.encaja.portal.plugins.plugin_utils import python_package  # noqa: F401
-from encaja.ansible.given import given_pem
+from encaja.ansible.certificate_inputs import given_pem
 from encaja.certificates import authorities
 from encaja.errors import EncajaError
 

@@ -8,7 +8,7 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.encaja.portal.plugins.plugin_utils import python_package  # noqa: F401
-from encaja.ansible.given import judge
+from encaja.ansible.certificate_inputs import judge
 
 DOCUMENTATION = r"""
 name: certificate_faults

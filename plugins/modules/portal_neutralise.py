@@ -71,7 +71,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.errors import Encaja
 from ansible_collections.encaja.portal.plugins.module_utils.portal_library import (
     COPY_ARGUMENTS,
     cache,
-    neutral,
+    neutralise,
     open_copy,
     open_database,
     run,
@@ -82,7 +82,7 @@ COVER = "add a rule to neutralise_rules_extra, or name them in neutralise_acknow
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
     """Run the rules, or look at the portal that they will be run on; returns the module's result."""
-    return look(module) if module.params["state"] == "seen" else neutralise(module)
+    return look(module) if module.params["state"] == "seen" else run_rules(module)
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
@@ -92,10 +92,10 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         EncajaError: with every rule that does not, and everything that no rule covers.
     """
     given = module.params
-    neutral.check_rules(given["rules"])
+    neutralise.check_rules(given["rules"])
     database, _ = open_database(module)
-    unknown = neutral.unknown_secrets(database, given["rules"], given["acknowledged"])
-    faults = neutral.unfit_rules(database, given["rules"])
+    unknown = neutralise.unknown_secrets(database, given["rules"], given["acknowledged"])
+    faults = neutralise.unfit_rules(database, given["rules"])
     if unknown:
         faults.append(
             f"these look like credentials or endpoints, and no rule covers them: {', '.join(unknown)} ({COVER})"
@@ -107,12 +107,12 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     return {"changed": False, "rules": [], "unknown": []}
 
 
-def neutralise(module: AnsibleModule) -> dict[str, Any]:
+def run_rules(module: AnsibleModule) -> dict[str, Any]:
     """Run the rules, and prove what came of it; returns the module's result."""
     given = module.params
     database, settings = open_copy(module, "production is never neutralised")
-    applied = neutral.apply(database, given["rules"], module.check_mode)
-    unknown = neutral.unknown_secrets(database, given["rules"], given["acknowledged"])
+    applied = neutralise.apply(database, given["rules"], module.check_mode)
+    unknown = neutralise.unknown_secrets(database, given["rules"], given["acknowledged"])
     changed = any(one.rows for one in applied)
     if changed and not module.check_mode:
         cache.purge(Path(given["root"]), settings)

@@ -62,8 +62,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.encaja.portal.plugins.module_utils.portal_library import (
     COPY_ARGUMENTS,
     cache,
+    masking,
     open_copy,
-    people,
     run,
 )
 
@@ -74,10 +74,10 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
     database, settings = open_copy(module, "people of production are never masked")
     masked = []
     if given["mask"]:
-        people.check_rules(given["mask"])
-        key = b"" if module.check_mode else people.read_key(Path(given["key_file"]))
-        masked = people.mask(database, given["mask"], key, module.check_mode)
-    users = people.converge_users(database, given["users"], module.check_mode)
+        masking.check_rules(given["mask"])
+        key = b"" if module.check_mode else masking.read_key(Path(given["key_file"]))
+        masked = masking.mask(database, given["mask"], key, module.check_mode)
+    users = masking.converge_users(database, given["users"], module.check_mode)
     changed = bool(users) or any(one.rows for one in masked)
     if changed and not module.check_mode:
         cache.purge(Path(given["root"]), settings)

@@ -81,13 +81,13 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
     ADDRESS_ARGUMENTS,
     PORTAL_ARGUMENTS,
     address,
-    carried,
+    carry_over_state,
     checks_case,
     checks_copy,
     checks_server,
     checks_web,
     copy_state,
-    leads,
+    lead_rates,
     open_portal,
     run,
     verify,
@@ -107,7 +107,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     if module.check_mode:
         checks = [check for check in checks if check.id not in checks_web.TOUCHING]
     found = verify.verify(scene, checks, wanted["only"], remember=not module.check_mode)
-    found["leads"] = leads.by_hour(scene.portal)
+    found["leads"] = lead_rates.by_hour(scene.portal)
     return {"changed": False, "verification": found}
 
 
@@ -115,7 +115,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "connect_to": {"type": "str", "default": ""},
     "session_minutes": {"type": "int", "default": 1440},
     "trusted_proxies": {"type": "list", "elements": "str", "default": []},
-    "carry_over": {"type": "path", "default": str(carried.FOLDER)},
+    "carry_over": {"type": "path", "default": str(carry_over_state.FOLDER)},
     "restore": {"type": "str", "default": ""},
     "rules": {"type": "list", "elements": "dict", "default": []},
     "environment": {"type": "path", "default": str(copy_state.ENVIRONMENT)},

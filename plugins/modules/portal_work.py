@@ -71,10 +71,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.encaja.portal.plugins.module_utils.portal_library import (
     PORTAL_ARGUMENTS,
+    background_work,
     open_portal,
     run,
     settle,
-    work,
 )
 
 
@@ -83,10 +83,10 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
     wanted = module.params
     portal = open_portal(module)
     frozen = not portal.state().get("released", False) if wanted["frozen"] == "keep" else wanted["frozen"] == "yes"
-    policy = work.WorkPolicy(
+    policy = background_work.WorkPolicy(
         frozen, wanted["mail"], wanted["session_minutes"], wanted["all_agents_on_cron"], wanted["fast_download"]
     )
-    planned, notes = work.plan_work(portal, policy)
+    planned, notes = background_work.plan_work(portal, policy)
     if wanted["frozen"] != "keep":
         notes["released"] = not frozen
     return settle(module, portal, planned, notes)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import encaja
 
-_START = b"import sys\n\nfrom encaja.host import main\n\nsys.exit(main())\n"
+_START = b"import sys\n\nfrom encaja.host_tools import main\n\nsys.exit(main())\n"
 _LEFT_OUT = frozenset({"__pycache__", "ansible", "cli", "lab", "runbook"})
 _SUFFIXES = frozenset({".py", ".yml", ".sql", ".json", ".php"})
 _DATE = (1980, 1, 1, 0, 0, 0)

@@ -23,12 +23,12 @@ from typing import Any
 
 import pytest
 
-from encaja.carryover.limiter import Limiter, Limits
-from encaja.carryover.readers import Reader
 from encaja.carryover.reconcile import reconcile
-from encaja.carryover.rest import BATCH, Portal, Webhook
 from encaja.carryover.rounds import at_work
 from encaja.carryover.settings import read_settings
+from encaja.carryover.source.reader import Reader
+from encaja.rest.client import BATCH, Portal, Webhook
+from encaja.rest.limiter import Limiter, Limits
 from integration.carryover.portals import (
     BUFFERS,
     Site,

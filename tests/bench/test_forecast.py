@@ -27,8 +27,8 @@ import pytest
 
 from bench.big_archive import BigArchive, make
 from bench.test_conductor import compiled
-from encaja.backup.fetch import Fetcher, FetchOptions
-from encaja.backup.fetch.links import make_link
+from encaja.restore.fetch import Fetcher, FetchOptions
+from encaja.restore.fetch.links import make_link
 from lab.misbehaving_server import MisbehavingServer, serving
 
 # "0:10" are ten seeds; a slower machine measures them in parts.

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ..errors import EncajaError
-from . import carried, cloud, php, pull, restored, search, users, work
+from . import background_work, carry_over_state, cloud, php, pull, restored, search, users
 from .plan import Plan
 from .tls_faults import connection_fault
 from .verify import Check, Finding, Scene, check, found, found_fault, judged, ok, pending, people
@@ -77,7 +77,7 @@ def time_lag(scene: Scene) -> Finding:
         if scene.portal.has(table, "DATE_CREATE")
     ]
     last = max((moment for moment in newest if moment), default=None)
-    begun = work.dump_begun(scene.portal)
+    begun = background_work.dump_begun(scene.portal)
     backup = f"backup of {begun}" if begun else "a backup of unknown time"
     done, proof = scene.carried, scene.carried.proof
     # Before the release the rest is a later step's business; afterwards people work with what is not here.
@@ -98,7 +98,7 @@ def time_lag(scene: Scene) -> Finding:
     return missing(f"{backup}; {_unfinished(done)}")
 
 
-def _unfinished(done: carried.Carried) -> str:
+def _unfinished(done: carry_over_state.Carried) -> str:
     """How far a carry-over without a freeze has come."""
     if done.failed:
         return f"the carry-over came to no end: {done.failed}"
@@ -204,7 +204,7 @@ def logouts(scene: Scene) -> Finding:
     """Everything that ends sessions early."""
     wrong = [
         f"policy of group {row['NAME']} ends sessions early or binds them to an address"
-        for row, _ in work.strict_groups(scene.portal, scene.session_minutes)
+        for row, _ in background_work.strict_groups(scene.portal, scene.session_minutes)
     ]
     portal = scene.portal
     if portal.option("main", "session_expand", "N") != "N":
@@ -226,7 +226,7 @@ def logouts(scene: Scene) -> Finding:
 
 def comments(scene: Scene) -> Finding:
     """Task comments that are not shown, or that did not come along with the backup."""
-    counts = work.comment_counts(scene.portal)
+    counts = background_work.comment_counts(scene.portal)
     wrong = []
     if counts["lost_topics"]:
         wrong.append(f"{counts['lost_topics']} tasks name a discussion that does not exist")
@@ -237,7 +237,7 @@ def comments(scene: Scene) -> Finding:
     forum = scene.portal.option("tasks", "task_forum_id")
     if counts["forum"] and counts["forum"] != forum:
         wrong.append(f"tasks look into forum {forum or '(none)'}, the comments are in {counts['forum']}")
-    dump = work.compare_with_dump(scene.portal)
+    dump = background_work.compare_with_dump(scene.portal)
     right = f"{counts['comments']} comments of {counts['tasks']} tasks, none lost"
     if dump is None:
         return judged(wrong, f"{right}; there is no dump's count to compare with")
@@ -369,13 +369,13 @@ def sites(scene: Scene) -> Finding:
 
 def frost(scene: Scene) -> Finding:
     """Whether the portal waits for its release."""
-    counts = work.mail_counts(scene.portal)
+    counts = background_work.mail_counts(scene.portal)
     if scene.copy.is_copy:
-        wrong = [] if work.is_frozen(scene.portal) else ["agents and mail are not held in dbconn.php"]
+        wrong = [] if background_work.is_frozen(scene.portal) else ["agents and mail are not held in dbconn.php"]
         return judged(
             wrong, f"a neutralised copy is never released; {counts['waiting']} mails wait and do not leave it"
         )
-    if work.is_frozen(scene.portal):
+    if background_work.is_frozen(scene.portal):
         return people(f"agents and mail wait for the release; {counts['waiting']} mails new, {counts['held']} held")
     return ok(f"released; {counts['waiting']} mails waiting, {counts['held']} held")
 
@@ -383,15 +383,15 @@ def frost(scene: Scene) -> Finding:
 def old_mail(scene: Scene) -> Finding:
     """Mail of the backup that would be sent."""
     last = scene.portal.state().get("mail_queue_last_id")
-    waiting = work.mail_counts(scene.portal)["waiting"]
-    if scene.copy.is_copy and work.is_frozen(scene.portal):
+    waiting = background_work.mail_counts(scene.portal)["waiting"]
+    if scene.copy.is_copy and background_work.is_frozen(scene.portal):
         return ok(f"a neutralised copy: {waiting} mails wait, and none leaves it")
     if last is None and waiting:
         return found(f"{waiting} mails of the backup would be sent with the first run of cron")
     count = scene.portal.database.count("SELECT COUNT(*) FROM b_event WHERE ID <= %s AND SUCCESS_EXEC = 'N'", last or 0)
     if count and scene.portal.state().get("released"):
         return ok(f"{count} mails of the backup are being sent, as decided")
-    kinds = work.held_mail(scene.portal)
+    kinds = background_work.held_mail(scene.portal)
     listed = ", ".join(f"{kind['event']} {kind['mails']}" for kind in kinds[:4])
     held = f"{sum(kind['mails'] for kind in kinds)} held{f': {listed}' if listed else ''}"
     return judged([f"{count} mails of the backup would be sent"] if count else [], held)
@@ -399,12 +399,12 @@ def old_mail(scene: Scene) -> Finding:
 
 def agents(scene: Scene) -> Finding:
     """Agents that do not run."""
-    counts = work.agent_counts(scene.portal)
-    if scene.copy.is_copy and work.is_frozen(scene.portal):
+    counts = background_work.agent_counts(scene.portal)
+    if scene.copy.is_copy and background_work.is_frozen(scene.portal):
         timer = scene.command("systemctl", "is-enabled", "encaja-portal-cron.timer")
         wrong = [] if timer == "masked" else [f"the portal's schedule is {timer or 'not there'} on a copy"]
         return judged(wrong, f"a neutralised copy: {counts['active']} agents are active, nothing runs them")
-    if work.is_frozen(scene.portal):
+    if background_work.is_frozen(scene.portal):
         return people(f"{counts['active']} agents wait for the release")
     row = scene.portal.database.value(
         "SELECT COUNT(*) FROM b_agent WHERE ACTIVE = 'Y' AND LAST_EXEC > NOW() - INTERVAL 1 DAY"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from . import neutral, php, work
+from . import background_work, neutralise, php
 from .verify import Check, Finding, Scene, check, found, judged, ok
 
 TIMER: Final = "encaja-portal-cron.timer"
@@ -16,7 +16,7 @@ def barriers(scene: Scene) -> list[str]:
     wrong = []
     if not scene.copy.proof:
         wrong.append("the host has no proof that its copy is inert (/etc/encaja/neutralised)")
-    missing = [name for name in work.FROST if php.read_define(scene.portal.dbconn, name) is not True]
+    missing = [name for name in background_work.FROST if php.read_define(scene.portal.dbconn, name) is not True]
     if missing:
         wrong.append(f"dbconn.php does not define {', '.join(missing)}")
     if (timer := scene.command("systemctl", "is-enabled", TIMER)) != "masked":
@@ -39,9 +39,9 @@ def keeps_still(scene: Scene) -> Finding:
         return found("the database says that it is a neutralised copy, and the host that it is production")
     wrong = barriers(scene)
     switches = [rule for rule in scene.rules if "options" in rule or "fresh" in rule]
-    if back := neutral.live(scene.portal.database, switches):
+    if back := neutralise.live(scene.portal.database, switches):
         wrong.append(f"switched back on: {', '.join(back)}")
-    came = neutral.live(scene.portal.database, [rule for rule in scene.rules if rule not in switches])
+    came = neutralise.live(scene.portal.database, [rule for rule in scene.rules if rule not in switches])
     since = (
         f"; since it was made, and held back: {', '.join(f'{name} {rows}' for name, rows in came.items())}"
         if came

@@ -19,7 +19,7 @@ from typing import Any, Final
 from ..errors import ConfigurationError
 from . import php
 from .database import quoted
-from .hosts import HostChange, ascii_host, old_hosts
+from .host_rewrite import HostChange, ascii_host, old_hosts
 from .plan import Plan
 from .serialized import map_strings
 from .site import Portal

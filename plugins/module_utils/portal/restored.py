@@ -2,7 +2,7 @@
 
 A restore writes ``RECORD`` into its tree as the last thing before the tree can go live, so link, tree and record cannot
 say different things. A copy brings its source's record along with the tree. What this host was told is in its job
-(``encaja.backup.job``), how far it came in the journal of that restore (``encaja.backup.journal``).
+(``encaja.restore.job``), how far it came in the journal of that restore (``encaja.restore.journal``).
 """
 
 from __future__ import annotations

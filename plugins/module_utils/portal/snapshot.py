@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import EncajaError
-from . import hostfacts, php
+from . import host_facts, php
 from .database import quoted
 from .site import Portal
-from .veil import Guard, Veil
+from .value_digest import Guard, Veil
 
 NEUTRAL_MARKER: Final = ("main", "encaja_neutralised")
 TEST_USERS_MARKER: Final = ("main", "encaja_test_users")
@@ -91,14 +91,14 @@ def take(place: Place, salt: str, rules: Sequence[Mapping[str, Any]] = ()) -> di
             return
         sections[section] = {name: veil.value(name, text, guard) for name, text in found.items()}
 
-    look("system", Guard.OPEN, hostfacts.system)
-    look("packages", Guard.OPEN, hostfacts.packages)
-    look("schedule", Guard.NAMED, hostfacts.schedule)
+    look("system", Guard.OPEN, host_facts.system)
+    look("packages", Guard.OPEN, host_facts.packages)
+    look("schedule", Guard.NAMED, host_facts.schedule)
     if "database" in place.functions:
-        look("mariadb", Guard.NAMED, lambda: hostfacts.mariadb(place.socket))
+        look("mariadb", Guard.NAMED, lambda: host_facts.mariadb(place.socket))
     if portal is not None:
-        look("php", Guard.NAMED, lambda: hostfacts.php(place.pool))
-        look("nginx", Guard.NAMED, hostfacts.nginx)
+        look("php", Guard.NAMED, lambda: host_facts.php(place.pool))
+        look("nginx", Guard.NAMED, host_facts.nginx)
         look("options", Guard.STRICT, lambda: options(portal))
         look("sites", Guard.STRICT, lambda: sites(portal))
         look("modules", Guard.OPEN, lambda: modules(portal))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..errors import EncajaError
-from . import carried, copy_state, domain, fastcgi, pull, restored
+from . import carry_over_state, copy_state, domain, fastcgi, pull, restored
 from .probe_page import ProbePage
 from .site import Portal
 from .tls_faults import certificate_fault
@@ -133,7 +133,7 @@ class Scene:
     connect_to: str = ""
     session_minutes: int = 1440
     trusted_proxies: tuple[str, ...] = ()
-    carry_over: Path = carried.FOLDER
+    carry_over: Path = carry_over_state.FOLDER
     restore: str = ""
     restore_job: Path = restored.JOB
     rules: tuple[Mapping[str, Any], ...] = ()
@@ -156,9 +156,9 @@ class Scene:
         return found_facts
 
     @cached_property
-    def carried(self) -> carried.Carried:
+    def carried(self) -> carry_over_state.Carried:
         """How far the carry-over into this portal has come."""
-        return carried.read_carried(self.carry_over, self.portal.root)
+        return carry_over_state.read_carried(self.carry_over, self.portal.root)
 
     @cached_property
     def copy(self) -> copy_state.CopyState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from encaja.carryover.identity import Conflict, IdentityMap
+from encaja.carryover.mapping.identity_map import Conflict, IdentityMap
 from encaja.errors import ConfigurationError
 
 SIDES = ("cloud", "box")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from encaja.carryover.changes import Deletion
-from encaja.carryover.entities import BY_ENTITY, ITEMS, ItemKind
-from encaja.carryover.identity import Conflict, Link, State
-from encaja.carryover.kinds import parts_of
-from encaja.carryover.lookup import get_items
-from encaja.carryover.parts import Part, rows_of
-from encaja.carryover.prints import fingerprint
-from encaja.carryover.readers import Reader, is_absent
-from encaja.carryover.rest import AccessError, Command, RefusedError
-from encaja.carryover.work import Work
+from encaja.carryover.context import Work
+from encaja.carryover.mapping.canonical import fingerprint
+from encaja.carryover.mapping.entities import BY_ENTITY, ITEMS, ItemKind
+from encaja.carryover.mapping.identity_map import Conflict, Link, State
+from encaja.carryover.merge import Deletion
+from encaja.carryover.records.base import Part, rows_of
+from encaja.carryover.records.kinds import parts_of
+from encaja.carryover.source.origins import get_items
+from encaja.carryover.source.reader import Reader, is_absent
+from encaja.rest.client import AccessError, Command, RefusedError
 
 RECORD = "(record)"
 """What stands for the field in a conflict about a whole record."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from encaja.carryover import deletions
-from encaja.carryover.entities import BY_ENTITY
-from encaja.carryover.events import OfflineEvents, Taken
-from encaja.carryover.kinds import parts_of
-from encaja.carryover.readers import Record
-from encaja.carryover.work import Work
+from encaja.carryover.context import Work
+from encaja.carryover.mapping.entities import BY_ENTITY
+from encaja.carryover.records.kinds import parts_of
+from encaja.carryover.source.offline_events import OfflineEvents, Taken
+from encaja.carryover.source.reader import Record
 
 Carry = Callable[[Sequence[Record]], Awaitable[None]]
 _READ = frozenset({*BY_ENTITY, "requisite", "bank_detail", "activity", "task", "comment"})

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from encaja.carryover.events import OfflineEvents
-from encaja.carryover.readers import moment
-from encaja.carryover.rest import Portal
 from encaja.carryover.see import see_webhook
 from encaja.carryover.settings import Settings
+from encaja.carryover.source.offline_events import OfflineEvents
+from encaja.carryover.source.reader import moment
+from encaja.rest.client import Portal
 
 
 async def prepare(settings: Settings, cloud: Portal, application: Portal | None) -> dict[str, Any]:

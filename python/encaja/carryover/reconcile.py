@@ -11,22 +11,22 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from encaja.carryover.ahead import ahead
-from encaja.carryover.beyond import not_carried
-from encaja.carryover.changes import Decision
-from encaja.carryover.entities import ITEMS, ItemKind
-from encaja.carryover.files import lacking
-from encaja.carryover.identity import Link, State
-from encaja.carryover.kinds import parts_of
-from encaja.carryover.lookup import ORIGINATOR, get_items
-from encaja.carryover.mapping import Wanted
-from encaja.carryover.parts import LeftOutError, Part, rows_of
-from encaja.carryover.prints import fingerprints, shown, whole
-from encaja.carryover.readers import Record
-from encaja.carryover.rest import AccessError, RefusedError
-from encaja.carryover.talk import active
-from encaja.carryover.updates import decision
-from encaja.carryover.work import Work
+from encaja.carryover.context import Work
+from encaja.carryover.mapping.canonical import fingerprints, shown, whole
+from encaja.carryover.mapping.entities import ITEMS, ItemKind
+from encaja.carryover.mapping.identity_map import Link, State
+from encaja.carryover.mapping.translation import Wanted
+from encaja.carryover.merge import Decision
+from encaja.carryover.not_carried import not_carried
+from encaja.carryover.records.base import LeftOutError, Part, rows_of
+from encaja.carryover.records.comment_activity import active
+from encaja.carryover.records.file_fields import lacking
+from encaja.carryover.records.kinds import parts_of
+from encaja.carryover.records.updates import decision
+from encaja.carryover.source.origins import ORIGINATOR, get_items
+from encaja.carryover.source.reader import Record
+from encaja.rest.client import AccessError, RefusedError
+from encaja.rest.prefetch import ahead
 
 _COMMENTS_AHEAD = 4  # requests under way at once
 LONGEST = 500

@@ -16,30 +16,31 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from encaja.carryover import deletions, items
-from encaja.carryover.baseline import find_watermarks
-from encaja.carryover.entities import BY_ENTITY, BY_SHORT, ITEMS
-from encaja.carryover.events import OfflineEvents
-from encaja.carryover.files import ENTITY as FILES
-from encaja.carryover.files import carry_files
+from encaja.carryover import deletions
+from encaja.carryover.change_probe import Looks
+from encaja.carryover.context import Work
+from encaja.carryover.database_times import TimeKeeper
 from encaja.carryover.heard import listen
-from encaja.carryover.identity import IdentityMap
-from encaja.carryover.kinds import parts_of
-from encaja.carryover.limiter import Limiter, Limits
-from encaja.carryover.looks import Looks
-from encaja.carryover.mapping import Translation, read_side
-from encaja.carryover.parts import carry as carry_parts
+from encaja.carryover.mapping.entities import BY_ENTITY, BY_SHORT, ITEMS
+from encaja.carryover.mapping.identity_map import IdentityMap
+from encaja.carryover.mapping.rewrite import Rewriter
+from encaja.carryover.mapping.translation import Translation, read_side
 from encaja.carryover.prepare import prepared_since
-from encaja.carryover.readers import Record, moment
-from encaja.carryover.remarks import carry_comments
-from encaja.carryover.rest import Portal, Webhook
-from encaja.carryover.rewrite import Rewriter
-from encaja.carryover.rows import carry_rows
+from encaja.carryover.records import crm_items
+from encaja.carryover.records.base import carry as carry_parts
+from encaja.carryover.records.comments import carry_comments
+from encaja.carryover.records.file_fields import ENTITY as FILES
+from encaja.carryover.records.file_fields import carry_files
+from encaja.carryover.records.kinds import parts_of
+from encaja.carryover.records.product_rows import carry_rows
 from encaja.carryover.see import see_webhook
 from encaja.carryover.settings import Settings
-from encaja.carryover.times import TimeKeeper
-from encaja.carryover.work import Work
+from encaja.carryover.source.offline_events import OfflineEvents
+from encaja.carryover.source.reader import Record, moment
+from encaja.carryover.source.watermarks import find_watermarks
 from encaja.errors import ConfigurationError
+from encaja.rest.client import Portal, Webhook
+from encaja.rest.limiter import Limiter, Limits
 from encaja.rest.tokens import Tokens
 from encaja.rest.trust import trusted
 
@@ -230,7 +231,7 @@ class Carrying:
         """What carries records that were read one by one."""
         work = self.work
         return {
-            **{kind.entity: partial(items.carry, work, kind) for kind in ITEMS},
+            **{kind.entity: partial(crm_items.carry, work, kind) for kind in ITEMS},
             **{part.entity: partial(carry_parts, part) for part in parts_of(work)},
             "comment": partial(carry_comments, work),
         }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from encaja.carryover.rest import AccessError, Command, Portal
 from encaja.errors import ConfigurationError
+from encaja.rest.client import AccessError, Command, Portal
 
 
 async def see_webhook(portal: Portal, which: str) -> None:

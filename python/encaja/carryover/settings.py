@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from encaja.carryover.changes import Deletion, Rule
-from encaja.carryover.rest import Webhook
+from encaja.carryover.merge import Deletion, Rule
 from encaja.errors import ConfigurationError
+from encaja.rest.client import Webhook
 from encaja.rest.tokens import Application
 
 _MEND = "run playbooks/carry_over.yml"

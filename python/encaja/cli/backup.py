@@ -14,19 +14,19 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from encaja.backup import archive, naming
-from encaja.backup.crypt import open_header
-from encaja.backup.database import Server
-from encaja.backup.errors import BackupUsageError, LinkExpired
-from encaja.backup.fetch import Fetcher, FetchOptions, FetchProgress
-from encaja.backup.fetch.headers import fetch_and_prove
-from encaja.backup.fetch.links import Source, make_link
-from encaja.backup.fetch.storage import VendorStorage, open_stored
-from encaja.backup.job import RestoreJob, read_job
-from encaja.backup.restore import Restore
-from encaja.backup.switch import roll_back
-from encaja.backup.unpack import unpack as unpack_archive
 from encaja.errors import DifferencesFound
+from encaja.restore.archive import naming, volume_set
+from encaja.restore.archive.crypt import open_header
+from encaja.restore.archive.unpack import unpack as unpack_archive
+from encaja.restore.coordinator import Restore
+from encaja.restore.errors import BackupUsageError, LinkExpired
+from encaja.restore.fetch import Fetcher, FetchOptions, FetchProgress
+from encaja.restore.fetch.headers import fetch_and_prove
+from encaja.restore.fetch.links import Source, make_link
+from encaja.restore.fetch.vendor_storage import VendorStorage, open_stored
+from encaja.restore.job import RestoreJob, read_job
+from encaja.restore.load.database import Server
+from encaja.restore.switch import roll_back
 from encaja.status import conducted
 
 app = typer.Typer(no_args_is_help=True, help="Look at, prove, fetch, unpack and restore a backup of the portal.")
@@ -88,7 +88,7 @@ def _progress() -> Progress:
 @app.command()
 def info(place: Place, as_json: AsJson = False) -> None:
     """Describe an archive: form, volumes, sizes, what is missing."""
-    found = archive.describe(naming.find_volumes(place))
+    found = volume_set.describe(naming.find_volumes(place))
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))
         return
@@ -115,7 +115,7 @@ def verify(place: Place, password_file: PasswordFile = None, as_json: AsJson = F
     password = read_password(password_file, needed=volumes.first.encrypted and not volumes.first.compressed)
     with _progress() as shown:
         task = shown.add_task("verifying", total=sum(path.stat().st_size for path in volumes.volumes.values()))
-        found = archive.verify(volumes, password, lambda count: shown.advance(task, count))
+        found = volume_set.verify(volumes, password, lambda count: shown.advance(task, count))
     if as_json:
         typer.echo(json.dumps({**asdict(found), "good": found.good}, indent=2))
     else:

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from encaja.cli.playbook import check_words, find_inventories, play
 from encaja.errors import ConfigurationError, DifferencesFound
-from encaja.runbook.events import Signals
-from encaja.runbook.move import find_project
+from encaja.runbook.record.workspace import find_project
+from encaja.runbook.run.runner_events import Signals
 
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {"entity": "record", "new": "new", "changed": "changed", "in_box": "in the box", "missing": "missing",

@@ -16,7 +16,7 @@ from rich.table import Table
 from encaja.certificates import KIND, examine, read_pem, system_roots
 from encaja.cli.playbook import check_words, find_inventories, play
 from encaja.errors import ConfigurationError, DifferencesFound, EncajaError
-from encaja.runbook.move import find_project
+from encaja.runbook.record.workspace import find_project
 
 app = typer.Typer(help="List and check certificates.", no_args_is_help=True)
 

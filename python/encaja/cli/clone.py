@@ -20,10 +20,10 @@ from encaja.clone.direction import TARGETS
 from encaja.compare.differences import KIND
 from encaja.compare.page import WORDS, to_html
 from encaja.errors import ConfigurationError, DifferencesFound, EncajaError
-from encaja.runbook.events import Signals
-from encaja.runbook.move import find_project
-from encaja.runbook.screen import amount
-from encaja.runbook.spans import format_span
+from encaja.runbook.durations import format_span
+from encaja.runbook.record.workspace import find_project
+from encaja.runbook.report.live_display import amount
+from encaja.runbook.run.runner_events import Signals
 
 Inventory = Annotated[
     list[Path] | None, typer.Option("--inventory", "-i", help="Inventory; may be given several times.")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from encaja.errors import ConfigurationError, EncajaError
-from encaja.runbook.command import ansible_environment, playbook_command, write_variables
-from encaja.runbook.events import Signals
-from encaja.runbook.execute import run_playbook
-from encaja.runbook.journal import Document
-from encaja.runbook.model import Action
-from encaja.runbook.move import INVENTORY_VARIABLE, open_move
+from encaja.runbook.book.model import Action
+from encaja.runbook.record.journal import Document
+from encaja.runbook.record.workspace import INVENTORY_VARIABLE, open_move
+from encaja.runbook.run.ansible_command import ansible_environment, playbook_command, write_variables
+from encaja.runbook.run.execution import run_playbook
+from encaja.runbook.run.runner_events import Signals
 
 ENVIRONMENTS = ("production", "preproduction", "test")
 LANGUAGES = ("en", "es")

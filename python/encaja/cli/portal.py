@@ -14,7 +14,7 @@ from rich.table import Table
 
 from encaja.cli.playbook import check_words, find_inventories, play
 from encaja.errors import ConfigurationError, DifferencesFound
-from encaja.runbook.move import find_project
+from encaja.runbook.record.workspace import find_project
 
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {"check": "check", "state": "state", "evidence": "evidence", "cure": "cure", "ok": "ok", "cured": "cured",

@@ -14,20 +14,22 @@ from rich.console import Console
 
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.notices import compose, send
-from encaja.runbook import gates, story, tables
-from encaja.runbook.announce import TeamAnnouncer
-from encaja.runbook.closing import close, expected_seconds, report_json, write_report
-from encaja.runbook.compare import compare_passes
-from encaja.runbook.conductor import WAITING_CODE, Conductor, Options
-from encaja.runbook.journal import EntryKind, GateState, Journal, Pass
-from encaja.runbook.load import RunbookError
-from encaja.runbook.lock import is_held
-from encaja.runbook.move import DEFAULT_PASS, Move, open_move, whoami
-from encaja.runbook.outlook import Outlook, pass_outlook
-from encaja.runbook.preflight import preflight
-from encaja.runbook.screen import TerminalDisplay
-from encaja.runbook.spans import from_text, to_text
-from encaja.runbook.states import Inputs, State, StepState, read_states
+from encaja.runbook.book.loader import RunbookError
+from encaja.runbook.durations import from_text, to_text
+from encaja.runbook.forecast.live import Outlook, pass_outlook
+from encaja.runbook.record import timeline
+from encaja.runbook.record.journal import EntryKind, GateState, Journal, Pass
+from encaja.runbook.record.step_states import Inputs, State, StepState, read_states
+from encaja.runbook.record.workspace import DEFAULT_PASS, Move, open_move, whoami
+from encaja.runbook.report import tables
+from encaja.runbook.report.live_display import TerminalDisplay
+from encaja.runbook.report.notifications import TeamAnnouncer
+from encaja.runbook.report.pass_diff import compare_passes
+from encaja.runbook.report.summary import close, expected_seconds, report_json, write_report
+from encaja.runbook.run import gates
+from encaja.runbook.run.conductor import WAITING_CODE, Conductor, Options
+from encaja.runbook.run.lock import is_held
+from encaja.runbook.run.preflight import preflight
 
 app = typer.Typer(no_args_is_help=True)
 journal_app = typer.Typer(help="What happened; 'journal add' notes something by hand.", invoke_without_command=True)
@@ -124,15 +126,15 @@ def plan(
     move = _move(inventory, runbook, settings, state)
     chosen = _language(move, language)
     if drawing is None:
-        from encaja.runbook import foresee  # noqa: PLC0415 - brings numpy, which the other commands do without
+        from encaja.runbook.forecast import view  # noqa: PLC0415 - brings numpy, which the other commands do without
 
         _console().print(tables.plan_table(move, chosen, _latest_states(move)))
-        made = foresee.forecast(move, None, replace(foresee.assumptions(move), leads=()))
-        _console().print(foresee.window(move, made, tables.WORDS[chosen]))
+        made = view.forecast(move, None, replace(view.assumptions(move), leads=()))
+        _console().print(view.window(move, made, tables.WORDS[chosen]))
         return
     if drawing.suffix.lower() not in (".svg", ".png"):
         raise ConfigurationError("is neither .svg nor .png", str(drawing), "give the file one of these endings")
-    from encaja.runbook import charts  # noqa: PLC0415 - a slow import, for pictures only
+    from encaja.runbook.report import charts  # noqa: PLC0415 - a slow import, for pictures only
 
     charts.write_picture(charts.drawing(move, chosen, tables.WORDS[chosen]), drawing)
     _console().print(f"drawn into {drawing}")
@@ -277,7 +279,7 @@ def journal_main(
     move = _move(state=state, pass_name=pass_name)
     with Journal(move.journal, create=False) as journal:
         chosen = [_pass(journal, pass_name)] if pass_name else journal.passes()
-        lines = [line for item in chosen for line in story.lines(journal, item)]
+        lines = [line for item in chosen for line in timeline.lines(journal, item)]
     if as_json:
         print(json.dumps([line.as_json() for line in lines], indent=2))
         return
@@ -354,22 +356,22 @@ def forecast(
 ) -> None:
     """When each step and the whole will be over, with a spread, and what the gap costs."""
     move = _move(inventory, runbook, settings, state, pass_name)
-    from encaja.runbook import foresee  # noqa: PLC0415 - brings numpy, which the other commands do without
+    from encaja.runbook.forecast import view  # noqa: PLC0415 - brings numpy, which the other commands do without
 
-    told = foresee.assumptions(move, link=link, size=size, leads_per_day=leads_per_day)
+    told = view.assumptions(move, link=link, size=size, leads_per_day=leads_per_day)
     if backtested:
         with Journal(move.journal, create=False) as journal:
-            results = foresee.backtests(move, journal, told)
+            results = view.backtests(move, journal, told)
         if as_json:
-            print(json.dumps([foresee.backtest_json(item) for item in results], indent=2))
+            print(json.dumps([view.backtest_json(item) for item in results], indent=2))
         else:
-            _console().print(foresee.backtest_table(results))
+            _console().print(view.backtest_table(results))
         return
-    made = foresee.forecast(move, pass_name, told)
+    made = view.forecast(move, pass_name, told)
     if as_json:
-        print(json.dumps(foresee.forecast_json(made), indent=2))
+        print(json.dumps(view.forecast_json(made), indent=2))
     else:
-        _console().print(foresee.forecast_view(move, made))
+        _console().print(view.forecast_view(move, made))
 
 
 @app.command()

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from encaja.backup import gzips, proof
-from encaja.backup.errors import BackupError
-from encaja.backup.fetch.links import Link, read_index
-from encaja.backup.naming import VolumeName
 from encaja.errors import EncajaError
+from encaja.restore.archive import gzips, verify_volume
+from encaja.restore.archive.naming import VolumeName
+from encaja.restore.errors import BackupError
+from encaja.restore.fetch.links import Link, read_index
 
 HEAD_BYTES = 1 << 16
 """Bytes of the first volume that are needed: they hold the format's header, with the number of volumes."""
@@ -70,7 +70,7 @@ def judge_link(
     if status >= 400:
         return Look(faults=((f"{link.where} does not lead to the backup (HTTP {status})", _NEW_LINK),))
     try:
-        proof.check_first_block(link.name, proof.unpack_head(link.name, head), link.where)
+        verify_volume.check_first_block(link.name, verify_volume.unpack_head(link.name, head), link.where)
         header = gzips.read_header(head) if link.name.compressed else None
     except BackupError as fault:
         return Look(faults=((f"{link.where} is no backup: {fault.what}", _NEW_LINK),))
@@ -124,7 +124,7 @@ def judge_folder(folder: str, files: Mapping[str, int], head: bytes) -> Look:
     if 0 not in sizes:
         return Look(faults=((f"the first volume is missing in {folder}: {archive}", "copy it there"),))
     try:
-        proof.check_first_block(first, proof.unpack_head(first, head), f"{folder}/{archive}")
+        verify_volume.check_first_block(first, verify_volume.unpack_head(first, head), f"{folder}/{archive}")
         header = gzips.read_header(head) if first.compressed else None
     except BackupError as fault:
         return Look(faults=((f"{folder}/{archive} is no backup: {fault.what}", "copy it again"),))

@@ -24,7 +24,7 @@ PYTHON = Path(__file__).parents[3] / "python"
 
 def start(mode: str, job: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "encaja.host", f"carry-over-{mode}", str(job)],
+        [sys.executable, "-m", "encaja.host_tools", f"carry-over-{mode}", str(job)],
         env=os.environ | {"PYTHONPATH": str(PYTHON)}, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from encaja.carryover.events import OfflineEvents
-from encaja.carryover.limiter import Limiter, Limits
-from encaja.carryover.readers import READ, Reader, Record
-from encaja.carryover.rest import AccessError, Command, Portal, Webhook
+from encaja.carryover.source.offline_events import OfflineEvents
+from encaja.carryover.source.reader import READ, Reader, Record
+from encaja.rest.client import AccessError, Command, Portal, Webhook
+from encaja.rest.limiter import Limiter, Limits
 from integration.carryover.portals import BUFFERS, SIZES, Site, install_cloud, served
 from own_mariadb import own_mariadb
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pymysql
 import pytest
+from integration.backup.restoring import Database
 
 from encaja.clone import database, tables
 from encaja.clone.remote import Source
-from integration.backup.restoring import Database
 
 
 class Server(Database):
@@ -38,7 +38,7 @@ class Here(Source):
     def command(self, *words: str) -> list[str]:
         settings = [f"{name}={self.environment[name]}" for name in ("MYSQL_HOME", "MYSQL_UNIX_PORT")]
         asked = f"SSH_ORIGINAL_COMMAND={' '.join(words)}"
-        python = ["PYTHONPATH=" + str(Path(tables.__file__).parents[2]), sys.executable, "-m", "encaja.host"]
+        python = ["PYTHONPATH=" + str(Path(tables.__file__).parents[2]), sys.executable, "-m", "encaja.host_tools"]
         return ["chrt", "--other", "0", "setsid", "env", *settings, asked, *python, "clone-source", str(self.home)]
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from encaja.errors import EncajaError
-from encaja.portal import people
+from encaja.portal import masking
 from encaja.portal.site import Portal
 from integration.portal.cloud_portal import again
 
@@ -46,13 +46,13 @@ def one(portal: Portal, sql: str) -> Any:
 
 def test_people_are_masked_alike_everywhere_and_a_second_run_changes_nothing(portal: Portal) -> None:
     fill(portal)
-    told = {item.id: item for item in people.mask(portal.database, RULES, KEY, check=True)}
+    told = {item.id: item for item in masking.mask(portal.database, RULES, KEY, check=True)}
     assert told["contacts"].rows == 3
     assert one(portal, "SELECT NAME FROM b_crm_contact") == "Ana"
-    done = {item.id: item for item in people.mask(portal.database, RULES, KEY, check=False)}
+    done = {item.id: item for item in masking.mask(portal.database, RULES, KEY, check=False)}
     assert done["contacts"].state == "changed"
     assert done["calls"].state in {"absent", "masked"}
-    mask = people.Mask(KEY)
+    mask = masking.Mask(KEY)
     ana, garcia = mask.name("Ana"), mask.name("García")
     assert one(portal, "SELECT NAME FROM b_user WHERE ID = 2") == ana == one(portal, "SELECT NAME FROM b_crm_contact")
     assert (
@@ -73,20 +73,20 @@ def test_people_are_masked_alike_everywhere_and_a_second_run_changes_nothing(por
     assert one(portal, "SELECT COMMENTS FROM b_crm_lead") == ""
     assert one(portal, "SELECT NAME FROM b_user WHERE ID = 9") == "Marta"
     assert one(portal, "SELECT LOGIN FROM b_user WHERE ID = 1") == "admin"
-    second = people.mask(portal.database, RULES, KEY, check=False)
+    second = masking.mask(portal.database, RULES, KEY, check=False)
     assert {item.state for item in second} <= {"masked", "absent"}
 
 
 def test_a_masking_that_was_cut_off_goes_on(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(portal)
     half = len(RULES) // 2
-    people.mask(portal.database, RULES[:half], KEY, check=False)
-    people.mask(portal.database, RULES, KEY, check=False)
-    assert one(portal, "SELECT NAME FROM b_user WHERE ID = 2") == people.Mask(KEY).name("Ana")
-    monkeypatch.setattr(people._Columns, "_write", lambda *_: None)
+    masking.mask(portal.database, RULES[:half], KEY, check=False)
+    masking.mask(portal.database, RULES, KEY, check=False)
+    assert one(portal, "SELECT NAME FROM b_user WHERE ID = 2") == masking.Mask(KEY).name("Ana")
+    monkeypatch.setattr(masking._Columns, "_write", lambda *_: None)
     portal.database.execute("UPDATE b_crm_contact SET NAME = 'Luz'")
     with pytest.raises(EncajaError, match="still not masked: contacts"):
-        people.mask(portal.database, RULES, KEY, check=False)
+        masking.mask(portal.database, RULES, KEY, check=False)
 
 
 def test_test_users_are_made_changed_and_shut_out_and_no_others(portal: Portal) -> None:
@@ -95,18 +95,18 @@ def test_test_users_are_made_changed_and_shut_out_and_no_others(portal: Portal) 
         {"login": "boss", "password": "hunter3"},
     ]
     database = portal.database
-    assert people.converge_users(database, wanted, check=True) == ["seller", "boss"]
+    assert masking.converge_users(database, wanted, check=True) == ["seller", "boss"]
     assert one(portal, "SELECT COUNT(*) FROM b_user WHERE XML_ID = 'encaja-test'") == 0
-    assert people.converge_users(database, wanted, check=False) == ["seller", "boss"]
-    assert people.converge_users(database, wanted, check=False) == []
+    assert masking.converge_users(database, wanted, check=False) == ["seller", "boss"]
+    assert masking.converge_users(database, wanted, check=False) == []
     stored = one(portal, "SELECT PASSWORD FROM b_user WHERE LOGIN = 'seller'")
-    assert people.hashed("hunter2", stored.split("$")[2]) == stored
+    assert masking.hashed("hunter2", stored.split("$")[2]) == stored
     number = one(portal, "SELECT ID FROM b_user WHERE LOGIN = 'seller'")
     assert one(portal, f"SELECT COUNT(*) FROM b_user_group WHERE USER_ID = {number}") == 2
-    people.mask(database, RULES, KEY, check=False)
+    masking.mask(database, RULES, KEY, check=False)
     assert one(portal, "SELECT NAME FROM b_user WHERE LOGIN = 'seller'") == "Vera"
     changed = [{**wanted[0], "password": "another"}]
-    assert people.converge_users(database, changed, check=False) == ["seller", "boss"]
+    assert masking.converge_users(database, changed, check=False) == ["seller", "boss"]
     assert one(portal, "SELECT ACTIVE FROM b_user WHERE LOGIN = 'boss'") == "N"
     assert one(portal, "SELECT ACTIVE FROM b_user WHERE LOGIN = 'admin'") == "Y"
     assert ("main", "encaja_test_users") in again(portal).options
@@ -114,14 +114,14 @@ def test_test_users_are_made_changed_and_shut_out_and_no_others(portal: Portal) 
 
 def test_a_real_user_is_never_made_a_test_user(portal: Portal) -> None:
     with pytest.raises(EncajaError) as fault:
-        people.converge_users(portal.database, [{"login": "admin", "password": "x"}, {"login": "y"}], check=False)
+        masking.converge_users(portal.database, [{"login": "admin", "password": "x"}, {"login": "y"}], check=False)
     assert "admin is a real user" in str(fault.value)
     assert "needs login and password" in str(fault.value)
     assert one(portal, "SELECT COUNT(*) FROM b_user WHERE XML_ID = 'encaja-test'") == 0
 
 
 def test_passwords_are_hashed_as_the_portal_keeps_them() -> None:
-    made = people.hashed("hunter2")
+    made = masking.hashed("hunter2")
     assert made.startswith("$6$")
-    assert people.hashed("hunter2", made.split("$")[2]) == made
-    assert people.hashed("hunter3", made.split("$")[2]) != made
+    assert masking.hashed("hunter2", made.split("$")[2]) == made
+    assert masking.hashed("hunter3", made.split("$")[2]) != made

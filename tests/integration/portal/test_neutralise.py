@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from encaja.errors import EncajaError
-from encaja.portal import neutral
+from encaja.portal import neutralise
 from encaja.portal.database import Database
 from encaja.portal.site import Portal
 from unit.ansible.test_portal_modules import load, task
@@ -41,9 +41,9 @@ def option(database: Database, module: str, name: str) -> Any:
 
 
 def test_everything_live_becomes_harmless_and_a_second_run_changes_nothing(database: Database) -> None:
-    looked = neutral.apply(database, RULES, check=True)
+    looked = neutralise.apply(database, RULES, check=True)
     assert option(database, "pull", "push") == "Y", "check mode changes nothing"
-    done = {one.id: one for one in neutral.apply(database, RULES, check=False)}
+    done = {one.id: one for one in neutralise.apply(database, RULES, check=False)}
     assert {one.id: one.rows for one in looked} == {name: one.rows for name, one in done.items()}
     assert done["mailboxes"].rows == 1
     assert done["cloud-buckets"].rows >= 1
@@ -54,22 +54,22 @@ def test_everything_live_becomes_harmless_and_a_second_run_changes_nothing(datab
     own = option(database, "main", "server_uniq_id")
     assert own != "production's"
     assert len(own) == 64
-    assert [one.id for one in neutral.apply(database, RULES, check=False) if one.rows] == []
+    assert [one.id for one in neutralise.apply(database, RULES, check=False) if one.rows] == []
     assert option(database, "main", "server_uniq_id") == own
 
 
 def test_what_no_rule_covers_is_named(database: Database) -> None:
-    neutral.apply(database, RULES, check=False)
-    assert neutral.unknown_secrets(database, RULES, ACKNOWLEDGED) == []
+    neutralise.apply(database, RULES, check=False)
+    assert neutralise.unknown_secrets(database, RULES, ACKNOWLEDGED) == []
     database.execute("CREATE TABLE acme (ID int PRIMARY KEY, API_TOKEN varchar(20), TITLE varchar(20))")
     database.execute("INSERT INTO acme VALUES (1, 'x', 'x')")
     database.execute("REPLACE INTO b_option (MODULE_ID, NAME, VALUE) VALUES ('acme', 'partner_secret', 'x')")
-    found = neutral.unknown_secrets(database, RULES, ACKNOWLEDGED)
+    found = neutralise.unknown_secrets(database, RULES, ACKNOWLEDGED)
     assert found == ["acme.API_TOKEN", "option acme.partner_secret"]
-    assert neutral.unknown_secrets(database, RULES, [*ACKNOWLEDGED, "acme", "acme.*"]) == []
+    assert neutralise.unknown_secrets(database, RULES, [*ACKNOWLEDGED, "acme", "acme.*"]) == []
     # A rule that sets another column does not cover this one.
     rule = {"id": "title", "table": "acme", "live": "TITLE <> ''", "make": "TITLE = ''"}
-    assert "acme.API_TOKEN" in neutral.unknown_secrets(database, [*RULES, rule], ACKNOWLEDGED)
+    assert "acme.API_TOKEN" in neutralise.unknown_secrets(database, [*RULES, rule], ACKNOWLEDGED)
 
 
 def test_a_portal_is_looked_at_before_it_is_copied_and_all_is_named_at_once(portal: Portal, database: Database) -> None:
@@ -101,4 +101,4 @@ def test_a_portal_is_looked_at_before_it_is_copied_and_all_is_named_at_once(port
 def test_a_rule_that_leaves_something_live_fails(database: Database) -> None:
     rule = {"id": "in-vain", "table": "b_rest_ap", "live": "USER_ID = 1", "make": "ACTIVE = 'N'"}
     with pytest.raises(EncajaError, match="still live: in-vain"):
-        neutral.apply(database, [rule], check=False)
+        neutralise.apply(database, [rule], check=False)

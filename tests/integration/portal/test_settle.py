@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from encaja.backup import sampling
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.portal import (
+    background_work,
     cache,
     checks_case,
     checks_server,
@@ -28,10 +28,10 @@ from encaja.portal import (
     recovery,
     search,
     users,
-    work,
 )
 from encaja.portal.serialized import serialize, unserialize
 from encaja.portal.site import Portal
+from encaja.restore.load import sampling
 from integration.portal.cloud_portal import HASH, NEW, OLD, again
 
 pytestmark = pytest.mark.integration
@@ -252,7 +252,7 @@ def test_differences_show_no_secrets(portal: Portal) -> None:
     plan = cloud.plan_cloud(portal, cloud.CloudPolicy("BOX-LICENCE-1"))
     plan.extend(pull.plan_pull(portal, pull.PullPolicy("push-key-1")))
     plan.extend(domain.plan_domain(portal, POLICY)[0])
-    work.plan_constants(portal, plan, frozen=True, cron=True)
+    background_work.plan_constants(portal, plan, frozen=True, cron=True)
     shown = json.dumps(plan.diff())
     for secret in ("BOX-LICENCE-1", "push-key-1", "cloud-secret", "source-crypto-key", "cloud-key", "dbconn-password"):
         assert secret not in shown
@@ -398,44 +398,44 @@ def test_cloud_is_left_behind(portal: Portal, tmp_path: Path) -> None:
 
 
 def test_waiting_mail_is_held_and_new_mail_is_not(portal: Portal, tmp_path: Path) -> None:
-    policy = work.WorkPolicy()
-    plan, notes = work.plan_work(portal, policy)
+    policy = background_work.WorkPolicy()
+    plan, notes = background_work.plan_work(portal, policy)
     plan.apply(portal.database, tmp_path / "kept")
     portal.note(**notes)
     after = again(portal)
-    assert work.mail_counts(after) == {"waiting": 0, "held": 3, "mailboxes": 0}
-    assert [(kind["event"], kind["mails"]) for kind in work.held_mail(after)] == [("NEW_LEAD", 3)]
-    assert work.is_frozen(after)
+    assert background_work.mail_counts(after) == {"waiting": 0, "held": 3, "mailboxes": 0}
+    assert [(kind["event"], kind["mails"]) for kind in background_work.held_mail(after)] == [("NEW_LEAD", 3)]
+    assert background_work.is_frozen(after)
     assert 'if (!(defined("CHK_EVENT") && CHK_EVENT === true)) define("BX_CRONTAB_SUPPORT", true);' in after.dbconn
-    assert not work.strict_groups(after, 1440)
+    assert not background_work.strict_groups(after, 1440)
     assert unserialize(after.database.value("SELECT SECURITY_POLICY FROM b_group WHERE ID=1")) == {
         "SESSION_TIMEOUT": 1440, "SESSION_IP_MASK": "0.0.0.0", "MAX_STORE_NUM": 10,
     }  # fmt: skip
     assert after.option("main", "session_expand") == "N"
     assert after.option("tasks", "task_forum_id") == "8"
-    assert work.comment_counts(after)["low_counts"] == 0
+    assert background_work.comment_counts(after)["low_counts"] == 0
     after.database.execute("INSERT INTO b_event (EVENT_NAME, LID) VALUES ('USER_PASS_REQUEST', 's1')")
-    second, _ = work.plan_work(again(portal), policy)
+    second, _ = background_work.plan_work(again(portal), policy)
     assert not second.changed, second.diff()
-    released, _ = work.plan_work(again(portal), work.WorkPolicy(frozen=False, mail="release"))
+    released, _ = background_work.plan_work(again(portal), background_work.WorkPolicy(frozen=False, mail="release"))
     released.apply(portal.database, tmp_path / "kept")
-    assert work.mail_counts(again(portal))["waiting"] == 4
-    assert not work.is_frozen(again(portal))
+    assert background_work.mail_counts(again(portal))["waiting"] == 4
+    assert not background_work.is_frozen(again(portal))
 
 
 def test_lost_comments_are_told_and_not_counted_away(portal: Portal, tmp_path: Path) -> None:
     portal.database.execute("UPDATE b_forum_topic SET POSTS = 5 WHERE ID = 101")
-    plan, _ = work.plan_work(portal, work.WorkPolicy())
+    plan, _ = background_work.plan_work(portal, background_work.WorkPolicy())
     plan.apply(portal.database, tmp_path / "kept")
-    counts = work.comment_counts(again(portal))
+    counts = background_work.comment_counts(again(portal))
     assert (counts["missing"], counts["low_counts"]) == (2, 0)
     scene: Any = SimpleNamespace(portal=again(portal))
     assert "2 comments are missing" in checks_case.comments(scene).evidence
 
 
 def test_comments_are_held_against_the_dump(portal: Portal, tmp_path: Path) -> None:
-    assert work.compare_with_dump(portal, tmp_path) is None
-    assert not work.dump_begun(portal, tmp_path)
+    assert background_work.compare_with_dump(portal, tmp_path) is None
+    assert not background_work.dump_begun(portal, tmp_path)
     columns = list(portal.columns["b_forum_message"])
     rows = portal.database.rows("SELECT * FROM b_forum_message ORDER BY ID")
 
@@ -451,14 +451,14 @@ def test_comments_are_held_against_the_dump(portal: Portal, tmp_path: Path) -> N
     sampling.keep(
         tmp_path / "stamp" / "dump.json", portal.database.name, "b_forum_message", held, "2026-03-01 18:30:05"
     )
-    assert work.dump_begun(portal, tmp_path) == "2026-03-01 18:30:05"
+    assert background_work.dump_begun(portal, tmp_path) == "2026-03-01 18:30:05"
     assert (tmp_path / "stamp" / "dump.json").stat().st_mode & 0o077 == 0
     same = {"rows": 8, "absent": 0, "samples": 8, "samples_absent": 0, "samples_different": 0}
-    assert work.compare_with_dump(portal, tmp_path) == same
+    assert background_work.compare_with_dump(portal, tmp_path) == same
     portal.database.execute("UPDATE b_forum_message SET POST_MESSAGE = 'cut' WHERE ID = %s", rows[1]["ID"])
     portal.database.execute("DELETE FROM b_forum_message WHERE ID = %s", rows[5]["ID"])
     lost = {**same, "absent": 1, "samples_absent": 1, "samples_different": 1}
-    assert work.compare_with_dump(again(portal), tmp_path) == lost
+    assert background_work.compare_with_dump(again(portal), tmp_path) == lost
 
 
 def test_the_connection_has_the_databases_collation(portal: Portal) -> None:
@@ -488,10 +488,10 @@ def test_a_table_for_measuring_goes_again(portal: Portal) -> None:
 
 
 def test_purged_mail_is_gone_but_new_mail_is_not(portal: Portal, tmp_path: Path) -> None:
-    _, notes = work.plan_work(portal, work.WorkPolicy())
+    _, notes = background_work.plan_work(portal, background_work.WorkPolicy())
     portal.note(**notes)
     portal.database.execute("INSERT INTO b_event (EVENT_NAME, LID) VALUES ('NEW', 's1')")
-    plan, _ = work.plan_work(again(portal), work.WorkPolicy(mail="purge"))
+    plan, _ = background_work.plan_work(again(portal), background_work.WorkPolicy(mail="purge"))
     plan.apply(portal.database, tmp_path / "kept")
     assert portal.database.count("SELECT COUNT(*) FROM b_event") == 1
 

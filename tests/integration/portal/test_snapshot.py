@@ -9,7 +9,7 @@ import yaml
 
 from encaja.compare.differences import compare, rules
 from encaja.compare.environments import Environment
-from encaja.portal import domain, neutral, snapshot
+from encaja.portal import domain, neutralise, snapshot
 from encaja.portal.site import Portal
 from integration.portal.cloud_portal import NEW, OLD, again
 
@@ -37,7 +37,7 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, An
 def made_a_copy(portal: Portal, kept: Path) -> Portal:
     plan, _ = domain.plan_domain(portal, domain.DomainPolicy(NEW))
     plan.apply(portal.database, kept)
-    neutral.apply(portal.database, RULES, check=False)
+    neutralise.apply(portal.database, RULES, check=False)
     return again(portal)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from encaja.portal import checks_case, checks_copy, domain, neutral, php, pull, verify, work
+from encaja.portal import background_work, checks_case, checks_copy, domain, neutralise, php, pull, verify
 from encaja.portal.plan import Plan
 from encaja.portal.site import Portal
 from integration.portal.cloud_portal import again
@@ -36,9 +36,9 @@ def copy(portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     fresh.set_option(plan, "disk", "successfully_converted", "Y")
     plan.apply(fresh.database, tmp_path / "kept")
     plan = Plan()
-    work.plan_constants(fresh := again(portal), plan, frozen=True, cron=True)
+    background_work.plan_constants(fresh := again(portal), plan, frozen=True, cron=True)
     plan.apply(fresh.database, tmp_path / "kept")
-    neutral.apply(portal.database, RULES, check=False)
+    neutralise.apply(portal.database, RULES, check=False)
     (portal.root / "bitrix/license_key.php").write_text('<?php $LICENSE_KEY = "DEMO";')
     (tmp_path / "environment").write_text("preproduction\n")
     (tmp_path / "inert").write_text("database was proven inert by 50 rules\n")

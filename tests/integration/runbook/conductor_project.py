@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from encaja.runbook.journal import Attempt, Journal, Result
-from encaja.runbook.leash import start_ticks
-from encaja.runbook.lock import marked_processes
+from encaja.runbook.record.journal import Attempt, Journal, Result
+from encaja.runbook.run.lock import marked_processes
+from encaja.runbook.run.supervisor import start_ticks
 
 HEAD = "version: 1\nbase: none\nphases: {1: {title: One, urgency: low}}\nsteps:\n"
 SECRET = "sesame-open-4711"

@@ -12,8 +12,8 @@ import pexpect
 import pytest
 from conductor_project import Project, all_gone, wait_for
 
-from encaja.runbook.journal import EntryKind, GateState, Result
-from encaja.runbook.leash import descendants
+from encaja.runbook.record.journal import EntryKind, GateState, Result
+from encaja.runbook.run.supervisor import descendants
 
 CHAIN = "".join(
     f"  - {{id: s{number}, phase: 1, title: S, owner: contractor, estimate: 1s, needs: [{need}], "
@@ -74,8 +74,8 @@ def test_what_ended_well_while_nobody_looked_is_not_done_again(tmp_path: Path) -
 
 
 def fingerprint_of(project: Project, step: str) -> str:
-    from encaja.runbook.move import open_move
-    from encaja.runbook.states import Inputs
+    from encaja.runbook.record.step_states import Inputs
+    from encaja.runbook.record.workspace import open_move
 
     move = open_move(project=project.path, inventories=[])
     action = move.step(step).action

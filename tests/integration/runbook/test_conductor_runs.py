@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conductor_project import HEAD, SECRET, Project, all_gone, wait_for
 
-from encaja.runbook.journal import Journal, Result
+from encaja.runbook.record.journal import Journal, Result
 
 REPLACES = ", destructive: true, verify: by its playbook, undo: not at all"
 
@@ -503,9 +503,9 @@ def test_full_disk_stops_the_step_cleanly_and_the_next_run_goes_on(make) -> None
 
 
 def test_slow_reader_does_not_hold_ansible_up(tmp_path: Path) -> None:
-    from encaja.runbook.command import playbook_command
-    from encaja.runbook.execute import run_playbook
-    from encaja.runbook.model import Action
+    from encaja.runbook.book.model import Action
+    from encaja.runbook.run.ansible_command import playbook_command
+    from encaja.runbook.run.execution import run_playbook
 
     project = Project(tmp_path / "project", step("a", "playbook: ok.yml"))
     directory = tmp_path / "attempt"

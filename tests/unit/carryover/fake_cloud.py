@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 import httpx
 
-from encaja.carryover.limiter import Limiter, Limits
-from encaja.carryover.rest import Portal, Webhook
+from encaja.rest.client import Portal, Webhook
+from encaja.rest.limiter import Limiter, Limits
 from unit.carryover.virtual_time import clock
 
 HOOK = "https://cloud.test/rest/1/s3cr3t/"

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from encaja.carryover.ahead import ahead, grouped, meanwhile, stored
+from encaja.rest.prefetch import ahead, grouped, meanwhile, stored
 from unit.carryover.virtual_time import run
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from encaja.carryover.answers import decide_all
-from encaja.carryover.changes import Rule, decide
-from encaja.carryover.identity import Conflict, IdentityMap
-from encaja.carryover.prints import fingerprints
+from encaja.carryover.mapping.canonical import fingerprints
+from encaja.carryover.mapping.identity_map import Conflict, IdentityMap
+from encaja.carryover.merge import Rule, decide
 from encaja.cli.carryover import read_answers
 from encaja.errors import ConfigurationError
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from encaja.carryover.beyond import not_carried
-from encaja.carryover.rest import Answer, Command
+from encaja.carryover.not_carried import not_carried
+from encaja.rest.client import Answer, Command
 
 
 class Cloud:

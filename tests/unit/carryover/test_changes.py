@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from encaja.carryover.changes import Rule, decide
-from encaja.carryover.prints import canonical, fingerprint, fingerprints, wall_clock, whole
+from encaja.carryover.mapping.canonical import canonical, fingerprint, fingerprints, wall_clock, whole
+from encaja.carryover.merge import Rule, decide
 
 
 @pytest.mark.parametrize(

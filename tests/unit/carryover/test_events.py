@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from encaja.carryover.events import EVENTS, Change, OfflineEvents, Taken
+from encaja.carryover.source.offline_events import EVENTS, Change, OfflineEvents, Taken
 from unit.carryover.fake_cloud import FakeCloud
 from unit.carryover.virtual_time import run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from encaja.carryover.identity import Conflict, IdentityMap, State
+from encaja.carryover.mapping.identity_map import Conflict, IdentityMap, State
 from encaja.errors import EncajaError
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from encaja.carryover.limiter import Limiter, Limits
-from encaja.carryover.rest import Command
+from encaja.rest.client import Command
+from encaja.rest.limiter import Limiter, Limits
 from unit.carryover.fake_cloud import FakeCloud
 from unit.carryover.virtual_time import clock, run
 

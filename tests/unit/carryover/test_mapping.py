@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from encaja.carryover.deletions import Identifiers
-from encaja.carryover.mapping import Field, Side, Translation, short_name
-from encaja.carryover.rewrite import Rewriter
+from encaja.carryover.mapping.rewrite import Rewriter
+from encaja.carryover.mapping.translation import Field, Side, Translation, short_name
+from encaja.carryover.records.updates import _multi
 from encaja.carryover.settings import read_settings
-from encaja.carryover.updates import _multi
 from encaja.errors import ConfigurationError
 
 KNOWN = {("contact", "7"): "70", ("lead", "5"): "50", ("company", "1"): "1"}

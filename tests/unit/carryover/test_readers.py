@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from encaja.carryover.readers import Reader, Record, moment
-from encaja.carryover.rest import RefusedError
+from encaja.carryover.source.reader import Reader, Record, moment
+from encaja.rest.client import RefusedError
 from unit.carryover.fake_cloud import FakeCloud
 from unit.carryover.virtual_time import run
 

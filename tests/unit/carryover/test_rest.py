@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from encaja.carryover.limiter import Limiter
-from encaja.carryover.rest import (
+from encaja.errors import ConfigurationError, EncajaError
+from encaja.rest.client import (
     AccessError,
     Answer,
     Command,
@@ -23,7 +23,7 @@ from encaja.carryover.rest import (
     UnreachableError,
     Webhook,
 )
-from encaja.errors import ConfigurationError, EncajaError
+from encaja.rest.limiter import Limiter
 from encaja.rest.tokens import Application, Tokens
 from unit.carryover.fake_cloud import HOOK, FakeCloud
 from unit.carryover.virtual_time import clock, run

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from encaja.carryover.identity import IdentityMap
+from encaja.carryover.mapping.identity_map import IdentityMap
 from encaja.carryover.prepare import prepared_since
 from encaja.carryover.rounds import set_aside
 from encaja.carryover.settings import Settings

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from encaja.carryover.identity import IdentityMap
-from encaja.carryover.readers import Reader
-from encaja.carryover.talk import Talk, active
+from encaja.carryover.mapping.identity_map import IdentityMap
+from encaja.carryover.records.comment_activity import Talk, active
+from encaja.carryover.source.reader import Reader
 from unit.carryover.fake_cloud import FakeCloud
 from unit.carryover.virtual_time import run
 

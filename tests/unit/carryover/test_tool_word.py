@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from encaja.carryover import tool
+from encaja.carryover import commands
 from encaja.carryover.settings import Settings
 from encaja.status import Status
 
 
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: tool.Body) -> tuple[int, dict[str, Any]]:
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: commands.Body) -> tuple[int, dict[str, Any]]:
     monkeypatch.setenv("ENCAJA_START", "this-one")
-    monkeypatch.setattr(tool, "read_settings", lambda _: Settings("", "", folder))
-    code = tool._run(folder / "job.json", name, body)
+    monkeypatch.setattr(commands, "read_settings", lambda _: Settings("", "", folder))
+    code = commands._run(folder / "job.json", name, body)
     told: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
     return code, told
 

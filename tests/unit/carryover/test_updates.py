@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from encaja.carryover.entities import LEAD
-from encaja.carryover.rest import Answer
-from encaja.carryover.updates import command_of, send_updates
+from encaja.carryover.mapping.entities import LEAD
+from encaja.carryover.records.updates import command_of, send_updates
+from encaja.rest.client import Answer
 from unit.carryover.fake_cloud import FakeCloud
 from unit.carryover.virtual_time import run
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from encaja.clone import checks, database, files, manifest, remote, tables, tool
+from encaja.clone import checks, commands, database, files, manifest, remote, tables
 
 PARTS = [
     "check", "files", "database", "files-again", "switch-database", "prove-database", "switch-files", "prove-files",
@@ -101,8 +101,8 @@ class Estate:
     def _tool(self, kill_at: int) -> int:
         os.environ["PATH"] = f"{self.root / 'bin'}:{os.environ['PATH']}"
         os.dup2(os.open(self.root / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-        tool.MARKER, tool.HOST_KEY = self.root / "environment", self.root / "none"  # type: ignore[misc]
-        checks.server_version = tool.server_version = lambda: "11.8.3"
+        commands.MARKER, commands.HOST_KEY = self.root / "environment", self.root / "none"  # type: ignore[misc]
+        checks.server_version = commands.server_version = lambda: "11.8.3"
         remote.Source.facts = lambda _: self._facts()  # type: ignore[method-assign]
         remote.Source.ask = lambda _, *words: self._ask(*words)  # type: ignore[method-assign]
         remote.Source.stream = self._stream  # type: ignore[method-assign, assignment]
@@ -114,7 +114,7 @@ class Estate:
         files.subprocess.Popen = subprocess.Popen
         if kill_at:
             _Countdown(kill_at)
-        return tool.run(self.job)
+        return commands.run(self.job)
 
     def _query(self, sql: str) -> list[tuple[Any, ...]]:
         if sql.startswith("DROP DATABASE"):

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from encaja.errors import EncajaError
-from encaja.portal.neutral import check_rules
+from encaja.portal.neutralise import check_rules
 
 ROLE = Path(__file__).parents[3] / "roles" / "neutralise"
 RULES = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["neutralise_rules"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from encaja.portal.veil import Guard, Veil
+from encaja.portal.value_digest import Guard, Veil
 
 GIB4, GIB8 = {"memory": 4096, "processors": 2}, {"memory": 8192, "processors": 4}
 

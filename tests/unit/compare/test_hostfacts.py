@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from encaja.portal import hostfacts
+from encaja.portal import host_facts
 
 NGINX = r"""# configuration file /etc/nginx/nginx.conf:
 user www-data; # a comment; with marks {
@@ -22,7 +22,7 @@ map $http_upgrade ${connection}x { default upgrade; '' close; }
 
 
 def test_nginx_statements_have_their_place_and_their_order() -> None:
-    found = hostfacts.statements(NGINX)
+    found = host_facts.statements(NGINX)
     server = "/etc/nginx/nginx.conf: http > server crm.acme.es www.acme.es (80 default_server, 443 ssl)"
     assert found["/etc/nginx/nginx.conf: user"] == "www-data"
     assert found[f"{server} > listen"] == "80 default_server; 443 ssl"
@@ -41,7 +41,7 @@ def test_crontabs_count_without_comments(tmp_path: Path) -> None:
     (tmp_path / "etc/cron.d/portal").write_text("# every minute\n*  * * * *\twww-data  php x.php\n\n")
     (tmp_path / "var/spool/cron/crontabs").mkdir(parents=True)
     (tmp_path / "var/spool/cron/crontabs/root").write_text("@daily true\n")
-    assert hostfacts.cron(tmp_path) == {
+    assert host_facts.cron(tmp_path) == {
         "/etc/cron.d/portal": "* * * * * www-data php x.php",
         "/etc/cron.daily": "dpkg",
         "/var/spool/cron/crontabs/root": "@daily true",
@@ -50,4 +50,4 @@ def test_crontabs_count_without_comments(tmp_path: Path) -> None:
 
 def test_a_timer_is_compared_without_the_moment_at_which_it_is_due() -> None:
     told = "{ OnCalendar=*-*-* 06:00:00 ; next_elapse=Thu 2026-11-26 06:00:00 UTC }"
-    assert hostfacts.timer_spec(told) == "OnCalendar=*-*-* 06:00:00"
+    assert host_facts.timer_spec(told) == "OnCalendar=*-*-* 06:00:00"

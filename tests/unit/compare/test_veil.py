@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from encaja.portal.veil import Guard, Veil
+from encaja.portal.value_digest import Guard, Veil
 
 OWN = {"crm.acme.es": "{here}", "preproduction": "{environment}"}
 

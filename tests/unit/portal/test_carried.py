@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from encaja.portal import carried, checks_case, verify
+from encaja.portal import carry_over_state, checks_case, verify
 
 SINCE, FROZEN = "2026-03-01T18:00:00+01:00", "2026-03-03T20:00:00+01:00"
 Told = tuple[str, str, str]
@@ -63,7 +63,7 @@ class Box:
 def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
     employees = [SimpleNamespace(employee=True), SimpleNamespace(employee=True), SimpleNamespace(employee=False)]
     monkeypatch.setattr(checks_case.users, "read_users", lambda _: employees)
-    monkeypatch.setattr(checks_case.work, "dump_begun", lambda _: "2026-03-01 18:30:05")
+    monkeypatch.setattr(checks_case.background_work, "dump_begun", lambda _: "2026-03-01 18:30:05")
     return Box(tmp_path)
 
 
@@ -194,4 +194,4 @@ def test_what_cannot_be_read_is_told(box: Box) -> None:
 def test_the_state_lies_where_the_role_puts_it() -> None:
     project = Path(__file__).parents[3]
     defaults = (project / "roles/carry_over/defaults/main.yml").read_text()
-    assert f"carry_over_state: {carried.FOLDER}\n" in defaults
+    assert f"carry_over_state: {carry_over_state.FOLDER}\n" in defaults

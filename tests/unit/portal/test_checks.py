@@ -317,7 +317,7 @@ def test_mobile_application_on_a_closed_or_broken_portal(here: Any, state: str, 
 
 
 def test_log_outs_behind_a_proxy_that_nginx_does_not_believe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks_case.work, "strict_groups", lambda *_: [])
+    monkeypatch.setattr(checks_case.background_work, "strict_groups", lambda *_: [])
     portal = SimpleNamespace(option=lambda *_: "N")
     here: Any = SimpleNamespace(
         portal=portal, session_minutes=1440, trusted_proxies=("10.0.0.5", "10.0.0.6"),
@@ -344,8 +344,8 @@ def test_comments_against_the_dump_before_and_after_the_release(
 ) -> None:
     counts = {"lost_topics": 0, "missing": 0, "low_counts": 0, "forum": "", "comments": 8, "tasks": 3}
     dump = {"rows": 8, "absent": absent, "samples": 8, "samples_absent": 0, "samples_different": 0}
-    monkeypatch.setattr(checks_case.work, "comment_counts", lambda _: counts)
-    monkeypatch.setattr(checks_case.work, "compare_with_dump", lambda _: dump)
+    monkeypatch.setattr(checks_case.background_work, "comment_counts", lambda _: counts)
+    monkeypatch.setattr(checks_case.background_work, "compare_with_dump", lambda _: dump)
     here: Any = SimpleNamespace(portal=SimpleNamespace(option=lambda *_: "", state=lambda: {"released": released}))
     finding = checks_case.comments(here)
     assert finding.state == state

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encaja.errors import ConfigurationError
-from encaja.portal.hosts import HostChange, ascii_host, old_hosts
+from encaja.portal.host_rewrite import HostChange, ascii_host, old_hosts
 from encaja.portal.serialized import serialize, unserialize
 
 OLD = "acme.bitrix24.es"

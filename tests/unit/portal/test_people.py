@@ -6,18 +6,18 @@ import pytest
 import yaml
 
 from encaja.errors import EncajaError
-from encaja.portal import people
+from encaja.portal import masking
 
 ROLE = yaml.safe_load((Path(__file__).parents[3] / "roles/neutralise/defaults/main.yml").read_text())
-MASK = people.Mask(b"key")
+MASK = masking.Mask(b"key")
 
 
-@pytest.mark.parametrize("kind", list(people.KINDS))
+@pytest.mark.parametrize("kind", list(masking.KINDS))
 @pytest.mark.parametrize("text", ["", " ", "Ana María García-López", "ana@acme.es", "+34 600 123 456", "—", "x"])
 def test_a_mask_is_known_as_one_and_is_not_masked_again(kind: str, text: str) -> None:
-    once = people.KINDS[kind](MASK, text)
-    assert people.KINDS[kind](MASK, once) == once
-    assert people.KINDS[kind](people.Mask(b"another"), once) == once
+    once = masking.KINDS[kind](MASK, text)
+    assert masking.KINDS[kind](MASK, once) == once
+    assert masking.KINDS[kind](masking.Mask(b"another"), once) == once
 
 
 def test_the_same_person_has_the_same_mask_however_written() -> None:
@@ -31,8 +31,12 @@ def test_the_same_person_has_the_same_mask_however_written() -> None:
 
 
 def test_another_key_makes_other_masks_and_nothing_real_is_left() -> None:
-    other = people.Mask(b"other")
-    for make, real in ((people.Mask.name, "Ana"), (people.Mask.mail, "ana@acme.es"), (people.Mask.phone, "600123456")):
+    other = masking.Mask(b"other")
+    for make, real in (
+        (masking.Mask.name, "Ana"),
+        (masking.Mask.mail, "ana@acme.es"),
+        (masking.Mask.phone, "600123456"),
+    ):
         assert make(MASK, real) != make(other, real)
         assert real.lower() not in make(MASK, real).lower()
     assert MASK.login("ana.garcia") == "ana.garcia"
@@ -40,21 +44,21 @@ def test_another_key_makes_other_masks_and_nothing_real_is_left() -> None:
 
 
 def test_the_shipped_rules_can_be_run_and_leave_bots_and_test_users_alone() -> None:
-    people.check_rules(ROLE["neutralise_mask_rules"])
+    masking.check_rules(ROLE["neutralise_mask_rules"])
     assert len({rule["id"] for rule in ROLE["neutralise_mask_rules"]}) == len(ROLE["neutralise_mask_rules"])
     assert all("where" in rule for rule in ROLE["neutralise_mask_rules"] if rule["table"] == "b_user")
-    assert people.TEST_USER_MARK in ROLE["neutralise_real_users"]
+    assert masking.TEST_USER_MARK in ROLE["neutralise_real_users"]
 
 
 def test_bad_rules_are_refused_all_at_once() -> None:
     with pytest.raises(EncajaError) as fault:
-        people.check_rules([{"id": "a", "table": "t", "columns": ["X"], "as": "magic"}, {"as": "name", "sql": "DROP"}])
+        masking.check_rules([{"id": "a", "table": "t", "columns": ["X"], "as": "magic"}, {"as": "name", "sql": "DROP"}])
     for said in ("as: magic", "lacks columns, id, table", "unknown keys sql"):
         assert said in str(fault.value)
 
 
 def test_the_key_is_made_once_for_root_alone(tmp_path: Path) -> None:
-    key = people.read_key(tmp_path / "deep" / "mask.key")
-    assert people.read_key(tmp_path / "deep" / "mask.key") == key
+    key = masking.read_key(tmp_path / "deep" / "mask.key")
+    assert masking.read_key(tmp_path / "deep" / "mask.key") == key
     assert len(key) == 64
     assert (tmp_path / "deep" / "mask.key").stat().st_mode & 0o777 == 0o600

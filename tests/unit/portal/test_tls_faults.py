@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from encaja.backup.errors import BackupError
-from encaja.backup.fetch.links import Link
-from encaja.backup.fetch.options import FetchOptions
-from encaja.backup.fetch.probe import Probe
 from encaja.errors import EncajaError
 from encaja.portal import checks_case, pull, tls_faults, verify
 from encaja.portal.copy_state import CopyState
+from encaja.restore.errors import BackupError
+from encaja.restore.fetch.links import Link
+from encaja.restore.fetch.options import FetchOptions
+from encaja.restore.fetch.probe import Probe
 
 Server = Callable[..., int]
 

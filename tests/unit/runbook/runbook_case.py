@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from encaja.runbook.journal import Document, EntryKind, Event, Fault, GateState, Journal, Measure, Pass, Result
-from encaja.runbook.load import load_runbook
-from encaja.runbook.model import Kind
-from encaja.runbook.move import Move
+from encaja.runbook.book.loader import load_runbook
+from encaja.runbook.book.model import Kind
+from encaja.runbook.record.journal import Document, EntryKind, Event, Fault, GateState, Journal, Measure, Pass, Result
+from encaja.runbook.record.workspace import Move
 
 PLAYBOOKS = (
     "preflight", "provision", "certificates", "portal", "restore", "settle", "push_pull", "domain", "telephony",

@@ -11,15 +11,16 @@ import pytest
 import runbook_case as case
 
 from encaja.errors import ConfigurationError
-from encaja.runbook import gates, story
-from encaja.runbook.conductor import WAITING_CODE, Conductor, Options
-from encaja.runbook.execute import Ending
-from encaja.runbook.journal import SCHEMA_VERSION, Attempt, Fault, GateState, Journal, Pass, Result
-from encaja.runbook.load import load_runbook
-from encaja.runbook.model import Action, Step
-from encaja.runbook.move import Move
-from encaja.runbook.spans import now
-from encaja.runbook.states import State, StepState, read_states
+from encaja.runbook.book.loader import load_runbook
+from encaja.runbook.book.model import Action, Step
+from encaja.runbook.durations import now
+from encaja.runbook.record import timeline
+from encaja.runbook.record.journal import SCHEMA_VERSION, Attempt, Fault, GateState, Journal, Pass, Result
+from encaja.runbook.record.step_states import State, StepState, read_states
+from encaja.runbook.record.workspace import Move
+from encaja.runbook.run import gates
+from encaja.runbook.run.conductor import WAITING_CODE, Conductor, Options
+from encaja.runbook.run.execution import Ending
 
 STEPS = """\
 version: 1
@@ -295,7 +296,7 @@ def test_reason_is_told_and_the_request_is_in_the_story(done: Story) -> None:
     found = read_states(done.move, done.journal, done.pass_)
     assert found["settle"].reason.startswith("asked for again by ana, ")
     assert found["look"].reason == "comes after 'restore', which is done again"
-    lines = [line for line in story.lines(done.journal, done.pass_) if line.kind == "again"]
+    lines = [line for line in timeline.lines(done.journal, done.pass_) if line.kind == "again"]
     assert [(line.step, line.text, line.by) for line in lines] == [
         ("restore", "'restore' to 'end' to be done again", "ana")
     ]

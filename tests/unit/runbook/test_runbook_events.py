@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from encaja.runbook.events import Digest, advice, describe_failure, find_progress, last_log_lines, to_measure
-from encaja.runbook.screen import amount
+from encaja.runbook.report.live_display import amount
+from encaja.runbook.run.runner_events import Digest, advice, describe_failure, find_progress, last_log_lines, to_measure
 from encaja.status import PROGRESS_MARK
 
 

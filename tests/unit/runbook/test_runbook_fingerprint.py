@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from encaja.runbook.fingerprint import Fingerprinter, changes
-from encaja.runbook.mentions import mentions
-from encaja.runbook.model import Action
-from encaja.runbook.move import open_move
-from encaja.runbook.states import Inputs
+from encaja.runbook.book.fingerprint import Fingerprinter, changes
+from encaja.runbook.book.mentions import mentions
+from encaja.runbook.book.model import Action
+from encaja.runbook.record.step_states import Inputs
+from encaja.runbook.record.workspace import open_move
 
 ROOT = Path(__file__).parents[3]
 PLAY = "- {hosts: portal, roles: [web]}\n"

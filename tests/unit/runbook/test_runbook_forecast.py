@@ -13,15 +13,16 @@ import pytest
 import runbook_case as case
 
 from encaja.errors import ConfigurationError, EncajaError
-from encaja.runbook import charts, foresee, report
-from encaja.runbook.forecast import Calendar, Standing, backtest, make_forecast, make_guesses
-from encaja.runbook.guess import Assumptions, Guess, under_way
-from encaja.runbook.history import link_of, read_history
-from encaja.runbook.journal import GateState, Journal, Measure, Result
-from encaja.runbook.move import Move
-from encaja.runbook.outlook import Outlook, pass_outlook
-from encaja.runbook.spans import format_span, now
-from encaja.runbook.states import ANSWERED_BY_YES, State, StepState
+from encaja.runbook.durations import format_span, now
+from encaja.runbook.forecast import view
+from encaja.runbook.forecast.live import Outlook, pass_outlook
+from encaja.runbook.forecast.past_passes import link_of, read_history
+from encaja.runbook.forecast.simulation import Calendar, Standing, backtest, make_forecast, make_guesses
+from encaja.runbook.forecast.step_duration import Assumptions, Guess, under_way
+from encaja.runbook.record.journal import GateState, Journal, Measure, Result
+from encaja.runbook.record.step_states import ANSWERED_BY_YES, State, StepState
+from encaja.runbook.record.workspace import Move
+from encaja.runbook.report import charts, pass_facts
 
 MONDAY = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 DAY = (0.0,) * 8 + (10.0,) * 10 + (0.0,) * 6
@@ -102,19 +103,19 @@ def test_gap_counts_leads_and_best_hour_costs_less_than_the_worst(move: Move) ->
 
 
 def test_lead_rates_come_from_the_crm_that_a_rehearsal_restored(move: Move) -> None:
-    assert foresee.assumptions(move).leads == ()
+    assert view.assumptions(move).leads == ()
     clock = case.Clock()
     with Journal(move.journal, clock=clock) as journal:
         case.Week(move, journal, clock).go("rehearsal-1", rate=833_000)
-    told = foresee.assumptions(move)
+    told = view.assumptions(move)
     assert len(told.leads) == 168
     assert (told.leads[9], told.leads[8], told.leads[6 * 24 + 12]) == (10.0, 0.0, 0.0)
     assert told.leads_from == "the CRM, 2 weeks to 2026-11-05 20:00:00"
-    made = foresee.forecast(move, "cutover", told)
+    made = view.forecast(move, "cutover", told)
     assert made.gap is not None
     assert made.gap.leads.median > 50
     assert made.best_hours[0].leads < made.worst_hour.leads if made.worst_hour else False
-    assert foresee.assumptions(move, leads_per_day=24).leads_from == "--leads-per-day"
+    assert view.assumptions(move, leads_per_day=24).leads_from == "--leads-per-day"
 
 
 def test_nothing_is_proposed_without_a_lead_rate_or_once_the_backup_is_made(move: Move) -> None:
@@ -205,13 +206,13 @@ def test_pause_between_two_attempts_is_not_the_links_fault() -> None:
 
 @pytest.mark.parametrize(("text", "size"), [("800kB", 8e5), ("30GB", 3e10), ("1.5 MB/s", 1.5e6), ("1000", 1000)])
 def test_sizes(text: str, size: float) -> None:
-    assert foresee.parse_size(text, "--link") == size
+    assert view.parse_size(text, "--link") == size
 
 
 @pytest.mark.parametrize("text", ["fast", "-3", "0", "12 parsecs"])
 def test_bad_sizes(text: str) -> None:
     with pytest.raises(ConfigurationError, match="is not a size"):
-        foresee.parse_size(text, "--link")
+        view.parse_size(text, "--link")
 
 
 def test_unknown_time_zone_is_told() -> None:
@@ -220,28 +221,28 @@ def test_unknown_time_zone_is_told() -> None:
 
 
 def test_forecast_of_a_move_that_has_not_begun_uses_the_runbook(move: Move) -> None:
-    made = foresee.forecast(move, None, Assumptions())
+    made = view.forecast(move, None, Assumptions())
     assert {item.basis for item in made.steps} == {"run-book"}
     assert made.whole.low < made.whole.median < made.whole.high
     assert abs((made.moment - now()).total_seconds()) < 60
-    assert foresee.forecast_json(made)["steps"][0]["step"] == "preflight"
+    assert view.forecast_json(made)["steps"][0]["step"] == "preflight"
 
 
 @pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> report.Facts:
+def facts(tmp_path_factory: pytest.TempPathFactory) -> pass_facts.Facts:
     move = case.make_move(tmp_path_factory.mktemp("report"))
     clock = case.Clock()
     with Journal(move.journal, clock=clock) as journal:
         week = case.Week(move, journal, clock)
         week.go("rehearsal-1", rate=833_000, faults=True)
         pass_ = week.go("cutover", rate=600_000, faults=True)
-        return report.gather(move, journal, pass_, Assumptions(leads=DAY))
+        return pass_facts.gather(move, journal, pass_, Assumptions(leads=DAY))
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
-def test_report_stands_alone_and_says_everything(facts: report.Facts, language: str) -> None:
-    page = report.to_html(facts, language)
-    spoken = report.words(language)
+def test_report_stands_alone_and_says_everything(facts: pass_facts.Facts, language: str) -> None:
+    page = pass_facts.to_html(facts, language)
+    spoken = pass_facts.words(language)
     for outside in ("src=", "<link", "@import", 'href="http', "url("):
         assert outside not in page.replace("url(#", ""), outside
     for section in (
@@ -266,19 +267,19 @@ def test_report_stands_alone_and_says_everything(facts: report.Facts, language: 
     assert f'lang="{language}"' in page
 
 
-def test_checks_are_shown_before_and_after(facts: report.Facts) -> None:
-    (alone,) = report.verified(facts.documents["checks"])
+def test_checks_are_shown_before_and_after(facts: pass_facts.Facts) -> None:
+    (alone,) = pass_facts.verified(facts.documents["checks"])
     assert alone.counts == {"people": 1, "cured": 2, "ok": 1}
     assert [probe.before for probe in alone.probes] == ["", "found", "found", ""]
     (step, document) = next(item for item in facts.documents["checks"] if item[1].kind == "verification")
     broken = [{**check, "state": "found"} for check in document.body["checks"]]
     first = replace(document, body={**document.body, "checks": broken})
-    (both,) = report.verified([(step, first), (step, document)])
+    (both,) = pass_facts.verified([(step, first), (step, document)])
     assert {probe.before for probe in both.probes} == {"found"}
     assert [probe.after for probe in both.probes] == ["people", "cured", "cured", "ok"]
 
 
-def test_forecast_in_the_report_is_the_backtests(facts: report.Facts) -> None:
+def test_forecast_in_the_report_is_the_backtests(facts: pass_facts.Facts) -> None:
     bands = {band.label: band for band in facts.bands}
     restore, whole = bands["restore"], bands[""]
     assert restore.actual is not None
@@ -286,12 +287,12 @@ def test_forecast_in_the_report_is_the_backtests(facts: report.Facts) -> None:
     assert whole.actual == pytest.approx(sum(band.actual or 0 for label, band in bands.items() if label))
 
 
-def test_time_is_told_by_owner_and_all_attempts_count(facts: report.Facts) -> None:
-    client = next(duty for duty in report.duties(facts) if duty.owner == "client")
+def test_time_is_told_by_owner_and_all_attempts_count(facts: pass_facts.Facts) -> None:
+    client = next(duty for duty in pass_facts.duties(facts) if duty.owner == "client")
     assert client.waited > 20 * 3600 > client.ran > 0
     assert facts.cured == len(facts.faults) == 2
     restore = sum(item.seconds or 0 for item in facts.attempts if item.step == "restore")
-    assert format_span(restore) in report.to_html(facts, "en")
+    assert format_span(restore) in pass_facts.to_html(facts, "en")
 
 
 def test_long_downloads_are_thinned_for_their_picture_and_attempts_stay_apart() -> None:
@@ -312,7 +313,7 @@ def test_picture_of_a_transfer_counts_in_what_people_would(seconds: int, unit: s
         Measure(1, MONDAY + timedelta(seconds=seconds * part / 9), "h", "fetch", part, 9, "bytes", 2.0)
         for part in range(10)
     ]
-    assert charts.rates(samples, report.words("en")).axes[0].get_xlabel() == unit
+    assert charts.rates(samples, pass_facts.words("en")).axes[0].get_xlabel() == unit
 
 
 def test_gates_answered_by_the_option_say_so_in_the_readers_language(tmp_path: Path) -> None:
@@ -320,7 +321,7 @@ def test_gates_answered_by_the_option_say_so_in_the_readers_language(tmp_path: P
     with Journal(move.journal) as journal:
         pass_ = journal.start_pass("cutover", "ana", {})
         journal.add_gate(pass_, "test-box", GateState.APPROVED, by="ana", note=ANSWERED_BY_YES)
-        page = report.to_html(report.gather(move, journal, pass_, Assumptions()), "es")
+        page = pass_facts.to_html(pass_facts.gather(move, journal, pass_, Assumptions()), "es")
     assert "respondido por --yes" in page
     assert ANSWERED_BY_YES not in page
 
@@ -341,7 +342,7 @@ def test_transfer_that_ended_well_is_whole_though_the_last_look_came_early(move:
             attempt = journal.begin(pass_, step, "run", by="ana", kind="playbook", directory="/x")
             journal.add_events([], [Measure(attempt.id, MONDAY, "h", "stream", 7e6, 10e6, "bytes", 1e6)])
             journal.finish(attempt, result)
-        facts = report.gather(move, journal, pass_, Assumptions())
+        facts = pass_facts.gather(move, journal, pass_, Assumptions())
     assert {item.step: item.size for item in facts.transfers} == {"restore": 10e6, "test-host": 7e6}
 
 
@@ -361,37 +362,37 @@ def test_quick_download_is_the_download_and_a_bigger_load_is_not(move: Move) -> 
             attempt = journal.begin(pass_, name, "run", by="ana", kind="playbook", directory="/x")
             journal.add_events([], [replace(item, attempt=attempt.id) for item in own])
             journal.finish(attempt, Result.DONE)
-        facts = report.gather(move, journal, pass_, Assumptions())
+        facts = pass_facts.gather(move, journal, pass_, Assumptions())
     assert [(item.step, item.name, item.download) for item in facts.transfers] == [
         ("restore", "stream", True), ("test-host", "load", False), ("restore", "load", False),
     ]  # fmt: skip
-    page = report.to_html(facts, "en")
+    page = pass_facts.to_html(facts, "en")
     assert page.index("The download") < page.index("<td>stream</td>") < page.index("Copies and loads")
     assert "<b>2.0 MB</b><span>downloaded, 4.0 MB/s on average" in page
-    assert [item["download"] for item in report.to_json(facts)["transfers"]] == [True, False, False]
+    assert [item["download"] for item in pass_facts.to_json(facts)["transfers"]] == [True, False, False]
 
 
 def test_report_without_a_download_says_so(move: Move) -> None:
     with Journal(move.journal) as journal:
-        page = report.to_html(
-            report.gather(move, journal, journal.start_pass("cutover", "ana", {}), Assumptions()), "es"
+        page = pass_facts.to_html(
+            pass_facts.gather(move, journal, journal.start_pass("cutover", "ana", {}), Assumptions()), "es"
         )
     assert "el diario no contiene ninguna descarga" in page
 
 
-def test_report_says_how_each_step_is_proven_and_undone(facts: report.Facts) -> None:
-    page = report.to_html(facts, "es")
+def test_report_says_how_each_step_is_proven_and_undone(facts: pass_facts.Facts) -> None:
+    page = pass_facts.to_html(facts, "es")
     assert "lo verifica: verify" in page
     assert "--tags rollback" in page
-    steps = {item["id"]: item for item in report.to_json(facts)["steps"]}
+    steps = {item["id"]: item for item in pass_facts.to_json(facts)["steps"]}
     assert steps["provision"]["verified_by"] == "test-environment"
     assert steps["carry-over"]["undo"].startswith("Restore the backup anew")
 
 
-def test_look_at_a_few_checks_leaves_the_others_as_they_were(facts: report.Facts) -> None:
+def test_look_at_a_few_checks_leaves_the_others_as_they_were(facts: pass_facts.Facts) -> None:
     (step, document) = next(item for item in facts.documents["checks"] if item[1].kind == "verification")
     few = replace(document, body={**document.body, "checks": [{**document.body["checks"][0], "state": "ok"}]})
-    (both,) = report.verified([(step, document), (step, few)])
+    (both,) = pass_facts.verified([(step, document), (step, few)])
     assert len(both.probes) == 4
     assert sorted((probe.before, probe.after) for probe in both.probes) == [
         ("", "ok"), ("", "people"), ("cured", "ok"), ("found", "cured"),
@@ -399,11 +400,11 @@ def test_look_at_a_few_checks_leaves_the_others_as_they_were(facts: report.Facts
 
 
 def test_report_words_exist_in_both_languages() -> None:
-    assert report.words("en").keys() == report.words("es").keys()
-    assert all(report.words("es").values())
+    assert pass_facts.words("en").keys() == pass_facts.words("es").keys()
+    assert all(pass_facts.words("es").values())
 
 
-def test_fault_of_a_step_that_was_taken_out_of_the_run_book_is_told(facts: report.Facts) -> None:
+def test_fault_of_a_step_that_was_taken_out_of_the_run_book_is_told(facts: pass_facts.Facts) -> None:
     faults = tuple(replace(row, cures=()) for row in facts.faults)
     step = faults[0].step
     states = {name: state for name, state in facts.states.items() if name != step}
@@ -411,23 +412,23 @@ def test_fault_of_a_step_that_was_taken_out_of_the_run_book_is_told(facts: repor
     move = replace(facts.move, runbook=replace(facts.move.runbook, steps=steps))
     without = replace(facts, faults=faults, states=states, move=move)
     assert without.cured < replace(facts, faults=faults).cured
-    assert step in report.to_html(without, "en")
+    assert step in pass_facts.to_html(without, "en")
 
 
 def test_report_escapes_what_people_wrote(tmp_path: Path) -> None:
-    from encaja.runbook.journal import EntryKind
+    from encaja.runbook.record.journal import EntryKind
 
     move = case.make_move(tmp_path)
     with Journal(move.journal) as journal:
         pass_ = journal.start_pass("cutover", "ana", {})
         journal.add_entry(pass_, EntryKind.NOTE, "<script>alert(1)</script>", by="<b>eva</b>")
-        page = report.to_html(report.gather(move, journal, pass_, Assumptions()), "en")
+        page = pass_facts.to_html(pass_facts.gather(move, journal, pass_, Assumptions()), "en")
     assert "<script>alert" not in page
     assert "<b>eva" not in page
 
 
-def test_report_as_json_is_complete(facts: report.Facts) -> None:
-    data = report.to_json(facts)
+def test_report_as_json_is_complete(facts: pass_facts.Facts) -> None:
+    data = pass_facts.to_json(facts)
     assert data["verdict"] == "complete"
     assert data["gap"]["leads"] > 0
     assert {item["step"] for item in data["faults"]} == {"restore", "settle"}

@@ -10,13 +10,13 @@ import runbook_case as case
 
 from encaja.errors import ConfigurationError
 from encaja.notices import Notice, compose, send, texts
-from encaja.runbook import gates
-from encaja.runbook.announce import TeamAnnouncer
-from encaja.runbook.journal import EntryKind, Fault, GateState, Journal, Pass, Result
-from encaja.runbook.model import Step
-from encaja.runbook.move import Move
-from encaja.runbook.spans import now
-from encaja.runbook.states import Inputs, State, accepted_text, confirm_gate, read_states
+from encaja.runbook.book.model import Step
+from encaja.runbook.durations import now
+from encaja.runbook.record.journal import EntryKind, Fault, GateState, Journal, Pass, Result
+from encaja.runbook.record.step_states import Inputs, State, accepted_text, confirm_gate, read_states
+from encaja.runbook.record.workspace import Move
+from encaja.runbook.report.notifications import TeamAnnouncer
+from encaja.runbook.run import gates
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import runbook_case as case
 
-from encaja.runbook.forecast import Spread
-from encaja.runbook.guess import Assumptions, guess, next_day, unsteadiness
-from encaja.runbook.history import Converged, Link, PastStep, converged, place, read_history
-from encaja.runbook.journal import Event, Journal
-from encaja.runbook.model import Action, Kind, Owner, Scale, Step, Text, Urgency
+from encaja.runbook.book.model import Action, Kind, Owner, Scale, Step, Text, Urgency
+from encaja.runbook.forecast.past_passes import Converged, Link, PastStep, converged, place, read_history
+from encaja.runbook.forecast.simulation import Spread
+from encaja.runbook.forecast.step_duration import Assumptions, guess, next_day, unsteadiness
+from encaja.runbook.record.journal import Event, Journal
 
 AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
 MOVES = 80

@@ -9,9 +9,9 @@ import pytest
 import runbook_case as case
 
 from encaja.errors import ConfigurationError, EncajaError
-from encaja.runbook import story
-from encaja.runbook.compare import Trend, compare_passes
-from encaja.runbook.journal import SCHEMA_VERSION, EntryKind, Event, Fault, GateState, Journal, Measure, Result
+from encaja.runbook.record import timeline
+from encaja.runbook.record.journal import SCHEMA_VERSION, EntryKind, Event, Fault, GateState, Journal, Measure, Result
+from encaja.runbook.report.pass_diff import Trend, compare_passes
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_story_and_difference_of_two_passes(tmp_path: Path) -> None:
         week = case.Week(move, journal, clock)
         first = week.go("rehearsal-1", rate=833_000, faults=True)
         second = week.go("cutover", rate=600_000)
-        lines = story.lines(journal, first)
+        lines = timeline.lines(journal, first)
         assert [line.at for line in lines] == sorted(line.at for line in lines)
         assert {"step", "gate", "fault", "cure"} <= {line.kind for line in lines}
         assert any("fetch 30.0 GB" in line.text for line in lines)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import runbook_case as case
 
-from encaja.runbook import tables
-from encaja.runbook.load import RunbookError, load_runbook
-from encaja.runbook.model import Kind, Owner, RetryOn, Runbook, Urgency
-from encaja.runbook.move import Move
-from encaja.runbook.spans import format_bytes, format_span, parse_span
+from encaja.runbook.book.loader import RunbookError, load_runbook
+from encaja.runbook.book.model import Kind, Owner, RetryOn, Runbook, Urgency
+from encaja.runbook.durations import format_bytes, format_span, parse_span
+from encaja.runbook.record.workspace import Move
+from encaja.runbook.report import tables
 
 HEAD = "version: 1\nbase: none\nphases: {1: {title: One, urgency: low}, 2: {title: Two, urgency: high}}\nsteps:\n"
 

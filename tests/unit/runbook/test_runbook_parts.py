@@ -13,8 +13,12 @@ import pytest
 
 from encaja.ansible.accelerator import accelerator_environment
 from encaja.errors import ConfigurationError, EncajaError
-from encaja.runbook import leash, lock
-from encaja.runbook.command import (
+from encaja.runbook.book.fingerprint import Fingerprinter, changes, digest
+from encaja.runbook.book.model import Action, Kind, Owner, Step, Text, Urgency
+from encaja.runbook.durations import parse_span
+from encaja.runbook.redact import MASK, Redactor, secrets_of_inventory
+from encaja.runbook.run import lock, supervisor
+from encaja.runbook.run.ansible_command import (
     GROUPS,
     ansible_environment,
     command_line,
@@ -22,13 +26,9 @@ from encaja.runbook.command import (
     playbook_command,
     write_variables,
 )
-from encaja.runbook.execute import leashed, recorded_code
-from encaja.runbook.fingerprint import Fingerprinter, changes, digest
-from encaja.runbook.inventory import check_targets, parse_inventory
-from encaja.runbook.lock import end_survivors, hold, is_held
-from encaja.runbook.model import Action, Kind, Owner, Step, Text, Urgency
-from encaja.runbook.redact import MASK, Redactor, secrets_of_inventory
-from encaja.runbook.spans import parse_span
+from encaja.runbook.run.execution import leashed, recorded_code
+from encaja.runbook.run.inventory import check_targets, parse_inventory
+from encaja.runbook.run.lock import end_survivors, hold, is_held
 
 
 def test_playbook_command_is_complete_and_holds_no_values(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_change_is_seen_and_named(project: Path, name: str) -> None:
 def test_what_was_parsed_once_is_parsed_again_only_if_it_changed(project: Path, monkeypatch) -> None:
     before = manifest(project)
     with monkeypatch.context() as patched:
-        patched.setattr("encaja.runbook.fingerprint.yaml.load", lambda *_, **__: pytest.fail("parsed again"))
+        patched.setattr("encaja.runbook.book.fingerprint.yaml.load", lambda *_, **__: pytest.fail("parsed again"))
         assert manifest(project) == before
     (project / "playbooks/p.yml").write_text("- {hosts: all, roles: [other]}\n")
     assert "roles/other/tasks/main.yml" in manifest(project)
@@ -237,7 +237,7 @@ def test_lock_refuses_a_second_holder_and_says_who_holds_it(tmp_path: Path) -> N
 def test_stale_lock_is_taken_over_and_its_holder_named(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     code = (
-        "import os;from pathlib import Path;from encaja.runbook.lock import hold\n"
+        "import os;from pathlib import Path;from encaja.runbook.run.lock import hold\n"
         f"with hold(Path({str(path)!r})): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)
@@ -268,7 +268,7 @@ def wait_for(path: Path) -> str:
 
 def gone(pid: int) -> bool:
     deadline = time.monotonic() + 20
-    while leash.start_ticks(pid) is not None:
+    while supervisor.start_ticks(pid) is not None:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
@@ -282,7 +282,7 @@ def test_leash_passes_on_the_exit_code_and_records_it(tmp_path: Path) -> None:
 
 def test_leash_names_a_missing_program(tmp_path: Path) -> None:
     process = subprocess.run(leashed(tmp_path, ["/no/such/program"]), capture_output=True, text=True, check=False)
-    assert process.returncode == leash.NOT_FOUND
+    assert process.returncode == supervisor.NOT_FOUND
     assert "/no/such/program" in process.stderr
 
 
@@ -292,14 +292,14 @@ def test_leash_ends_even_what_left_its_session(tmp_path: Path) -> None:
     )
     child = int(wait_for(tmp_path / "child"))
     process.terminate()
-    assert process.wait() == leash.INTERRUPTED
+    assert process.wait() == supervisor.INTERRUPTED
     assert gone(child)
     assert recorded_code(tmp_path) is None
 
 
 def test_leash_ends_its_command_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = (
-        "import subprocess,sys;from pathlib import Path;from encaja.runbook.execute import leashed\n"
+        "import subprocess,sys;from pathlib import Path;from encaja.runbook.run.execution import leashed\n"
         f"d=Path({str(tmp_path)!r})\n"
         "subprocess.Popen(leashed(d,['sh','-c',f'echo $$ > {d}/child; exec sleep 300']),start_new_session=True).wait()"
     )

@@ -17,16 +17,16 @@ import yaml
 from rich.console import Console
 
 from encaja import certificates
-from encaja.runbook import charts, report, tables
-from encaja.runbook.announce import compose_for
-from encaja.runbook.command import GROUPS
-from encaja.runbook.events import Digest, last_log_lines, plain
-from encaja.runbook.guess import Assumptions
-from encaja.runbook.journal import Document, Fault, GateState, Journal, Measure, Pass, Result
-from encaja.runbook.load import load_runbook
-from encaja.runbook.move import Move
-from encaja.runbook.spans import now
-from encaja.runbook.states import State, read_states
+from encaja.runbook.book.loader import load_runbook
+from encaja.runbook.durations import now
+from encaja.runbook.forecast.step_duration import Assumptions
+from encaja.runbook.record.journal import Document, Fault, GateState, Journal, Measure, Pass, Result
+from encaja.runbook.record.step_states import State, read_states
+from encaja.runbook.record.workspace import Move
+from encaja.runbook.report import charts, pass_facts, tables
+from encaja.runbook.report.notifications import compose_for
+from encaja.runbook.run.ansible_command import GROUPS
+from encaja.runbook.run.runner_events import Digest, last_log_lines, plain
 
 ROOT = Path(__file__).parents[3]
 
@@ -185,11 +185,11 @@ class Told:
         self.journal.finish(attempt, result, faults=faults, documents=found)
         self.clock.go(timedelta(seconds=30))
 
-    def facts(self) -> report.Facts:
-        return report.gather(self.move, self.journal, self.pass_, Assumptions())
+    def facts(self) -> pass_facts.Facts:
+        return pass_facts.gather(self.move, self.journal, self.pass_, Assumptions())
 
     def page(self, language: str = "en") -> str:
-        return report.to_html(self.facts(), language)
+        return pass_facts.to_html(self.facts(), language)
 
 
 @pytest.fixture
@@ -201,8 +201,8 @@ def told(tmp_path: Path) -> Iterator[Told]:
 
 def page_of(move: Move, language: str) -> str:
     with Journal(move.journal) as journal:
-        facts = report.gather(move, journal, journal.start_pass("one", "ana", {}), Assumptions())
-    return report.to_html(facts, language)
+        facts = pass_facts.gather(move, journal, journal.start_pass("one", "ana", {}), Assumptions())
+    return pass_facts.to_html(facts, language)
 
 
 def faults_of(page: str) -> list[list[str]]:
@@ -232,7 +232,7 @@ def test_report_says_nothing_of_where_the_project_lies(told: Told) -> None:
     page = told.page()
     assert str(where) not in page
     assert "playbooks/x.yml broke" in page
-    assert str(where) not in str(report.to_json(told.facts()))
+    assert str(where) not in str(pass_facts.to_json(told.facts()))
 
 
 def test_each_certificate_is_listed_once_as_it_was_seen_last(told: Told) -> None:
@@ -265,7 +265,7 @@ def test_what_did_not_happen_is_not_drawn_as_a_success(told: Told) -> None:
     told.journal.add_gate(told.pass_, "tell-users", GateState.WAITING, by="ana")
     told.clock.go(timedelta(hours=1))
     told.journal.add_gate(told.pass_, "tell-users", GateState.REJECTED, by="eva", note="no")
-    kinds = {bar.step: bar.kind for bar in report.timeline_bars(told.facts())}
+    kinds = {bar.step: bar.kind for bar in pass_facts.timeline_bars(told.facts())}
     assert kinds == {"preflight": "done", "provision": "undone", "tell-users": "rejected"}
     page = told.page()
     assert "does not count" in page
@@ -280,7 +280,7 @@ def test_verdict_and_states_can_be_read(told: Told, language: str) -> None:
     page = told.page(language)
     verdict = re.search(r'<span class="([^"]*)">([^<]*)</span> <button', page)
     assert verdict
-    assert verdict[2] == report.words(language)["failed"]
+    assert verdict[2] == pass_facts.words(language)["failed"]
     # A class that colours words like their background would leave a pill without words.
     colours = {
         name
@@ -288,7 +288,7 @@ def test_verdict_and_states_can_be_read(told: Told, language: str) -> None:
         for name in re.findall(r"\.([\w-]+)", rule)
     }
     assert not colours & set(verdict[1].split())
-    assert {str(state) for state in State} <= report.words(language).keys()
+    assert {str(state) for state in State} <= pass_facts.words(language).keys()
 
 
 def test_pass_whose_steps_have_to_be_done_again_is_not_complete(told: Told) -> None:

@@ -354,7 +354,7 @@ def test_a_job_that_others_may_read_is_refused(tmp_path: Path):
 
 def test_two_connectors_do_not_work_on_one_state(tmp_path: Path):
     job = write_job(tmp_path / "job.json", {"state": str(tmp_path), "ami": {"user": "e", "password": "a", "port": 1}})
-    command = [sys.executable, "-m", "encaja.host", "telephony", str(job)]
+    command = [sys.executable, "-m", "encaja.host_tools", "telephony", str(job)]
     root = Path(connector.__file__).parents[2]
     first = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE)
     try:

@@ -1,0 +1,117 @@
+"""How far the carry-over has come, from what it leaves on the host: what the checks of the time lag decide from.
+
+It keeps ``prepared.json`` (``encaja.carryover.prepare``), the statuses ``once.json``, ``reconcile.json`` and
+``follow.json`` (``encaja.carryover.commands``: the first two with the comparison of both sides as ``result``), and in
+``portal`` the tree that it carries into (``encaja.carryover.rounds``).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+FOLDER: Final = Path("/var/lib/encaja/carry-over")
+_STILL: Final = 600.0
+"""Seconds without a sign of life after which one that follows is taken to stand still."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What the carry-over into this portal has done.
+
+    Attributes:
+        since: from when on records of the cloud count; empty when it was not prepared.
+        proof: the last comparison of both sides, with ``ended``; empty when there was none.
+        failed: why the comparison after it, or the only one, came to no end.
+        follow: the status of the one that follows; empty when none ever did.
+        age: seconds since that status was written.
+    """
+
+    since: str = ""
+    proof: Mapping[str, Any] = field(default_factory=dict)
+    failed: str = ""
+    follow: Mapping[str, Any] = field(default_factory=dict)
+    age: float = 0.0
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was ever done for a carry-over."""
+        return bool(self.since or self.proof or self.follow or self.failed)
+
+    @property
+    def frozen(self) -> str:
+        """When work in the cloud was stopped and the rest carried; empty before that."""
+        return str(self.proof.get("frozen") or "")
+
+    @property
+    def follows(self) -> bool:
+        """Whether somebody looks at the cloud now and reaches it."""
+        return bool(self.follow) and not self.follow.get("error") and self.age < _STILL
+
+    @property
+    def late(self) -> list[str]:
+        """Who wrote in the cloud after the freeze, each name once, as far as the last comparison knows."""
+        return list(dict.fromkeys(str(item.get("by") or "?") for item in self.proof.get("stragglers", [])))
+
+    @property
+    def late_records(self) -> int:
+        """How many records were written in the cloud after the freeze."""
+        return max(len(self.proof.get("stragglers", [])), int(self.follow.get("stragglers") or 0))
+
+
+def read_carried(folder: Path, root: Path) -> Carried:
+    """Read what there is of the carry-over into the portal that is live now.
+
+    What was compared or followed before this portal went live was another portal's, and does not count.
+
+    Args:
+        folder: where the carry-over keeps its state.
+        root: the portal's document root.
+    """
+    live = root.lstat().st_mtime if root.is_symlink() else 0.0
+    if _text(folder / "portal") not in {"", str(root.resolve())}:
+        live = time.time()
+    ends = [(_moment(status.get("ended") or status.get("updated")), status)
+            for name in ("once", "reconcile") if (status := _read(folder / f"{name}.json"))]  # fmt: skip
+    ends = sorted((end for end in ends if end[0] >= live), key=lambda end: end[0])
+    proofs = [status for _, status in ends if isinstance(status.get("result"), dict)]
+    proof = {**proofs[-1]["result"], "ended": proofs[-1].get("ended", "")} if proofs else {}
+    last = ends[-1][1] if ends else {}
+    follow = _read(folder / "follow.json")
+    seen = _moment(follow.get("updated"))
+    return Carried(
+        str(proof.get("since") or _read(folder / "prepared.json").get("since") or ""),
+        proof,
+        str(last.get("error") or ""),
+        follow if seen >= live else {},
+        time.time() - seen,
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+def _moment(text: Any) -> float:
+    """Seconds since the epoch; 0 where the text is no moment."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return 0.0
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,198 @@
+"""The host tools ``carry-over-…``: what systemd starts on the host of the box.
+
+Each reports to ``STATE/NAME.json`` (``encaja.status``), with its document under ``result`` at the end. Any of them can
+be killed at any moment and started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from encaja.carryover import test_data
+from encaja.carryover.answers import decide_all
+from encaja.carryover.mapping.identity_map import IdentityMap
+from encaja.carryover.prepare import prepare
+from encaja.carryover.reconcile import reconcile
+from encaja.carryover.rounds import at_work, open_application, open_portals
+from encaja.carryover.settings import Settings, read_settings
+from encaja.errors import EncajaError
+from encaja.rest.client import UnreachableError
+from encaja.status import Status
+
+Body = Callable[[Settings, Status], Awaitable[dict[str, Any] | None]]
+
+
+def once(file: Path) -> int:
+    """Carry everything over, and reconcile; 0 when that was done, whatever it found."""
+    return _run(file, "once", _once)
+
+
+def follow(file: Path) -> int:
+    """Carry over what comes, until it is stopped."""
+    return _run(file, "follow", _follow)
+
+
+def preview(file: Path) -> int:
+    """Say what would be carried over; write nothing."""
+    return _run(file, "preview", _preview)
+
+
+def prepare_cloud(file: Path) -> int:
+    """Before the backup is ordered: see that the cloud can be read, and note from when on."""
+    return _run(file, "prepare", _prepare)
+
+
+def reconcile_both(file: Path) -> int:
+    """Compare both sides."""
+    return _run(file, "reconcile", _reconcile)
+
+
+def decide_conflicts(file: Path) -> int:
+    """Note what ``STATE/decisions.json`` decides about open conflicts, and list those that are left."""
+    return _run(file, "decide", _decide)
+
+
+def forget_tests(file: Path) -> int:
+    """Delete what is marked as test data in the box."""
+    return _run(file, "forget-tests", _forget)
+
+
+def tag_tests(file: Path) -> int:
+    """Mark the records that ``STATE/tag.json`` names as test data."""
+    return _run(file, "tag-tests", _tag)
+
+
+async def _once(settings: Settings, status: Status) -> dict[str, Any]:
+    began = time.monotonic()
+    status.begin("carrying over")
+    async with at_work(settings, tell=status.wait_for) as carrying:
+
+        def say(_: str) -> None:
+            status.message = carrying.line()
+            status.advance(carrying.work.tally.total)
+
+        await carrying.drain(say)
+        status.begin("comparing", message=carrying.line())
+        proof = await reconcile(carrying.work, carrying.notes, thorough=False)
+        proof["freeze_seconds"] = round(time.monotonic() - began, 1)
+        carrying.map.remember("freeze_seconds", proof["freeze_seconds"])
+        return proof
+
+
+async def _follow(settings: Settings, status: Status) -> None:
+    status.begin("following")
+    async with at_work(settings, tell=status.wait_for) as carrying:
+        while True:
+            began = time.monotonic()
+            try:
+                await carrying.round()
+                status.error = None
+            except UnreachableError as fault:
+                status.error = str(fault)
+            status.message = carrying.line()
+            status.extra["behind"] = round(carrying.behind, 1)
+            status.extra["stragglers"] = len(carrying.map.stragglers())
+            status.advance(carrying.work.tally.total)
+            await asyncio.sleep(max(0.0, settings.interval - (time.monotonic() - began)))
+
+
+async def _preview(settings: Settings, status: Status) -> dict[str, Any]:
+    status.begin("looking")
+    async with at_work(settings, dry_run=True, tell=status.wait_for) as carrying:
+        await carrying.round()
+        tally = carrying.work.tally
+        return {
+            "kind": "carry-over-preview",
+            "new": tally.new,
+            "changed": tally.changed,
+            "deleted": tally.deleted,
+            "records": carrying.work.preview,
+            "users_without": carrying.work.translation.users_without,
+            "fields_without": carrying.work.translation.fields_without,
+            "notes": carrying.notes,
+        }
+
+
+async def _prepare(settings: Settings, status: Status) -> dict[str, Any]:
+    status.begin("preparing")
+    cloud, box = open_portals(settings, status.wait_for)
+    async with cloud, box, open_application(settings, status.wait_for) as application:
+        return await prepare(settings, cloud, application)
+
+
+async def _reconcile(settings: Settings, status: Status) -> dict[str, Any]:
+    status.begin("comparing")
+    async with at_work(settings, reader=True, tell=status.wait_for) as carrying:
+        return await reconcile(carrying.work, carrying.notes)
+
+
+async def _decide(settings: Settings, status: Status) -> dict[str, Any]:
+    status.begin("deciding")
+    answers = json.loads((settings.state / "decisions.json").read_text())
+    with IdentityMap.beside(settings.state) as identities:
+        return decide_all(identities, answers)
+
+
+async def _forget(settings: Settings, status: Status) -> dict[str, Any]:
+    status.begin("removing test data")
+    cloud, box = open_portals(settings, status.wait_for)
+    async with cloud, box:
+        return await test_data.forget(box)
+
+
+async def _tag(settings: Settings, status: Status) -> dict[str, Any]:
+    status.begin("marking test data")
+    named = json.loads((settings.state / "tag.json").read_text())
+    cloud, box = open_portals(settings, status.wait_for)
+    async with cloud, box:
+        return await test_data.tag(box, [(str(item["entity"]), int(item["id"])) for item in named])
+
+
+def _run(file: Path, name: str, body: Body) -> int:
+    settings = read_settings(file)
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    status = Status(settings.state / f"{name}.json", unit="records", extra={"changed": name != "preview"})
+    try:
+        result, stopped = asyncio.run(_stoppable(body(settings, status)))
+    except EncajaError as fault:
+        return _failed(status, str(fault), fault.exit_code)
+    except BaseExceptionGroup as group:
+        first = group.exceptions[0]
+        code = first.exit_code if isinstance(first, EncajaError) else 1
+        return _failed(status, str(first) or type(first).__name__, code)
+    except Exception as fault:
+        _failed(status, f"{type(fault).__name__}: {fault}", 1)
+        raise
+    if stopped and name != "follow":  # without a word: only what came to its end says that it is done
+        print("stopped; run it again, it goes on", file=sys.stderr)
+        return 128 + signal.SIGTERM
+    if result is not None:
+        status.extra["result"] = result
+    status.extra["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+    status.finish(status.message)
+    return 0
+
+
+def _failed(status: Status, text: str, code: int) -> int:
+    with contextlib.suppress(OSError):  # the disk may be what the fault is about
+        status.fail(text)
+    print(text, file=sys.stderr)
+    return code
+
+
+async def _stoppable(body: Awaitable[dict[str, Any] | None]) -> tuple[dict[str, Any] | None, bool]:
+    """Run until it is done, or until systemd asks for an end, which is the second value; nothing is lost by that."""
+    task = asyncio.ensure_future(body)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        return await task, False
+    return None, True

@@ -1,0 +1,131 @@
+"""Activities: calls, mails, meetings and the like, with their files.
+
+Source: apidocs.bitrix24.com, crm/timeline/activities/activity-base (a mail that is added with ``COMPLETED`` = N and
+``DIRECTION`` = 2 is not sent; it is completed by an update). The activity of a task comes along with the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from encaja.carryover.mapping.entities import BY_TYPE
+from encaja.carryover.mapping.translation import Wanted
+from encaja.carryover.records import attachments
+from encaja.carryover.records.base import LeftOutError, Part
+from encaja.carryover.source.origins import ORIGINATOR
+from encaja.carryover.source.reader import Record
+from encaja.rest.client import Answer, Command
+
+MAIL = 4
+_TASK_PROVIDERS = frozenset({"TASKS", "CRM_TASKS_TASK", "CRM_TASKS_TASK_COMMENT"})
+
+
+class Activities(Part):
+    """Activities."""
+
+    entity = "activity"
+    shape = {  # noqa: RUF012 - as declared in the base
+        "TYPE_ID": "number", "PROVIDER_ID": "any", "PROVIDER_TYPE_ID": "any", "SUBJECT": "text", "DESCRIPTION": "text",
+        "DESCRIPTION_TYPE": "number", "COMPLETED": "flag", "RESPONSIBLE_ID": "user", "PRIORITY": "number",
+        "START_TIME": "moment", "END_TIME": "moment", "DEADLINE": "moment", "DIRECTION": "number", "LOCATION": "any",
+        "NOTIFY_TYPE": "number", "NOTIFY_VALUE": "number",
+    }  # fmt: skip
+
+    def owners(self, record: Record) -> Iterable[tuple[str, str]]:
+        """All records that it is bound to, and those whose telephone or mail it names."""
+        pairs = [(record.fields.get("OWNER_TYPE_ID"), record.fields.get("OWNER_ID"))]
+        pairs += [(item.get("entityTypeId"), item.get("entityId")) for item in _bindings(record)]
+        pairs += [(item.get("ENTITY_TYPE_ID"), item.get("ENTITY_ID")) for item in _list(record, "COMMUNICATIONS")]
+        for kind, key in pairs:
+            if int(kind or 0) in BY_TYPE and int(key or 0):
+                yield BY_TYPE[int(kind or 0)].entity, str(key)
+
+    async def links(self, want: Wanted, record: Record) -> None:
+        """Owner, bindings, communications and files."""
+        if record.fields.get("PROVIDER_ID") in _TASK_PROVIDERS or int(record.fields.get("TYPE_ID") or 0) == 3:
+            raise LeftOutError("comes along with its task")
+        owner_type = int(record.fields.get("OWNER_TYPE_ID") or 0)
+        if owner_type not in BY_TYPE:
+            raise LeftOutError(f"belongs to a record of type {owner_type}, which is not carried")
+        owner = self.linked(want, BY_TYPE[owner_type].entity, record.fields["OWNER_ID"])
+        if owner is None:
+            raise LeftOutError("what it belongs to is not in the box")
+        want.raw |= {"OWNER_TYPE_ID": owner_type, "OWNER_ID": int(owner)}
+        want.raw["BINDINGS"] = [
+            {"OWNER_TYPE_ID": int(item["entityTypeId"]), "OWNER_ID": int(box)}
+            for item in _bindings(record)
+            if int(item["entityTypeId"]) in BY_TYPE
+            and (box := self.linked(want, BY_TYPE[int(item["entityTypeId"])].entity, item["entityId"]))
+        ]
+        want.raw["COMMUNICATIONS"] = [
+            {"TYPE": item.get("TYPE"), "VALUE": item.get("VALUE"), **self._whose(want, item)}
+            for item in _list(record, "COMMUNICATIONS")
+        ]
+
+    def _whose(self, want: Wanted, item: dict[str, Any]) -> dict[str, int]:
+        kind = int(item.get("ENTITY_TYPE_ID") or 0)
+        box = self.linked(want, BY_TYPE[kind].entity, item.get("ENTITY_ID")) if kind in BY_TYPE else None
+        return {"ENTITY_TYPE_ID": kind, "ENTITY_ID": int(box)} if box else {}
+
+    def find(self, records: Sequence[Record]) -> list[Command]:
+        """By the origin that it was given."""
+        return [
+            Command(
+                "crm.activity.list",
+                {"filter": {"=ORIGINATOR_ID": ORIGINATOR, "=ORIGIN_ID": record.id}, "select": ["ID"], "start": -1},
+            )
+            for record in records
+        ]
+
+    def found(self, answer: Answer) -> list[str]:
+        """Identifiers."""
+        return [str(row["ID"]) for row in answer.result]
+
+    async def files(self, record: Record, want: Wanted) -> None:
+        """Fetch the files of a record that is about to be sent."""
+        described = attachments.described(record.fields.get("FILES"))
+        if described:
+            fetched = await attachments.fetch(self.work, described, want)
+            want.raw["FILES"] = [{"fileData": file} for file in fetched]
+
+    def add(self, record: Record, want: Wanted) -> Command:
+        """With its origin; a mail not as completed, or it would be sent."""
+        fields = {name: value for name, value in want.raw.items() if value not in ("", [])}
+        if int(record.fields.get("TYPE_ID") or 0) == MAIL:
+            fields["COMPLETED"] = "N"
+        user, exact = self.work.translation.user(record.fields.get("AUTHOR_ID"))
+        author = {"AUTHOR_ID": int(user)} if exact else {}
+        return Command(
+            "crm.activity.add", {"fields": {**fields, **author, "ORIGINATOR_ID": ORIGINATOR, "ORIGIN_ID": record.id}}
+        )
+
+    def made(self, answer: Answer) -> str:
+        """The identifier."""
+        return str(answer.result)
+
+    async def after(self, record: Record, box: str, want: Wanted) -> None:
+        """A mail is completed now that it is there."""
+        if int(record.fields.get("TYPE_ID") or 0) == MAIL and want.values.get("COMPLETED"):
+            await self.work.box.call("crm.activity.update", {"id": int(box), "fields": {"COMPLETED": "Y"}})
+
+    def get(self, box: str) -> Command:
+        """By identifier."""
+        return Command("crm.activity.get", {"id": int(box)})
+
+    def update(self, box: str, fields: dict[str, Any]) -> Command:
+        """Fields that changed."""
+        return Command("crm.activity.update", {"id": int(box), "fields": fields})
+
+    def delete(self, box: str) -> Command:
+        """By identifier."""
+        return Command("crm.activity.delete", {"id": int(box)})
+
+
+def _list(record: Record, name: str) -> list[dict[str, Any]]:
+    value = record.fields.get(name) or []
+    return [item for item in (value.values() if isinstance(value, dict) else value) if isinstance(item, dict)]
+
+
+def _bindings(record: Record) -> list[dict[str, Any]]:
+    return _list(record, "BINDINGS")

@@ -1,0 +1,314 @@
+"""Records that are not items of the CRM but have an identifier of their own: requisites, activities, tasks.
+
+They are written one by one. Each carries a mark by which it is found again; what has been sent and not answered is
+looked for by it before anything is sent a second time, as with items.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from encaja.carryover.context import Work
+from encaja.carryover.mapping.canonical import Canonical, canonical, fingerprints, shown, whole
+from encaja.carryover.mapping.entities import BY_ENTITY
+from encaja.carryover.mapping.identity_map import Conflict, Link, State
+from encaja.carryover.mapping.translation import Wanted
+from encaja.carryover.merge import decide
+from encaja.carryover.records.crm_items import ensure
+from encaja.carryover.records.send_once import send_once, settle_all
+from encaja.carryover.source.reader import Record, is_absent
+from encaja.rest.client import Answer, Command, RefusedError
+
+Shape = Mapping[str, str]
+"""Kind by field: ``text``, ``number``, ``flag``, ``moment``, ``day``, ``any``, ``user`` or ``users``."""
+
+
+class LeftOutError(Exception):
+    """A record that REST cannot carry, or that comes along with another one."""
+
+
+class Part(ABC):
+    """A kind of record.
+
+    Args:
+        work: the carry-over.
+    """
+
+    entity: str
+    shape: Shape
+    """Fields that are carried and compared."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    @abstractmethod
+    def owners(self, record: Record) -> Iterable[tuple[str, str]]:
+        """The records that it belongs or refers to."""
+
+    @abstractmethod
+    async def links(self, want: Wanted, record: Record) -> None:
+        """Add to ``want`` what is not in ``shape``: owners, members, files.
+
+        Raises:
+            LeftOutError: the record is not carried.
+        """
+
+    @abstractmethod
+    def find(self, records: Sequence[Record]) -> list[Command]:
+        """Commands that list, for each record, what the box has with its mark."""
+
+    @abstractmethod
+    def found(self, answer: Answer) -> list[str]:
+        """Identifiers in the answer to such a command."""
+
+    @abstractmethod
+    def add(self, record: Record, want: Wanted) -> Command:
+        """The command that makes it."""
+
+    @abstractmethod
+    def made(self, answer: Answer) -> str:
+        """The identifier in the answer to that."""
+
+    @abstractmethod
+    def get(self, box: str) -> Command:
+        """The command that reads it in the box."""
+
+    def row(self, answer: Answer) -> dict[str, Any]:
+        """The record in the answer to that."""
+        found: dict[str, Any] = answer.result
+        return found
+
+    @abstractmethod
+    def update(self, box: str, fields: dict[str, Any]) -> Command:
+        """The command that changes it."""
+
+    @abstractmethod
+    def delete(self, box: str) -> Command:
+        """The command that deletes it."""
+
+    async def files(self, record: Record, want: Wanted) -> None:  # noqa: B027 - most kinds have none
+        """Fetch what a record that is about to be sent has of files."""
+
+    async def after(self, record: Record, box: str, want: Wanted) -> None:  # noqa: B027 - likewise
+        """What has to follow a new record; safe to repeat."""
+
+    def here(self, row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Canonical]:
+        """A record of the box in canonical form."""
+        return {name: canonical(row.get(name), _form(self.shape.get(name, "any"))) for name in names}
+
+    async def want(self, record: Record) -> Wanted:
+        """A record of the cloud as it should be in the box."""
+        done = Wanted()
+        for name, kind in self.shape.items():
+            if name not in record.fields:
+                continue
+            raw = self._raw(done, name, record.fields[name], kind)
+            if raw is not None:
+                done.raw[name] = raw
+                done.values[name] = canonical(raw, _form(kind))
+        await self.links(done, record)
+        return done
+
+    def _raw(self, done: Wanted, name: str, value: Any, kind: str) -> Any:
+        translation = self.work.translation
+        if canonical(value, _form(kind)) is None:
+            return [] if kind == "users" else ""
+        if kind == "text":
+            text, unknown = translation.text(value)
+            done.missing += unknown
+            return text
+        if kind not in {"user", "users"}:
+            return value
+        people = []
+        for key in value if isinstance(value, list) else [value]:
+            found, exact = translation.user(key)
+            if not exact:
+                done.problems.append(f"user {translation.user_name(key)} of field {name} is not in the box")
+            if exact or kind == "user":
+                people.append(int(found))
+        return people if kind == "users" else people[0]
+
+    def linked(self, want: Wanted, entity: str, key: Any) -> str | None:
+        """The identifier in the box of a record that this one belongs to."""
+        box = self.work.map.box_id(entity, str(key))
+        if box is None:
+            want.missing.append((entity, str(key)))
+        return box
+
+
+def _form(kind: str) -> str:
+    return {"users": "names", "user": "number", "text": "any"}.get(kind, kind)
+
+
+async def carry(part: Part, records: Sequence[Record]) -> None:
+    """Carry records over: those that are new, and those that have changed."""
+    work = part.work
+    await settle(part)
+    links = work.map.find(part.entity, [record.id for record in records])
+    watermark = work.map.watermark(part.entity)
+    owners = {pair for record in records for pair in part.owners(record) if pair[0] in BY_ENTITY}
+    await ensure(work, owners)
+    new: list[tuple[Record, Wanted]] = []
+    known: list[tuple[Record, Wanted, Link | None]] = []
+    for record in records:
+        link = links.get(record.id)
+        if link is not None and link.state is not State.DONE:
+            continue
+        work.straggles(record)
+        try:
+            want = await part.want(record)
+        except LeftOutError as fault:
+            work.leave(part.entity, str(fault), record)
+            continue
+        if link is None and int(record.id) > watermark:
+            new.append((record, want))
+        elif (
+            link is None
+            or (part.entity, record.id) in work.decided
+            or whole(fingerprints(want.values)) != whole(link.want)
+        ):
+            known.append((record, want, link))
+        elif not want.problems and not want.missing:
+            work.map.cured(part.entity, record.id)
+    await _add(part, new)
+    await _change(part, known)
+
+
+async def settle(part: Part) -> None:
+    """Find out about records that were being sent when a connection or a process ended."""
+
+    async def adopt(names: list[str]) -> None:
+        await _adopt(part, await part.work.reader.fetch(part.entity, names))
+
+    await settle_all(part.work, part.entity, adopt)
+
+
+async def _adopt(part: Part, records: Sequence[Record]) -> set[str]:
+    """Take records that are in the box already, as their mark shows, for what they are."""
+    work = part.work
+    adopted: dict[str, str] = {}
+    answers = await work.box.batch(part.find(records)) if records else []
+    for record, answer in zip(records, answers, strict=True):
+        if answer.error:
+            raise answer.error
+        for box in part.found(answer):
+            if box not in adopted.values() and work.map.cloud_id(part.entity, box) in {None, record.id}:
+                adopted[record.id] = box
+                break
+    with work.map.transaction():
+        for name, box in adopted.items():
+            work.map.done(part.entity, name, box)
+    return set(adopted)
+
+
+async def _add(part: Part, new: Sequence[tuple[Record, Wanted]]) -> None:
+    work = part.work
+    ordered = sorted(new, key=lambda pair: (pair[0].created, int(pair[0].id)))
+    if work.dry_run:
+        for record, _ in ordered:
+            work.told(part.entity, "new", record)
+        return
+    there = await _adopt(part, [record for record, _ in ordered])
+    links = work.map.find(part.entity, list(there))
+    await _change(part, [(record, want, links[record.id]) for record, want in ordered if record.id in there])
+    made: list[tuple[Record, Wanted, str]] = []
+    for record, want in ordered:
+        if record.id not in there and (box := await _make(part, record, want)):
+            made.append((record, want, box))
+    rows = await rows_of(part, [box for *_, box in made])
+    for record, want, box in made:
+        _finish(part, record, box, want, fingerprints(part.here(rows.get(box, {}), want.values)))
+        work.carried(record, "new")
+
+
+async def _make(part: Part, record: Record, want: Wanted) -> str:
+    """Send one record; its identifier in the box, empty when it is not there."""
+    work = part.work
+    await part.files(record, want)
+    answer = await send_once(work, record, part.add(record, want))
+    if answer is None:
+        await settle(part)
+        return ""
+    box = part.made(answer)
+    with work.map.transaction():
+        work.map.done(part.entity, record.id, box)
+        work.map.unkept(part.entity, box, record.created.isoformat(), _author(work, record))
+    await part.after(record, box, want)
+    return box
+
+
+def _author(work: Work, record: Record) -> str:
+    for name in ("AUTHOR_ID", "createdBy", "CREATED_BY_ID"):
+        if record.fields.get(name):
+            user, exact = work.translation.user(record.fields[name])
+            return user if exact else ""
+    return ""
+
+
+async def rows_of(part: Part, boxes: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Records of the box, by identifier; those that are not there are left out."""
+    found = {}
+    for box, answer in zip(boxes, await part.work.box.batch([part.get(box) for box in boxes]), strict=True):
+        if answer.error is None:
+            found[box] = part.row(answer)
+        elif not is_absent(answer.error):
+            raise answer.error
+    return found
+
+
+async def _change(part: Part, known: Sequence[tuple[Record, Wanted, Link | None]]) -> None:
+    work = part.work
+    boxes = {record.id: (link.box if link else record.id) for record, _, link in known}
+    rows = await rows_of(part, list(boxes.values()))
+    for record, want, link in known:
+        box = boxes[record.id]
+        row = rows.get(box)
+        if row is None:
+            if not work.dry_run:
+                work.map.conflict(Conflict(part.entity, record.id, box, "(record)", "changed", "deleted", "box"))
+                work.map.mark(part.entity, record.id, State.KEPT, box)
+            continue
+        have = part.here(row, want.values)
+        # What the backup brought has no base: what differs is taken for a change of the cloud's.
+        before = dict(link.have) if link else fingerprints(have)
+        found = decide(
+            want.values, have, link.want if link else {}, before, rule=work.settings.conflicts, cloud_is_newer=True,
+            answers=work.answers(part.entity, record.id, want.values, have),
+        )  # fmt: skip
+        if work.dry_run:
+            if found.write:
+                work.told(part.entity, "changed", record, found.write)
+            continue
+        for name, decided in found.conflicts.items():
+            values = shown(want.values[name]), shown(have[name])
+            work.map.conflict(Conflict(part.entity, record.id, box, name, *values, decided))
+        base = {
+            name: before.get(name, "?") if name in found.keep else text for name, text in fingerprints(have).items()
+        }
+        if found.write and not await _write(part, record, box, want, found.write):
+            continue
+        if found.write:
+            fresh = fingerprints(part.here((await rows_of(part, [box])).get(box, {}), want.values))
+            base |= {name: fresh[name] for name in found.write}
+            work.carried(record, "changed")
+        _finish(part, record, box, want, base)
+
+
+async def _write(part: Part, record: Record, box: str, want: Wanted, names: Sequence[str]) -> bool:
+    command = part.update(box, {name: want.raw[name] for name in names})
+    try:
+        await part.work.box.call(command.method, command.parameters)
+    except RefusedError as fault:
+        part.work.trouble(record, f"the box refuses the change: {fault.what}", "it is tried again")
+        return False
+    return True
+
+
+def _finish(part: Part, record: Record, box: str, want: Wanted, have: Mapping[str, str]) -> None:
+    part.work.map.done(
+        part.entity, record.id, box, want=fingerprints(want.values), have=have, modified=record.modified.isoformat()
+    )
+    part.work.map.applied(part.entity, record.id)
+    part.work.complete(record, want)

@@ -1,0 +1,183 @@
+"""Files in fields of leads, deals, contacts and companies: fetched from the cloud and written into the box's record.
+
+A field's files are one value, written whole, so that writing it again does no harm. What is compared are identifiers:
+those of the cloud with what they were when the field was last carried, those of the box likewise. A record that the
+backup brought has the same ones on both sides.
+
+Source: apidocs.bitrix24.com, files (how to upload, update and download: name and Base64 in place of the value; no
+files in a batch), crm/universal/crm-item-get (``urlMachine``).
+"""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from encaja.carryover.context import Work
+from encaja.carryover.mapping.canonical import fingerprint, fingerprints, shown
+from encaja.carryover.mapping.entities import ItemKind
+from encaja.carryover.mapping.identity_map import Conflict, Link, State
+from encaja.carryover.merge import decide
+from encaja.carryover.records.attachments import LARGEST
+from encaja.carryover.source.origins import get_items
+from encaja.carryover.source.reader import Record
+from encaja.rest.client import RefusedError, UncertainError
+
+ENTITY = "file"
+"""Under which a field's files stand in the identity map: ``lead:12:ufCrmPlan``."""
+
+
+def identifiers(value: Any) -> list[str] | None:
+    """The identifiers of a field's files; None without any."""
+    return [str(item.get("id") or item.get("ID")) for item in _items(value)] or None
+
+
+def _items(value: Any) -> list[Mapping[str, Any]]:
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, dict) and (item.get("id") or item.get("ID"))]
+
+
+def _key(kind: ItemKind, record: Record, name: str) -> str:
+    return f"{kind.entity}:{record.id}:{name}"
+
+
+def _fields(work: Work, kind: ItemKind) -> list[str]:
+    """Fields of files that both sides have."""
+    here = work.translation.box.fields[kind.entity]
+    fields = work.translation.cloud.fields[kind.entity].items()
+    return [name for name, about in fields if about.kind == "file" and name in here and here[name].kind == "file"]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A field of a record."""
+
+    kind: ItemKind
+    record: Record
+    name: str
+
+    @property
+    def key(self) -> str:
+        """Its name in the identity map."""
+        return _key(self.kind, self.record, self.name)
+
+    @property
+    def mark(self) -> Record:
+        """What stands for it where records are told."""
+        return Record(ENTITY, self.key, {}, self.record.modified, self.record.created)
+
+    @property
+    def value(self) -> Any:
+        """What the cloud has in it."""
+        return self.record.fields.get(self.name)
+
+
+async def carry_files(work: Work, kind: ItemKind, records: Sequence[Record]) -> None:
+    """Carry the files in fields of records that are in the box."""
+    places = [_Place(kind, record, name) for name in _fields(work, kind) for record in records]
+    links = work.map.find(ENTITY, [place.key for place in places])
+    todo = [place for place in places if _is_open(work, place, links.get(place.key))]
+    boxes = {place.record.id: work.map.box_id(kind.entity, place.record.id) for place in todo}
+    there = await get_items(work.box, kind, list(dict.fromkeys(box for box in boxes.values() if box)))
+    for place in todo:
+        item = there.get(boxes[place.record.id] or "")
+        if item is not None:
+            await _converge(work, place, item, links.get(place.key))
+
+
+def _is_open(work: Work, place: _Place, link: Link | None) -> bool:
+    want = identifiers(place.value)
+    if link is None:
+        return want is not None
+    changed = fingerprint(want) != link.want.get("files", "")
+    return changed or link.state is State.SENDING or (ENTITY, place.key) in work.decided
+
+
+async def _converge(work: Work, place: _Place, item: dict[str, Any], link: Link | None) -> None:
+    key, box = place.key, str(item["id"])
+    want, have = {"files": identifiers(place.value)}, {"files": identifiers(item.get(place.name))}
+    before = fingerprints(have)  # so the backup brought it, or it was being written when a process ended
+    if link is not None and link.state is State.DONE:
+        before = dict(link.have)
+    elif link is None and work.is_new(place.record):
+        before = fingerprints({"files": None})
+    found = decide(
+        want, have, link.want if link else {}, before, rule=work.settings.conflicts,
+        cloud_is_newer=work.cloud_is_newer(place.record, item), answers=work.answers(ENTITY, key, want, have),
+    )  # fmt: skip
+    if work.dry_run:
+        if found.write:
+            work.told(ENTITY, "changed" if link else "new", place.mark)
+        return
+    for decided in found.conflicts.values():
+        work.map.conflict(Conflict(ENTITY, key, box, "files", shown(want["files"]), shown(have["files"]), decided))
+    if found.write:
+        files = await _fetched(work, place.mark, _items(place.value))
+        if files is None or not (written := await _written(work, place, box, files)):
+            return
+        have = {"files": identifiers(written.get(place.name))}
+        work.carried(place.mark, "changed" if link and link.state is State.DONE else "new")
+    hashes = before if found.keep else fingerprints(have)
+    with work.map.transaction():
+        work.map.done(ENTITY, key, box, want=fingerprints(want), have=hashes)
+        work.map.applied(ENTITY, key)
+        work.map.cured(ENTITY, key)
+
+
+async def _fetched(work: Work, mark: Record, items: Sequence[Mapping[str, Any]]) -> list[list[str]] | None:
+    """Name and content in Base64 of files; None where one is not to be had."""
+    found: list[list[str]] = []
+    with tempfile.TemporaryDirectory(dir=work.settings.state, prefix="files-") as folder:
+        target = Path(folder) / "content"
+        for item in items:
+            key = item.get("id") or item.get("ID")
+            try:
+                fetched = await work.cloud.fetch(str(item.get("urlMachine") or item.get("url") or ""), target)
+            except RefusedError as fault:
+                work.trouble(mark, f"file {key} could not be fetched: {fault.what}", "copy it by hand")
+                return None
+            name = fetched.name or f"file-{key}"
+            if fetched.size > LARGEST:
+                size = f"{fetched.size / 1e6:.0f} MB"
+                work.trouble(mark, f"file {name} is too large to be sent ({size})", "copy it by hand")
+                return None
+            found.append([name, base64.b64encode(target.read_bytes()).decode()])
+    return found
+
+
+async def _written(work: Work, place: _Place, box: str, files: Sequence[Sequence[str]]) -> dict[str, Any] | None:
+    """Write a field's files, and return the box's record as it is then."""
+    kind, name = place.kind, place.name
+    several = work.translation.box.fields[kind.entity][name].multiple
+    value: Any = list(files) if several else files[0] if files else ""
+    work.map.sending(ENTITY, [(place.key, place.record.modified.isoformat())])
+    try:
+        answer = await work.box.call(
+            "crm.item.update", {"entityTypeId": kind.type_id, "id": int(box), "fields": {name: value}}, safe=False
+        )
+    except UncertainError:
+        work.trouble(place.mark, "the connection was lost while files were sent", "they are sent again")
+        return None
+    except RefusedError as fault:
+        work.trouble(place.mark, f"the box refuses the files: {fault.what}", "it is tried again")
+        return None
+    item: dict[str, Any] = answer.result["item"]
+    return item
+
+
+def lacking(work: Work, kind: ItemKind, record: Record, item: Mapping[str, Any]) -> list[str]:
+    """Fields whose files the box does not have, though no rule or person decided so."""
+    names = [
+        name for name in _fields(work, kind) if identifiers(record.fields.get(name)) != identifiers(item.get(name))
+    ]
+    links = work.map.find(ENTITY, [_key(kind, record, name) for name in names])
+    found = []
+    for name in names:
+        link = links.get(_key(kind, record, name))
+        if link is None or link.want.get("files", "") != fingerprint(identifiers(record.fields.get(name))):
+            found.append(name)
+    return found

@@ -1,0 +1,187 @@
+"""New records of crm.item.*: imported, the oldest first, and read back while the next ones are on their way.
+
+Source: apidocs.bitrix24.com, crm/universal/import (20 at most, ascending ``createdTime``, no automation rules).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from encaja.carryover.context import Work
+from encaja.carryover.mapping.canonical import fingerprints
+from encaja.carryover.mapping.entities import ItemKind
+from encaja.carryover.mapping.translation import Wanted
+from encaja.carryover.records.adopt import adopt, settle
+from encaja.carryover.records.updates import change, command_of, finish, send_updates, update_of
+from encaja.carryover.source.origins import ORIGINATOR, get_items, own_origin
+from encaja.carryover.source.reader import Record, moment
+from encaja.rest.client import UncertainError
+
+BATCH = 20
+"""Items of one import. Source: crm/universal/import/crm-item-batch-import."""
+_TOGETHER = 5 * BATCH  # records that are read back at once
+_TIMES = ("createdTime", "updatedTime", "movedTime")
+
+
+async def add(work: Work, kind: ItemKind, records: Sequence[Record]) -> None:
+    """Import new records, the oldest first; those that turn out to be in the box already are compared."""
+    ordered = sorted(records, key=lambda record: (record.created, int(record.id)))
+    by_id = {record.id: record for record in ordered}
+    known = work.map.find(kind.entity, list(by_id))  # what a reference brought along meanwhile
+    by_id = {name: record for name, record in by_id.items() if name not in known}
+    there = await adopt(work, kind, list(by_id), by_id) if by_id else set()
+    if there:
+        links = work.map.find(kind.entity, list(there))
+        await change(work, kind, [(by_id[name], links[name]) for name in there])
+    fresh = [record for name, record in by_id.items() if name not in there]
+    wanted = {record.id: work.translation.wanted(kind.entity, record.fields) for record in fresh}
+    if work.dry_run:
+        for record in fresh:
+            work.told(kind.entity, "new", record)
+            want = fingerprints(wanted[record.id].values)
+            work.map.done(kind.entity, record.id, "-1", want=want)  # of a map that is thrown away
+        return
+    reading: asyncio.Task[None] | None = None
+    try:
+        for at in range(0, len(fresh), _TOGETHER):
+            part = fresh[at : at + _TOGETHER]
+            imported = await _import(work, kind, part, wanted)
+            if reading:
+                await reading
+            arrived = [record for record in part if record.id in imported]
+            reading = asyncio.create_task(_read_back(work, kind, arrived, wanted, imported))
+        if reading:
+            await reading
+    finally:
+        if reading and not reading.done():
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+
+async def _import(
+    work: Work, kind: ItemKind, records: Sequence[Record], wanted: Mapping[str, Wanted]
+) -> dict[str, str]:
+    """Import records, and return the identifiers in the box of those that have arrived."""
+    imported: dict[str, str] = {}
+    parts = [records[at : at + BATCH] for at in range(0, len(records), BATCH)]
+    _mark(work, kind, parts[0])
+    for part, following in zip(parts, [*parts[1:], []], strict=True):
+        payload = [_payload(work, record, wanted[record.id]) for record in part]
+        results = await _send(work, kind, part, payload)
+        refused = [number for number, result in enumerate(results) if _is_time(result)]
+        if refused:
+            # Something newer is in the box already, or its clock is behind: REST takes no time then.
+            again = [part[number] for number in refused]
+            bare = [{k: v for k, v in payload[number].items() if k not in _TIMES} for number in refused]
+            for number, result in zip(refused, await _send(work, kind, again, bare), strict=True):
+                results[number] = result
+        # One commit for what has arrived and what is sent next: what a kill takes from the map is found again in the
+        # box, by its origin.
+        with work.map.transaction():
+            for number, (record, result) in enumerate(zip(part, results, strict=True)):
+                if (box := _noted(work, kind, record, result)) is None:
+                    continue
+                imported[record.id] = box
+                if number in refused:
+                    work.map.unkept(kind.entity, box, work.times_of(record), str(payload[number].get("createdBy", "")))
+            _mark(work, kind, following)
+    return imported
+
+
+def _mark(work: Work, kind: ItemKind, records: Sequence[Record]) -> None:
+    """Say durably that records are about to be sent."""
+    if records:
+        work.map.sending(kind.entity, [(record.id, record.modified.isoformat()) for record in records])
+
+
+def _noted(work: Work, kind: ItemKind, record: Record, result: dict[str, Any] | None) -> str | None:
+    """Write down what came of a record; its identifier in the box, None where it has not arrived so."""
+    if result is None:
+        return None
+    if "error" in result:
+        work.map.unsent(kind.entity, [record.id])
+        what = f"{result['error']}: {result.get('error_description', '')}".strip(": ")
+        work.trouble(record, f"the box refuses it: {what}", "mend it in the cloud; it is tried again")
+        return None
+    box = str(result["item"]["id"])
+    work.map.done(kind.entity, record.id, box)
+    return box
+
+
+def _payload(work: Work, record: Record, wanted: Wanted) -> dict[str, Any]:
+    fields = {name: value for name, value in wanted.raw.items() if value not in ("", [])}
+    created = work.times_of(record)
+    updated = record.fields.get("updatedTime")
+    fields["createdTime"] = created
+    if updated and (record.modified >= record.created):
+        fields["updatedTime"] = updated
+        moved = moment(record.fields.get("movedTime"))
+        if moved and record.created <= moved <= record.modified:
+            fields["movedTime"] = record.fields["movedTime"]
+    for name in ("createdBy", "updatedBy", "movedBy"):
+        if record.fields.get(name):
+            user, exact = work.translation.user(record.fields[name])
+            if exact or name == "createdBy":
+                fields[name] = int(user)
+            if not exact and name == "createdBy":
+                who = work.translation.user_name(record.fields[name])
+                wanted.problems.append(f"its author {who} is not in the box")
+    origin = own_origin(record.fields)
+    fields["originatorId"], fields["originId"] = origin or (ORIGINATOR, record.id)
+    return fields
+
+
+async def _send(
+    work: Work, kind: ItemKind, records: Sequence[Record], payload: Sequence[dict[str, Any]]
+) -> list[dict[str, Any] | None]:
+    """Send one import of records that are marked; None for a record that turned out to be in the box."""
+    try:
+        answer = await work.box.call(
+            "crm.item.batchImport", {"entityTypeId": kind.type_id, "data": list(payload)}, safe=False
+        )
+    except UncertainError:
+        await settle(work, kind)
+        left = work.map.find(kind.entity, [record.id for record in records])
+        for record in records:
+            if record.id not in left:
+                work.trouble(record, "the connection was lost before the box had it", "it is sent again")
+        return [None] * len(records)
+    results: list[dict[str, Any] | None] = list(answer.result["items"])
+    if len(results) != len(records):
+        await settle(work, kind)
+        return [None] * len(records)
+    return results
+
+
+def _is_time(result: dict[str, Any] | None) -> bool:
+    text = str((result or {}).get("error_description", ""))
+    return bool(result) and "error" in (result or {}) and any(name in text for name in _TIMES)
+
+
+async def _read_back(
+    work: Work, kind: ItemKind, records: Sequence[Record], wanted: Mapping[str, Wanted], box: Mapping[str, str]
+) -> None:
+    """Remember what imported records are like in the box; what the import did not take is written once more."""
+    there = await get_items(work.box, kind, [box[record.id] for record in records])
+    again = []
+    have = {}
+    for record in records:
+        item = there.get(box[record.id])
+        if item is None:
+            continue
+        want = wanted[record.id]
+        have[record.id] = work.translation.here(kind.entity, item, want.values)
+        lacking = [name for name, value in want.values.items() if value != have[record.id][name]]
+        if lacking:
+            again.append((record, command_of(kind, box[record.id], update_of(want, lacking, item))))
+    for (record, _), answer in zip(again, await send_updates(work, [command for _, command in again]), strict=True):
+        if answer.error is None:
+            item = answer.result["item"]
+            have[record.id] = work.translation.here(kind.entity, item, wanted[record.id].values)
+    with work.map.transaction():
+        for record in records:
+            if record.id in have:
+                finish(work, record, box[record.id], wanted[record.id], fingerprints(have[record.id]))
+                work.carried(record, "new")

@@ -1,0 +1,141 @@
+"""Requisites of contacts and companies, their bank details and addresses.
+
+Source: apidocs.bitrix24.com, crm/requisites (``XML_ID`` and ``ORIGINATOR_ID`` are free; an address is known by its type
+and what it belongs to).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from encaja.carryover.context import Work
+from encaja.carryover.mapping.canonical import canonical, fingerprints, whole
+from encaja.carryover.mapping.entities import BY_TYPE
+from encaja.carryover.mapping.translation import Wanted
+from encaja.carryover.records.base import LeftOutError, Part
+from encaja.carryover.records.crm_items import ensure
+from encaja.carryover.source.origins import ORIGINATOR
+from encaja.carryover.source.reader import REQUISITE, Record
+from encaja.rest.client import Answer, Command, RefusedError
+
+
+class Requisites(Part):
+    """Requisites."""
+
+    entity = "requisite"
+    method: ClassVar[str] = "crm.requisite"
+
+    @property
+    def shape(self) -> dict[str, str]:  # type: ignore[override]
+        """Whatever begins with RQ_, and what every country has."""
+        return self._shape
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self._shape = {"NAME": "text", "CODE": "any", "ACTIVE": "flag", "SORT": "number", "PRESET_ID": "number"}
+
+    async def want(self, record: Record) -> Wanted:
+        """A requisite; its fields differ by country."""
+        self._shape |= {name: "any" for name in record.fields if name.startswith(("RQ_", "UF_"))}
+        return await super().want(record)
+
+    def owners(self, record: Record) -> Iterable[tuple[str, str]]:
+        """The contact or company."""
+        kind = BY_TYPE.get(int(record.fields.get("ENTITY_TYPE_ID") or 0))
+        return [(kind.entity, str(record.fields["ENTITY_ID"]))] if kind else []
+
+    async def links(self, want: Wanted, record: Record) -> None:
+        """Whose it is."""
+        owner = next(iter(self.owners(record)), None)
+        box = self.linked(want, *owner) if owner else None
+        if box is None:
+            raise LeftOutError("what it belongs to is not in the box")
+        want.raw |= {"ENTITY_TYPE_ID": int(record.fields.get("ENTITY_TYPE_ID") or REQUISITE), "ENTITY_ID": int(box)}
+
+    def find(self, records: Sequence[Record]) -> list[Command]:
+        """By the origin that it was given."""
+        return [
+            Command(
+                f"{self.method}.list",
+                {
+                    "filter": {"ORIGINATOR_ID": ORIGINATOR, "XML_ID": record.id},
+                    "select": ["ID"],
+                    "order": {"ID": "ASC"},
+                },
+            )
+            for record in records
+        ]
+
+    def found(self, answer: Answer) -> list[str]:
+        """Identifiers."""
+        return [str(row["ID"]) for row in answer.result]
+
+    def add(self, record: Record, want: Wanted) -> Command:
+        """With its origin."""
+        fields = {name: value for name, value in want.raw.items() if value != ""}
+        return Command(f"{self.method}.add", {"fields": {**fields, "ORIGINATOR_ID": ORIGINATOR, "XML_ID": record.id}})
+
+    def made(self, answer: Answer) -> str:
+        """The identifier."""
+        return str(answer.result)
+
+    def get(self, box: str) -> Command:
+        """By identifier."""
+        return Command(f"{self.method}.get", {"id": int(box)})
+
+    def update(self, box: str, fields: dict[str, Any]) -> Command:
+        """Fields that changed."""
+        return Command(f"{self.method}.update", {"id": int(box), "fields": fields})
+
+    def delete(self, box: str) -> Command:
+        """By identifier."""
+        return Command(f"{self.method}.delete", {"id": int(box)})
+
+
+class BankDetails(Requisites):
+    """Bank details of requisites."""
+
+    entity = "bank_detail"
+    method: ClassVar[str] = "crm.requisite.bankdetail"
+
+    def owners(self, record: Record) -> Iterable[tuple[str, str]]:
+        """The requisite."""
+        return [("requisite", str(record.fields["ENTITY_ID"]))]
+
+
+async def carry_addresses(work: Work, records: Sequence[Record]) -> None:
+    """Addresses: what a record has of one type, it has once, so writing it again does no harm."""
+    links = work.map.find("address", [record.id for record in records])
+    await ensure(work, {("lead", record.id.rpartition(":")[2]) for record in records if record.id.split(":")[1] == "1"})
+    for record in records:
+        kind, owner_type, owner = record.id.split(":")
+        entity = "requisite" if int(owner_type) == REQUISITE else BY_TYPE[int(owner_type)].entity
+        box = work.map.box_id(entity, owner)
+        fields = {
+            name: value for name, value in record.fields.items()
+            if name not in {"TYPE_ID", "ENTITY_TYPE_ID", "ENTITY_ID", "ANCHOR_TYPE_ID", "ANCHOR_ID", "LOC_ADDR_ID"}
+        }  # fmt: skip
+        hashes = fingerprints({name: canonical(value, "any") for name, value in fields.items()})
+        link = links.get(record.id)
+        if box is None or (link and whole(link.want) == whole(hashes)):
+            continue
+        if work.dry_run:
+            work.told("address", "changed" if link else "new", record)
+            continue
+        key = {"TYPE_ID": int(kind), "ENTITY_TYPE_ID": int(owner_type), "ENTITY_ID": int(box)}
+        there = await work.box.call("crm.address.list", {"filter": key})
+        same = there.result and whole(hashes) == whole(
+            fingerprints({name: canonical(there.result[0].get(name), "any") for name in fields})
+        )
+        try:
+            if not same:
+                await work.box.call(f"crm.address.{'update' if there.result else 'add'}", {"fields": {**key, **fields}})
+                work.carried(record, "changed" if there.result else "new")
+        except RefusedError as fault:
+            work.trouble(record, f"the box refuses it: {fault.what}", "it is tried again")
+            continue
+        work.map.done(
+            "address", record.id, f"{kind}:{owner_type}:{box}", want=hashes, modified=record.modified.isoformat()
+        )
+        work.map.cured("address", record.id)

@@ -1,0 +1,722 @@
+"""Speaking to a portal's REST interface: within its limits, in batches, and through its bad moments.
+
+Sources: apidocs.bitrix24.com, settings/how-to-call-rest-api (addresses, ``batch`` of at most 50 commands), settings/
+performance/huge-data (pages by ``>ID`` with ``start=-1``), limits, error-codes (system errors).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import re
+import ssl
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from email.message import Message
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+import httpx
+
+from encaja.errors import ConfigurationError, EncajaError
+from encaja.rest.answers import BUSY_ERRORS, CALLER_ERRORS, TOKEN_ERRORS, decode
+from encaja.rest.limiter import Limiter
+from encaja.rest.tokens import TokenError, Tokens
+from encaja.status import waiting_for
+
+BATCH = 50
+PAGE = 50
+_ACCESS_ERRORS = TOKEN_ERRORS | CALLER_ERRORS | {"ACCESS_DENIED", "user_access_error", "authorization_error"}
+_REQUEST_SECONDS = 30.0  # what a batch may take of the 60 s that a request has
+_LONGEST_PAUSE = 30.0
+_AHEAD = 6  # requests of one list that are sent before their rows are wanted
+_DENSE = 0.9  # rows per identifier from which on gaps are not worth counting on
+_TRIES = 20  # of commands that a batch left without an answer
+
+
+class RefusedError(EncajaError):
+    """The portal answered that it will not do this.
+
+    Args:
+        code: the portal's code of the error; may be empty.
+        description: its text.
+        method: what was asked for.
+        mend: what to do about it.
+    """
+
+    def __init__(self, code: str, description: str, method: str, mend: str = "") -> None:
+        super().__init__(f"{code}: {description}" if code and description else code or description, method, mend)
+        self.code = code
+        self.description = description
+        self.method = method
+
+
+class AccessError(RefusedError):
+    """The webhook or application is expired, unknown, or may not do this."""
+
+
+class UnreachableError(EncajaError):
+    """The portal could not be spoken to, however often it was tried."""
+
+
+class UncertainError(EncajaError):
+    """A request that must not be repeated ended so that it may have been carried out.
+
+    Args:
+        what: how it ended.
+        where: the portal.
+        commands: what may or may not have happened.
+        answers: what was answered before, in order.
+    """
+
+    def __init__(self, what: str, where: str, commands: Sequence[Command], answers: Sequence[Answer] = ()) -> None:
+        super().__init__(what, where, "look the records up by their origin before they are sent again")
+        self.commands = list(commands)
+        self.answers = list(answers)
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """An inbound webhook, or a local application's token. Its address is a secret.
+
+    Args:
+        portal: scheme and host, ``https://acme.bitrix24.es``.
+        path: what follows ``/rest/`` for a webhook: ``1/abcdef``; empty for an application.
+        token: an application's access token.
+    """
+
+    portal: str
+    path: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Webhook:
+        """Read an address as the portal shows it: ``https://HOST/rest/USER/CODE/``, with or without a method.
+
+        Raises:
+            ConfigurationError: it is not such an address.
+        """
+        parts = urlsplit(text.strip())
+        found = re.fullmatch(r"/rest/(\d+/[\w-]+)(?:/[\w.]*)?/?", parts.path)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not found:
+            mend = "copy it from the portal: Applications, Developer resources, Inbound webhook"
+            raise ConfigurationError("not the address of a webhook: https://HOST/rest/USER/CODE/", "webhook", mend)
+        return cls(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", found[1])
+
+    @property
+    def host(self) -> str:
+        """The portal's host name, by which its limits count."""
+        return urlsplit(self.portal).hostname or ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells one caller from another without telling who."""
+        return hashlib.sha256(f"{self.path} {self.token}".encode()).hexdigest()[:12]
+
+    def address(self, method: str) -> str:
+        """Where to call a method. A secret."""
+        return f"{self.portal}/rest/{self.path}/{method}.json" if self.path else f"{self.portal}/rest/{method}.json"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One call of a method, alone or in a batch.
+
+    Args:
+        method: its name.
+        parameters: what it is given. In a batch they travel as a query: PHP takes a thousand variables of one at most,
+            unless ``max_input_vars`` says otherwise.
+        name: by which ``$result[name]`` of a later command of the same request refers to it.
+    """
+
+    method: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a command: a result or an error.
+
+    Args:
+        command: the command.
+        result: what it gave.
+        total: how many rows there are, where they were counted.
+        next: where the next page starts, where there is one.
+        error: why it was refused.
+    """
+
+    command: Command
+    result: Any = None
+    total: int | None = None
+    next: int | None = None
+    error: RefusedError | None = None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file that was fetched.
+
+    Args:
+        size: its length in bytes.
+        name: what the portal calls it; empty where it does not say.
+    """
+
+    size: int
+    name: str
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How a method lists: the key of its rows, the identifier in filters and the one in rows."""
+
+    rows: str = ""
+    by: str = "ID"
+    id: str = "ID"
+
+
+_SHAPES = {
+    "crm.item.list": _Shape("items", "id", "id"),
+    "tasks.task.list": _Shape("tasks", "ID", "id"),
+}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Pages of a span; ``whole`` when there are no more in it."""
+
+    pages: list[list[dict[str, Any]]]
+    whole: bool
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """One list, asked for in parts."""
+
+    method: str
+    shape: _Shape
+    filter: Mapping[str, Any]
+    select: Sequence[str] | None
+    parameters: Mapping[str, Any]
+
+    def ends(self) -> list[Command]:
+        """Ask for the first page and for the last identifier."""
+        [first] = self.commands(0, 0, 1)
+        last = {**first.parameters, "order": {self.shape.by: "DESC"}}
+        if self.select:
+            last["select"] = [self.shape.by]
+        return [first, Command(self.method, last, "last")]
+
+    def commands(self, after: int, upto: int, pages: int) -> list[Command]:
+        """Ask for pages behind an identifier, up to another one; each refers to the one before it."""
+        by = self.shape.by
+        inner = f"[{self.shape.rows}]" if self.shape.rows else ""
+        given = {**self.parameters, "order": {by: "ASC"}, "start": -1}
+        if self.select:
+            given["select"] = list(self.select)
+        limit = {f"<={by}": upto} if upto else {}
+        befores = [after, *(f"$result[p{number}]{inner}[{PAGE - 1}][{self.shape.id}]" for number in range(pages - 1))]
+        return [
+            Command(self.method, {**given, "filter": {**self.filter, **limit, f">{by}": before}}, f"p{number}")
+            for number, before in enumerate(befores)
+        ]
+
+    def page_of(self, answer: Answer) -> list[dict[str, Any]]:
+        """Return the rows of an answer, or raise its error."""
+        if answer.error:
+            raise answer.error
+        rows: list[dict[str, Any]] = answer.result[self.shape.rows] if self.shape.rows else answer.result
+        return rows
+
+    def identifier(self, row: Mapping[str, Any]) -> int:
+        """Return a row's identifier."""
+        return int(row[self.shape.id])
+
+    @staticmethod
+    def width(density: float, pages: int) -> int:
+        """How many identifiers to ask for at once, so that their rows about fill so many pages."""
+        if density > _DENSE:
+            return PAGE * pages  # They cannot be more rows than this.
+        return max(1, int(max(1.0, 0.94 * pages) * PAGE / density))
+
+    @staticmethod
+    def pages(width: int, density: float, most: int) -> int:
+        """How many pages the rows of so many identifiers may need."""
+        expected = min(width, 1.1 * width * density) / PAGE
+        return max(1, min(most, math.ceil(expected) + (0 if density > _DENSE else 1)))
+
+
+class Portal:
+    """A portal's REST interface. Use it with ``async with``, or close it.
+
+    Args:
+        webhook: who calls.
+        limiter: what keeps all callers of this machine within the portal's limits.
+        tokens: an application's, where they are renewed; ``webhook`` then only names the portal.
+        verify: certificates that vouch for the portal.
+        timeout: seconds for one request; the portal itself stops at 60.
+        workers: requests under way at once.
+        patience: seconds for which a portal that fails is tried again.
+        transport: in place of the network, for tests.
+        sleep: how to wait.
+        tell: takes what is waited for, and an empty text when it came.
+    """
+
+    def __init__(
+        self,
+        webhook: Webhook,
+        limiter: Limiter,
+        *,
+        tokens: Tokens | None = None,
+        verify: ssl.SSLContext | bool = True,
+        timeout: float = 60,
+        workers: int = 8,
+        patience: float = 600,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.where = webhook.portal
+        self.requests = 0
+        """Requests sent, those that were repeated included."""
+        self._webhook = webhook
+        self._tokens = tokens
+        self._renewing = asyncio.Lock()
+        self._limiter = limiter
+        self._caller = "application" if tokens else webhook.fingerprint
+        limits = httpx.Limits(max_connections=workers, max_keepalive_connections=workers)
+        self._client = httpx.AsyncClient(
+            verify=verify, timeout=httpx.Timeout(timeout, connect=10.0, pool=None), limits=limits, transport=transport
+        )
+        self._workers = workers
+        self._places = asyncio.Semaphore(workers)
+        self._patience = patience
+        self._sleep = sleep
+        self.tell = tell
+        self._pace: dict[str, float] = {}
+
+    async def __aenter__(self) -> Portal:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def call(self, method: str, parameters: Mapping[str, Any] | None = None, *, safe: bool = True) -> Answer:
+        """Call one method.
+
+        Args:
+            method: its name.
+            parameters: what it is given.
+            safe: whether it may be repeated after it may have been carried out.
+
+        Raises:
+            RefusedError: the portal will not do it; AccessError where the caller is the reason.
+            UnreachableError: the portal failed for as long as there was patience.
+            UncertainError: not safe, and it may have happened.
+        """
+        command = Command(method, parameters or {})
+        answer = await self._send(method, dict(command.parameters), [command], safe)
+        self._limiter.spent(f"{self._caller}:{method}", _block(answer.get("time")))
+        return Answer(command, answer["result"], _number(answer.get("total")), _number(answer.get("next")))
+
+    async def batch(self, commands: Sequence[Command], *, safe: bool = True, ordered: bool = False) -> list[Answer]:
+        """Call many methods, at most 50 per request, and return their answers in the same order.
+
+        Commands that refer to each other have to be within the same request: the first 50, the next 50 and so on.
+
+        Args:
+            commands: any number of them.
+            safe: whether they may be repeated after they may have been carried out. If not, requests go one by one.
+            ordered: whether requests go one by one all the same.
+
+        Raises:
+            AccessError: the caller may not do anything.
+            UnreachableError: the portal failed for as long as there was patience.
+            UncertainError: not safe, and some may have happened.
+        """
+        size = self._batch_size(commands)
+        parts = [commands[at : at + size] for at in range(0, len(commands), size)]
+        answers: list[Answer] = []
+        if safe and not ordered:
+            return [answer for part in await self._together(parts) for answer in part]
+        for part in parts:
+            try:
+                answers += await self._batch(part, safe)
+            except UncertainError as error:
+                error.answers = answers + error.answers
+                raise
+        return answers
+
+    async def rows(
+        self,
+        method: str,
+        *,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002 - the portal's own name
+        select: Sequence[str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """List all rows by ascending identifier: many pages per request, several requests at once, without a count.
+
+        Rows that appear meanwhile behind the last one are not told.
+
+        Args:
+            method: one that lists, filters and sorts by its identifier.
+            filter: the portal's notation.
+            select: fields.
+            parameters: what it needs besides.
+
+        Yields:
+            Pages of at most 50 rows, none of them empty.
+
+        Raises:
+            RefusedError: the portal will not list this.
+            UnreachableError: the portal failed for as long as there was patience.
+        """
+        listing = _Listing(method, _SHAPES.get(method, _Shape()), filter or {}, select, parameters or {})
+        first, last = [listing.page_of(answer) for answer in await self.batch(listing.ends(), ordered=True)]
+        if first:
+            yield first
+        if len(first) == PAGE:
+            begun, reached = listing.identifier(first[0]), listing.identifier(first[-1])
+            density = PAGE / (reached - begun + 1)
+            async for page in self._span(listing, reached, listing.identifier(last[0]), density):
+                yield page
+
+    async def download(self, address: str, target: Path) -> int:
+        """Fetch a file of a record into a file and return its length in bytes; as ``fetch``."""
+        return (await self.fetch(address, target)).size
+
+    async def fetch(self, address: str, target: Path) -> Fetched:
+        """Fetch a file of a record into a file.
+
+        Args:
+            address: as the record gives it; a path stands for one of this portal.
+            target: where it goes; replaced at once when it is whole.
+
+        Raises:
+            RefusedError: the portal does not hand it out, or another host would have to.
+            UnreachableError: the portal failed for as long as there was patience.
+        """
+        parts = urlsplit(address)
+        if parts.netloc and parts.hostname != self._webhook.host:
+            raise RefusedError("", f"the file is at {parts.hostname}, not in the portal", "download")
+        address = self._webhook.portal + urlunsplit(("", "", parts.path, parts.query, ""))
+        if "auth" not in parts.query:
+            auth = self._webhook.path or (self._tokens.access if self._tokens else self._webhook.token)
+            address += ("&" if parts.query else "?") + f"auth={quote(auth, safe='/')}"
+        waited, pause, since = 0.0, 1.0, time.time()
+        while True:
+            async with self._places:
+                await self._limiter.turn()
+                self.requests += 1
+                outcome = await self._download(address, target)
+            if isinstance(outcome, Fetched):
+                if waited:
+                    self.tell("")
+                return outcome
+            if waited >= self._patience:
+                raise UnreachableError(f"download: {outcome.what}", self.where, outcome.mend)
+            self.tell(waiting_for(self.where, outcome.what, since, time.time() + self._patience - waited))
+            await self._sleep(pause)
+            waited += pause
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+    async def _download(self, address: str, target: Path) -> Fetched | _Failure:
+        part = target.with_name(f".{target.name}.part")
+        try:
+            async with self._client.stream("GET", address, follow_redirects=True) as response:
+                if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                    return _Failure(f"HTTP {response.status_code}", mend="the portal's own log says why")
+                if not response.is_success:
+                    raise RefusedError("", f"HTTP {response.status_code}", "download", "may the webhook's user see it?")
+                with part.open("wb") as stream:
+                    async for chunk in response.aiter_bytes():
+                        stream.write(chunk)
+            fetched = Fetched(part.stat().st_size, _file_name(response.headers.get("content-disposition", "")))
+            part.replace(target)
+        except httpx.HTTPError as fault:
+            return _Failure(_network(fault), mend="is the portal up?")
+        finally:
+            part.unlink(missing_ok=True)
+        return fetched
+
+    async def _span(
+        self, listing: _Listing, after: int, upto: int, density: float
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Rows with identifiers in a span, of which about so many exist, by requests that run ahead of the reader."""
+        running: deque[tuple[int, int, asyncio.Task[_Part]]] = deque()
+        try:
+            while after < upto or running:
+                while after < upto and len(running) < _AHEAD:
+                    size = self._batch_size(listing.commands(0, 0, 1))
+                    end = min(upto, after + listing.width(density, size))
+                    pages = listing.pages(end - after, density, size)
+                    running.append((after, end, asyncio.create_task(self._part(listing, after, end, pages))))
+                    after = end
+                begin, end, task = running.popleft()
+                part = await task
+                for page in part.pages:
+                    yield page
+                rows = sum(len(page) for page in part.pages)
+                reached = listing.identifier(part.pages[-1][-1]) if rows else begin
+                covered = end if part.whole else reached
+                density = max(rows, 0.5) / max(1, covered - begin)
+                if not part.whole:
+                    async for page in self._span(listing, reached, end, density):
+                        yield page
+        finally:
+            for _, _, task in running:
+                task.cancel()
+            await asyncio.gather(*(task for _, _, task in running), return_exceptions=True)
+
+    async def _part(self, listing: _Listing, after: int, upto: int, pages: int) -> _Part:
+        """Ask for so many pages in one request."""
+        found: list[list[dict[str, Any]]] = []
+        for answer in await self._batch(listing.commands(after, upto, pages), safe=True):
+            page = listing.page_of(answer)
+            if page:
+                found.append(page)
+            if len(page) < PAGE or listing.identifier(page[-1]) >= upto:
+                return _Part(found, whole=True)
+        return _Part(found, whole=False)
+
+    async def _together(self, parts: Sequence[Sequence[Command]]) -> list[list[Answer]]:
+        # Places of its own, so that a method that has to wait does not hold up the others.
+        places = asyncio.Semaphore(self._workers)
+
+        async def one(part: Sequence[Command]) -> list[Answer]:
+            async with places:
+                return await self._batch(part, safe=True)
+
+        tasks = [asyncio.create_task(one(part)) for part in parts]
+        try:
+            return await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+
+    async def _batch(self, commands: Sequence[Command], safe: bool) -> list[Answer]:
+        names = [command.name or f"c{number}" for number, command in enumerate(commands)]
+        asked = dict(zip(names, commands, strict=True))
+        queries = {name: _query(command) for name, command in asked.items()}
+        linked = any("$result[" in unquote(query) for query in queries.values())
+        answers: dict[str, Answer] = {}
+        left = list(names)
+        for _ in range(_TRIES):
+            # What refers to a command that failed must not run with nothing in its place.
+            body = {"halt": int(linked and not safe), "cmd": {name: queries[name] for name in left}}
+            result = (await self._send("batch", body, [asked[name] for name in left], safe))["result"]
+            blocks = {name: _block(_part(result, "result_time", name)) for name in left}
+            self._limiter.learned((f"{self._caller}:{asked[name].method}", block) for name, block in blocks.items())
+            told = {name: self._told(result, name, asked[name], blocks[name]) for name in left}
+            busy = [name for name, answer in told.items() if answer is None or _is_busy(answer)]
+            if linked and not safe and any(answer and answer.error for answer in told.values()):
+                busy = []  # It stopped there.
+                told = {
+                    name: answer or Answer(asked[name], error=_not_run(asked[name])) for name, answer in told.items()
+                }
+            silent = [asked[name] for name in busy if told[name] is None]
+            if silent and not safe:
+                raise UncertainError("no answer within a batch", self.where, silent)
+            if linked and busy:
+                continue
+            answers |= {name: answer for name, answer in told.items() if answer and name not in busy}
+            left = busy
+            if not left:
+                return [answers[name] for name in names]
+        raise UnreachableError(f"{len(left)} commands of a batch got no answer", self.where, "try again later")
+
+    def _told(self, result: Mapping[str, Any], name: str, command: Command, block: Mapping[str, Any]) -> Answer | None:
+        """Return what a batch says of one of its commands, if anything."""
+        if "duration" in block:
+            known, seconds = self._pace.get(command.method), float(block["duration"])
+            self._pace[command.method] = seconds if known is None else 0.9 * known + 0.1 * seconds
+        fault = _part(result, "result_error", name)
+        if fault is not None:
+            refusal = _refusal(fault, command.method)
+            if refusal.code in BUSY_ERRORS:
+                self._limiter.refused(f"{self._caller}:{command.method}", block)
+            return Answer(command, error=refusal)
+        given = result.get("result")
+        if not isinstance(given, dict) or name not in given:
+            return None
+        total, following = (_number(_part(result, part, name)) for part in ("result_total", "result_next"))
+        return Answer(command, given[name], total, following)
+
+    def _batch_size(self, commands: Sequence[Command]) -> int:
+        slowest = max((self._pace.get(command.method, 0.0) for command in commands), default=0.0)
+        return max(1, min(BATCH, int(_REQUEST_SECONDS / slowest))) if slowest else BATCH
+
+    async def _send(self, method: str, body: dict[str, Any], commands: list[Command], safe: bool) -> dict[str, Any]:
+        """Send one request until it is answered."""
+        counts = Counter(f"{self._caller}:{command.method}" for command in commands)
+        renewed = False
+        waited, pause, room, since = 0.0, 1.0, False, time.time()
+        while True:
+            if not room:
+                await self._limiter.room(counts)
+                room = True
+            async with self._places:
+                await self._limiter.turn()
+                self.requests += 1
+                token = await self._token()
+                try:
+                    outcome = await self._once(method, {**body, "auth": token} if token else body)
+                except AccessError as error:
+                    if renewed or self._tokens is None or error.code not in TOKEN_ERRORS:
+                        raise
+                    renewed = True
+                    await self._renew(token, error)
+                    continue
+            if isinstance(outcome, dict):
+                if waited:
+                    self.tell("")
+                return outcome
+            if not (safe or outcome.certain):
+                raise UncertainError(f"{method}: {outcome.what}", self.where, commands)
+            if outcome.busy == "QUERY_LIMIT_EXCEEDED":
+                self._limiter.refused()
+            elif outcome.busy == "OPERATION_TIME_LIMIT":
+                self._limiter.refused(f"{self._caller}:{method}", outcome.time)
+                room = False
+            if waited >= self._patience:
+                raise UnreachableError(f"{method}: {outcome.what}", self.where, outcome.mend)
+            self.tell(waiting_for(self.where, outcome.what, since, time.time() + self._patience - waited))
+            await self._sleep(pause)
+            waited += pause
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+    async def _token(self) -> str:
+        """The token to send, where it is not a webhook that calls."""
+        if self._tokens is None:
+            return self._webhook.token
+        if not self._tokens.access:
+            await self._renew("", AccessError("NO_AUTH_FOUND", "there is no token", "application"))
+        return self._tokens.access
+
+    async def _renew(self, refused: str, error: AccessError) -> None:
+        async with self._renewing:
+            if self._tokens is None or not self._tokens.renewable:
+                raise error
+            if self._tokens.access == refused:  # else another request has done it meanwhile
+                try:
+                    await self._tokens.renew(self._client)
+                except TokenError as fault:
+                    raise UnreachableError(fault.what, fault.where, "give a fresh refresh token") from fault
+
+    async def _once(self, method: str, body: dict[str, Any]) -> dict[str, Any] | _Failure:
+        try:
+            response = await self._client.post(self._webhook.address(method), json=body)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as fault:
+            return _Failure(_network(fault), certain=True, mend="is the portal's name right, and is it up?")
+        except (httpx.HTTPError, httpx.InvalidURL) as fault:
+            return _Failure(_network(fault), mend="is the portal up?")
+        answer = decode(response)
+        if answer is not None and "result" in answer and response.is_success:
+            return answer
+        if response.is_redirect:
+            other = urlsplit(response.headers.get("location", "")).netloc
+            raise RefusedError(
+                "", f"the portal is now at {other}", method, "make the webhook's address one of that name"
+            )
+        code = str(answer.get("error", "")) if answer else ""
+        if code in BUSY_ERRORS:
+            return _Failure(code, certain=True, busy=code, time=_block((answer or {}).get("time")))
+        if answer is None or "error" not in answer:
+            kind = response.headers.get("content-type", "nothing").partition(";")[0]
+            mend = "open the address in a browser: a page for people answers, not the REST interface"
+            return _Failure(f"HTTP {response.status_code} with {kind} in place of JSON", mend=mend)
+        if response.is_server_error and code != "PORTAL_DELETED":
+            return _Failure(f"HTTP {response.status_code} {code}", mend="the portal's own log says why")
+        raise _refusal(answer, method)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A request without an answer, or with one that may change; ``certain``: it was not carried out."""
+
+    what: str
+    certain: bool = False
+    busy: str = ""
+    time: Mapping[str, Any] | None = None
+    mend: str = ""
+
+
+def _file_name(disposition: str) -> str:
+    header = Message()
+    header["content-disposition"] = disposition
+    return Path(header.get_filename() or "").name
+
+
+def _network(fault: Exception) -> str:
+    # Never its text: it may hold the address.
+    return {"ReadTimeout": "no answer in time", "ConnectTimeout": "no connection in time"}.get(
+        type(fault).__name__, type(fault).__name__
+    )
+
+
+def _refusal(fault: Any, method: str) -> RefusedError:
+    if not isinstance(fault, dict):
+        return RefusedError("", str(fault), method)
+    code, description = str(fault.get("error", "")), str(fault.get("error_description", ""))
+    if code not in _ACCESS_ERRORS:
+        return RefusedError(code, description, method)
+    if code == "insufficient_scope":
+        mend = f"give the webhook the scope {method.partition('.')[0]}, in the portal under Developer resources"
+    elif code in {"ACCESS_DENIED", "INVALID_CREDENTIALS"}:
+        mend = "the webhook is unknown, withdrawn, or its user lacks the right: make one as an active administrator"
+    elif code == "WRONG_AUTH_TYPE":
+        mend = "this needs a local application's token, not a webhook"
+    else:
+        mend = "make a new webhook as an administrator, in the portal under Developer resources"
+    return AccessError(code, description, method, mend)
+
+
+def _is_busy(answer: Answer) -> bool:
+    return answer.error is not None and answer.error.code in BUSY_ERRORS
+
+
+def _not_run(command: Command) -> RefusedError:
+    return RefusedError("NOT_RUN", "an earlier command of the same request failed", command.method)
+
+
+def _part(result: Mapping[str, Any], key: str, name: str) -> Any:
+    """Return an entry of a batch's answer; PHP gives a list where there is none."""
+    entries = result.get(key)
+    return entries.get(name) if isinstance(entries, dict) else None
+
+
+def _block(time: Any) -> Mapping[str, Any]:
+    return time if isinstance(time, dict) else {}
+
+
+def _number(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _query(command: Command) -> str:
+    """A command as a batch wants it: ``method?a[b]=c``, in PHP's notation."""
+    pairs = "&".join(f"{quote(name, safe='[]')}={quote(text)}" for name, text in _flat(command.parameters))
+    return f"{command.method}?{pairs}" if pairs else command.method
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        return [pair for key, one in value.items() for pair in _flat(one, f"{name}[{key}]" if name else str(key))]
+    if isinstance(value, (list, tuple)):
+        if not value:
+            return [(name, "")]  # PHP has no way to write an empty list
+        return [pair for key, one in enumerate(value) for pair in _flat(one, f"{name}[{key}]")]
+    if isinstance(value, bool):
+        return [(name, "1" if value else "0")]
+    return [(name, "" if value is None else str(value))]

@@ -1,0 +1,64 @@
+"""The host tool ``restore``: what systemd starts on the host, with its progress in the status file.
+
+Jobs are described in ``encaja.restore.job``. ``cleanup`` puts the database server's settings back after a crash;
+``rollback`` makes
+the tree that was live before the last switch the live one again.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from encaja.errors import EncajaError
+from encaja.restore.coordinator import Restore, put_back_settings
+from encaja.restore.job import read_job
+from encaja.restore.journal import load_journal
+from encaja.restore.switch import roll_back
+from encaja.status import Status
+
+
+def restore(file: Path) -> int:
+    """Restore, or go on; 0 when it is done."""
+    work = Restore(read_job(file))
+
+    def ended(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(143)
+
+    signal.signal(signal.SIGTERM, ended)
+    try:
+        work.run()
+    except EncajaError as error:
+        _tell(work.status, str(error))
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except Exception as error:
+        _tell(work.status, f"{type(error).__name__}: {error}")
+        raise
+    return 0
+
+
+def _tell(status: Status, error: str) -> None:
+    with suppress(OSError):  # the disk may be what the error is about
+        status.fail(error)
+
+
+def cleanup(file: Path) -> int:
+    """Put back the database server's settings, when a killed restore left them changed."""
+    job = read_job(file)
+    journal = load_journal(job.own_work / "journal.json")
+    if journal:
+        put_back_settings(journal, job)
+    return 0
+
+
+def rollback(file: Path) -> int:
+    """Switch back to the tree that was live before."""
+    job = read_job(file)
+    done = roll_back(job.link, job.work, job.after_switch)
+    print(f"live: {done.after}")
+    return 0

@@ -1,0 +1,1 @@
+"""Loading the archive's dump into the target database, each table exactly once."""

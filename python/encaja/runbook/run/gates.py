@@ -1,0 +1,141 @@
+"""Gates: where a person decides, by name and with a note, and the journal keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from encaja.errors import ConfigurationError
+from encaja.runbook.book.model import Kind, Step
+from encaja.runbook.durations import now
+from encaja.runbook.record.journal import Fault, Gate, GateState, Journal, Pass
+from encaja.runbook.record.requests import Redo, counted_gates, taken_back
+from encaja.runbook.record.step_states import ANSWERED_BY_YES, confirm_gate, gate_state
+from encaja.runbook.record.workspace import Move
+
+
+class Announcer(Protocol):
+    """Tells people about gates."""
+
+    def announce(
+        self, move: Move, pass_: Pass, step: Step, state: GateState, expires: datetime | None
+    ) -> Sequence[str]:
+        """Sends what is to be sent; returns one line for the journal for each message or failure to deliver."""
+
+    def tell_failure(self, move: Move, pass_: Pass, step: Step, fault: Fault) -> Sequence[str]:
+        """Tells the team that a step failed for good; returns lines for the journal."""
+
+
+class Screen(Protocol):
+    """Where a person is asked."""
+
+    def gate(self, step: Step, state: GateState, by: str, expires: datetime | None) -> None:
+        """Shows a gate's state."""
+
+    def ask(self, step: Step, question: str) -> tuple[GateState, str] | None:
+        """A decision with its note; None to leave the gate waiting."""
+
+
+@dataclass(frozen=True)
+class GateKeeper:
+    """Who asks, where, and for whom."""
+
+    journal: Journal
+    pass_: Pass
+    display: Screen
+    announce: Callable[[Step, GateState, datetime | None], None]
+    by: str
+    yes: bool
+    redone: Mapping[str, Redo] = field(default_factory=dict)
+
+
+def pass_gate(keeper: GateKeeper, step: Step, gate: str, question: str) -> GateState:
+    """Asks for a decision where none stands; returns the gate's state.
+
+    Args:
+        keeper: the conductor.
+        step: the step that the gate belongs to.
+        gate: the gate's name in the journal.
+        question: what is to be decided.
+    """
+    journal, pass_ = keeper.journal, keeper.pass_
+    lines = counted_gates(journal.gates(pass_, gate), keeper.redone.get(step.id), permission=gate != step.id)
+    state, last = gate_state(lines, now())
+    if state is GateState.APPROVED and last is not None and not _used(journal, pass_, step, gate, last):
+        return GateState.APPROVED
+    if state is GateState.REJECTED and last is not None:
+        keeper.display.gate(step, GateState.REJECTED, f"{last.by}: {last.note}" if last.note else last.by, None)
+        return GateState.REJECTED
+    if state is not GateState.WAITING or last is None:
+        if state is GateState.EXPIRED and last is not None and last.state is GateState.WAITING:
+            journal.add_gate(pass_, gate, GateState.EXPIRED, by="encaja", note="nobody decided in time")
+            keeper.display.gate(step, GateState.EXPIRED, "", last.expires)
+        expires = now() + step.expires if step.expires else None
+        last = journal.add_gate(pass_, gate, GateState.WAITING, by=keeper.by, note=question, expires=expires)
+        if not keeper.yes:
+            keeper.announce(step, GateState.WAITING, expires)
+    if keeper.yes:
+        journal.add_gate(pass_, gate, GateState.APPROVED, by=keeper.by, note=ANSWERED_BY_YES)
+        keeper.display.gate(step, GateState.APPROVED, "--yes", None)
+        return GateState.APPROVED
+    answer = keeper.display.ask(step, question)
+    if answer is None:
+        keeper.display.gate(step, GateState.WAITING, "", last.expires)
+        return GateState.WAITING
+    decision, note = answer
+    journal.add_gate(pass_, gate, decision, by=keeper.by, note=note)
+    keeper.display.gate(step, decision, keeper.by, None)
+    return decision
+
+
+def close_gate(journal: Journal, pass_: Pass, step: Step, note: str) -> None:
+    """Takes back the question whether a step may replace data, and an answer that was not used: it asks anew."""
+    gate = confirm_gate(step)
+    state, _ = gate_state(journal.gates(pass_, gate), now())
+    if state is not None and state is not GateState.EXPIRED:
+        journal.add_gate(pass_, gate, GateState.EXPIRED, by="encaja", note=note)
+
+
+def _used(journal: Journal, pass_: Pass, step: Step, gate: str, approval: Gate) -> bool:
+    """Whether a permission to start was used up by an attempt that ended well, or a human step has to be done anew."""
+    if gate == step.id:
+        return True
+    return any(
+        attempt.at > approval.at and attempt.result == "done" and attempt.part == "run"
+        for attempt in journal.attempts(pass_, step.id)
+    )
+
+
+def decide(move: Move, journal: Journal, pass_: Pass, step_id: str, *, decision: GateState, by: str, note: str) -> Gate:
+    """Approves or rejects a gate that waits.
+
+    Raises:
+        ConfigurationError: there is no such step, it does not wait, its time is over, or a name or note is missing.
+    """
+    step = move.step(step_id)
+    if not by.strip():
+        raise ConfigurationError("no name is given", f"step '{step_id}'", "say who decides with --by NAME")
+    if decision is GateState.REJECTED and not note.strip():
+        raise ConfigurationError("a rejection needs its reason", f"step '{step_id}'", "give it with --note TEXT")
+    if not step.gated:
+        raise ConfigurationError("has no gate", f"step '{step_id}'", "'encaja status' shows what waits")
+    gate = step.id if step.kind is Kind.HUMAN else confirm_gate(step)
+    redo = taken_back(move.runbook, journal, pass_).get(step.id)
+    lines = counted_gates(journal.gates(pass_, gate), redo, permission=gate != step.id)
+    state, last = gate_state(lines, now())
+    if state is GateState.WAITING:
+        return journal.add_gate(pass_, gate, decision, by=by.strip(), note=note.strip())
+    if state is GateState.REJECTED and decision is GateState.APPROVED and last is not None:
+        # A change of mind: the rejection stays in the journal, right above the approval.
+        return journal.add_gate(pass_, gate, decision, by=by.strip(), note=note.strip())
+    raise ConfigurationError(_why_not(state, last), f"step '{step_id}'", "'encaja status' shows what waits")
+
+
+def _why_not(state: GateState | None, last: Gate | None) -> str:
+    if state is None or last is None:
+        return "is not waiting: the move has not come to it yet"
+    if state is GateState.EXPIRED:
+        return "is not waiting: its time is over, 'encaja run' asks again"
+    return f"is not waiting: {state} by {last.by} at {last.at:%Y-%m-%d %H:%M} UTC, which stays in the journal"
