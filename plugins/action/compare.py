@@ -46,7 +46,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             f"{host}: {result.get('msg', 'no answer')}" for host, result in told.items() if "snapshot" not in result
         ]
         if faults:
-            raise EncajaError("; ".join(faults), name, "mend it and compare again")
+            raise EncajaError("; ".join(faults), name, "fix it and compare again")
         if not any(host in variables["groups"].get("portal", ()) for host in members):
             raise EncajaError("no host of group 'portal'", f"environment {name}", "give the inventories of both")
         return Environment.of(name, {host: result["snapshot"] for host, result in told.items()})

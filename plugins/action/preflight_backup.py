@@ -27,7 +27,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not source:
             return {**result, "faults": [], "bytes": 0, "volumes": 0, "skipped": True, "msg": "no backup is configured"}
         look = self._folder(source) if source.startswith("/") else self._link(source, volumes)
-        faults = [{"what": what, "mend": mend} for what, mend in look.faults]
+        faults = [{"what": what, "hint": hint} for what, hint in look.faults]
         return {
             **result,
             "changed": False,

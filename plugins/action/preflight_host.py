@@ -14,7 +14,7 @@ def clock_faults(asked: float, answered: float, clock: float, skew: float) -> li
     if abs(off) <= skew:
         return []
     what = f"its clock is {off:+.0f} s off the controller's"
-    return [{"what": what, "mend": "let chrony set the clock, then run again"}]
+    return [{"what": what, "hint": "let chrony set the clock, then run again"}]
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]

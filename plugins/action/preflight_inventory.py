@@ -16,7 +16,7 @@ from encaja.preflight import inventory
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Runs on the controller and changes nothing; ``faults`` in the result is a list of what, where, mend.
+    """Runs on the controller and changes nothing; ``faults`` in the result is a list of what, where, hint.
 
     ``advice`` is the same of what stops nothing. With ``refuse`` it fails when there are faults.
     """

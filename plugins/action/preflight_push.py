@@ -49,7 +49,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         elif not found["present"]:
             held = Tarball(found["sha256"], tuple(found["needed"]), tuple(found["held"]))
             faults = push.judge(tarball, held, sha256, packages, found["libraries"])
-        return {**result, "changed": False, "faults": [{"what": what, "mend": mend} for what, mend in faults]}
+        return {**result, "changed": False, "faults": [{"what": what, "hint": hint} for what, hint in faults]}
 
     def _path(self, tarball: str) -> str:
         """Where the role's task would find the file."""

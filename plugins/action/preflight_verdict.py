@@ -39,7 +39,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 what = ": ".join(filter(None, ["no answer by SSH", reason(str(result.get("msg") or ""))]))
                 found.append(Fault(what, host, "check its address, its SSH port, its host key and your key"))
             found += self._seen(host, result)
-            advice += [Fault(item["what"], host, item["mend"]) for item in result.get("advice", [])]
+            advice += [Fault(item["what"], host, item["hint"]) for item in result.get("advice", [])]
             found += self._seen(host, hostvars[host].get("preflight_push_result") or {})
             found += self._backup(host, hostvars[host].get("preflight_backup_result") or {}, backups)
             roles = hostvars[host].get("preflight_roles_result") or {}
@@ -56,7 +56,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         }
         result = {"changed": False, "faults": handed["faults"], "advice": handed["warnings"], "encaja_result": handed}
         if found:
-            said = f"{len(found)} thing{'s' if len(found) > 1 else ''} to mend before the move:\n"
+            said = f"{len(found)} thing{'s' if len(found) > 1 else ''} to fix before the move:\n"
             return {**result, "failed": True, "msg": said + "\n".join(str(fault) for fault in found)}
         return {**result, "msg": "\n".join(["nothing stands in the way", *map(str, advice)])}
 
@@ -65,7 +65,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """What a look at a host found, or that it failed itself."""
         if result.get("failed"):
             return [Fault(str(result.get("msg", "could not be looked at")), host, "see the task's output")]
-        return [Fault(fault["what"], host, fault["mend"]) for fault in result.get("faults", [])]
+        return [Fault(fault["what"], host, fault["hint"]) for fault in result.get("faults", [])]
 
     @staticmethod
     def _backup(host: str, result: dict[str, Any], backups: list[dict[str, Any]]) -> list[Fault]:
@@ -74,7 +74,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return []
         if result["volumes"]:
             backups.append({"host": host, "volumes": result["volumes"], "bytes": result["bytes"]})
-        return [Fault(fault["what"], host, fault["mend"]) for fault in result["faults"]]
+        return [Fault(fault["what"], host, fault["hint"]) for fault in result["faults"]]
 
 
 def reason(message: str) -> str:
@@ -87,13 +87,13 @@ def of_roles(host: str, lines: Iterable[str], told: Iterable[Fault]) -> list[Fau
     """What a host's roles have to say, but for variables of which the inventory's own faults speak already."""
     known = {name for fault in told if host in fault.where.split(", ") for name in _VARIABLE.findall(fault.what)[:1]}
     fresh = [line for line in lines if not known & set(_VARIABLE.findall(line))]
-    return [Fault(what, host, mend) for what, mend in map(split_cure, fresh)]
+    return [Fault(what, host, hint) for what, hint in map(split_cure, fresh)]
 
 
 def joined(faults: Iterable[Fault]) -> list[Fault]:
     """The same fault of several hosts as one."""
     where: dict[tuple[str, str], list[str]] = {}
     for fault in faults:
-        hosts = where.setdefault((fault.what, fault.mend), [])
+        hosts = where.setdefault((fault.what, fault.hint), [])
         hosts += [host for host in fault.where.split(", ") if host not in hosts]
-    return [Fault(what, ", ".join(hosts), mend) for (what, mend), hosts in where.items()]
+    return [Fault(what, ", ".join(hosts), hint) for (what, hint), hosts in where.items()]

@@ -20,12 +20,12 @@ UNDEFINED = re.compile(r"'(\w+)' is undefined")
 
 
 def with_hint(line: str, hint: str | None) -> str:
-    """A line of what is wrong, with how to mend it where it does not say so itself."""
+    """A line of what is wrong, with how to fix it where it does not say so itself."""
     return f"{line}; {hint}" if hint and not CURE.search(line) else line
 
 
 def split_cure(line: str) -> tuple[str, str]:
-    """What is wrong, and how to mend it, of a line that a rule or a specification told."""
+    """What is wrong, and how to fix it, of a line that a rule or a specification told."""
     found = CURE.search(line)
     if " is not set (" in line:
         return line, "set it in the environment's group_vars or vault.yml"

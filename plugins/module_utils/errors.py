@@ -1,4 +1,4 @@
-"""The kit's errors: each one says in one line what is wrong, where, and how to mend it."""
+"""The kit's errors: each one says in one line what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ class EncajaError(Exception):
     Args:
         what: what is wrong, as a short clause without a full stop.
         where: the file, host, step or command that it concerns.
-        mend: what to do about it.
+        hint: what to do about it.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, what: str, where: str = "", mend: str = "") -> None:
+    def __init__(self, what: str, where: str = "", hint: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.where = where
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
         line = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{line} ({self.mend})" if self.mend else line
+        return f"{line} ({self.hint})" if self.hint else line
 
 
 class ConfigurationError(EncajaError):

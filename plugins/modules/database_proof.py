@@ -75,7 +75,7 @@ def prove(given: dict[str, Any], here: str) -> str:
         here: the name of the host that connects, for messages.
 
     Raises:
-        EncajaError: what keeps the portal from its database, and what mends it.
+        EncajaError: what keeps the portal from its database, and what fixes it.
     """
     where = f"{given['host']} from {here}"
     try:
@@ -92,9 +92,9 @@ def prove(given: dict[str, Any], here: str) -> str:
                 where,
                 "let database_client_hosts hold that host",
             ) from fault
-        mend = "see mariadb.service, database_bind, and the firewall (database_client_addresses)"
-        found = tls_faults.connection_fault(fault, given["host"], mend)
-        raise EncajaError(found.what, where, found.mend) from fault
+        hint = "see mariadb.service, database_bind, and the firewall (database_client_addresses)"
+        found = tls_faults.connection_fault(fault, given["host"], hint)
+        raise EncajaError(found.what, where, found.hint) from fault
     with connection, connection.cursor() as cursor:
         cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
         row = cursor.fetchone()

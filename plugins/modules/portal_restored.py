@@ -67,7 +67,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     if found.fault and module.check_mode:  # the restore of the same run has not been made
         module.warn(found.fault)
     elif found.fault:
-        raise EncajaError(found.fault, str(portal.root), found.mend)
+        raise EncajaError(found.fault, str(portal.root), found.hint)
     return {"changed": False, "restore": found.report, "msg": found.evidence}
 
 

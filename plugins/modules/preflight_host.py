@@ -45,7 +45,7 @@ options:
     default: []
   apart:
     description: >-
-      Directories that should not share a disk, as a list of C(path), C(other), C(what) is at the path, and C(mend).
+      Directories that should not share a disk, as a list of C(path), C(other), C(what) is at the path, and C(hint).
     type: list
     elements: dict
     default: []
@@ -62,7 +62,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 faults:
-  description: What is wrong, and how to mend it.
+  description: What is wrong, and how to fix it.
   returned: always
   type: list
   elements: dict
@@ -114,8 +114,8 @@ def marker_faults(environment: str) -> Found:
         return []
     if marked == environment:
         return []
-    mend = f"take it out of group '{environment}', or remove {MARKER} if it really changes over"
-    return [(f"its marker says {marked!r}, the inventory says {environment!r}", mend)]
+    hint = f"take it out of group '{environment}', or remove {MARKER} if it really changes over"
+    return [(f"its marker says {marked!r}, the inventory says {environment!r}", hint)]
 
 
 def present(path: str) -> str:
@@ -128,7 +128,7 @@ def present(path: str) -> str:
 def apart_advice(pairs: list[dict[str, Any]]) -> Found:
     """What would be lost together with what it should outlive."""
     return [
-        (f"{pair['what']} ({pair['path']}) is on the same disk as {pair['other']}", pair["mend"])
+        (f"{pair['what']} ({pair['path']}) is on the same disk as {pair['other']}", pair["hint"])
         for pair in pairs
         if os.stat(present(pair["path"])).st_dev == os.stat(present(pair["other"])).st_dev
     ]
@@ -171,8 +171,8 @@ def port_faults(ports: list[dict[str, Any]]) -> Found:
     for port in ports:
         program = held.get((port.get("proto", "tcp"), int(port["port"])))
         if program and program not in port.get("programs", []):
-            mend = f"stop and disable {program}, or move it to another host"
-            found.append((f"port {port['port']}/{port.get('proto', 'tcp')} is taken by {program}", mend))
+            hint = f"stop and disable {program}, or move it to another host"
+            found.append((f"port {port['port']}/{port.get('proto', 'tcp')} is taken by {program}", hint))
     return found
 
 
@@ -212,8 +212,8 @@ def main() -> None:
         *port_faults(given["ports"]),
         *name_faults(given["names"], given["hosts"]),
     ]
-    faults = [{"what": what, "mend": mend} for what, mend in found]
-    advice = [{"what": what, "mend": mend} for what, mend in apart_advice(given["apart"])]
+    faults = [{"what": what, "hint": hint} for what, hint in found]
+    advice = [{"what": what, "hint": hint} for what, hint in apart_advice(given["apart"])]
     module.exit_json(changed=False, faults=faults, advice=advice, clock=time.time())
 
 

@@ -35,7 +35,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 faults:
-  description: What is wrong, where, and how to mend it.
+  description: What is wrong, where, and how to fix it.
   returned: always
   type: list
   elements: dict

@@ -26,7 +26,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 faults:
-  description: What is wrong, and how to mend it.
+  description: What is wrong, and how to fix it.
   returned: always
   type: list
   elements: dict

@@ -46,7 +46,7 @@ class Found:
 
     Attributes:
         full_chain: PEM of the certificate and its intermediates in order, without the root; empty if there is none.
-        faults: what has to be mended before it can be installed, a clause each.
+        faults: what has to be fixed before it can be installed, a clause each.
         warnings: what will become a fault.
         names: host names and addresses that the certificate covers.
         issuer: who signed it.
@@ -123,7 +123,7 @@ def system_roots() -> list[x509.Certificate]:
 
 
 def _root(pem: bytes) -> list[x509.Certificate]:
-    """A root of the trust store. Several in use have the serial number 0, which is theirs to mend and nobody's here."""
+    """A root of the trust store. Several in use have the serial number 0, which is theirs to fix and nobody's here."""
     known = "Parsed a serial number which wasn't positive"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", known, CryptographyDeprecationWarning)

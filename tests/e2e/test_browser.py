@@ -30,7 +30,7 @@ OWN_SEARCH = {"settle_search_engine": "bitrix"}
 """A search server of the host has the index of the portal that was there before, and keeps it."""
 FOR_PEOPLE = {"case-01-applications", "case-02-licences", "case-05-mobile", "case-06-passwords"}
 BY_TIME = {"case-03-time-lag", "case-04-still-in-cloud"}
-"""What a carry-over mends, which this portal never gets."""
+"""What a carry-over fixes, which this portal never gets."""
 ANYWHERE = ["production", "preproduction", "test"]
 SCREENSHOTS = Path(os.environ.get("ENCAJA_SCREENSHOTS", PROJECT / ".cache" / "screenshots"))
 

@@ -168,21 +168,21 @@ def strict_groups(portal: Portal, minutes: int) -> list[tuple[dict[str, Any], di
             continue
         if not isinstance(policy, dict):
             continue
-        mended = dict(policy)
+        loosened = dict(policy)
         if str(policy.get("SESSION_IP_MASK", _ANY_ADDRESS)) not in {"", _ANY_ADDRESS}:
-            mended["SESSION_IP_MASK"] = _ANY_ADDRESS
+            loosened["SESSION_IP_MASK"] = _ANY_ADDRESS
         timeout = str(policy.get("SESSION_TIMEOUT", ""))
         if timeout.isdigit() and 0 < int(timeout) < minutes:
-            mended["SESSION_TIMEOUT"] = minutes if isinstance(policy["SESSION_TIMEOUT"], int) else str(minutes)
-        if mended != policy:
-            found.append((row, mended))
+            loosened["SESSION_TIMEOUT"] = minutes if isinstance(policy["SESSION_TIMEOUT"], int) else str(minutes)
+        if loosened != policy:
+            found.append((row, loosened))
     return found
 
 
 def _plan_sessions(portal: Portal, plan: Plan, minutes: int) -> None:
-    for row, mended in strict_groups(portal, minutes):
+    for row, loosened in strict_groups(portal, minutes):
         before = {"SECURITY_POLICY": row["SECURITY_POLICY"]}
-        plan.update("b_group", {"ID": row["ID"]}, before, {"SECURITY_POLICY": serialize(mended).decode()})
+        plan.update("b_group", {"ID": row["ID"]}, before, {"SECURITY_POLICY": serialize(loosened).decode()})
     for name in ("session_expand", "use_session_id_ttl"):
         if portal.option("main", name, "N") != "N":
             portal.set_option(plan, "main", name, "N")

@@ -64,7 +64,7 @@ def restore_below(scene: Scene) -> Finding:
         wanted=scene.restore,
         job=scene.restore_job,
     )
-    return found(f"{seen.fault}: {seen.mend}") if seen.fault else ok(seen.evidence)
+    return found(f"{seen.fault}: {seen.hint}") if seen.fault else ok(seen.evidence)
 
 
 def time_lag(scene: Scene) -> Finding:
@@ -161,7 +161,7 @@ def mobile(scene: Scene) -> Finding:
         except ssl.SSLError as fault:
             told = connection_fault(fault, scene.policy.domain, "see nginx")
             wrong.append(f"{told.what} (port {port})")
-            cure = told.mend
+            cure = told.hint
         except OSError as fault:
             wrong.append(f"no listener on port {port}: {fault}")
     if wrong:

@@ -67,7 +67,7 @@ class Database:
             )  # fmt: skip
         except pymysql.MySQLError as fault:
             if found := certificate_fault(fault, str(target.get("host", "localhost"))):
-                raise EncajaError(f"no connection to the database, {found.what}", found.where, found.mend) from fault
+                raise EncajaError(f"no connection to the database, {found.what}", found.where, found.hint) from fault
             raise EncajaError(
                 f"no connection to the database: {_text(fault)}", where, "check server and credentials"
             ) from fault

@@ -58,7 +58,7 @@ def write(path: Path, data: bytes, attributes: Attributes = Attributes()) -> Non
         mode = attributes.mode if attributes.mode is not None else (info.st_mode & 0o7777 if info else 0o640)
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as fault:
-        raise EncajaError(f"cannot be written: {fault.strerror}", str(path), "mend its permissions") from fault
+        raise EncajaError(f"cannot be written: {fault.strerror}", str(path), "fix its permissions") from fault
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
@@ -72,7 +72,7 @@ def write(path: Path, data: bytes, attributes: Attributes = Attributes()) -> Non
     except OSError as fault:
         with suppress(OSError):
             Path(name).unlink()
-        raise EncajaError(f"cannot be written: {fault.strerror}", str(path), "mend its permissions") from fault
+        raise EncajaError(f"cannot be written: {fault.strerror}", str(path), "fix its permissions") from fault
 
 
 def attributes_of(path: Path) -> Attributes:

@@ -74,8 +74,8 @@ _SMALLEST: Final = -(2**63)
 class PhpSyntaxError(EncajaError):
     """PHP text that cannot be read as plain data, with the line at which reading stopped."""
 
-    def __init__(self, what: str, path: str, line: int, mend: str) -> None:
-        super().__init__(what, f"{path}:{line}", mend)
+    def __init__(self, what: str, path: str, line: int, hint: str) -> None:
+        super().__init__(what, f"{path}:{line}", hint)
         self.line = line
 
 
@@ -170,10 +170,10 @@ class _Reader:
         self.index = 0
         self.imports: dict[str, str] = {}
 
-    def fail(self, what: str, token: _Token | None = None, mend: str = "write the value out as plain data") -> NoReturn:
+    def fail(self, what: str, token: _Token | None = None, hint: str = "write the value out as plain data") -> NoReturn:
         token = token or self.peek()
         position = token.start if token else len(self.text)
-        raise PhpSyntaxError(what, self.path, self.text.count("\n", 0, position) + 1, mend)
+        raise PhpSyntaxError(what, self.path, self.text.count("\n", 0, position) + 1, hint)
 
     def peek(self, ahead: int = 0) -> _Token | None:
         return self.tokens[self.index + ahead] if self.index + ahead < len(self.tokens) else None
@@ -185,7 +185,7 @@ class _Reader:
     def take(self) -> _Token:
         token = self.peek()
         if token is None:
-            self.fail("the file ends in the middle of a value", mend="mend the syntax error")
+            self.fail("the file ends in the middle of a value", hint="fix the syntax error")
         self.index += 1
         return token
 
@@ -193,27 +193,27 @@ class _Reader:
         token = self.peek()
         if not self.at(text):
             shown = f"found {token.text[:40]!r}" if token else "the file ends"
-            self.fail(f"syntax error: expected {text!r}, {shown}", mend="mend the syntax error")
+            self.fail(f"syntax error: expected {text!r}, {shown}", hint="fix the syntax error")
         self.index += 1
 
     def file(self) -> dict[int | str, Any]:
         first = self.peek()
         if first is None or first.kind != "open" or first.text == "<?=":
-            self.fail("text before '<?php'", mend="let the file begin with '<?php'")
+            self.fail("text before '<?php'", hint="let the file begin with '<?php'")
         self.index += 1
         while self.at("declare", "use"):
             self.prologue()
         if not self.at("return"):
             token = self.peek()
             self.fail(f"statement {token.text[:40]!r} instead of 'return'" if token else "no 'return' in the file",
-                      mend="keep nothing but 'return array(...);' in the file")  # fmt: skip
+                      hint="keep nothing but 'return array(...);' in the file")  # fmt: skip
         self.index += 1
         start = self.peek()
         value = self.expression()
         if not isinstance(value, dict):
             self.fail("the file does not return an array", start, "return array(...);")
         if self.peek() is not None and not (ending := self.take()).text.startswith((";", "?>")):
-            self.fail(f"syntax error: expected ';', found {ending.text[:40]!r}", ending, "mend the syntax error")
+            self.fail(f"syntax error: expected ';', found {ending.text[:40]!r}", ending, "fix the syntax error")
         for extra in self.tokens[self.index :]:
             if extra.kind == "close" or extra.text == ";" or (extra.kind == "html" and not extra.text.strip()):
                 continue
@@ -283,7 +283,7 @@ class _Reader:
             return self.named(token)
         if token.kind == "heredoc":
             self.fail("a heredoc string", token)
-        return self.fail(f"syntax error: unexpected {token.text[:40]!r}", token, "mend the syntax error")
+        return self.fail(f"syntax error: unexpected {token.text[:40]!r}", token, "fix the syntax error")
 
     def named(self, token: _Token) -> Value:
         word = token.text.lower()
@@ -450,7 +450,7 @@ def literal(value: object, indent: str = "") -> str:
     elif isinstance(value, Sequence):
         items = list(enumerate(value))
     else:
-        raise EncajaError(f"a value of type {type(value).__name__} has no PHP form", mend="use plain data")
+        raise EncajaError(f"a value of type {type(value).__name__} has no PHP form", hint="use plain data")
     lines = ["array ("]
     for key, item in items:
         inner = literal(item, indent + _INDENT)

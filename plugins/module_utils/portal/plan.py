@@ -185,7 +185,7 @@ class Plan:
                         write(path, copy.read_bytes(), attributes)
             if isinstance(fault, OSError):
                 raise EncajaError(
-                    f"not changed: {fault.strerror}", str(fault.filename), "mend its permissions"
+                    f"not changed: {fault.strerror}", str(fault.filename), "fix its permissions"
                 ) from fault
             raise
         return [str(copy) for _, copy, _ in touched if copy]

@@ -28,7 +28,7 @@ class Restored:
         wanted: name of the restore that it has to stand on; empty for none.
         tree: the live tree.
         fault: why it does not stand on that restore; empty when it does.
-        mend: what to do about it.
+        hint: what to do about it.
         is_copy: it was copied from another environment, record and all.
     """
 
@@ -36,7 +36,7 @@ class Restored:
     wanted: str = ""
     tree: str = ""
     fault: str = ""
-    mend: str = ""
+    hint: str = ""
     is_copy: bool = False
 
     @property
@@ -77,8 +77,8 @@ def look(root: Path, database: str, *, is_copy: bool, wanted: str = "", job: Pat
     if is_copy or not wanted or wanted == ANY:
         return Restored(record, wanted, tree, is_copy=is_copy)
     journal = _read(Path(str(told.get("work") or "/var/lib/encaja/restore")) / wanted / "journal.json")
-    fault, mend = _fault(record, tree, database, wanted, journal)
-    return Restored(record, wanted, tree, fault, mend)
+    fault, hint = _fault(record, tree, database, wanted, journal)
+    return Restored(record, wanted, tree, fault, hint)
 
 
 def _fault(record: dict[str, Any], tree: str, database: str, wanted: str, journal: dict[str, Any]) -> tuple[str, str]:

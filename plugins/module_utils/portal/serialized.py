@@ -67,7 +67,7 @@ class _Reader:
 
     def fail(self) -> SerializedError:
         return SerializedError(
-            f"no valid serialised value at byte {self.position}", mend="the value was cut or edited as text"
+            f"no valid serialised value at byte {self.position}", hint="the value was cut or edited as text"
         )
 
     def until(self, mark: bytes) -> bytes:
@@ -224,7 +224,7 @@ def serialize(value: Any) -> bytes:  # noqa: PLR0911  one branch per type letter
         if value.properties is None:
             return b"C:%s:%d:{%s}" % (_quoted(value.class_name), len(value.opaque), value.opaque)
         return b"O:" + _quoted(value.class_name) + b":" + _pairs(value.properties)
-    raise SerializedError(f"a value of type {type(value).__name__} has no serialised form", mend="use plain data")
+    raise SerializedError(f"a value of type {type(value).__name__} has no serialised form", hint="use plain data")
 
 
 def map_strings(value: Any, function: Callable[[str], str]) -> Any:

@@ -52,7 +52,7 @@ class Portal:
         except FileNotFoundError:
             return ""
         except OSError as fault:
-            raise EncajaError(f"cannot be read: {fault.strerror}", str(path), "mend its permissions") from fault
+            raise EncajaError(f"cannot be read: {fault.strerror}", str(path), "fix its permissions") from fault
 
     def _parsed(self, path: Path) -> dict[int | str, Any]:
         text = self.text(path)

@@ -32,7 +32,7 @@ def causes(fault: BaseException) -> list[BaseException]:
 
 
 def certificate_fault(fault: BaseException, name: str) -> EncajaError | None:
-    """What is wrong with a server's certificate, with what mends it; None where it is something else.
+    """What is wrong with a server's certificate, with what fixes it; None where it is something else.
 
     Args:
         fault: what was raised, whatever is wrapped around it.
@@ -43,27 +43,27 @@ def certificate_fault(fault: BaseException, name: str) -> EncajaError | None:
         return None
     code = getattr(found, "verify_code", 0)
     if code in _EXPIRED:
-        what, mend = "it is not valid today", "renew it (tls_certificate, tls_key), or put the hosts' clocks right"
+        what, hint = "it is not valid today", "renew it (tls_certificate, tls_key), or put the hosts' clocks right"
     elif code in _OTHER_NAME:
-        what, mend = f"it does not cover {name}", "give one that does (tls_certificate, tls_key, tls_names)"
+        what, hint = f"it does not cover {name}", "give one that does (tls_certificate, tls_key, tls_names)"
     elif code in _SELF_SIGNED:
         what = "it is signed by itself, which nobody trusts"
-        mend = (
+        hint = (
             "give one of an authority (tls_certificate, tls_key), and that one's root in tls_trusted if it is your own"
         )
     elif code in _UNKNOWN_AUTHORITY:
         what = "this host does not trust its authority"
-        mend = "name its root in tls_trusted, what stands between in tls_chain, then run playbook certificates"
+        hint = "name its root in tls_trusted, what stands between in tls_chain, then run playbook certificates"
     else:
-        what, mend = (
+        what, hint = (
             str(getattr(found, "verify_message", "")) or f"OpenSSL refuses it ({code})",
             "see docs/certificates.md",
         )
-    return EncajaError(f"certificate: {what}", name, mend)
+    return EncajaError(f"certificate: {what}", name, hint)
 
 
-def connection_fault(fault: BaseException, name: str, mend: str) -> EncajaError:
-    """What kept a connection from being made; ``mend`` helps where it is neither certificate, nor TLS, nor the name."""
+def connection_fault(fault: BaseException, name: str, hint: str) -> EncajaError:
+    """What kept a connection from being made; ``hint`` helps where it is neither certificate, nor TLS, nor the name."""
     if found := certificate_fault(fault, name):
         return found
     for one in causes(fault):
@@ -76,7 +76,7 @@ def connection_fault(fault: BaseException, name: str, mend: str) -> EncajaError:
                 "the name does not resolve on this host", name, "give it an address in DNS, or in base_hosts"
             )
         if isinstance(one, ConnectionRefusedError):
-            return EncajaError("nothing listens there", name, mend)
+            return EncajaError("nothing listens there", name, hint)
         if isinstance(one, TimeoutError):
-            return EncajaError("no answer in time", name, mend)
-    return EncajaError(f"no connection: {fault}", name, mend)
+            return EncajaError("no answer in time", name, hint)
+    return EncajaError(f"no connection: {fault}", name, hint)

@@ -1,7 +1,7 @@
 """Verifying a portal and its host: small checks, each with its evidence, and what has become of the case's dangers.
 
 A check looks and changes nothing of the portal. What it finds is one of: ``ok``, ``cured`` (an earlier verification
-found it), ``people`` (known, and left to a person), ``found`` (present and not mended), ``unknown`` (no look at it).
+found it), ``people`` (known, and left to a person), ``found`` (present and not fixed), ``unknown`` (no look at it).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Check:
         id: stable name, by group: ``case-…`` and ``bug-…`` of the case, ``portal-…``, ``php-…`` and so on.
         title: what it is about, by language (``en``, ``es``).
         severity: an ``error`` that is found makes the verification fail; a ``warning`` or ``note`` does not.
-        cure: what mends it.
+        cure: what fixes it.
         probe: looks.
         part: the part of settling whose cure this would show, empty when settling does not cure it.
     """
@@ -81,12 +81,12 @@ def found(evidence: str) -> Finding:
 
 
 def found_fault(fault: EncajaError) -> Finding:
-    """Something wrong that says itself what mends it."""
-    return Finding("found", f"{fault.where}: {fault.what}", cure=fault.mend)
+    """Something wrong that says itself what fixes it."""
+    return Finding("found", f"{fault.where}: {fault.what}", cure=fault.hint)
 
 
 def pending(evidence: str) -> Finding:
-    """Something wrong that a later step of the move mends; it does not fail the verification."""
+    """Something wrong that a later step of the move fixes; it does not fail the verification."""
     return Finding("found", evidence, "warning")
 
 
@@ -276,16 +276,16 @@ def run_check(check: Check, scene: Scene) -> dict[str, Any]:
         told = certificate_fault(fault, scene.policy.domain)
         state: State = "found" if check.severity == "error" else "unknown"
         finding = Finding(
-            state, f"could not be looked at: {told.what if told else fault}", cure=told.mend if told else ""
+            state, f"could not be looked at: {told.what if told else fault}", cure=told.hint if told else ""
         )
     noted = scene.portal.state()
-    mended = finding.state == "ok" and check.id in noted.get("seen", {})
-    cured = noted.get("cured", {}).get(check.part) if mended else None
+    fixed = finding.state == "ok" and check.id in noted.get("seen", {})
+    cured = noted.get("cured", {}).get(check.part) if fixed else None
     return {
         "id": check.id,
         "title": dict(check.title),
         "severity": finding.severity or check.severity,
-        "state": "cured" if mended else finding.state,
+        "state": "cured" if fixed else finding.state,
         "evidence": finding.evidence,
         "cure": finding.cure or check.cure,
         "cured": cured,

@@ -154,10 +154,10 @@ class Work:
                 self.map.conflict(Conflict(entity, cloud, item.box, item.field, *values, "open"))
         return found
 
-    def trouble(self, record: Record, what: str, mend: str) -> None:
+    def trouble(self, record: Record, what: str, hint: str) -> None:
         """Note a record's fault; the others go on."""
         if not self.dry_run:
-            self.map.trouble(record.entity, record.id, what, mend)
+            self.map.trouble(record.entity, record.id, what, hint)
 
     def complete(self, record: Record, want: Wanted) -> None:
         """Note what is still the matter with a record that has arrived, or that nothing is."""

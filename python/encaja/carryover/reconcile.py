@@ -134,7 +134,7 @@ async def reconcile(work: Work, notes: Sequence[str] = (), *, thorough: bool = T
             for item in conflicts[:LONGEST]
         ],
         "faults": [
-            {"entity": item.entity, "cloud": item.cloud, "what": item.what, "mend": item.mend, "tries": item.tries}
+            {"entity": item.entity, "cloud": item.cloud, "what": item.what, "hint": item.hint, "tries": item.tries}
             for item in faults[:LONGEST]
         ],
         "stragglers": [

@@ -168,9 +168,7 @@ class Carrying:
         cloud_ahead, box_ahead = await asyncio.gather(_ahead(self.cloud), _ahead(self.box))
         skew = box_ahead[0] - cloud_ahead[0]
         if abs(skew.total_seconds()) > SKEW_TOLD:
-            self.notes.append(
-                f"the box's clock is {skew.total_seconds():+.0f} s off the cloud's: mend its time service"
-            )
+            self.notes.append(f"the box's clock is {skew.total_seconds():+.0f} s off the cloud's: fix its time service")
         if self.settings.portal_root:
             self.keeper = TimeKeeper(Path(self.settings.portal_root), box_ahead[1])
         since = self._since()

@@ -12,14 +12,14 @@ async def see_webhook(portal: Portal, which: str) -> None:
     Raises:
         ConfigurationError: with everything that is wrong.
     """
-    mend = "make a new inbound webhook as an administrator, with the scopes crm, user, task and disk"
+    hint = "make a new inbound webhook as an administrator, with the scopes crm, user, task and disk"
     try:
         admin, scope = await portal.batch([Command("user.admin"), Command("scope")])
         for answer in (admin, scope):
             if answer.error:
                 raise answer.error
     except AccessError as fault:
-        raise ConfigurationError(f"the {which}'s webhook is refused: {fault.what}", portal.where, mend) from fault
+        raise ConfigurationError(f"the {which}'s webhook is refused: {fault.what}", portal.where, hint) from fault
     faults = [] if admin.result else ["it is not an administrator's"]
     have = set(scope.result)
     lacking = [
@@ -28,4 +28,4 @@ async def see_webhook(portal: Portal, which: str) -> None:
     if lacking:
         faults.append(f"it lacks the scopes {', '.join(lacking)}")
     if faults:
-        raise ConfigurationError(f"the {which}'s webhook: {'; '.join(faults)}", portal.where, mend)
+        raise ConfigurationError(f"the {which}'s webhook: {'; '.join(faults)}", portal.where, hint)

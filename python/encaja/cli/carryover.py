@@ -142,7 +142,7 @@ def _show(body: Mapping[str, Any], language: str, as_json: bool) -> None:
             values = f"{item['in_cloud']!r} / {item['in_box']!r}"
             console.print(escape(f"  {item['entity']} {item['cloud']} → {item['box']} {item['field']}: {values}"))
         for item in body["faults"][:20]:
-            console.print(escape(f"  {item['entity']} {item['cloud']}: {item['what']} ({item['mend']})"))
+            console.print(escape(f"  {item['entity']} {item['cloud']}: {item['what']} ({item['hint']})"))
         for item in body["stragglers"][:20]:
             console.print(escape(f"  {item['at']} {item['by']}: {item['entity']} {item['cloud']}"))
         for note in body["notes"]:

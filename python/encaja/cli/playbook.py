@@ -85,7 +85,7 @@ def play(
     if ending.faults:
         told = [fault for fault in ending.faults if "output is hidden" not in fault.what]
         fault = (told or ending.faults)[-1]
-        raise EncajaError(fault.what, fault.host or where, fault.mend or "see the playbook's output")
+        raise EncajaError(fault.what, fault.host or where, fault.hint or "see the playbook's output")
     if ending.code:
         raise EncajaError(f"{name} ended with code {ending.code}", where, "run it with ansible-playbook to see more")
     return ending.documents

@@ -23,7 +23,7 @@ _NEW_LINK = "get a new link from the vendor's support and set encaja_backup_sour
 
 @dataclass(frozen=True)
 class Look:
-    """What there is: number of volumes and bytes of all (0 for unknown), and what is wrong with it (what, mend)."""
+    """What there is: number of volumes and bytes of all (0 for unknown), and what is wrong with it (what, hint)."""
 
     volumes: int = 0
     size: int = 0
@@ -38,7 +38,7 @@ class Look:
 
 
 def _refused(error: EncajaError) -> Look:
-    return Look(faults=((error.what, error.mend or "see docs/restore.md"),))
+    return Look(faults=((error.what, error.hint or "see docs/restore.md"),))
 
 
 def check_link(url: str) -> Look | None:

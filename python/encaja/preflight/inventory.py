@@ -33,14 +33,14 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong: what, where, and how to mend it."""
+    """One thing that is wrong: what, where, and how to fix it."""
 
     what: str
     where: str
-    mend: str
+    hint: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what} ({self.mend})"
+        return f"{self.where}: {self.what} ({self.hint})"
 
 
 @cache
@@ -70,7 +70,7 @@ def faults(
     groups: Mapping[str, Sequence[str]],
     roles: Path,
 ) -> list[Fault]:
-    """Everything wrong with an inventory, in the order in which one would mend it.
+    """Everything wrong with an inventory, in the order in which one would fix it.
 
     Args:
         hosts: the variables of every host as they are written, templates not resolved.
@@ -85,9 +85,9 @@ def faults(
     for host, variables in hosts.items():
         if not any(host in groups.get(environment, ()) for environment in ENVIRONMENTS):
             continue
-        for what, mend in _variable_faults(variables, known, fixed, prefixes):
-            seen.setdefault((what, mend), []).append(host)
-    found.extend(Fault(what, ", ".join(where), mend) for (what, mend), where in seen.items())
+        for what, hint in _variable_faults(variables, known, fixed, prefixes):
+            seen.setdefault((what, hint), []).append(host)
+    found.extend(Fault(what, ", ".join(where), hint) for (what, hint), where in seen.items())
     return [*found, *_missing(hosts, groups)]
 
 

@@ -12,7 +12,7 @@ _VARIABLE = "correct encaja_push_tarball"
 
 
 def judge_file(path: Path, sha256: str, packages: Collection[str], installed: Collection[str]) -> Faults:
-    """What is wrong with a tarball on the controller (what, mend), for a host that has `installed` libraries already.
+    """What is wrong with a tarball on the controller (what, hint), for a host that has `installed` libraries already.
 
     Args:
         path: the tarball.
@@ -33,8 +33,8 @@ def judge(where: str, tarball: Tarball, sha256: str, packages: Collection[str], 
     """What is wrong with a tarball that was read; the rest as in `judge_file`."""
     faults: Faults = []
     if tarball.sha256 != sha256.lower():
-        mend = "get the tarball again, or correct encaja_push_tarball_sha256"
-        faults.append((f"{where}: its SHA-256 is {tarball.sha256}, not {sha256}", mend))
+        hint = "get the tarball again, or correct encaja_push_tarball_sha256"
+        faults.append((f"{where}: its SHA-256 is {tarball.sha256}, not {sha256}", hint))
     missing = lacking(tarball, packages, installed)
     if missing:
         what = f"the push server's tarball does not hold {', '.join(missing)}, which it runs with"

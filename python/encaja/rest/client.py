@@ -45,11 +45,11 @@ class RefusedError(EncajaError):
         code: the portal's code of the error; may be empty.
         description: its text.
         method: what was asked for.
-        mend: what to do about it.
+        hint: what to do about it.
     """
 
-    def __init__(self, code: str, description: str, method: str, mend: str = "") -> None:
-        super().__init__(f"{code}: {description}" if code and description else code or description, method, mend)
+    def __init__(self, code: str, description: str, method: str, hint: str = "") -> None:
+        super().__init__(f"{code}: {description}" if code and description else code or description, method, hint)
         self.code = code
         self.description = description
         self.method = method
@@ -103,8 +103,8 @@ class Webhook:
         parts = urlsplit(text.strip())
         found = re.fullmatch(r"/rest/(\d+/[\w-]+)(?:/[\w.]*)?/?", parts.path)
         if parts.scheme not in {"http", "https"} or not parts.hostname or not found:
-            mend = "copy it from the portal: Applications, Developer resources, Inbound webhook"
-            raise ConfigurationError("not the address of a webhook: https://HOST/rest/USER/CODE/", "webhook", mend)
+            hint = "copy it from the portal: Applications, Developer resources, Inbound webhook"
+            raise ConfigurationError("not the address of a webhook: https://HOST/rest/USER/CODE/", "webhook", hint)
         return cls(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", found[1])
 
     @property
@@ -423,7 +423,7 @@ class Portal:
                     self.tell("")
                 return outcome
             if waited >= self._patience:
-                raise UnreachableError(f"download: {outcome.what}", self.where, outcome.mend)
+                raise UnreachableError(f"download: {outcome.what}", self.where, outcome.hint)
             self.tell(waiting_for(self.where, outcome.what, since, time.time() + self._patience - waited))
             await self._sleep(pause)
             waited += pause
@@ -434,7 +434,7 @@ class Portal:
         try:
             async with self._client.stream("GET", address, follow_redirects=True) as response:
                 if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-                    return _Failure(f"HTTP {response.status_code}", mend="the portal's own log says why")
+                    return _Failure(f"HTTP {response.status_code}", hint="the portal's own log says why")
                 if not response.is_success:
                     raise RefusedError("", f"HTTP {response.status_code}", "download", "may the webhook's user see it?")
                 with part.open("wb") as stream:
@@ -443,7 +443,7 @@ class Portal:
             fetched = Fetched(part.stat().st_size, _file_name(response.headers.get("content-disposition", "")))
             part.replace(target)
         except httpx.HTTPError as fault:
-            return _Failure(_network(fault), mend="is the portal up?")
+            return _Failure(_network(fault), hint="is the portal up?")
         finally:
             part.unlink(missing_ok=True)
         return fetched
@@ -590,7 +590,7 @@ class Portal:
                 self._limiter.refused(f"{self._caller}:{method}", outcome.time)
                 room = False
             if waited >= self._patience:
-                raise UnreachableError(f"{method}: {outcome.what}", self.where, outcome.mend)
+                raise UnreachableError(f"{method}: {outcome.what}", self.where, outcome.hint)
             self.tell(waiting_for(self.where, outcome.what, since, time.time() + self._patience - waited))
             await self._sleep(pause)
             waited += pause
@@ -618,9 +618,9 @@ class Portal:
         try:
             response = await self._client.post(self._webhook.address(method), json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as fault:
-            return _Failure(_network(fault), certain=True, mend="is the portal's name right, and is it up?")
+            return _Failure(_network(fault), certain=True, hint="is the portal's name right, and is it up?")
         except (httpx.HTTPError, httpx.InvalidURL) as fault:
-            return _Failure(_network(fault), mend="is the portal up?")
+            return _Failure(_network(fault), hint="is the portal up?")
         answer = decode(response)
         if answer is not None and "result" in answer and response.is_success:
             return answer
@@ -634,10 +634,10 @@ class Portal:
             return _Failure(code, certain=True, busy=code, time=_block((answer or {}).get("time")))
         if answer is None or "error" not in answer:
             kind = response.headers.get("content-type", "nothing").partition(";")[0]
-            mend = "open the address in a browser: a page for people answers, not the REST interface"
-            return _Failure(f"HTTP {response.status_code} with {kind} in place of JSON", mend=mend)
+            hint = "open the address in a browser: a page for people answers, not the REST interface"
+            return _Failure(f"HTTP {response.status_code} with {kind} in place of JSON", hint=hint)
         if response.is_server_error and code != "PORTAL_DELETED":
-            return _Failure(f"HTTP {response.status_code} {code}", mend="the portal's own log says why")
+            return _Failure(f"HTTP {response.status_code} {code}", hint="the portal's own log says why")
         raise _refusal(answer, method)
 
 
@@ -649,7 +649,7 @@ class _Failure:
     certain: bool = False
     busy: str = ""
     time: Mapping[str, Any] | None = None
-    mend: str = ""
+    hint: str = ""
 
 
 def _file_name(disposition: str) -> str:
@@ -672,14 +672,14 @@ def _refusal(fault: Any, method: str) -> RefusedError:
     if code not in _ACCESS_ERRORS:
         return RefusedError(code, description, method)
     if code == "insufficient_scope":
-        mend = f"give the webhook the scope {method.partition('.')[0]}, in the portal under Developer resources"
+        hint = f"give the webhook the scope {method.partition('.')[0]}, in the portal under Developer resources"
     elif code in {"ACCESS_DENIED", "INVALID_CREDENTIALS"}:
-        mend = "the webhook is unknown, withdrawn, or its user lacks the right: make one as an active administrator"
+        hint = "the webhook is unknown, withdrawn, or its user lacks the right: make one as an active administrator"
     elif code == "WRONG_AUTH_TYPE":
-        mend = "this needs a local application's token, not a webhook"
+        hint = "this needs a local application's token, not a webhook"
     else:
-        mend = "make a new webhook as an administrator, in the portal under Developer resources"
-    return AccessError(code, description, method, mend)
+        hint = "make a new webhook as an administrator, in the portal under Developer resources"
+    return AccessError(code, description, method, hint)
 
 
 def _is_busy(answer: Answer) -> bool:

@@ -57,7 +57,7 @@ def check_target(job: RestoreJob, source: VolumeSource, front: bytes) -> None:
         raise faults[0]
     if faults:
         raise TargetNotReady(
-            f"{len(faults)} things are not ready: " + "; ".join(map(str, faults)), job.stamp, "mend all of them"
+            f"{len(faults)} things are not ready: " + "; ".join(map(str, faults)), job.stamp, "fix all of them"
         )
 
 

@@ -75,7 +75,7 @@ class Restore:
             The report: files, tables, rows, seconds by phase, warnings.
 
         Raises:
-            EncajaError: what a person has to mend; the next run goes on.
+            EncajaError: what a person has to fix; the next run goes on.
         """
         try:
             return self._run()

@@ -8,7 +8,7 @@ from encaja.errors import ConfigurationError, EncajaError
 
 
 class BackupError(EncajaError):
-    """Something about a backup that a person has to mend."""
+    """Something about a backup that a person has to fix."""
 
 
 class BackupUsageError(ConfigurationError):
@@ -58,4 +58,4 @@ def disk_error(error: OSError, where: str) -> BackupError:
         return BackupError(
             "the disk is full", place, "free space and run the same command again; it goes on where it stopped"
         )
-    return BackupError(f"cannot write: {error.strerror or error}", place, "mend it and run the same command again")
+    return BackupError(f"cannot write: {error.strerror or error}", place, "fix it and run the same command again")

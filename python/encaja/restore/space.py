@@ -88,11 +88,11 @@ def check_space(wanted: list[Need], *, low_disk: bool = False) -> None:
         needed = sum(need.bytes for need in group) + _RESERVE
         if needed > free:
             parts = ", ".join(f"{need.what} {need.bytes / 2**30:.1f} GiB" for need in group if need.bytes)
-            mend = "free space" + ("" if low_disk else ", or restore with low disk use (consumed volumes are deleted)")
+            hint = "free space" + ("" if low_disk else ", or restore with low disk use (consumed volumes are deleted)")
             raise TargetNotReady(
                 f"{needed / 2**30:.1f} GiB are needed ({parts}), {free / 2**30:.1f} GiB are free",
                 str(group[0].folder),
-                mend,
+                hint,
             )
 
 

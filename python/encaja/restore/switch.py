@@ -114,5 +114,5 @@ def _run(commands: tuple[tuple[str, ...], ...]) -> None:
             raise BackupError(
                 f"ended with {done.returncode}: {done.stderr.strip()[-200:]}",
                 " ".join(command),
-                "mend it and run the same command again",
+                "fix it and run the same command again",
             )

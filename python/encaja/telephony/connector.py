@@ -196,8 +196,8 @@ def run(job: Path) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as fault:
-        mend = "stop it first: systemctl stop encaja-telephony"
-        raise ConfigurationError("another connector is running", str(settings.state), mend) from fault
+        hint = "stop it first: systemctl stop encaja-telephony"
+        raise ConfigurationError("another connector is running", str(settings.state), hint) from fault
     with lock:
         asyncio.run(_until_told(settings))
     return 0

@@ -96,8 +96,8 @@ def _settings(data: Any, where: str) -> Settings:
     if portal.get("oauth") is not None:
         portal["oauth"] = Application(**_checked(portal["oauth"], Application, f"{where}: portal.oauth"))
     elif not portal.get("token"):
-        mend = "set telephony_portal_token or telephony_portal_oauth"
-        raise ConfigurationError("neither token nor oauth is given", f"{where}: portal", mend)
+        hint = "set telephony_portal_token or telephony_portal_oauth"
+        raise ConfigurationError("neither token nor oauth is given", f"{where}: portal", hint)
     if not str(portal["url"]).startswith(("https://", "http://")):
         raise ConfigurationError(f"no web address: {portal['url']!r}", f"{where}: portal.url", "begin with https://")
     if not isinstance(top["agents"], dict) or not all(isinstance(user, int) for user in top["agents"].values()):

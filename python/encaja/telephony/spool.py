@@ -89,8 +89,8 @@ class Spool:
             self._database.execute("PRAGMA synchronous = FULL")
             self._database.executescript(SCHEMA)
         except sqlite3.Error as fault:
-            mend = "check the disk; without the file, calls of the last day are asked for in the portal and told anew"
-            raise EncajaError(str(fault), str(path), mend) from fault
+            hint = "check the disk; without the file, calls of the last day are asked for in the portal and told anew"
+            raise EncajaError(str(fault), str(path), hint) from fault
 
     def close(self) -> None:
         """Close the file."""

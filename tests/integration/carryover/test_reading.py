@@ -190,12 +190,12 @@ def test_webhook_that_may_not_is_told_what_it_lacks(cloud: Site, tmp_path: Path)
     narrow = Webhook.parse(
         f"{cloud.url}/rest/{cloud.tool('webhook', '--user', '1', '--title', 'n', '--scope', 'task')}/"
     )
-    for webhook, mend in (
+    for webhook, hint in (
         (narrow, "give the webhook the scope crm"),
         (Webhook(cloud.url, "1/nothing"), "make one as an active administrator"),
         (Webhook(cloud.url, token="gone"), "make a new webhook"),
     ):
-        with pytest.raises(AccessError, match=mend):
+        with pytest.raises(AccessError, match=hint):
             use(cloud, tmp_path, lambda portal: portal.call("crm.lead.list"), webhook=webhook)
 
 

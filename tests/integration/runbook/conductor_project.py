@@ -32,7 +32,7 @@ PLAYBOOKS = {
     - block:
         - {name: Breaks, ansible.builtin.fail: {msg: rescued breakage}}
       rescue:
-        - {name: Mends, ansible.builtin.debug: {msg: mended}}
+        - {name: Fixes, ansible.builtin.debug: {msg: fixed}}
     - {name: Never mind, ansible.builtin.fail: {msg: ignored breakage}, ignore_errors: true}
 """,
     "broken": """\
@@ -42,7 +42,7 @@ PLAYBOOKS = {
     - block:
         - {name: Breaks first, ansible.builtin.fail: {msg: rescued breakage}}
       rescue:
-        - {name: Mends, ansible.builtin.debug: {msg: mended}}
+        - {name: Fixes, ansible.builtin.debug: {msg: fixed}}
     - name: Breaks for good
       ansible.builtin.shell: "echo using {{ demo_password }}; echo No space left on device >&2; exit 3"
       changed_when: false

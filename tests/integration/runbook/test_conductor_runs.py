@@ -292,7 +292,7 @@ def test_passes_stand_side_by_side(make) -> None:
 
 def test_rehearsal_and_cutover_are_the_same_steps_and_the_first_forecasts_the_second(make) -> None:
     """What differs is inventory; the rehearsal's fault does not come again, and the backtest knows both passes."""
-    once = "command: [sh, -c, 'test -e mended || { touch mended; echo the push server is not connected; exit 1; }']"
+    once = "command: [sh, -c, 'test -e fixed || { touch fixed; echo the push server is not connected; exit 1; }']"
     project = make(
         step("restore", "playbook: target.yml", f"{REPLACES}, only_on: [$target]")
         + step("settle", once, ", needs: [restore], retry: {times: 1, delay: 0.1s, when: [failed]}")
@@ -417,18 +417,18 @@ class ActionModule(host_tool.ActionModule):
 
 def test_preflight_is_told_as_one_list_without_ansibles_own_words(make) -> None:
     project = make(step("a", "playbook: ok.yml"))
-    verdict = "{kind: preflight, hosts: [prod.test], faults: [{where: prod.test, what: disk is full, mend: free some}]}"
+    verdict = "{kind: preflight, hosts: [prod.test], faults: [{where: prod.test, what: disk is full, fix: free some}]}"
     (project.path / "playbooks/preflight.yml").write_text(
         "- hosts: localhost\n  gather_facts: false\n  tasks:\n"
         f"    - ansible.builtin.set_stats: {{data: {{encaja_result: {verdict}}}}}\n"
     )
     found = project.encaja("check", "-i", str(project.inventory))
     assert found.returncode == 2, found.stderr
-    assert "1 to mend" in found.stdout
+    assert "1 to fix" in found.stdout
     assert "disk is full" in found.stdout
     assert "PLAY" not in found.stdout
     data = json.loads(project.encaja("check", "--json", "-i", str(project.inventory)).stdout)
-    assert data["faults"][0]["mend"] == "free some"
+    assert data["faults"][0]["hint"] == "free some"
     warned = verdict.replace("faults:", "faults: [], warnings:").replace("disk is full", "one disk for all")
     (project.path / "playbooks/preflight.yml").write_text(
         "- hosts: localhost\n  gather_facts: false\n  tasks:\n"

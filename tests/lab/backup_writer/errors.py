@@ -2,4 +2,4 @@
 
 
 class BackupWriterError(Exception):
-    """A backup cannot be made; the message is one line of what, where and how to mend it."""
+    """A backup cannot be made; the message is one line of what, where and how to fix it."""

@@ -135,7 +135,7 @@ def test_unwritable_directory_is_an_error_of_one_line(tmp_path: Path) -> None:
     with pytest.raises(EncajaError) as caught:
         files.write(tmp_path / "missing" / "x.php", b"x")
     assert "\n" not in str(caught.value)
-    assert "permissions" in caught.value.mend
+    assert "permissions" in caught.value.hint
 
 
 def test_copies_of_one_moment_do_not_replace_each_other(tmp_path: Path) -> None:

@@ -287,7 +287,7 @@ def test_errors_within_a_batch_belong_to_their_command(cloud: FakeCloud, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("code", "mend"),
+    ("code", "hint"),
     [
         ("insufficient_scope", "give the webhook the scope crm"),
         ("INVALID_CREDENTIALS", "make one as an active administrator"),
@@ -295,9 +295,9 @@ def test_errors_within_a_batch_belong_to_their_command(cloud: FakeCloud, tmp_pat
         ("WRONG_AUTH_TYPE", "local application's token"),
     ],
 )
-def test_caller_that_may_not_is_told_what_to_do(cloud: FakeCloud, tmp_path: Path, code: str, mend: str) -> None:
+def test_caller_that_may_not_is_told_what_to_do(cloud: FakeCloud, tmp_path: Path, code: str, hint: str) -> None:
     cloud.faults = [lambda _: httpx.Response(401, json={"error": code, "error_description": "no"})]
-    with pytest.raises(AccessError, match=mend) as caught:
+    with pytest.raises(AccessError, match=hint) as caught:
         ask(cloud, tmp_path, "crm.lead.list")
     assert caught.value.code == code
     assert "s3cr3t" not in str(caught.value)

@@ -103,7 +103,7 @@ def test_bad_usage_runs_nothing(app: Any, words: list[str]) -> None:
     result = CliRunner().invoke(group, words)
     assert isinstance(result.exception, ConfigurationError)
     assert result.exception.exit_code == 2
-    assert result.exception.mend
+    assert result.exception.hint
     assert found["asked"] == []
 
 

@@ -35,7 +35,7 @@ def scene(**notes: Any) -> Any:
 
 
 def check(name: str, probe: Any, severity: Any = "error", part: str = "") -> Check:
-    return Check(name, {"en": name, "es": name}, severity, "mend it", probe, part)
+    return Check(name, {"en": name, "es": name}, severity, "fix it", probe, part)
 
 
 def test_every_danger_and_bug_of_the_case_has_a_check() -> None:

@@ -90,4 +90,4 @@ def test_bad_usage_names_what_is_good(app: Any, words: list[str]) -> None:
     result = CliRunner().invoke(app[0], ["verify", *words])
     assert isinstance(result.exception, ConfigurationError)
     assert result.exception.exit_code == 2
-    assert result.exception.mend
+    assert result.exception.hint

@@ -95,15 +95,15 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "said", "mend"), CASES)
-def test_a_web_socket_says_that_it_is_the_certificate(server: Server, wrong: Any, said: str, mend: str) -> None:
+@pytest.mark.parametrize(("wrong", "said", "hint"), CASES)
+def test_a_web_socket_says_that_it_is_the_certificate(server: Server, wrong: Any, said: str, hint: str) -> None:
     port = server(**wrong)
     context = trusting(port) if {"days", "name"} & wrong.keys() else None
     with pytest.raises(EncajaError) as fault:
         pull.WebSocket(f"wss://localhost:{port}/", "127.0.0.1", context=context)
     assert fault.value.what.startswith(said)
-    assert fault.value.mend.startswith(mend)
-    assert "nginx" not in fault.value.mend
+    assert fault.value.hint.startswith(hint)
+    assert "nginx" not in fault.value.hint
 
 
 def test_a_name_that_is_unknown_and_a_port_that_is_closed_are_no_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_a_name_that_is_unknown_and_a_port_that_is_closed_are_no_certificate(mon
     monkeypatch.setattr(socket, "create_connection", unknown)
     with pytest.raises(EncajaError, match="the name does not resolve on this host") as fault:
         pull.WebSocket("wss://crm.acme.es/")
-    assert "base_hosts" in fault.value.mend
+    assert "base_hosts" in fault.value.hint
 
 
 def test_a_fetch_gives_up_at_once_and_says_what_to_trust(server: Server) -> None:
@@ -127,7 +127,7 @@ def test_a_fetch_gives_up_at_once_and_says_what_to_trust(server: Server) -> None
     with httpx.Client(verify=ssl.create_default_context()) as client, pytest.raises(BackupError) as fault:
         Probe(client, link, options).look(Path("/nowhere"), None)
     assert fault.value.what == "certificate: this host does not trust its authority"
-    assert "tls_trusted" in fault.value.mend
+    assert "tls_trusted" in fault.value.hint
 
 
 def test_a_database_s_certificate_is_told_through_all_that_is_wrapped_around_it() -> None:
@@ -137,7 +137,7 @@ def test_a_database_s_certificate_is_told_through_all_that_is_wrapped_around_it(
     fault.original_exception = inner  # type: ignore[attr-defined]
     found = tls_faults.connection_fault(fault, "db.acme.es", "see mariadb.service")
     assert str(found).startswith("db.acme.es: certificate: this host does not trust its authority (name its root")
-    assert tls_faults.connection_fault(pymysql.OperationalError(2003, "x"), "db", "see it").mend == "see it"
+    assert tls_faults.connection_fault(pymysql.OperationalError(2003, "x"), "db", "see it").hint == "see it"
 
 
 def test_verification_names_the_certificate_and_its_cure() -> None:

@@ -49,7 +49,7 @@ def converge(tree_module, home):
         try:
             return tree_module.converge(SimpleNamespace(params=values, check_mode=check))
         except tree_module.EncajaError as fault:  # the packed package has an error class of its own
-            raise EncajaError(fault.what, fault.where, fault.mend) from fault
+            raise EncajaError(fault.what, fault.where, fault.hint) from fault
 
     return run
 

@@ -66,10 +66,10 @@ def test_link_tells_volumes_and_size_in_every_form(form: str) -> None:
 def test_link_that_leads_elsewhere_is_told(fault: Fault, said: str) -> None:
     with serving(FIXTURES / "plain", [fault]) as server:
         look = looked(server.url + first("plain").name + "?key=sesame")
-    ((what, mend),) = look.faults
+    ((what, hint),) = look.faults
     assert said in what
-    assert "sesame" not in what + mend
-    assert "new link" in mend
+    assert "sesame" not in what + hint
+    assert "new link" in hint
 
 
 def test_volume_that_the_server_does_not_give_is_named() -> None:

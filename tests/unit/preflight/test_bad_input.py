@@ -87,9 +87,9 @@ def test_all_that_is_wrong_with_a_roles_values_is_told_at_once_and_good_values_p
 def test_a_host_of_another_environment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "environment").write_text("production\n")
     monkeypatch.setattr(preflight_host, "MARKER", str(tmp_path / "environment"))
-    ((what, mend),) = preflight_host.marker_faults("test")
+    ((what, hint),) = preflight_host.marker_faults("test")
     assert what == "its marker says 'production', the inventory says 'test'"
-    assert "group 'test'" in mend
+    assert "group 'test'" in hint
     assert preflight_host.marker_faults("production") == []
 
 

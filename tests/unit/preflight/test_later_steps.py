@@ -89,7 +89,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     told = json.loads(done.stdout)
     assert "SESAME" not in done.stdout
     return {
-        kind: [f"{item['where']}: {item['what']} ({item['mend']})" for item in told[kind]]
+        kind: [f"{item['where']}: {item['what']} ({item['hint']})" for item in told[kind]]
         for kind in ("faults", "warnings")
     }
 
@@ -178,9 +178,9 @@ def test_a_tarball_that_is_none_or_another_is_named(tmp_path: Path) -> None:
     with pytest.raises(TarballError, match="is package 'other', not push-server"):
         read_tarball(tarball(tmp_path, package={"name": "other"}).read_bytes())
     path = tarball(tmp_path)
-    ((what, mend),) = judge_file(path, "f" * 64, ["npm"], [])
+    ((what, hint),) = judge_file(path, "f" * 64, ["npm"], [])
     assert f"its SHA-256 is {digest(path)}, not ffff" in what
-    assert "encaja_push_tarball_sha256" in mend
+    assert "encaja_push_tarball_sha256" in hint
     assert judge_file(path, digest(path), ["npm"], []) == []
 
 
@@ -199,7 +199,7 @@ def test_a_host_reads_a_tarball_at_an_address(tmp_path: Path) -> None:
 
 
 def test_a_repository_on_another_disk_is_no_warning(tmp_path: Path) -> None:
-    pair = {"path": str(tmp_path / "new" / "kept"), "other": str(tmp_path), "what": "it", "mend": "move it"}
+    pair = {"path": str(tmp_path / "new" / "kept"), "other": str(tmp_path), "what": "it", "hint": "move it"}
     assert preflight_host.apart_advice([pair]) == [
         (f"it ({tmp_path}/new/kept) is on the same disk as {tmp_path}", "move it")
     ]

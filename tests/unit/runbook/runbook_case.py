@@ -137,9 +137,9 @@ class Week:
             pass_, step, part, by="marta", kind="playbook", directory="/nonexistent", hosts=["portal.example.com"]
         )
 
-    def _fail(self, attempt, *, after: float, task: str, what: str, lines: str, mend: str) -> None:
+    def _fail(self, attempt, *, after: float, task: str, what: str, lines: str, hint: str) -> None:
         self.clock.go(timedelta(seconds=after))
-        fault = Fault(attempt.id, self.clock(), "portal.example.com", task, what, lines, mend)
+        fault = Fault(attempt.id, self.clock(), "portal.example.com", task, what, lines, hint)
         self.journal.add_events([Event(attempt.id, self.clock(), "failed", fault.host, task, 1.0, text=what)])
         self.journal.finish(attempt, Result.FAILED, code=2, summary=what, faults=[fault])
 
@@ -150,7 +150,7 @@ class Week:
             task="push_pull: Ask the messenger for its attachment button",
             what="the messenger has no attachment button",
             lines="pull.nginx = N\nim.disk_storage_api_version = 2",
-            mend="connect the push server in the push & pull settings",
+            hint="connect the push server in the push & pull settings",
         )
         self.clock.go(timedelta(minutes=40))
         self.journal.add_entry(
@@ -181,7 +181,7 @@ class Week:
                     task="restore: Wait for the restore",
                     what="volume 23 of 31 is broken: gzip CRC mismatch at byte 88,120,331",
                     lines="20251106_backup.tar.gz.23: fetched again, same hash\nthe server gives a broken file",
-                    mend="ask the vendor for this volume again, then run again",
+                    hint="ask the vendor for this volume again, then run again",
                 )
                 self.clock.go(timedelta(minutes=12))
                 self.journal.add_entry(pass_, EntryKind.CURE, "vendor repaired volume 23", by="marta", step="restore")

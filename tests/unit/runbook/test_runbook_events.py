@@ -48,7 +48,7 @@ def test_ignored_failure_is_journalled_as_ignored() -> None:
 def test_unreachable_host_that_came_back_is_no_fault() -> None:
     digest = Digest(1)
     digest.take(event("runner_on_unreachable", res={"msg": "Connection timed out"}))
-    assert digest.faults()[0].mend
+    assert digest.faults()[0].hint
     digest.take(stats(ok={"a": 1}, dark={}))
     assert digest.faults() == []
 

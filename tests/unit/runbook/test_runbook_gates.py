@@ -219,7 +219,7 @@ def test_notices_leave_no_blanks_but_the_date(language: str) -> None:
         "owner": "client",
         "pass_name": "p",
         "what": "w",
-        "mend": "m",
+        "hint": "m",
         "report": "r",
     }
     for name in texts(language):

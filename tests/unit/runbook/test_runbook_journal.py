@@ -29,7 +29,7 @@ def begin(journal: Journal, step: str = "a"):
 def test_attempt_keeps_everything(path: Path) -> None:
     with Journal(path) as journal:
         attempt = begin(journal)
-        fault = Fault(attempt.id, attempt.at, "host", "task", "what", "lines", "mend")
+        fault = Fault(attempt.id, attempt.at, "host", "task", "what", "lines", "hint")
         journal.add_events(
             [Event(attempt.id, attempt.at, "ok", "host", "task", 1.5, True, "text")],
             [Measure(attempt.id, attempt.at, "host", "fetch", 1, 2, "bytes", 3)],

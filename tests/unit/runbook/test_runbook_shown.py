@@ -176,11 +176,11 @@ class Told:
         self.pass_: Pass = self.journal.start_pass("cutover", "ana", {})
 
     def attempt(
-        self, step: str, result: Result, *, fault: str = "", mend: str = "", document: Mapping[str, Any] | None = None
+        self, step: str, result: Result, *, fault: str = "", hint: str = "", document: Mapping[str, Any] | None = None
     ) -> None:
         attempt = self.journal.begin(self.pass_, step, "run", by="ana", kind="playbook", directory="/x")
         self.clock.go(timedelta(seconds=30))
-        faults = [Fault(attempt.id, self.clock(), "a", "T", fault, fault, mend)] if fault else []
+        faults = [Fault(attempt.id, self.clock(), "a", "T", fault, fault, hint)] if fault else []
         found = [Document(attempt.id, self.clock(), str(document["kind"]), dict(document))] if document else []
         self.journal.finish(attempt, result, faults=faults, documents=found)
         self.clock.go(timedelta(seconds=30))
@@ -227,7 +227,7 @@ def test_cure_of_a_fault_says_which_attempt_ended_it_or_that_it_is_open(told: To
 def test_report_says_nothing_of_where_the_project_lies(told: Told) -> None:
     where = told.move.project
     told.attempt(
-        "preflight", Result.FAILED, fault=f"{where}/playbooks/x.yml broke", mend=f"read {told.move.state}/runs/log"
+        "preflight", Result.FAILED, fault=f"{where}/playbooks/x.yml broke", hint=f"read {told.move.state}/runs/log"
     )
     page = told.page()
     assert str(where) not in page

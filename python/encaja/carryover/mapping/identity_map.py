@@ -96,7 +96,7 @@ class Trouble:
     entity: str
     cloud: str
     what: str
-    mend: str
+    hint: str
     first: float
     tries: int
     due: float
@@ -156,8 +156,8 @@ class IdentityMap:
             elif not self._db.execute("SELECT 1 FROM sqlite_master WHERE name='straggler'").fetchone():
                 raise EncajaError("nothing was carried over yet", str(self.path), "run 'encaja carry-over' first")
         except sqlite3.DatabaseError as fault:
-            mend = "move it away: it is written anew from the origins that the box keeps"
-            raise EncajaError(f"no identity map: {fault}", str(self.path), mend) from fault
+            hint = "move it away: it is written anew from the origins that the box keeps"
+            raise EncajaError(f"no identity map: {fault}", str(self.path), hint) from fault
 
     @classmethod
     def in_memory(cls, folder: Path) -> IdentityMap:
@@ -317,7 +317,7 @@ class IdentityMap:
 
     # Faults and conflicts
 
-    def trouble(self, entity: str, cloud: str, what: str, mend: str = "") -> None:
+    def trouble(self, entity: str, cloud: str, what: str, hint: str = "") -> None:
         """Note why a record could not be carried, or not wholly; it is tried again ever more rarely."""
         now = time.time()
         row = self._db.execute("SELECT first, tries FROM fault WHERE entity=? AND cloud=?", (entity, cloud)).fetchone()
@@ -325,7 +325,7 @@ class IdentityMap:
         due = now + min(RETRY_LONGEST, RETRY_FIRST * 2 ** min(tries, 10))
         self._db.execute(
             "INSERT OR REPLACE INTO fault VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (entity, cloud, what, mend, first, tries + 1, due),
+            (entity, cloud, what, hint, first, tries + 1, due),
         )
 
     def cured(self, entity: str, cloud: str) -> None:
@@ -467,8 +467,8 @@ def _lock(path: Path) -> IO[str]:
         lock.seek(0)
         owner = lock.read().strip() or "unknown"
         lock.close()
-        mend = "wait for it, or stop it: systemctl stop 'encaja-carry-over@*'"
-        raise EncajaError(f"another carry-over is at work (process {owner})", str(path), mend) from fault
+        hint = "wait for it, or stop it: systemctl stop 'encaja-carry-over@*'"
+        raise EncajaError(f"another carry-over is at work (process {owner})", str(path), hint) from fault
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
     lock.flush()

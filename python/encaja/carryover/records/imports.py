@@ -103,7 +103,7 @@ def _noted(work: Work, kind: ItemKind, record: Record, result: dict[str, Any] | 
     if "error" in result:
         work.map.unsent(kind.entity, [record.id])
         what = f"{result['error']}: {result.get('error_description', '')}".strip(": ")
-        work.trouble(record, f"the box refuses it: {what}", "mend it in the cloud; it is tried again")
+        work.trouble(record, f"the box refuses it: {what}", "fix it in the cloud; it is tried again")
         return None
     box = str(result["item"]["id"])
     work.map.done(kind.entity, record.id, box)

@@ -143,16 +143,16 @@ def check_first_block(name: VolumeName, block: bytes, where: str) -> None:
     Raises:
         BackupError: it is none.
     """
-    mend = "check the link or the folder; the first volume of the vendor's backup is needed"
+    hint = "check the link or the folder; the first volume of the vendor's backup is needed"
     if len(block) < tars.BLOCK:
-        raise BackupError(f"this is not a {name.suffix} archive", where, mend)
+        raise BackupError(f"this is not a {name.suffix} archive", where, hint)
     if name.encrypted:
         crypt.check_header(block, where)
         return
     try:
         tars.parse_header(block, 0)
     except tars.TarError as error:
-        raise BackupError(f"this is not a {name.suffix} archive ({error.reason})", where, mend) from error
+        raise BackupError(f"this is not a {name.suffix} archive ({error.reason})", where, hint) from error
 
 
 def check_front(tar: bytes, where: str) -> None:

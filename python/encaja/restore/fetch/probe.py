@@ -133,7 +133,7 @@ class Probe:
             except (RetryError, httpx.HTTPError) as error:
                 reason = error
                 if fault := certificate_fault(error, urlsplit(self._source.where).hostname or "the server"):
-                    raise BackupError(fault.what, self._source.where, f"check the address; {fault.mend}") from error
+                    raise BackupError(fault.what, self._source.where, f"check the address; {fault.hint}") from error
             else:
                 self._tell("")
                 return found

@@ -141,7 +141,7 @@ def explain(error: Exception, server: Server) -> BackupError:
             f"the server's disk is full: {text}", server.place, "free space and run the same command again"
         )
     return BackupError(
-        f"the database refuses a statement: {code} {text}", server.place, "mend it and run the same command again"
+        f"the database refuses a statement: {code} {text}", server.place, "fix it and run the same command again"
     )
 
 

@@ -263,8 +263,10 @@ class Loaders:
                 self._local.lost = lost(error)
                 again = lost(error) or (error.args and error.args[0] in _AGAIN)
                 if not again or waited > self._patience or self._stopping:
-                    mended = explain(error, self._server)
-                    raise BackupError(f"table {table.name}: {mended.what}", mended.where, mended.mend) from error
+                    explained = explain(error, self._server)
+                    raise BackupError(
+                        f"table {table.name}: {explained.what}", explained.where, explained.hint
+                    ) from error
                 if self._local.lost:
                     server = f"the database server {self._server.place}"
                     reason = str(error.args[1] if len(error.args) > 1 else error)

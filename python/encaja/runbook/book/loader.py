@@ -88,12 +88,12 @@ class _LineLoader(yaml.SafeLoader):
 
 @dataclass
 class _Faults:
-    """Collects what is wrong, so that a user mends a file in one go."""
+    """Collects what is wrong, so that a user fixes a file in one go."""
 
     lines: list[str] = field(default_factory=list)
 
-    def add(self, where: str, what: str, mend: str = "") -> None:
-        line = f"{where}: {what}" + (f" ({mend})" if mend else "")
+    def add(self, where: str, what: str, hint: str = "") -> None:
+        line = f"{where}: {what}" + (f" ({hint})" if hint else "")
         if line not in self.lines:
             self.lines.append(line)
 
@@ -165,7 +165,7 @@ def _read(name: str, text: str, faults: _Faults) -> _Source:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        faults.add(f"{name}:{mark.line + 1}" if mark else name, f"is not valid YAML: {problem}", "mend the syntax")
+        faults.add(f"{name}:{mark.line + 1}" if mark else name, f"is not valid YAML: {problem}", "fix the syntax")
         return _Source(name, {})
     if data is None:
         return _Source(name, {})
@@ -393,17 +393,17 @@ def _requires(step_id: str, value: Any, where: str, faults: _Faults) -> tuple[tu
     for item in _strings(value, where, f"step '{step_id}': requires", faults):
         names = tuple(item.split(" or "))
         if not all(name.isidentifier() for name in names):
-            mend = "give a variable's name, or several joined by 'or'"
-            faults.add(where, f"step '{step_id}' requires '{item}'", mend)
+            hint = "give a variable's name, or several joined by 'or'"
+            faults.add(where, f"step '{step_id}' requires '{item}'", hint)
         wanted.append(names)
     return tuple(wanted)
 
 
 def _run(step_id: str, value: Any, where: str, project: Path, faults: _Faults) -> tuple[Kind, Action | None]:
     forms = [kind.value for kind in Kind]
-    mend = f"give 'run' exactly one of {', '.join(forms)}"
+    hint = f"give 'run' exactly one of {', '.join(forms)}"
     if not isinstance(value, dict):
-        faults.add(where, f"step '{step_id}' does not say what it runs", mend)
+        faults.add(where, f"step '{step_id}' does not say what it runs", hint)
         return Kind.HUMAN, None
     for key in _unknown(value, _RUN_KEYS):
         faults.add(
@@ -411,7 +411,7 @@ def _run(step_id: str, value: Any, where: str, project: Path, faults: _Faults) -
         )
     given = [form for form in forms if form in value]
     if len(given) != 1:
-        faults.add(where, f"step '{step_id}' runs {' and '.join(given) or 'nothing'}", mend)
+        faults.add(where, f"step '{step_id}' runs {' and '.join(given) or 'nothing'}", hint)
         return Kind.HUMAN, None
     kind = Kind(given[0])
     if kind is Kind.HUMAN:
@@ -654,12 +654,12 @@ def _with_proofs(
         kept = tuple(name for name in step.proof.steps if name in place or name not in removed)
         for name in kept:
             if name not in place:
-                what, mend = f"step '{step.id}' is verified by step '{name}', which does not exist", "name a step's id"
+                what, hint = f"step '{step.id}' is verified by step '{name}', which does not exist", "name a step's id"
             elif place[name] <= place[step.id]:
-                what, mend = f"step '{step.id}' is verified by step '{name}', which comes before it", "name a later one"
+                what, hint = f"step '{step.id}' is verified by step '{name}', which comes before it", "name a later one"
             else:
                 continue
-            faults.add(drafts[step.id].at("verify"), what, mend)
+            faults.add(drafts[step.id].at("verify"), what, hint)
         found.append(replace(step, proof=replace(step.proof, steps=kept)))
     return found
 

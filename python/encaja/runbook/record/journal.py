@@ -184,7 +184,7 @@ class Fault:
     task: str
     what: str
     lines: str
-    mend: str
+    hint: str
     id: int = 0
 
 
@@ -269,7 +269,7 @@ class Journal:
             raise _explain(error, path) from error
         except OSError as error:
             raise EncajaError(
-                f"the journal cannot be opened: {error.strerror}", str(path), "mend the disk or choose another --state"
+                f"the journal cannot be opened: {error.strerror}", str(path), "fix the disk or choose another --state"
             ) from error
 
     def _prepare(self) -> None:
@@ -431,7 +431,7 @@ class Journal:
         with self._durable():
             self._db.executemany(
                 "INSERT INTO faults (attempt, at, host, task, what, lines, mend) VALUES (?,?,?,?,?,?,?)",
-                [(f.attempt, to_text(f.at), f.host, f.task, f.what, f.lines, f.mend) for f in faults],
+                [(f.attempt, to_text(f.at), f.host, f.task, f.what, f.lines, f.hint) for f in faults],
             )
             self._db.executemany(
                 "INSERT INTO documents (attempt, at, kind, body) VALUES (?,?,?,?)",
@@ -684,7 +684,7 @@ def _explain(error: sqlite3.DatabaseError, path: Path) -> EncajaError:
             "is not a journal of encaja, or is damaged", str(path), "put back a copy or choose another --state"
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return ConfigurationError("the journal cannot be written", str(path), "mend its owner and mode")
+        return ConfigurationError("the journal cannot be written", str(path), "fix its owner and mode")
     if code == sqlite3.SQLITE_BUSY:
         return EncajaError("the journal is in use by another program", str(path), "wait for it and run again")
     return EncajaError(f"the journal refused: {error}", str(path), "check the disk")

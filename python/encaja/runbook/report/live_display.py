@@ -211,7 +211,7 @@ class TerminalDisplay:
             lines = [line for line in fault.lines.splitlines() if line.strip() and line.strip() != fault.what]
             if lines:
                 parts.append(Text("\n".join(f"  {line}" for line in lines), "dim"))
-            parts.append(Text.assemble(("mend   ", "dim"), (fault.mend, "green")))
+            parts.append(Text.assemble(("fix    ", "dim"), (fault.hint, "green")))
         undo = step.undo.get(self._language)
         if undo:
             parts.append(Text.assemble(("undo   ", "dim"), undo))

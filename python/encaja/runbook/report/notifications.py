@@ -31,7 +31,7 @@ class TeamAnnouncer:
         """Sends what failed and what to do about it; returns what the journal should say about it."""
         if not move.runbook.settings.announce.team:
             return []
-        values = {**_values(move, pass_, step), "what": fault.what, "mend": fault.mend}
+        values = {**_values(move, pass_, step), "what": fault.what, "hint": fault.hint}
         return self._deliver(move, compose("failed", move.runbook.settings.language, values))
 
     def _deliver(self, move: Move, notice: Notice) -> list[str]:

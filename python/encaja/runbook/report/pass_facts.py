@@ -231,7 +231,7 @@ def _fault_rows(move: Move, journal: Journal, pass_: Pass, attempts: Sequence[At
             fault,
             what=_without_paths(fault.what, move),
             lines=_without_paths(fault.lines, move),
-            mend=_without_paths(fault.mend, move),
+            hint=_without_paths(fault.hint, move),
         )
         rows.append(FaultRow(known, step, own, _good_end(by_id[fault.attempt], attempts)))
     return rows
@@ -657,7 +657,7 @@ def to_json(facts: Facts) -> dict[str, Any]:
                 "host": row.fault.host,
                 "task": row.fault.task,
                 "what": row.fault.what,
-                "mend": row.fault.mend,
+                "hint": row.fault.hint,
                 "cures": [cure.text for cure in row.cures],
                 "done_at": to_text(row.after.ended) if row.after and row.after.ended else None,
             }

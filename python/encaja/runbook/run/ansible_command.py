@@ -96,7 +96,7 @@ def ansible_environment(project: Path, current: Mapping[str, str]) -> dict[str, 
             parser.read(added["ANSIBLE_CONFIG"], encoding="utf-8")
         except configparser.Error as error:
             where = added["ANSIBLE_CONFIG"]
-            raise ConfigurationError(f"is not readable: {error}".splitlines()[0], where, "mend the file") from error
+            raise ConfigurationError(f"is not readable: {error}".splitlines()[0], where, "fix the file") from error
     if "ANSIBLE_HOST_KEY_CHECKING" not in current:
         added["ANSIBLE_HOST_KEY_CHECKING"] = parser.get("defaults", "host_key_checking", fallback="True")
     callbacks = parser.get("defaults", "callback_plugins", fallback="")

@@ -246,7 +246,7 @@ class Conductor:
 
     def _step(self, pass_: Pass, step: Step, state: StepState) -> int:
         if step.action is None:
-            raise ConfigurationError("runs nothing", f"step '{step.id}'", "mend the run-book")
+            raise ConfigurationError("runs nothing", f"step '{step.id}'", "fix the run-book")
         if step.id in self.options.keep and state.keepable and not self.options.check:
             self._keep(pass_, step)
             self.display.skip(step, state)
@@ -319,7 +319,7 @@ class Conductor:
     def _run_and_verify(self, pass_: Pass, step: Step, hosts: Sequence[str]) -> tuple[Ending, Attempt, Result]:
         part = CHECK if self.options.check else RUN
         if step.action is None:
-            raise ConfigurationError("runs nothing", f"step '{step.id}'", "mend the run-book")
+            raise ConfigurationError("runs nothing", f"step '{step.id}'", "fix the run-book")
         ending, attempt, result = self._attempt(pass_, step, part, step.action, hosts)
         if result is Result.DONE and step.verify and not self.options.check:
             return self._attempt(pass_, step, VERIFY, step.verify, hosts)
@@ -486,12 +486,12 @@ class Conductor:
 
     def _advised(self, step: Step, fault: Fault) -> Fault:
         clean = self._clean().clean
-        mend = (
-            fault.mend
+        hint = (
+            fault.hint
             or step.help.get(self._language)
-            or "read the step's log, mend what it says, and 'encaja run' again"
+            or "read the step's log, fix what it says, and 'encaja run' again"
         )
-        return replace(fault, what=clean(fault.what), lines=clean(fault.lines), mend=mend)
+        return replace(fault, what=clean(fault.what), lines=clean(fault.lines), hint=hint)
 
     def _faults(self, attempt: Attempt) -> list[Fault]:
         return [fault for fault in self.journal.faults() if fault.attempt == attempt.id]

@@ -322,5 +322,5 @@ def capture(command: Sequence[str], project: Path, environment: Mapping[str, str
     )
     if done.returncode:
         what, _ = last_log_lines(done.stderr.splitlines() or done.stdout.splitlines())
-        raise EncajaError(what, where, "mend it and run again")
+        raise EncajaError(what, where, "fix it and run again")
     return done.stdout

@@ -25,11 +25,11 @@ from encaja.runbook.run.execution import Ending, run_playbook
 PLAYBOOK = "preflight.yml"
 KIND = "preflight"
 _WORDS = {
-    "en": {"where": "where", "what": "what is wrong", "mend": "how to mend it", "looking": "looking at",
-           "fine": "nothing stands in the way", "hosts": "hosts looked at", "faults": "to mend before the move",
+    "en": {"where": "where", "what": "what is wrong", "hint": "how to fix it", "looking": "looking at",
+           "fine": "nothing stands in the way", "hosts": "hosts looked at", "faults": "to fix before the move",
            "backup": "backup", "volumes": "volumes", "warnings": "worth a thought before the move",
            "worth": "what", "advice": "what to do"},
-    "es": {"where": "dónde", "what": "qué falla", "mend": "cómo arreglarlo", "looking": "comprobando",
+    "es": {"where": "dónde", "what": "qué falla", "hint": "cómo arreglarlo", "looking": "comprobando",
            "fine": "nada impide el traslado", "hosts": "hosts comprobados", "faults": "por arreglar antes de mudarse",
            "backup": "copia de seguridad", "volumes": "volúmenes", "warnings": "por pensar antes de mudarse",
            "worth": "qué", "advice": "qué hacer"},
@@ -76,7 +76,7 @@ def _look(move: Move, playbook: Path, console: Console, looking: str) -> Ending:
 
 
 def verdict(ending: Ending) -> Mapping[str, Any]:
-    """What the preflight handed over: the hosts that it looked at, every fault and every warning (what, where, mend).
+    """What the preflight handed over: the hosts that it looked at, every fault and every warning (what, where, hint).
 
     Raises:
         EncajaError: it handed nothing over, because it broke before.
@@ -87,7 +87,7 @@ def verdict(ending: Ending) -> Mapping[str, Any]:
             return body
     if ending.faults:
         fault = ending.faults[0]
-        raise EncajaError(fault.what, fault.host or PLAYBOOK, fault.mend or "mend it and run again")
+        raise EncajaError(fault.what, fault.host or PLAYBOOK, fault.hint or "fix it and run again")
     raise EncajaError("the preflight was stopped", PLAYBOOK, "run it again")
 
 
@@ -105,7 +105,7 @@ def view(found: Mapping[str, Any], words: Mapping[str, str]) -> RenderableType:
     parts: list[RenderableType] = []
     if found["faults"]:
         parts.append(Text.assemble(("✗ ", "bold red"), f"{len(found['faults'])} {words['faults']}"))
-        parts.append(_table(found["faults"], words["where"], words["what"], words["mend"], "red"))
+        parts.append(_table(found["faults"], words["where"], words["what"], words["hint"], "red"))
     else:
         parts.append(Text.assemble(("✓ ", "bold green"), words["fine"]))
     if warnings:
@@ -114,11 +114,11 @@ def view(found: Mapping[str, Any], words: Mapping[str, str]) -> RenderableType:
     return Group(*parts, hosts, *backups)
 
 
-def _table(rows: Iterable[Mapping[str, str]], where: str, what: str, mend: str, colour: str) -> Table:
+def _table(rows: Iterable[Mapping[str, str]], where: str, what: str, hint: str, colour: str) -> Table:
     table = Table(border_style="dim", expand=False)
     table.add_column(where, style="bold", overflow="fold")
     table.add_column(what, style=colour, overflow="fold")
-    table.add_column(mend, style="green", overflow="fold")
+    table.add_column(hint, style="green", overflow="fold")
     for row in rows:
-        table.add_row(escape(row["where"]), escape(row["what"]), escape(row["mend"]))
+        table.add_row(escape(row["where"]), escape(row["what"]), escape(row["hint"]))
     return table

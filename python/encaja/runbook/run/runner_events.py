@@ -299,7 +299,7 @@ _ADVICE: Sequence[tuple[tuple[str, ...], str]] = (
         ("host key verification failed", "host key is not known", "mismatching host key"),
         "verify the host's key and add it to known_hosts",
     ),
-    (("could not resolve", "name or service not known"), f"mend name resolution, {_AGAIN}"),
+    (("could not resolve", "name or service not known"), f"fix name resolution, {_AGAIN}"),
     (("connection refused", "no route to host", "timed out"), f"check that the service is up and reachable, {_AGAIN}"),
     (("could not get lock", "unable to acquire the dpkg"), f"wait until the other package manager is done, {_AGAIN}"),
     (
@@ -315,7 +315,7 @@ _ADVICE: Sequence[tuple[tuple[str, ...], str]] = (
 def advice(text: str) -> str:
     """What usually helps against a failure with this text; empty where nothing is known."""
     lowered = text.lower()
-    return next((mend for patterns, mend in _ADVICE if any(pattern in lowered for pattern in patterns)), "")
+    return next((hint for patterns, hint in _ADVICE if any(pattern in lowered for pattern in patterns)), "")
 
 
 def last_log_lines(lines: Sequence[str]) -> tuple[str, str]:
