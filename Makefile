@@ -78,8 +78,9 @@ docs: setup  ## write docs/variables.md anew
 	python -m encaja.preflight.document > docs/variables.md
 
 lock: setup  ## pin the dependencies of pyproject.toml again
-	uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-	  --upgrade --extra fast --extra dev --python-version 3.11 -o requirements.txt pyproject.toml
+	@# uv.lock notes the addresses of the registry that was asked; what is kept of it is versions and hashes.
+	@trap 'rm -f uv.lock' EXIT; uv --quiet lock --upgrade && uv --quiet export --frozen --no-emit-project --extra fast --extra dev \
+	  --no-header --no-annotate --output-file requirements.txt > /dev/null
 
 clean:  ## remove the lab, its images and everything that was built
 	@if [ -x $(VENV)/bin/encaja ] && command -v podman >/dev/null; then encaja lab down --images; fi
