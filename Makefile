@@ -7,6 +7,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Where it is set, every start of Ansible compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 RELEASE ?= debian13
+PAGES := $(wildcard *.md) docs tests/lab/portal/README.md tests/fixtures/backups/README.md
 
 .PHONY: help setup demo test test-all check lint unit integration molecule collection estate e2e bench bench-restore docs lock clean
 
@@ -23,11 +24,12 @@ demo: setup  ## build the hosts and move a portal on this machine, end to end
 
 check: setup lint unit  ## the fast tier: style, types, the collection's pages and sanity, unit tests
 
-lint: setup  ## ruff, mypy, yamllint, ansible-lint with the production profile
+lint: setup  ## ruff, mypy, yamllint, mdformat, ansible-lint with the production profile
 	ruff check python plugins tests molecule
 	ruff format --check python plugins tests molecule
 	mypy
 	yamllint --strict .
+	mdformat --check $(PAGES)
 	ansible-lint --offline --profile production
 	tools/collection
 
@@ -74,8 +76,9 @@ bench: setup  ## ratios against named baselines
 bench-restore: setup  ## the restore engine against 'tar' and 'mariadb'
 	pytest -q -s tests/bench/test_restore.py
 
-docs: setup  ## write docs/variables.md anew
+docs: setup  ## write docs/variables.md, and wrap the lines of all pages
 	python -m encaja.preflight.document > docs/variables.md
+	mdformat $(PAGES)
 
 lock: setup  ## pin the dependencies of pyproject.toml again
 	@# uv.lock notes the addresses of the registry that was asked; what is kept of it is versions and hashes.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ from encaja.preflight.inventory import shared_variables
 
 HEAD = """# Variables
 
-Made from the kit's own specifications by `make docs`; `encaja check` refuses names that are not here.
+Made from the kit's own specifications by `make docs`; `encaja check` refuses names that are not
+here.
 
 ## The estate's values
 
 An inventory gives these; the roles take their own variables from them.
 
 | variable | type | needed by | what it is |
-|---|---|---|---|
+| -- | -- | -- | -- |
 """
-TABLE = "| variable | type | what it is |\n|---|---|---|\n"
+WIDTH = 100  # as in .mdformat.toml
+TABLE = "| variable | type | what it is |\n| -- | -- | -- |\n"
 
 
 def _plain(text: Any) -> str:
@@ -47,7 +50,8 @@ def page(roles: Path) -> str:
         spec = yaml.safe_load(path.read_text())["argument_specs"].get("main")
         if spec is None:  # nothing that an inventory gives
             continue
-        lines.append(f"\n## {role}\n\n{_plain(spec.get('short_description'))}.\n\n{TABLE}")
+        purpose = textwrap.fill(f"{_plain(spec.get('short_description'))}.", WIDTH, break_on_hyphens=False)
+        lines.append(f"\n## {role}\n\n{purpose}\n\n{TABLE}")
         lines += [
             f"| `{name}` | {option.get('type', 'str')} | {_plain(option.get('description'))} |\n"
             for name, option in sorted((spec.get("options") or {}).items())
