@@ -29,10 +29,10 @@ LAB = estate.ESTATES["lab"]
 ROUNDS = 3  # one alone says little: a machine's speed differs by a tenth from one minute to the next
 NAMES = """
 - hosts: production:preproduction:test
-  roles: [wiring]
+  roles: [topology]
   tasks:
     - ansible.builtin.copy:
-        content: "{{ wiring_packages | to_json }}"
+        content: "{{ topology_packages | to_json }}"
         dest: "FOLDER/{{ inventory_hostname }}.json"
       delegate_to: localhost
       vars: {ansible_connection: local, ansible_python_interpreter: "{{ ansible_playbook_python }}"}

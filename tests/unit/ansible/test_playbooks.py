@@ -19,8 +19,8 @@ def test_a_host_of_another_environment_is_refused_first_whatever_tags_are_chosen
         return
     entries: list[dict[str, Any]] = yaml.safe_load(path.read_text())
     plays = [play for play in entries if "hosts" in play]
-    if entries[0].get("ansible.builtin.import_playbook") == "look.yml":
-        looked = set(entries[0]["vars"]["looked_hosts"].split(":"))
+    if entries[0].get("ansible.builtin.import_playbook") == "validate_hosts.yml":
+        looked = set(entries[0]["vars"]["validated_hosts"].split(":"))
         plays = [play for play in plays if not set(play["hosts"].split(":")) <= looked]
     # The first play of provision.yml has all hosts; elsewhere each play has hosts of its own.
     for play in plays[:1] if path.stem == "provision" else plays:
@@ -34,4 +34,4 @@ def test_a_host_of_another_environment_is_refused_first_whatever_tags_are_chosen
         states = [task.get("encaja.portal.darkness", {}).get("state") for task in looking]
         assert states == ["seen"] * len(looking), "something may change before"
         if "pre_tasks" not in play:
-            assert play["roles"] == ["wiring"], "roles run before tasks: look in pre_tasks"
+            assert play["roles"] == ["topology"], "roles run before tasks: look in pre_tasks"

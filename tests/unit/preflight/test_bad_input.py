@@ -33,7 +33,7 @@ all:
 LOOK = """
 - hosts: all
   gather_facts: false
-  roles: [wiring]
+  roles: [topology]
   tasks:
     - encaja.portal.preflight_inventory: {hosts: "{{ ansible_play_hosts_all }}", refuse: REFUSE}
       run_once: true

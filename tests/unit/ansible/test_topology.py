@@ -1,4 +1,4 @@
-"""Role ``wiring``: what it specifies is what it has, and what makes one of its values wrong is told."""
+"""Role ``topology``: what it specifies is what it has, and what makes one of its values wrong is told."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 from encaja.preflight.inventory import WORKED_OUT, faults, role_variables
 
 ROOT = Path(__file__).parents[3]
-ROLE = ROOT / "roles" / "wiring"
+ROLE = ROOT / "roles" / "topology"
 INVENTORY = """
 all:
   children:
@@ -25,9 +25,9 @@ all:
 """
 LOOK = """
 - hosts: all
-  roles: [wiring]
+  roles: [topology]
   tasks:
-    - encaja.portal.role_arguments: {roles: [wiring]}
+    - encaja.portal.role_arguments: {roles: [topology]}
 """
 
 
@@ -89,8 +89,8 @@ def test_push_server_has_the_password_that_redis_asks_for(
         )
     )
     (tmp_path / "look.yml").write_text(
-        "- hosts: push\n  gather_facts: false\n  roles: [wiring]\n  tasks:\n"
-        "    - ansible.builtin.debug: {msg: '<{{ wiring_push_redis_password }}> of {{ wiring_cache_remote }}'}\n"
+        "- hosts: push\n  gather_facts: false\n  roles: [topology]\n  tasks:\n"
+        "    - ansible.builtin.debug: {msg: '<{{ topology_push_redis_password }}> of {{ topology_cache_remote }}'}\n"
     )
     assert f"<{password}> of {bool(password)}" in play(tmp_path)
 
@@ -98,8 +98,8 @@ def test_push_server_has_the_password_that_redis_asks_for(
 @pytest.mark.parametrize(
     ("added", "fault"),
     [
-        ("encaja_environment: production, encaja_firewall_open: [80]", "'wiring_firewall_open' is of type"),
-        ("encaja_mail_from: a@b.example", "encaja_environment is not set (wiring_here"),
+        ("encaja_environment: production, encaja_firewall_open: [80]", "'topology_firewall_open' is of type"),
+        ("encaja_mail_from: a@b.example", "encaja_environment is not set (topology_environment_hosts"),
     ],
 )
 def test_what_makes_a_value_wrong_is_told(tmp_path: Path, added: str, fault: str) -> None:
@@ -108,7 +108,14 @@ def test_what_makes_a_value_wrong_is_told(tmp_path: Path, added: str, fault: str
     assert "failed=1" in said
 
 
+def test_a_value_is_refused_under_its_old_name_as_well() -> None:
+    said = [str(fault) for fault in faults({"one": {"wiring_here": ["one"]}}, {"production": ["one"]}, ROOT / "roles")]
+    assert "one: variable 'wiring_here' has a new name (call it 'topology_environment_hosts')" in said
+
+
 def test_an_inventory_cannot_say_what_is_worked_out() -> None:
     groups = {"production": ["one"], **{name: ["one"] for name in ("portal", "database", "cache", "push")}}
-    said = [str(fault) for fault in faults({"one": {"wiring_cache": "other"}}, groups, ROOT / "roles")]
-    assert "one: wiring_cache is worked out from the groups (take it out, and put the hosts into their groups)" in said
+    said = [str(fault) for fault in faults({"one": {"topology_cache": "other"}}, groups, ROOT / "roles")]
+    assert (
+        "one: topology_cache is worked out from the groups (take it out, and put the hosts into their groups)" in said
+    )
