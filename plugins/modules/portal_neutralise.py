@@ -12,14 +12,14 @@ description:
   - Refuses a host whose marker says production.
   - Names columns and options with values that look like credentials or endpoints and that no rule covers, and fails on
     them unless they are in O(acknowledged).
-  - Leaves the proof in O(proof), without which C(darkness) releases nothing.
-  - With O(state=seen) it looks at the portal that will be copied, production too, and changes nothing; rules that
+  - Leaves the proof in O(proof), without which M(encaja.portal.isolation) releases nothing.
+  - With O(state=check) it looks at the portal that will be copied, production too, and changes nothing; rules that
     cannot be run on it, and what no rule covers, are named together.
 options:
   state:
     description: Whether the portal is made inert, or looked at before it is copied.
     type: str
-    choices: [inert, seen]
+    choices: [inert, check]
     default: inert
   rules:
     description:
@@ -82,7 +82,7 @@ COVER = "add a rule to neutralise_rules_extra, or name them in neutralise_acknow
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
     """Run the rules, or look at the portal that they will be run on; returns the module's result."""
-    return look(module) if module.params["state"] == "seen" else run_rules(module)
+    return look(module) if module.params["state"] == "check" else run_rules(module)
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def vouch(proof: Path, database: str, rules: list[dict[str, Any]]) -> bool:
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "state": {"type": "str", "choices": ["inert", "seen"], "default": "inert"},
+    "state": {"type": "str", "choices": ["inert", "check"], "default": "inert"},
     "rules": {"type": "list", "elements": "dict", "required": True},
     "acknowledged": {"type": "list", "elements": "str", "default": []},
     "proof": {"type": "path", "default": "/etc/encaja/neutralised"},

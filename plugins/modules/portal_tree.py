@@ -127,7 +127,7 @@ installed:
   returned: always
   type: bool
 cron_masked:
-  description: Whether somebody has masked the portal's timer, as on a copy that has to stay dark.
+  description: Whether somebody has masked the portal's timer, as on a copy that has to stay isolated.
   returned: always
   type: bool
 """

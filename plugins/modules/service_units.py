@@ -123,7 +123,7 @@ def plan(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
     verbs = []
     is_masked = now["LoadState"] == "masked"
     if is_masked and unit["masked"] is not False:
-        return []  # somebody keeps it off on purpose, as on a copy that is dark
+        return []  # somebody keeps it off on purpose, as on a copy that is isolated
     if unit["masked"] is False and is_masked:
         verbs.append("unmask")
     if unit["enabled"] is True and now["UnitFileState"] in ("disabled", "", "masked"):

@@ -196,7 +196,7 @@ class TestCopy:
         finally:
             moved.shell("preproduction", "rm -f /etc/encaja/dark")
         assert done.returncode != 0
-        assert "this host is a dark copy" in done.stdout
+        assert "this host is an isolated copy" in done.stdout
         assert "encaja clone production preproduction" in done.stdout
         assert set(changed(done.stdout).values()) == {0}
 

@@ -32,7 +32,7 @@ def measured(host):
     return {part["part"]: part for part in status["measured"]}
 
 
-def is_dark(host):
+def is_isolated(host):
     running = host.check_output("systemctl list-units --plain --no-legend --state=active 'php*-fpm.*'")
     closed = "reject" in host.check_output("nft list chain inet encaja encaja_egress")
     return not running and closed and host.file("/etc/encaja/dark").exists
@@ -91,7 +91,7 @@ class TestCutOff:
         database.run("systemctl kill -s KILL encaja-clone.service")
         assert not loaded.exists
         for side in (host, database):
-            assert is_dark(side)
+            assert is_isolated(side)
         again = play()
         assert again.returncode == 0, again.stdout[-3000:]
         assert query(database, "SELECT COUNT(*) FROM b_large") == "400000"

@@ -1,4 +1,4 @@
-"""A copy of production: exact, silent whatever is done on it, and dark whenever its making is cut off."""
+"""A copy of production: exact, silent whatever is done on it, and isolated whenever its making is cut off."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ UNKNOWN_TABLE = (
 )
 
 
-def is_dark(host):
+def is_isolated(host):
     """No program runs that could reach out, and none could."""
     running = host.check_output(
         "systemctl list-units --plain --no-legend --state=active 'php*-fpm.*' encaja-portal-cron.*"
@@ -248,23 +248,23 @@ class TestCutOff:
     def test_it_is_dark_whatever_happens_and_ends_well(self, host, production, world, addresses):
         silent = packets(world, "world input", "copy")
         for stage in STAGES[:3]:
-            # What comes after the look at the source comes along; the copy that has it stays dark.
+            # What comes after the look at the source comes along; the copy that has it stays isolated.
             killed_at(stage, lambda: query(production, UNKNOWN_TABLE) if stage == STAGES[2] else None)  # noqa: B023
             if stage == STAGES[1]:
                 host.run("systemctl kill -s KILL encaja-clone.service")
             if stage != STAGES[0]:
-                assert is_dark(host), f"after a kill at {stage} it is not dark"
+                assert is_isolated(host), f"after a kill at {stage} it is not isolated"
                 assert host.file("/etc/encaja/dark").exists
             assert not host.file("/etc/encaja/neutralised").exists or stage == STAGES[0]
             knock(host, addresses)
         estate = play("playbooks/portal.yml", "--limit", "preproduction")
         assert estate.returncode != 0
-        assert "this host is a dark copy" in re.sub(r"\s+", " ", estate.stdout)
+        assert "this host is an isolated copy" in re.sub(r"\s+", " ", estate.stdout)
         query(production, "DROP TABLE unknown_module")
         refused = play()
         assert refused.returncode != 0
         assert UNKNOWN in refused.stdout
-        assert is_dark(host)
+        assert is_isolated(host)
         query(host, "DROP TABLE unknown_module")
         killed_at(STAGES[3])
         knock(host, addresses)
@@ -280,4 +280,4 @@ class TestCutOff:
         done = play()
         host.check_output("echo preproduction > /etc/encaja/environment")
         assert done.returncode != 0
-        assert "this host says that it is test, the inventory preproduction" in re.sub(r"\s+", " ", done.stdout)
+        assert "this host belongs to test, but the inventory says preproduction" in re.sub(r"\s+", " ", done.stdout)

@@ -1,4 +1,4 @@
-"""A copy with everything live in it becomes harmless, stays so, and is dark where that is not proven."""
+"""A copy with everything live in it becomes harmless, stays so, and is isolated where that is not proven."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_credentials_that_no_rule_covers_make_it_dark_until_somebody_has_looked(
     done = play(INERT)
     assert done.returncode != 0
     assert UNKNOWN in done.stdout
-    assert "the copy stays dark" in done.stdout
+    assert "the copy stays isolated" in done.stdout
     assert host.file("/etc/encaja/dark").exists
     assert not host.file("/etc/encaja/neutralised").exists
     assert not host.check_output("systemctl list-units --plain --no-legend --state=active 'php*-fpm.*'")

@@ -56,5 +56,5 @@ def keeps_still(scene: Scene) -> Finding:
 
 CHECKS: Final[Sequence[Check]] = (
     check("portal-copy", ("A copy keeps still", "Una copia no actúa"), keeps_still,
-          "playbook clone: the copy is dark until it is proven inert"),
+          "playbook clone: the copy is isolated until it is proven inert"),
 )  # fmt: skip

@@ -218,7 +218,7 @@ def php(pool: Path) -> dict[str, str]:
         found |= {f"{where}: extension {name}": str(value) for name, value in told["extensions"].items()}
         found |= {f"{where}: {name}": "" if value is None else str(value) for name, value in told["ini"].items()}
     if faults:
-        raise EncajaError("; ".join(faults), "PHP", "start PHP-FPM (a dark copy keeps it masked)")
+        raise EncajaError("; ".join(faults), "PHP", "start PHP-FPM (an isolated copy keeps it masked)")
     return found
 
 

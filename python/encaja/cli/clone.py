@@ -127,7 +127,7 @@ def register(app: typer.Typer) -> None:
         language: Annotated[str, typer.Option("--language", help="en or es.")] = "en",
         as_json: Annotated[bool, typer.Option("--json", help="Print what was handed over as JSON.")] = False,
     ) -> None:
-        """Make one environment a full, neutralised copy of another. Cut off, it stays dark; run it again."""
+        """Make one environment a full, neutralised copy of another. Cut off, it stays isolated; run it again."""
         _confirm(source, target, confirm, language)
         project = find_project()
         inventories = find_inventories(project, inventory or ())

@@ -82,7 +82,7 @@ def test_a_portal_is_looked_at_before_it_is_copied_and_all_is_named_at_once(port
         {"id": "misspelt", "why": "x", "table": "b_rest_ap", "live": "ACTIVF = 'Y'", "delete": True},
         {"id": "elsewhere", "why": "x", "table": "b_rest_ap", "live": "1 = 1", "make": "PASWORD = ''"},
     ]
-    look = task(state="seen", root=str(portal.root), marker="/nowhere", rules=rules, acknowledged=ACKNOWLEDGED)
+    look = task(state="check", root=str(portal.root), marker="/nowhere", rules=rules, acknowledged=ACKNOWLEDGED)
     database.execute("CREATE TABLE acme (ID int PRIMARY KEY, API_TOKEN varchar(20), TITLE varchar(20))")
     database.execute("INSERT INTO acme VALUES (1, 'x', 'http://x')")
     database.execute("REPLACE INTO b_option (MODULE_ID, NAME, VALUE) VALUES ('acme', 'partner_secret', 'x')")

@@ -31,7 +31,7 @@ def test_a_host_of_another_environment_is_refused_first_whatever_tags_are_chosen
         assert looks["any_errors_fatal"] is True
         before = tasks[: tasks.index(looks)]
         looking = [task for task in before if not set(task) & ARGUMENT_CHECKS]
-        states = [task.get("encaja.portal.darkness", {}).get("state") for task in looking]
-        assert states == ["seen"] * len(looking), "something may change before"
+        states = [task.get("encaja.portal.isolation", {}).get("state") for task in looking]
+        assert states == ["check"] * len(looking), "something may change before"
         if "pre_tasks" not in play:
             assert play["roles"] == ["topology"], "roles run before tasks: look in pre_tasks"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-darkness = importlib.import_module("ansible_collections.encaja.portal.plugins.modules.darkness")
+isolation = importlib.import_module("ansible_collections.encaja.portal.plugins.modules.isolation")
 
 
 def test_nothing_goes_out_but_answers_and_the_allowed() -> None:
-    lines = darkness.rules(["10.0.0.11 tcp 22", "10.0.0.12", "fd00::/8"]).splitlines()
+    lines = isolation.rules(["10.0.0.11 tcp 22", "10.0.0.12", "fd00::/8"]).splitlines()
     assert lines[-1].endswith("reject with icmpx admin-prohibited")
     accepted = [line.split("encaja_egress ")[1] for line in lines if line.endswith(" accept")]
     assert accepted == [
@@ -31,29 +31,29 @@ def test_nothing_goes_out_but_answers_and_the_allowed() -> None:
 )
 def test_what_is_no_address_is_refused(allowed: str) -> None:
     with pytest.raises(ValueError, match=r"mail\.example\.com|tcp|icmp|ssh"):
-        darkness.rules([allowed])
+        isolation.rules([allowed])
 
 
 class Answered(Exception):  # noqa: N818 - what a module ends with
     """What the module said."""
 
 
-def seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def check(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def answer(**said: Any) -> None:
         raise Answered(said)
 
-    monkeypatch.setattr(darkness, "FLAG", str(folder / "dark"))
-    monkeypatch.setattr(darkness, "RULES", str(folder / "egress"))
+    monkeypatch.setattr(isolation, "FLAG", str(folder / "dark"))
+    monkeypatch.setattr(isolation, "RULES", str(folder / "egress"))
     module = SimpleNamespace(params={"environment": "test"}, exit_json=answer, fail_json=answer)
     with pytest.raises(Answered) as said:
-        darkness.seen(module)
+        isolation.check(module)
     found: dict[str, Any] = said.value.args[0]
     return found
 
 
 def test_what_a_host_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert seen(tmp_path, monkeypatch) == {"changed": False, "is_copy": False}
+    assert check(tmp_path, monkeypatch) == {"changed": False, "is_copy": False}
     (tmp_path / "egress").touch()
-    assert seen(tmp_path, monkeypatch) == {"changed": False, "is_copy": True}
+    assert check(tmp_path, monkeypatch) == {"changed": False, "is_copy": True}
     (tmp_path / "dark").touch()
-    assert "encaja clone production test" in seen(tmp_path, monkeypatch)["msg"]
+    assert "encaja clone production test" in check(tmp_path, monkeypatch)["msg"]

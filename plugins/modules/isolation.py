@@ -1,27 +1,29 @@
 #!/usr/bin/python
-"""Keep a copy dark: services masked and everything outbound refused, until it is proven inert."""
+"""Keeps a copy isolated, services masked and everything outbound refused, until it is proven inert."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: darkness
-short_description: Darkens a copy of the portal, or lets the harmless part of it run
+module: isolation
+short_description: Isolate a copy of the portal, or release its permitted services
 description:
-  - V(dark) refuses everything outbound first, then stops and masks the services. A restart of the host changes nothing.
-  - V(released) unmasks and starts the services that may run; everything outbound stays refused but to O(allowed).
-  - V(released) wants the proof that C(portal_neutralise) leaves on the host; V(dark) takes it away.
-  - Answers to connections that others opened are always let out, and what a host needs to keep its address (DHCP,
-    neighbour discovery).
-  - V(seen) changes nothing. It tells whether the host is a copy, and refuses one that is dark, where nothing can run.
-  - The other two refuse a host whose marker says production, or another environment than O(environment).
+  - V(isolated) refuses all outbound traffic first, then stops and masks the services. This survives a restart of the
+    host.
+  - V(released) unmasks and starts the permitted services; outbound traffic stays refused except to O(allowed).
+  - V(released) requires the proof that M(encaja.portal.portal_neutralise) leaves on the host; V(isolated) removes it.
+  - Replies on inbound connections are always allowed, and what a host needs to keep its address (DHCP, neighbour
+    discovery).
+  - V(check) changes nothing. It reports whether the host is a copy, and fails on one that is isolated, where nothing
+    can run.
+  - The other two fail on a host whose marker says production, or another environment than O(environment).
 options:
   state:
-    description: Dark, or released after the copy was proven inert; or only seen.
+    description: The state to bring the host to, or V(check) to only report.
     type: str
-    choices: [dark, released, seen]
+    choices: [isolated, released, check]
     required: true
   services:
-    description: Units to stop and mask (dark), or to unmask and start (released). Unknown units are passed over.
+    description: Units to stop and mask (V(isolated)), or to unmask and start (V(released)). Unknown units are skipped.
     type: list
     elements: str
     default: []
@@ -32,16 +34,16 @@ options:
     elements: str
     default: []
   environment:
-    description: The environment that the host's marker has to name.
+    description: The environment that the host's marker must name.
     type: str
     required: true
   ssh_ports:
-    description: Ports on which sshd listens; its answers are let out, on connections older than the rules as well.
+    description: Ports on which sshd listens; its replies are allowed, also on connections older than the rules.
     type: list
     elements: int
     default: [22]
   proof:
-    description: The file that says that the copy on this host is inert. Empty for a host without a portal.
+    description: The file that proves that the copy on this host is inert. Empty for a host without a portal.
     type: str
     default: /etc/encaja/neutralised
   marker:
@@ -52,23 +54,27 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Darken the copy
-  encaja.portal.darkness: {state: dark, environment: test, services: [php8.4-fpm.service], allowed: [10.0.0.11 tcp 22]}
+- name: Isolate the copy
+  encaja.portal.isolation:
+    state: isolated
+    environment: test
+    services: [php8.4-fpm.service]
+    allowed: [10.0.0.11 tcp 22]
 """
 
 RETURN = r"""
 is_copy:
-  description: Whether the host is a copy, from which nothing goes out.
-  returned: when O(state=seen)
+  description: Whether the host is a copy, which has no way out.
+  returned: when O(state=check)
   type: bool
 done:
   description: What was done, in order.
-  returned: when it was brought to a state
+  returned: unless O(state=check)
   type: list
   elements: str
 refused:
-  description: Packets that were refused since the rules were loaded.
-  returned: when it was brought to a state
+  description: Packets refused since the rules were loaded.
+  returned: unless O(state=check)
   type: int
 """
 
@@ -81,8 +87,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 RULES = "/etc/nftables.d/encaja-egress.nft"
-FLAG = "/etc/encaja/dark"
-HEADER = "# Written by encaja for a copy of production: nothing reaches out but to the addresses below.\n"
+FLAG = "/etc/encaja/dark"  # the name that a host isolated by an earlier version has it under
+HEADER = "# Written by encaja for a copy of production: outbound traffic is refused except to the addresses below.\n"
 
 
 class RefusedError(Exception):
@@ -145,12 +151,12 @@ def write(path: str, text: str) -> bool:
         with open(path) as stream:
             if stream.read() == text:
                 return False
-    beside = f"{path}.new"
-    with open(beside, "w") as stream:
+    staged = f"{path}.new"
+    with open(staged, "w") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
-    os.rename(beside, path)
+    os.rename(staged, path)
     return True
 
 
@@ -165,8 +171,8 @@ def states(units: list[str]) -> dict[str, tuple[str, str]]:
     return found
 
 
-class Darkness:
-    """Brings a host to one of the two states and notes what it did."""
+class Isolation:
+    """Brings a host to one of the two states and records each change in ``done``."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self.check: bool = module.check_mode
@@ -175,17 +181,17 @@ class Darkness:
         self.ssh_ports = tuple(module.params["ssh_ports"])
         self.done: list[str] = []
 
-    def act(self, what: str, *command: str) -> None:
-        """Note one step and, unless in check mode, take it."""
+    def _act(self, what: str, *command: str) -> None:
+        """Record one change and, unless in check mode, make it."""
         self.done.append(what)
         if not self.check:
             run(*command)
 
-    def survives_a_restart(self) -> None:
-        """See that the rules are loaded again when the host starts.
+    def _require_persistence(self) -> None:
+        """Check that the rules are loaded when the host starts.
 
         Raises:
-            RefusedError: they would not be.
+            RefusedError: they are not.
         """
         try:
             with open("/etc/nftables.conf") as stream:
@@ -195,23 +201,23 @@ class Darkness:
         enabled = subprocess.run(["systemctl", "is-enabled", "-q", "nftables.service"], check=False).returncode == 0
         if not read or not enabled:
             raise RefusedError(
-                "a restart would open the way out: nftables.service does not load it (run site.yml first)"
+                "the rules would not survive a restart: nftables.service does not load them (run site.yml first)"
             )
 
     def refused(self) -> int:
-        """Packets that were refused since the rules were loaded."""
+        """Packets refused since the rules were loaded."""
         shown = subprocess.run(
             ["nft", "list", "chain", "inet", "encaja", "encaja_egress"], capture_output=True, text=True, check=False
         )
         found = re.search(r"counter packets (\d+) bytes \d+ reject", shown.stdout)
         return int(found.group(1)) if found else 0
 
-    def close(self, allowed: list[str]) -> None:
-        """Refuse everything outbound but to ``allowed``, now and after a restart."""
+    def _block_outbound(self, allowed: list[str]) -> None:
+        """Refuse outbound traffic except to ``allowed``, now and after a restart."""
         wanted = rules(allowed, self.ssh_ports)
         current = open(RULES).read() if os.path.exists(RULES) else ""  # noqa: SIM115
         if current != wanted:
-            self.done.append(f"outbound refused, but to {', '.join(allowed) or 'nobody'}")
+            self.done.append(f"outbound traffic refused, except to {', '.join(allowed) or 'nothing'}")
             if not self.check:
                 write(RULES, wanted)
         if not self.check:
@@ -221,49 +227,49 @@ class Darkness:
             if current != wanted or "reject" not in loaded.stdout:
                 run("nft", "-f", RULES)
 
-    def dark(self, allowed: list[str]) -> None:
-        """Close the way out first, then stop what could use it."""
-        self.survives_a_restart()
-        self.close(allowed)
+    def isolate(self, allowed: list[str]) -> None:
+        """Block outbound traffic first, then stop what could send any."""
+        self._require_persistence()
+        self._block_outbound(allowed)
         if self.proof and os.path.exists(self.proof):
             self.done.append("no longer proven inert")
             if not self.check:
                 os.unlink(self.proof)
         if not os.path.exists(FLAG):
-            self.done.append("marked dark")
+            self.done.append("marked isolated")
             if not self.check:
-                write(FLAG, "This copy is dark until it is proven inert.\n")
+                write(FLAG, "This copy is isolated until it is proven inert.\n")
         for unit, (file_state, active) in states(self.services).items():
             if file_state != "masked":
-                self.act(f"masked {unit}", "systemctl", "mask", "--now", unit)
+                self._act(f"masked {unit}", "systemctl", "mask", "--now", unit)
                 if not self.check:
                     # systemd counts a timer that is masked while it runs as failed, and with it the whole host.
                     subprocess.run(["systemctl", "reset-failed", unit], capture_output=True, check=False)
             elif active in ("active", "activating"):
-                self.act(f"stopped {unit}", "systemctl", "stop", unit)
+                self._act(f"stopped {unit}", "systemctl", "stop", unit)
 
     def release(self, allowed: list[str]) -> None:
-        """Let the harmless services run; the way out stays closed."""
+        """Start the permitted services; outbound traffic stays blocked."""
         if self.proof and not os.path.exists(self.proof) and not self.check:
-            raise RefusedError(f"{self.proof}: nothing proves that this copy is inert (run playbooks/clone.yml)")
-        self.close(allowed)
+            raise RefusedError(f"{self.proof}: no proof that this copy is inert (run playbooks/clone.yml)")
+        self._block_outbound(allowed)
         for unit, (file_state, active) in states(self.services).items():
             if file_state == "masked":
-                self.act(f"unmasked {unit}", "systemctl", "unmask", unit)
+                self._act(f"unmasked {unit}", "systemctl", "unmask", unit)
             if active != "active":
-                self.act(f"started {unit}", "systemctl", "start", unit)
+                self._act(f"started {unit}", "systemctl", "start", unit)
         if os.path.exists(FLAG):
-            self.done.append("no longer dark")
+            self.done.append("no longer isolated")
             if not self.check:
                 os.unlink(FLAG)
 
 
-def seen(module: AnsibleModule) -> None:
-    """Tell whether the host is a copy, and refuse one that is dark."""
+def check(module: AnsibleModule) -> None:
+    """Report whether the host is a copy, and fail on one that is isolated."""
     if os.path.exists(FLAG):
         environment = module.params["environment"]
         module.fail_json(
-            msg=f"{FLAG}: this host is a dark copy, which nothing but a copy can change"
+            msg=f"{FLAG}: this host is an isolated copy, which only another copy can change"
             f" (copy to it again: encaja clone production {environment} --confirm {environment})"
         )
     module.exit_json(changed=False, is_copy=os.path.exists(RULES))
@@ -273,7 +279,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["dark", "released", "seen"], "required": True},
+            "state": {"type": "str", "choices": ["isolated", "released", "check"], "required": True},
             "services": {"type": "list", "elements": "str", "default": []},
             "allowed": {"type": "list", "elements": "str", "default": []},
             "environment": {"type": "str", "required": True},
@@ -284,26 +290,28 @@ def main() -> None:
         supports_check_mode=True,
     )
     given: dict[str, Any] = module.params
-    if given["state"] == "seen":
-        seen(module)
+    if given["state"] == "check":
+        check(module)
     try:
         with open(given["marker"]) as stream:
             marked = stream.read().strip()
     except FileNotFoundError:
         module.fail_json(msg=f"{given['marker']}: the host has no marker (run site.yml first)")
     if marked == "production":
-        module.fail_json(msg=f"{given['marker']}: this host is production, which is never a copy (aim at another host)")
+        module.fail_json(
+            msg=f"{given['marker']}: this host is production, which is never a copy (choose another target)"
+        )
     if marked != given["environment"]:
         module.fail_json(
-            msg=f"{given['marker']}: this host says that it is {marked}, the inventory {given['environment']}"
-            " (put right which of them is wrong)"
+            msg=f"{given['marker']}: this host belongs to {marked}, but the inventory says {given['environment']}"
+            " (correct the wrong one)"
         )
-    darkness = Darkness(module)
+    isolation = Isolation(module)
     try:
-        (darkness.dark if given["state"] == "dark" else darkness.release)(given["allowed"])
+        (isolation.isolate if given["state"] == "isolated" else isolation.release)(given["allowed"])
     except (OSError, ValueError, RefusedError) as fault:
-        module.fail_json(msg=str(fault), done=darkness.done)
-    module.exit_json(changed=bool(darkness.done), done=darkness.done, refused=darkness.refused())
+        module.fail_json(msg=str(fault), done=isolation.done)
+    module.exit_json(changed=bool(isolation.done), done=isolation.done, refused=isolation.refused())
 
 
 if __name__ == "__main__":
