@@ -94,7 +94,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             wanted = rule["that"] if isinstance(rule["that"], list) else [rule["that"]]
             try:
                 if not all(templar.evaluate_conditional(one) for one in wanted):
-                    said = templar.template(rule["otherwise"])
+                    said = templar.template(rule["fail_msg"])
                     lines = said if isinstance(said, list) else [said]
                     (self._advice if rule.get("warns") else told).extend(
                         with_hint(str(line).strip(), rule.get("hint")) for line in lines

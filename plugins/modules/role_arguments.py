@@ -7,7 +7,7 @@ short_description: Looks at everything that is given to a host's roles before on
 description:
   - Reads the argument specification of every role, and the rules in its C(meta/rules.yml) for what a specification
     cannot say.
-  - A rule has C(that), an expression or a list of them, and C(otherwise), what is wrong and how to fix it, or a list
+  - A rule has C(that), an expression or a list of them, and C(fail_msg), what is wrong and how to fix it, or a list
     of such lines. C(hint) is how to fix those that do not say it. With C(warns) a rule warns and stops nothing.
   - Names all faults of all roles at once.
 options:

@@ -18,7 +18,7 @@ options:
       - The units, with their suffix. A plain name stands for C({name, enabled, state=started}).
       - As a dictionary each takes C(name), C(state) (started, stopped, restarted, reloaded, refreshed), C(enabled) and
         C(masked). What is left out is left alone; a dictionary without any of them is enabled and started.
-      - With C(reads), a list of files, a unit that was started before one of them changed is restarted, so that a run
+      - With C(restart_if_newer), a list of files, a unit started before one of them changed is restarted, so that a run
         which was cut off between the file and the restart is made good by the next one.
       - C(reloaded) starts a unit that does not run, and restarts one that cannot reload. C(refreshed) does the same
         with a unit that runs, and passes over one that does not run or does not exist.
@@ -102,14 +102,14 @@ def normalise(unit: object) -> dict[str, Any]:
     name = str(unit["name"])
     if "." not in name:
         raise ValueError(f"{name}: give the unit with its suffix, such as {name}.service")
-    if unknown := set(unit) - {"name", "state", "enabled", "masked", "reads"}:
+    if unknown := set(unit) - {"name", "state", "enabled", "masked", "restart_if_newer"}:
         raise ValueError(f"{name}: unknown key {', '.join(sorted(unknown))}")
     asked = {key: unit.get(key) for key in ("state", "enabled", "masked")}
     if all(value is None for value in asked.values()):
         asked = {"state": "started", "enabled": True, "masked": None}
     if asked["state"] not in (None, *STATES):
         raise ValueError(f"{name}: unknown state {asked['state']!r}; use one of {', '.join(STATES)}")
-    return {"name": name, **asked, "reads": list(unit.get("reads") or [])}
+    return {"name": name, **asked, "restart_if_newer": list(unit.get("restart_if_newer") or [])}
 
 
 def parse_show(text: str) -> list[dict[str, str]]:
@@ -135,7 +135,9 @@ def plan(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
         verbs.append("start")
     if unit["state"] == "stopped" and runs:
         verbs.append("stop")
-    if unit["state"] == "restarted" or (unit["state"] == "started" and runs and is_outdated(unit["reads"], now)):
+    if unit["state"] == "restarted" or (
+        unit["state"] == "started" and runs and is_outdated(unit["restart_if_newer"], now)
+    ):
         verbs.append("restart")
     if unit["state"] == "reloaded":
         verbs.append("reload-or-restart" if runs else "start")

@@ -13,8 +13,8 @@ from ansible_collections.encaja.portal.plugins.doc_fragments.portal import Modul
 from encaja.errors import EncajaError
 
 NAMES = (
-    *("cloud", "dbconn", "domain", "neutralise", "options", "people", "pull", "search", "settings", "users"),
-    *("verify", "work"),
+    *("background_work", "cloud", "dbconn", "domain", "masking", "neutralise", "options", "pull", "search"),
+    *("settings", "users", "verify"),
 )
 
 

@@ -33,7 +33,7 @@ def test_a_plain_name_is_enabled_and_started() -> None:
         "state": "started",
         "enabled": True,
         "masked": None,
-        "reads": [],
+        "restart_if_newer": [],
     }
 
 
@@ -91,7 +91,7 @@ def test_a_unit_that_has_not_read_its_file_yet_is_restarted(tmp_path: Path) -> N
     path = tmp_path / "my.cnf"
     path.touch()
     os.utime(path, (1000.9, 1000.9))
-    unit = normalise({"name": "a.service", "state": "started", "reads": [str(path), str(tmp_path / "none")]})
+    unit = normalise({"name": "a.service", "state": "started", "restart_if_newer": [str(path), str(tmp_path / "none")]})
     assert plan(unit, {**RUNNING, "ActiveEnterTimestamp": "@999"}) == ["restart"]
     assert plan(unit, {**RUNNING, "ActiveEnterTimestamp": "@1000"}) == []
     assert plan(unit, {**RUNNING, "ActiveEnterTimestamp": ""}) == []

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: portal_work
+module: portal_background_work
 short_description: Set how a portal works by itself
 description:
   - Sends agents to cron, holds (or purges, or releases) mail that was waiting when the backup was made, relaxes
@@ -39,7 +39,7 @@ author: encaja
 
 EXAMPLES = r"""
 - name: Keep the portal still until it is released
-  encaja.portal.portal_work:
+  encaja.portal.portal_background_work:
     frozen: keep
 """
 

@@ -1,18 +1,18 @@
 #!/usr/bin/python
-"""Which trees and databases of a portal's host nobody needs any longer; removes the trees when asked to."""
+"""Lists the obsolete trees of a portal's host and the databases still in use; removes the trees on request."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: portal_old
-short_description: Old trees of a portal, and the databases that the others need
+module: portal_obsolete_trees
+short_description: List or remove obsolete trees of a portal
 description:
-  - A tree is needed while it is live, while a roll-back would lead to it, and while a restore into it is not done. The
+  - A tree is in use while it is live, while a roll-back would lead to it, and while a restore into it is not done. The
     holding page stays as well.
-  - Every other tree is old. It is removed only with O(remove), by renaming first, so that a half removed one is never
-    taken for a portal.
-  - Which databases are needed is read from the settings of the trees that are. Settings that cannot be read are an
-    error, since the database behind them would be taken for one that nobody needs.
+  - Every other tree is obsolete. It is removed only with O(remove), and renamed first, so that a partly removed one is
+    never taken for a portal.
+  - The databases in use are read from the settings of the trees in use. Unreadable settings are an error, since the
+    database behind them would be taken for an obsolete one.
 options:
   home:
     description: Directory of trees and of the link C(www).
@@ -23,30 +23,30 @@ options:
     type: path
     default: /var/lib/encaja/restore
   remove:
-    description: Whether old trees are removed.
+    description: Whether to remove obsolete trees.
     type: bool
     default: false
 author: encaja
 """
 
 EXAMPLES = r"""
-- name: List what is old
-  encaja.portal.portal_old:
+- name: List obsolete trees
+  encaja.portal.portal_obsolete_trees:
 """
 
 RETURN = r"""
 kept:
-  description: Each needed tree with the reason and its database.
+  description: Each tree in use with the reason and its database.
   returned: always
   type: list
   elements: dict
-old:
-  description: Names of the trees that nobody needs.
+obsolete:
+  description: Names of the obsolete trees.
   returned: always
   type: list
   elements: str
 databases:
-  description: Databases of the trees that are needed.
+  description: Databases of the trees in use.
   returned: always
   type: list
   elements: str
@@ -69,29 +69,29 @@ HOLDING = "holding"
 LEAVING = ".removed-"
 
 
-def needed(home: Path, work: Path) -> dict[str, str]:
-    """The trees that are needed, with the reason.
+def in_use(home: Path, work: Path) -> dict[str, str]:
+    """The trees in use, with the reason.
 
     Raises:
-        EncajaError: nothing is live, or what restores have noted cannot be read.
+        EncajaError: nothing is live, or a journal of a restore cannot be read.
     """
     link = home / "www"
     if not link.is_symlink() or not link.is_dir():
-        raise EncajaError("leads to no tree, so nothing is known to be live", str(link), "apply role portal first")
+        raise EncajaError("does not lead to a tree, so the live one is unknown", str(link), "apply role portal first")
     live = link.resolve()
     reasons = {HOLDING: "the holding page", live.name: "live"}
-    history = noted(work / "switches.json") or []
+    history = read_journal(work / "switches.json") or []
     before = next((entry["before"] for entry in reversed(history) if entry["after"] == str(live)), None)
     if before:
         reasons.setdefault(Path(before).name, "the roll-back leads to it")
     for path in sorted(work.glob("*/journal.json")):
-        if (noted(path) or {}).get("phase") != "done":
+        if (read_journal(path) or {}).get("phase") != "done":
             reasons.setdefault(path.parent.name, "its restore is not done")
     return reasons
 
 
-def noted(path: Path) -> Any:
-    """What a file of the restore says; None where there is none.
+def read_journal(path: Path) -> Any:
+    """The content of a JSON file of the restore; None where there is none.
 
     Raises:
         EncajaError: it cannot be read.
@@ -101,7 +101,9 @@ def noted(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except ValueError as fault:
-        raise EncajaError(f"cannot be read ({fault})", str(path), "nothing was removed; see what wrote it") from fault
+        raise EncajaError(
+            f"cannot be read ({fault})", str(path), "nothing was removed; repair or remove the file"
+        ) from fault
 
 
 def database_of(tree: Path) -> str:
@@ -121,22 +123,22 @@ def database_of(tree: Path) -> str:
 
 
 def converge(home: Path, work: Path, remove: bool) -> dict[str, Any]:
-    """List, and remove where asked to; returns the module's result."""
+    """List the trees, and remove the obsolete ones on request; returns the module's result."""
     trees = home / "trees"
-    reasons = needed(home, work)
+    reasons = in_use(home, work)
     names = sorted(path.name for path in trees.iterdir() if path.is_dir() and not path.name.startswith(LEAVING))
     kept = [
         {"tree": name, "why": reasons[name], "database": database_of(trees / name)} for name in names if name in reasons
     ]
-    old = [name for name in names if name not in reasons]
+    obsolete = [name for name in names if name not in reasons]
     halves = sorted(trees.glob(f"{LEAVING}*"))
     if remove:
-        for name in old:
+        for name in obsolete:
             halves.append((trees / name).rename(trees / f"{LEAVING}{name}"))
         for half in halves:
             shutil.rmtree(half)
     databases = sorted({str(one["database"]) for one in kept} - {""})
-    return {"changed": bool(old or halves) and remove, "kept": kept, "old": old, "databases": databases}
+    return {"changed": bool(obsolete or halves) and remove, "kept": kept, "obsolete": obsolete, "databases": databases}
 
 
 def main() -> None:
@@ -157,7 +159,7 @@ def main() -> None:
     except OSError as fault:
         module.fail_json(msg=f"{fault.filename}: {fault.strerror}")
     if module.check_mode and asked["remove"]:
-        result["changed"] = bool(result["old"])
+        result["changed"] = bool(result["obsolete"])
     module.exit_json(**result)
 
 

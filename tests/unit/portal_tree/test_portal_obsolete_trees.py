@@ -1,33 +1,20 @@
-"""What is live, or would be after a roll-back, is never old."""
+"""What is live, or would be after a roll-back, is never obsolete."""
 
 from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import ansible.module_utils
 import pytest
 
-UTILS = Path(__file__).parents[3] / "python" / "encaja" / "ansible" / "module_utils"
-
-
-@pytest.fixture(scope="module")
-def portal_old() -> Iterator[ModuleType]:
-    """The module as Ansible packs it: the portal package below ansible.module_utils."""
-    ansible.module_utils.__path__.append(str(UTILS))
-    try:
-        yield importlib.import_module("ansible_collections.encaja.portal.plugins.modules.portal_old")
-    finally:
-        ansible.module_utils.__path__.remove(str(UTILS))
+module = importlib.import_module("ansible_collections.encaja.portal.plugins.modules.portal_obsolete_trees")
 
 
 @pytest.fixture
-def converge(home: Path, portal_old: ModuleType) -> Any:
-    return lambda remove=False: portal_old.converge(home, home.parent / "restore", remove)
+def converge(home: Path) -> Any:
+    return lambda remove=False: module.converge(home, home.parent / "restore", remove)
 
 
 @pytest.fixture
@@ -50,9 +37,9 @@ def home(tmp_path: Path) -> Path:
     return home
 
 
-def test_what_is_needed_says_why(converge: Any) -> None:
+def test_each_tree_in_use_comes_with_its_reason(converge: Any) -> None:
     found = converge()
-    assert found["old"] == ["first", "portal"]
+    assert found["obsolete"] == ["first", "portal"]
     assert found["databases"] == ["portal_second", "portal_third"]
     assert found["kept"] == [
         {"tree": "fourth", "why": "its restore is not done", "database": ""},
@@ -63,7 +50,7 @@ def test_what_is_needed_says_why(converge: Any) -> None:
     assert not found["changed"]
 
 
-def test_only_old_trees_are_removed_also_one_that_was_half_gone(home: Path, converge: Any) -> None:
+def test_only_obsolete_trees_are_removed_also_one_that_was_half_gone(home: Path, converge: Any) -> None:
     (home / "trees/.removed-zeroth/bitrix").mkdir(parents=True)
     assert converge(remove=True)["changed"]
     assert sorted(path.name for path in (home / "trees").iterdir()) == ["fourth", "holding", "second", "third"]
@@ -76,7 +63,7 @@ def test_after_a_roll_back_the_way_forward_is_kept(home: Path, converge: Any) ->
     history = home.parent / "restore/switches.json"
     back = {"before": str(home / "trees/third"), "after": str(home / "trees/second")}
     history.write_text(json.dumps([*json.loads(history.read_text()), back]))
-    assert converge()["old"] == ["first", "portal"]
+    assert converge()["obsolete"] == ["first", "portal"]
 
 
 @pytest.mark.parametrize("text", ["<?php return [];", "<?php return ['connections' => ['value' => 7]];"])
@@ -87,9 +74,9 @@ def test_settings_that_name_no_database_stop_everything(home: Path, converge: An
     assert (home / "trees/first").is_dir()
 
 
-def test_nothing_live_means_nothing_is_old(home: Path, converge: Any) -> None:
+def test_nothing_live_means_nothing_is_obsolete(home: Path, converge: Any) -> None:
     (home / "www").unlink()
-    with pytest.raises(Exception, match="nothing is known to be live"):
+    with pytest.raises(Exception, match="the live one is unknown"):
         converge(remove=True)
 
 

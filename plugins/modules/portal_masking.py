@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: portal_people
+module: portal_masking
 short_description: Masks personal data of a copied portal, and keeps its test users
 description:
   - Masks names, telephone numbers and mail addresses by a list of rules, the same value alike wherever it stands, and
@@ -36,7 +36,7 @@ author: encaja
 
 EXAMPLES = r"""
 - name: Mask personal data
-  encaja.portal.portal_people:
+  encaja.portal.portal_masking:
     mask:
       - {id: employees, table: b_user, columns: [NAME, LAST_NAME], as: name}
 """
