@@ -33,7 +33,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Give the cache its password
+- name: Set the cache's password
   encaja.portal.cache_password:
     password: "{{ cache_password }}"
     keep_old_password: true

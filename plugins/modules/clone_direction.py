@@ -21,7 +21,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: See that the copy may go this way
+- name: Validate the direction of the copy
   encaja.portal.clone_direction: {source: production, target: preproduction, confirm: preproduction}
 """
 

@@ -33,7 +33,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Compare
+- name: Compare the environments
   encaja.portal.compare:
     a: production
     b: preproduction

@@ -45,7 +45,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Restore
+- name: Restore the backup
   encaja.portal.host_tool:
     unit: encaja-restore.service
     status: /var/lib/encaja/restore/status.json

@@ -30,7 +30,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Leave the cloud behind
+- name: Remove settings of the cloud
   encaja.portal.portal_cloud:
     licence: "{{ encaja_licence_key }}"
 """

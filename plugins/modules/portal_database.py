@@ -66,7 +66,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Make the portal's database and user
+- name: Create the portal's database and user
   encaja.portal.portal_database:
     database: portal
     databases: [portal, portal\_%]

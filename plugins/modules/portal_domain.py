@@ -26,7 +26,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Give the portal its domain
+- name: Set the portal's domain
   encaja.portal.portal_domain:
     domain: crm.example.com
 """

@@ -34,7 +34,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Rebuild the search index where it is needed
+- name: Rebuild the search index where needed
   encaja.portal.portal_search:
     domain: crm.example.com
 """

@@ -31,7 +31,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Look at the backup
+- name: Inspect the backup
   encaja.portal.preflight_backup:
     source: "{{ encaja_backup_source }}"
 """

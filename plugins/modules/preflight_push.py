@@ -20,7 +20,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Look at the push server's tarball
+- name: Inspect the push server's tarball
   encaja.portal.preflight_push:
 """
 

@@ -25,7 +25,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Say what is wrong
+- name: Report all problems
   encaja.portal.preflight_verdict:
     inventory: "{{ looked.faults }}"
     advice: "{{ looked.advice }}"

@@ -187,10 +187,10 @@ class TestSilent:
 
 
 STAGES = [
-    "Refuse everything outbound",
-    "Copy, under systemd",
-    "Make the portal's database and user",
-    "Run what may run on a copy",
+    "Block outbound traffic",
+    "clone : Run the copy",
+    "Create the portal's database and user",
+    "neutralise : Start the permitted services",
 ]
 UNKNOWN = "unknown_module.API_TOKEN"
 UNKNOWN_TABLE = (
