@@ -21,7 +21,7 @@ from urllib.request import urlopen
 import pytest
 
 from bench.big_archive import BigArchive, make
-from integration.backup.restoring import Database, job, start, write_job
+from integration.restore.restoring import Database, job, start, write_job
 from lab.misbehaving_server import Fault, serving
 
 SIZES = [float(size) for size in os.environ.get("ENCAJA_BENCH_SIZES", "1").split(",")]

@@ -20,7 +20,7 @@ import pytest
 from e2e.restored_portal import Host, find_host, make, remove
 from encaja.portal import domain, php
 from encaja.portal.site import Portal
-from integration.backup.restoring import Database
+from integration.restore.restoring import Database
 
 SIZE = int(os.environ.get("ENCAJA_BENCH_SCAN_MB", "300"))
 OLD = "acme.bitrix24.es"

@@ -15,10 +15,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from encaja.errors import DifferencesFound
+from encaja.restore import coordinator
 from encaja.restore.archive import naming, volume_set
 from encaja.restore.archive.crypt import open_header
 from encaja.restore.archive.unpack import unpack as unpack_archive
-from encaja.restore.coordinator import Restore
 from encaja.restore.errors import BackupUsageError, LinkExpired
 from encaja.restore.fetch import Fetcher, FetchOptions, FetchProgress
 from encaja.restore.fetch.headers import fetch_and_prove
@@ -26,6 +26,7 @@ from encaja.restore.fetch.links import Source, make_link
 from encaja.restore.fetch.vendor_storage import VendorStorage, open_stored
 from encaja.restore.job import RestoreJob, read_job
 from encaja.restore.load.database import Server
+from encaja.restore.run import RestoreRun
 from encaja.restore.switch import roll_back
 from encaja.status import conducted
 
@@ -247,14 +248,14 @@ def restore(  # noqa: PLR0917  (options of a command)
     When the link has expired, it asks for a new one (on a terminal) and goes on.
     """
     if source is None:
-        work = Restore(read_job(job))
+        run = RestoreRun(read_job(job))
     else:
         if licence_file and not stored and not stamp:
             raise BackupUsageError("which backup is it?", source, "give --archive NAME, or --stamp NAME for the newest")
         found = re.search("[0-9]{8}_[0-9]{6}", stored or source)
         stamp = stamp or (found[0] if found else "restored")
         linked = source.startswith(("http://", "https://"))
-        work = Restore(
+        run = RestoreRun(
             RestoreJob(
                 stamp=stamp,
                 url=source if linked else None,
@@ -279,40 +280,40 @@ def restore(  # noqa: PLR0917  (options of a command)
         )
     while True:
         try:
-            _restore(work)
+            _restore(run)
             break
         except LinkExpired as error:
-            if work.job.licence or not _console.is_terminal:
+            if run.job.licence or not _console.is_terminal:
                 raise
             typer.echo(str(error), err=True)
-            work = Restore(replace(work.job, url=typer.prompt("New link")))
-    report = work.journal.report
+            run = RestoreRun(replace(run.job, url=typer.prompt("New link")))
+    report = run.journal.report
     typer.echo(
-        f"{report['files']} files and {report['rows']} rows in {report['tables']} tables restored to {work.job.tree}"
+        f"{report['files']} files and {report['rows']} rows in {report['tables']} tables restored to {run.job.tree}"
     )
     for warning in report.get("warnings", []):
         typer.echo(f"warning: {warning}")
 
 
-def _restore(work: Restore) -> None:
+def _restore(run: RestoreRun) -> None:
     """Restore in a thread, so that its progress can be shown."""
     failed: list[BaseException] = []
 
-    def run() -> None:
+    def restore() -> None:
         try:
-            work.run()
+            coordinator.restore(run)
         except BaseException as error:
             failed.append(error)
 
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=restore, daemon=True)
     with _console.status("looking") as shown:
         thread.start()
         try:
             while thread.is_alive():
                 thread.join(0.5)
-                shown.update(f"{work.status.phase}: {work.status.message}")
+                shown.update(f"{run.status.phase}: {run.status.message}")
         except KeyboardInterrupt:
-            work.cancel()
+            run.cancel()
             thread.join()
             raise
     if failed:

@@ -15,29 +15,31 @@ from types import FrameType
 from typing import NoReturn
 
 from encaja.errors import EncajaError
-from encaja.restore.coordinator import Restore, put_back_settings
+from encaja.restore import coordinator
 from encaja.restore.job import read_job
 from encaja.restore.journal import load_journal
+from encaja.restore.run import RestoreRun
+from encaja.restore.server_settings import put_back_settings
 from encaja.restore.switch import roll_back
 from encaja.status import Status
 
 
 def restore(file: Path) -> int:
     """Restore, or go on; 0 when it is done."""
-    work = Restore(read_job(file))
+    run = RestoreRun(read_job(file))
 
     def ended(_number: int, _frame: FrameType | None) -> NoReturn:
         raise SystemExit(143)
 
     signal.signal(signal.SIGTERM, ended)
     try:
-        work.run()
+        coordinator.restore(run)
     except EncajaError as error:
-        _tell(work.status, str(error))
+        _tell(run.status, str(error))
         print(error, file=sys.stderr)
         return error.exit_code
     except Exception as error:
-        _tell(work.status, f"{type(error).__name__}: {error}")
+        _tell(run.status, f"{type(error).__name__}: {error}")
         raise
     return 0
 

@@ -14,32 +14,29 @@ import pymysql
 from encaja.atomic import write_atomically
 from encaja.portal import restored
 from encaja.restore import cloud_files, portal_setup, space
-from encaja.restore.checks import owner_of
-from encaja.restore.errors import BackupError
-from encaja.restore.job import RestoreJob
-from encaja.restore.journal import Journal
 from encaja.restore.load import database
-from encaja.status import Status
+from encaja.restore.run import RestoreRun
+from encaja.restore.target_checks import owner_of
 
 
-def finish(job: RestoreJob, journal: Journal, status: Status) -> None:
+def finish(run: RestoreRun) -> None:
     """Fetch the files of the source's cloud, configure tree and database, and force the tree to the disk.
 
     Raises:
         BackupError: the tree is no portal's, the database refuses a change, there is no room for the cloud's files.
     """
+    job, journal = run.job, run.journal
     owner = owner_of(job)
-    report = journal.report
-    _fetch_clouds(job, journal, status, owner)
-    status.begin("finish", message="configuring the new tree")
+    _fetch_clouds(run, owner)
+    run.status.begin("finish", message="configuring the new tree")
     portal_setup.configure(job.tree, job.server, owner, freeze=job.freeze)
     try:
         connection = database.connect(job.server, charset=journal.charset or "utf8mb4")
         try:
-            report["changes"] = portal_setup.adjust_database(
+            journal.report["changes"] = portal_setup.adjust_database(
                 connection,
                 job.domain,
-                fulltext_failed=bool(report.get("fulltext_failed")),
+                fulltext_failed=bool(journal.report.get("fulltext_failed")),
                 clouds=job.tree / "upload" / "clouds",
             )
             connection.commit()
@@ -50,14 +47,15 @@ def finish(job: RestoreJob, journal: Journal, status: Status) -> None:
             connection.close()
     except pymysql.err.Error as error:
         raise database.explain(error, job.server) from error
-    _write_record(job, journal, owner)
+    _write_record(run, owner)
     _sync_tree(job.tree)
     for file in (job.own_work / "spool").glob("*"):
         file.unlink()
 
 
-def _write_record(job: RestoreJob, journal: Journal, owner: tuple[int, int] | None) -> None:
+def _write_record(run: RestoreRun, owner: tuple[int, int] | None) -> None:
     """Write into the tree which restore it comes from."""
+    job, journal = run.job, run.journal
     record = {
         "stamp": job.stamp,
         "archive": journal.archive,
@@ -69,33 +67,8 @@ def _write_record(job: RestoreJob, journal: Journal, owner: tuple[int, int] | No
     write_atomically(job.tree / restored.RECORD, (json.dumps(record, indent=1) + "\n").encode(), 0o640, owner)
 
 
-def prove(job: RestoreJob, journal: Journal, *, fresh: bool) -> None:
-    """See that what a restore claims is there: link, tree, its record and its database.
-
-    Args:
-        job: the restore.
-        journal: what it has done.
-        fresh: it was made just now, so that the database has the very tables that were loaded.
-
-    Raises:
-        BackupError: something is not there.
-    """
-    again = "drop the database, delete the tree and this restore's folder, and restore again; or take another stamp"
-    if job.switch and (not job.link.is_symlink() or job.link.resolve() != job.tree.resolve()):
-        raise BackupError("the restored tree is not the live one", str(job.link), "run the restore again")
-    if not (job.tree / portal_setup.SETTINGS).is_file():
-        raise BackupError("the restored tree is not there", str(job.tree), again)
-    record = restored.read_record(job.tree)
-    if record and (record["stamp"], record["run"]) != (job.stamp, journal.run):
-        raise BackupError(f"the tree comes from restore {record['stamp']}", str(job.tree), again)
-    if fresh and not record:
-        raise BackupError("the tree does not say which restore it comes from", str(job.tree), "run the restore again")
-    tables, loaded = database.count_tables(job.server), int(journal.report.get("tables", 0))
-    if (tables != loaded) if fresh else not tables:
-        raise BackupError(f"the database has {tables} tables, {loaded} were loaded", job.server.place, again)
-
-
-def _fetch_clouds(job: RestoreJob, journal: Journal, status: Status, owner: tuple[int, int] | None) -> None:
+def _fetch_clouds(run: RestoreRun, owner: tuple[int, int] | None) -> None:
+    job, status, report = run.job, run.status, run.journal.report
     for name in portal_setup.CLOUD_MANIFESTS if job.cloud_mirrors else ():
         manifest = job.tree / name
         if not manifest.is_file():
@@ -113,7 +86,7 @@ def _fetch_clouds(job: RestoreJob, journal: Journal, status: Status, owner: tupl
 
         fetcher = cloud_files.CloudFetcher(job.tree, job.cloud_mirrors, owner, tell=status.wait_for)
         found = fetcher.run(files, advance)
-        journal.report["cloud_files"] = {
+        report["cloud_files"] = {
             "fetched": found.fetched,
             "present": found.present,
             "missing": len(found.missing),
@@ -121,7 +94,7 @@ def _fetch_clouds(job: RestoreJob, journal: Journal, status: Status, owner: tupl
         if found.missing:
             listed = "<?php die(); ?>\n" + "\n".join(sorted(found.missing)) + "\n"
             (job.tree / cloud_files.MISSING_LIST).write_text(listed, encoding="utf-8", errors="surrogateescape")
-            journal.report.setdefault("warnings", []).append(
+            report.setdefault("warnings", []).append(
                 f"{len(found.missing)} files of the cloud are at no mirror: {cloud_files.MISSING_LIST}"
             )
         else:

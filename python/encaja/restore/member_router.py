@@ -1,4 +1,4 @@
-"""Where the members of an archive go in a restore: the dump to the database, everything else to the tree."""
+"""Where the members of the archive go: the dump to the spool, everything else to the tree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from encaja.restore.archive.tars import Member
 from encaja.restore.archive.tree import TreeWriter, safe_name
 from encaja.restore.archive.verify_volume import FRONT
 from encaja.restore.errors import BackupError
-from encaja.restore.load.statement_spool import Spool
+from encaja.restore.load.statement_spool import StatementSpool
 
 BEGINNING: dict[str, Any] = {
     "kind": "",
@@ -21,11 +21,11 @@ BEGINNING: dict[str, Any] = {
     "tree": {"file": None, "files": 0, "bytes": 0},
     "spool": {"charset": None, "finished": False, "pending": 0, "ended": False, "tables": []},
 }
-"""The state of a sink that has seen nothing yet."""
+"""The state before the first member."""
 
 
-class RestoreSink:
-    """Sends the dump to the spool and everything else to the tree.
+class MemberRouter:
+    """Takes the members of the archive in order.
 
     Args:
         writer: the new tree.
@@ -37,7 +37,7 @@ class RestoreSink:
     def __init__(
         self,
         writer: TreeWriter,
-        spool: Spool,
+        spool: StatementSpool,
         settled: Callable[[str | None, str | None], None],
         part_begins: Callable[[int], None] = lambda _: None,
     ) -> None:

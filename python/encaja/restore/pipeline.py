@@ -1,7 +1,6 @@
-"""Reading volumes in order into tree and spool, so that it can be taken back to the end of any volume.
+"""Reading volumes in order into tree and spool, with a checkpoint at the end of each volume.
 
-The state is written down at the end of every volume. A volume that turns out bad while it is read takes everything back
-to its beginning, and so does a crash.
+A volume that turns out bad while it is read takes everything back to its beginning, and so does a crash.
 """
 
 from __future__ import annotations
@@ -13,11 +12,12 @@ from pathlib import Path
 
 from encaja.restore.archive.stream import ArchiveStream, read_ahead
 from encaja.restore.archive.tars import TarError, TarReader
+from encaja.restore.archive.tree import TreeWriter
 from encaja.restore.errors import BadVolume
 from encaja.restore.journal import Journal, boot_id
 from encaja.restore.load.loader import Loaders
-from encaja.restore.load.statement_spool import Spool
-from encaja.restore.member_router import BEGINNING, RestoreSink
+from encaja.restore.load.statement_spool import StatementSpool
+from encaja.restore.member_router import BEGINNING, MemberRouter
 from encaja.restore.source import VolumeSource
 
 _DURABLE_SECONDS = 30.0
@@ -29,11 +29,13 @@ class Pipeline:
     Args:
         source: gives the volumes.
         stream: unpacks and decrypts them.
-        sink: takes the members.
-        spool: takes the dump; the sink's.
-        journal: keeps where it stands.
+        writer: the new tree.
+        spool: takes the dump.
+        journal: keeps the checkpoints.
         loaders: load what the spool holds.
-        beat: called after every piece and volume, with whether what was read is proven.
+        check_part: called with the bytes of each further file of the dump, and the bytes of the tar stream read so far.
+        beat: called after every piece and volume, with the number of the volume being read and whether what was read is
+            verified.
         low_disk: volumes are deleted as soon as they are consumed.
     """
 
@@ -41,41 +43,38 @@ class Pipeline:
         self,
         source: VolumeSource,
         stream: ArchiveStream,
-        sink: RestoreSink,
+        writer: TreeWriter,
         *,
-        spool: Spool,
+        spool: StatementSpool,
         journal: Journal,
         loaders: Loaders,
-        beat: Callable[[bool], None],
+        check_part: Callable[[int, int], None],
+        beat: Callable[[int, bool], None],
         low_disk: bool,
     ) -> None:
         self._source = source
         self._stream = stream
-        self._sink = sink
         self._spool = spool
         self._journal = journal
         self._loaders = loaders
         self._beat = beat
         self._low_disk = low_disk
-        self._reader = TarReader(sink)
+        self._check_part = check_part
+        self._router = MemberRouter(writer, spool, self._keep_collation, self._part_begins)
+        self._reader = TarReader(self._router)
         self.number = 0
 
-    @property
-    def offset(self) -> int:
-        """Bytes of the tar stream that were read."""
-        return self._reader.offset
-
     def run(self) -> None:
-        """Read to the end, from wherever the journal stands.
+        """Read to the end, from the last checkpoint.
 
         Raises:
-            BadVolume: a volume is bad, and there is no other to be had.
-            BackupError: the archive is none, the disk is full, a loader failed …
+            BadVolume: a volume is bad and cannot be fetched again.
+            BackupError: this is no archive, the disk is full, a loader failed …
         """
         self._resume()
         durable = time.monotonic()
         while self.number < self._source.count:
-            path = self._source.wait(self.number, lambda: self._beat(False))
+            path = self._source.wait(self.number, lambda: self._beat(self.number, False))
             try:
                 self._read(path)
             except (BadVolume, TarError) as error:
@@ -83,8 +82,8 @@ class Pipeline:
                 self._resume()
                 continue
             self.number += 1
-            self._spool.commit(ended=self._sink.dump_ended)
-            self._beat(True)
+            self._spool.commit(ended=self._router.dump_ended)
+            self._beat(self.number, True)
             self._checkpoint()
             if self._low_disk or time.monotonic() - durable > _DURABLE_SECONDS:
                 self._make_durable()
@@ -97,41 +96,47 @@ class Pipeline:
                 self._reader.feed(piece)
                 if self._source.proven_first:
                     self._spool.commit()
-                self._beat(self._source.proven_first)
+                self._beat(self.number, self._source.proven_first)
         if self.number == self._source.count - 1:
             self._reader.finish()
-            self._sink.finish()
+            self._router.finish()
+
+    def _part_begins(self, size: int) -> None:
+        self._check_part(size, self._reader.offset)
+
+    def _keep_collation(self, charset: str | None, collation: str | None) -> None:
+        self._journal.charset, self._journal.collation = charset, collation
 
     def _resume(self) -> None:
-        """Put tree, spool and parser to where the journal says."""
+        """Take tree, spool and tar reader back to the last checkpoint."""
         point = self._journal.resume_point()
         if point is None:
-            self._sink.resume(BEGINNING, "")
-            self.number, self._reader = 0, TarReader(self._sink)
+            self._router.resume(BEGINNING, "")
+            self.number, self._reader = 0, TarReader(self._router)
             return
-        self._sink.resume(point["sink"], point["pending"])
-        self.number, self._reader = int(point["volume"]), TarReader(self._sink, point["tar"])
+        self._router.resume(point["sink"], point["pending"])
+        self.number, self._reader = int(point["volume"]), TarReader(self._router, point["tar"])
 
     def _checkpoint(self) -> None:
         journal = self._journal
         taken = journal.durable["pending"] if journal.durable else None
         before = journal.checkpoint["pending"] if journal.checkpoint else None
         pending = f"pending-{self.number}.bin"
-        self._sink.save_pending(pending)
+        self._router.save_pending(pending)
         journal.checkpoint = {
             "volume": self.number,
             "count": self._source.count,
             "tar": self._reader.state(),
-            "sink": self._sink.state(),
+            "sink": self._router.state(),
             "pending": pending,
         }
         journal.boot = boot_id()
         journal.save()
         if before and before not in (taken, pending):
-            self._sink.forget_pending(before)
+            self._router.forget_pending(before)
 
     def _make_durable(self) -> None:
-        """Force everything to the disk; what is loaded for good by then needs no statements any more."""
+        """Force everything to the disk, and delete the statements of tables that are loaded completely."""
         done = self._loaders.take_done()
         os.sync()
         self._journal.durable = self._journal.checkpoint

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from encaja.atomic import write_atomically
 from encaja.restore.errors import BackupError, TargetNotReady
+from encaja.restore.run import RestoreRun
 from encaja.status import sync_folder
 
 HISTORY = "switches.json"
@@ -40,6 +41,14 @@ def check_link(link: Path) -> None:
             str(link),
             f"move it to {link.parent / 'trees' / 'before'} and make the link",
         )
+
+
+def go_live(run: RestoreRun) -> None:
+    """The last phase of a restore: make its tree the live one."""
+    job = run.job
+    run.status.begin("switch", message="making the new tree the live one")
+    run.journal.previous = switch(job.link, job.tree, job.work, job.after_switch).before
+    run.enter("done")
 
 
 def switch(link: Path, tree: Path, work: Path, after: tuple[tuple[str, ...], ...] = ()) -> Switched:

@@ -39,11 +39,12 @@ from restoring import (
 from encaja.portal import php, restored
 from encaja.restore import finish
 from encaja.restore.archive import gzips, naming, stream
-from encaja.restore.coordinator import Restore
+from encaja.restore.coordinator import restore
 from encaja.restore.errors import BackupError
 from encaja.restore.job import parse_job
 from encaja.restore.journal import Journal, load_journal
 from encaja.restore.load.database import force_to_disk, prepare_database
+from encaja.restore.run import RestoreRun
 from lab.misbehaving_server import Fault, serving
 
 pytestmark = pytest.mark.integration
@@ -77,7 +78,7 @@ def assert_untouched(home, database):
 
 def restore_here(content):
     """Restore in this process, which is quicker."""
-    return Restore(parse_job(content)).run()
+    return restore(RestoreRun(parse_job(content)))
 
 
 # --- undisturbed ---
@@ -616,7 +617,7 @@ def test_database_killed_meanwhile(seed, home, database):
         "encaja.restore.load.loader.Loaders.total",
         "encaja.restore.load.database.force_to_disk",
         "encaja.restore.coordinator.finish",
-        "encaja.restore.coordinator.prove",
+        "encaja.restore.coordinator.check_result",
     ],
 )
 def test_database_that_is_away_before_or_after_the_rows_is_waited_for(when, home, database, monkeypatch):

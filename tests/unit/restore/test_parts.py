@@ -17,7 +17,7 @@ from ansible_collections.encaja.portal.plugins.action.host_tool import progress_
 from encaja import host_tools, zipapps
 from encaja.atomic import write_atomically
 from encaja.portal import php
-from encaja.restore import checks, cloud_files, portal_setup, space, switch
+from encaja.restore import target_checks, cloud_files, portal_setup, space, switch
 from encaja.restore.archive.tars import Member
 from encaja.restore.archive.tree import TreeWriter
 from encaja.restore.errors import BackupError, BackupUsageError, TargetNotReady
@@ -25,7 +25,7 @@ from encaja.restore.job import parse_job, read_job
 from encaja.restore.journal import Journal, load_journal
 from encaja.restore.load import database
 from encaja.restore.load.database import Server
-from encaja.restore.load.statement_spool import Spool
+from encaja.restore.load.statement_spool import StatementSpool
 from encaja.restore.source import Folder
 from encaja.status import Status
 from lab.misbehaving_server import Fault, serving
@@ -56,7 +56,7 @@ def frames(spool, table, skip=0):
 
 
 def test_spool_shows_only_what_is_proven(tmp_path):
-    spool = Spool(tmp_path)
+    spool = StatementSpool(tmp_path)
     spool.feed(memoryview(DUMP[:150]))
     assert [table.ready for table in spool.tables] == [0]
     spool.commit()
@@ -72,14 +72,14 @@ def test_spool_shows_only_what_is_proven(tmp_path):
 
 @pytest.mark.parametrize("cut", range(0, len(DUMP), 17))
 def test_spool_goes_back_and_comes_out_the_same(cut, tmp_path):
-    spool = Spool(tmp_path)
+    spool = StatementSpool(tmp_path)
     spool.feed(memoryview(DUMP[:cut]))
     spool.commit()
     spool.save_pending("pending")
     state = json.loads(json.dumps(spool.state()))
     spool.feed(memoryview(DUMP[cut : cut + 40]))
     spool.close()
-    for again in (spool, Spool(tmp_path)):
+    for again in (spool, StatementSpool(tmp_path)):
         again.resume(state, "pending")
         again.feed(memoryview(DUMP[cut:]))
         again.end_part()
@@ -93,7 +93,7 @@ def test_spool_goes_back_and_comes_out_the_same(cut, tmp_path):
 
 
 def test_rows_outside_of_their_table(tmp_path):
-    spool = Spool(tmp_path)
+    spool = StatementSpool(tmp_path)
     with pytest.raises(BackupError, match="outside of its table"):
         spool.feed(memoryview(b"INSERT INTO `a` VALUES\n(1);\n"))
 
@@ -137,10 +137,10 @@ def test_low_disk_counts_the_room_that_volumes_give_back(tmp_path):
 def test_a_further_file_of_the_dump_is_counted_when_it_comes(tmp_path, monkeypatch):
     content = {"stamp": "s", "directory": str(tmp_path), "home": str(tmp_path), "work": str(tmp_path)}
     job = parse_job({**content, "database": {"name": "n", "user": "u"}})
-    monkeypatch.setattr(checks.database, "look", lambda _: tmp_path)
-    checks.check_dump_part(job, 1000, 5000)
+    monkeypatch.setattr(target_checks.database, "look", lambda _: tmp_path)
+    target_checks.check_dump_part(job, 1000, 5000)
     with pytest.raises(TargetNotReady, match=r"GiB are needed .*statements on their way"):
-        checks.check_dump_part(job, 1 << 50, 1 << 50)
+        target_checks.check_dump_part(job, 1 << 50, 1 << 50)
 
 
 def test_database_on_another_host_is_reached_by_tls(monkeypatch):

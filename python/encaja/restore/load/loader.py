@@ -23,7 +23,7 @@ from encaja.restore.errors import BackupError
 from encaja.restore.load import sampling
 from encaja.restore.load.database import STATE_TABLE, Connection, Server, connect, explain, lost, query
 from encaja.restore.load.ddl import Collations, TablePlan, plan_table, plan_view
-from encaja.restore.load.statement_spool import Spool, SpooledTable
+from encaja.restore.load.statement_spool import SpooledTable, StatementSpool
 from encaja.status import waiting_for
 
 _TRANSACTION = 8 << 20
@@ -79,7 +79,7 @@ class Loaders:
     def __init__(
         self,
         server: Server,
-        spool: Spool,
+        spool: StatementSpool,
         collations: Collations,
         *,
         threads: int,

@@ -45,7 +45,7 @@ class SpooledTable:
     dropped: bool = False
 
 
-class Spool:
+class StatementSpool:
     """The statements of one dump.
 
     Args:
