@@ -15,9 +15,7 @@ from encaja.runbook.record.workspace import INVENTORY_VARIABLE, open_move
 from encaja.runbook.run.ansible_command import ansible_environment, playbook_command, write_variables
 from encaja.runbook.run.execution import run_playbook
 from encaja.runbook.run.runner_events import Signals
-
-ENVIRONMENTS = ("production", "preproduction", "test")
-LANGUAGES = ("en", "es")
+from encaja.vocabulary import ENVIRONMENTS, LANGUAGES
 
 
 def find_inventories(project: Path, given: Sequence[Path]) -> tuple[Path, ...]:

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from encaja.preflight.spelling import misspelt
+from encaja.vocabulary import ENVIRONMENTS
 
-ENVIRONMENTS = ("production", "preproduction", "test")
 FUNCTIONS = ("portal", "database", "cache", "push", "search", "telephony")
 SINGLE = ("portal", "database", "cache", "push", "search")
 """Functions of which an environment has one host: its neighbours look for the first of the group."""

@@ -17,7 +17,6 @@ import yaml
 
 from encaja.errors import ConfigurationError
 from encaja.runbook.book.model import (
-    LANGUAGES,
     Action,
     Address,
     Announcements,
@@ -35,6 +34,7 @@ from encaja.runbook.book.model import (
     Urgency,
 )
 from encaja.runbook.durations import parse_span
+from encaja.vocabulary import LANGUAGES
 
 RUNBOOK_VERSION = 1
 _LINE = "__line__"

@@ -9,8 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-LANGUAGES = ("en", "es")
-
 
 class Owner(StrEnum):
     """Whose duty a step is."""

@@ -15,8 +15,7 @@ from encaja.runbook.book.model import Step
 from encaja.runbook.redact import secrets_of_inventory
 from encaja.runbook.run.ansible_command import ansible_environment, inventory_arguments, parse_host_list, program
 from encaja.runbook.run.execution import capture
-
-ENVIRONMENTS = ("production", "preproduction", "test")
+from encaja.vocabulary import ENVIRONMENTS
 
 
 @dataclass(frozen=True)
