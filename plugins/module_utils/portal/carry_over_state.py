@@ -21,7 +21,7 @@ _STILL: Final = 600.0
 
 
 @dataclass(frozen=True)
-class Carried:
+class CarryOverState:
     """What the carry-over into this portal has done.
 
     Attributes:
@@ -64,7 +64,7 @@ class Carried:
         return max(len(self.proof.get("stragglers", [])), int(self.follow.get("stragglers") or 0))
 
 
-def read_carried(folder: Path, root: Path) -> Carried:
+def read_carry_over(folder: Path, root: Path) -> CarryOverState:
     """Read what there is of the carry-over into the portal that is live now.
 
     What was compared or followed before this portal went live was another portal's, and does not count.
@@ -84,7 +84,7 @@ def read_carried(folder: Path, root: Path) -> Carried:
     last = ends[-1][1] if ends else {}
     follow = _read(folder / "follow.json")
     seen = _moment(follow.get("updated"))
-    return Carried(
+    return CarryOverState(
         str(proof.get("since") or _read(folder / "prepared.json").get("since") or ""),
         proof,
         str(last.get("error") or ""),

@@ -337,10 +337,3 @@ def _file_has(path: Path, size: int, needles: Sequence[bytes]) -> bool:
                 return any(mapped.find(needle) >= 0 for needle in needles)
     except OSError:
         return False
-
-
-def acting(remains: Remains) -> dict[str, int]:
-    """The part of what is left that acts (settings, handlers, sites), as opposed to what people wrote."""
-    columns = {f"{table}.{column}" for table, names in SETTING_COLUMNS.items() for column in names}
-    columns |= {"b_lang.SERVER_NAME", "b_lang_domain.DOMAIN"} - {"b_user_option.VALUE"}
-    return {name: count for name, count in remains.tables.items() if name in columns}

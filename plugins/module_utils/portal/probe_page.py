@@ -10,14 +10,12 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from ..errors import EncajaError
 from . import files
-
-if TYPE_CHECKING:
-    from .site import Portal
-    from .verify import Answer
+from .site import Portal
 
 _NAME: Final = "encaja-look-"
 _PAGE: Final = """<?php
@@ -58,6 +56,16 @@ switch ($_GET['ask'] ?? '') {{
 header('Content-Type: application/json');
 echo json_encode($answer);
 """
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of the portal over HTTP."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
 
 
 class ProbePage:

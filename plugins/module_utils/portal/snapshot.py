@@ -14,7 +14,7 @@ from ..errors import EncajaError
 from . import host_facts, php
 from .database import quoted
 from .site import Portal
-from .value_digest import Guard, Veil
+from .value_digest import Secrecy, ValueDigester
 
 NEUTRAL_MARKER: Final = ("main", "encaja_neutralised")
 TEST_USERS_MARKER: Final = ("main", "encaja_test_users")
@@ -73,45 +73,45 @@ def take(place: Place, salt: str, rules: Sequence[Mapping[str, Any]] = ()) -> di
         rules: what neutralises a copy (``neutralise_rules``), to tell what it did from a difference.
 
     Returns:
-        ``sections`` (values by section and name, as ``veil`` gives them, each with its name without own names),
+        ``sections`` (values by section and name, as ``digester`` gives them, each with its name without own names),
         ``missing`` (sections that could not be read, with the reason), ``neutral``, and the host's size (``memory``,
         ``processors``).
     """
     portal = Portal(place.root) if "portal" in place.functions else None
-    veil = Veil(salt, own_names(place, portal))
+    digester = ValueDigester(salt, own_names(place, portal))
     sections: dict[str, Values] = {}
     missing: dict[str, str] = {}
     neutral = Neutral()
 
-    def look(section: str, guard: Guard, read: Callable[[], Mapping[str, str]]) -> None:
+    def look(section: str, guard: Secrecy, read: Callable[[], Mapping[str, str]]) -> None:
         try:
             found = read()
         except EncajaError as fault:
             missing[section] = str(fault)
             return
-        sections[section] = {name: veil.value(name, text, guard) for name, text in found.items()}
+        sections[section] = {name: digester.value(name, text, guard) for name, text in found.items()}
 
-    look("system", Guard.OPEN, host_facts.system)
-    look("packages", Guard.OPEN, host_facts.packages)
-    look("schedule", Guard.NAMED, host_facts.schedule)
+    look("system", Secrecy.OPEN, host_facts.system)
+    look("packages", Secrecy.OPEN, host_facts.packages)
+    look("schedule", Secrecy.NAMED, host_facts.schedule)
     if "database" in place.functions:
-        look("mariadb", Guard.NAMED, lambda: host_facts.mariadb(place.socket))
+        look("mariadb", Secrecy.NAMED, lambda: host_facts.mariadb(place.socket))
     if portal is not None:
-        look("php", Guard.NAMED, lambda: host_facts.php(place.pool))
-        look("nginx", Guard.NAMED, host_facts.nginx)
-        look("options", Guard.STRICT, lambda: options(portal))
-        look("sites", Guard.STRICT, lambda: sites(portal))
-        look("modules", Guard.OPEN, lambda: modules(portal))
-        look("counts", Guard.OPEN, lambda: counts(portal))
+        look("php", Secrecy.NAMED, lambda: host_facts.php(place.pool))
+        look("nginx", Secrecy.NAMED, host_facts.nginx)
+        look("options", Secrecy.STRICT, lambda: options(portal))
+        look("sites", Secrecy.STRICT, lambda: sites(portal))
+        look("modules", Secrecy.OPEN, lambda: modules(portal))
+        look("counts", Secrecy.OPEN, lambda: counts(portal))
         try:
-            sections["files"] = files(portal, veil)
+            sections["files"] = files(portal, digester)
         except EncajaError as fault:
             missing["files"] = str(fault)
         neutral = neutralised(portal, rules, sections)
-        neutral.names["schedule"] += [veil.without_names(unit) for unit in neutral.names["schedule"]]
+        neutral.names["schedule"] += [digester.without_names(unit) for unit in neutral.names["schedule"]]
     return {
         "sections": {
-            section: {name: [*value, veil.without_names(name)] for name, value in values.items()}
+            section: {name: [*value, digester.without_names(name)] for name, value in values.items()}
             for section, values in sections.items()
         },
         "missing": missing,
@@ -175,7 +175,7 @@ def counts(portal: Portal) -> dict[str, str]:
     }
 
 
-def files(portal: Portal, veil: Veil) -> Values:
+def files(portal: Portal, digester: ValueDigester) -> Values:
     """Settings files value by value, and the portal's programs by whether they are the same."""
     found: Values = {}
     for path in (portal.settings_path, portal.extra_path):
@@ -186,29 +186,29 @@ def files(portal: Portal, veil: Veil) -> Values:
         try:
             data = php.parse_settings(text, str(path))
         except EncajaError:  # a program, not data: compared as a whole
-            found[name] = veil.value(name, text, shown=_lines(text))
+            found[name] = digester.value(name, text, shown=_lines(text))
             continue
         for key, value in _flat(data):
-            found[f"{name}: {key}"] = veil.value(key.rpartition(".")[2], value)
+            found[f"{name}: {key}"] = digester.value(key.rpartition(".")[2], value)
     text = portal.dbconn
     for name in dict.fromkeys(_DEFINED.findall(text)):
-        found[f"dbconn.php: {name}"] = veil.value(name, _text(php.read_define(text, name)))
+        found[f"dbconn.php: {name}"] = digester.value(name, _text(php.read_define(text, name)))
         text = php.edit_define(text, name)
     for name in dict.fromkeys(_ASSIGNED.findall(text)):
-        found[f"dbconn.php: ${name}"] = veil.value(name, _text(php.read_variable(text, name)))
+        found[f"dbconn.php: ${name}"] = digester.value(name, _text(php.read_variable(text, name)))
         text = php.edit_variable(text, name)
-    found["dbconn.php: code"] = _program(veil, "dbconn.php", text)
+    found["dbconn.php: code"] = _program(digester, "dbconn.php", text)
     for relative in PROGRAMS:
         text = portal.text(portal.root / relative)
         if text:
-            found[relative] = _program(veil, relative, text)
+            found[relative] = _program(digester, relative, text)
     return found
 
 
-def _program(veil: Veil, name: str, text: str) -> list[str | None]:
+def _program(digester: ValueDigester, name: str, text: str) -> list[str | None]:
     """A program by whether it is the same, comments and white space left out; a licence is hidden by its name."""
     bare = re.sub(r"\s+", " ", _COMMENT.sub(" ", text)).strip()
-    shown, *digests = veil.value(name.removesuffix(".php"), bare, Guard.NAMED, _lines(text))
+    shown, *digests = digester.value(name.removesuffix(".php"), bare, Secrecy.NAMED, _lines(text))
     return [shown if "license" not in name else None, *digests]
 
 

@@ -52,7 +52,7 @@ def looks_random(text: str) -> bool:
     return any(sum(map(str.isdigit, word)) >= 3 and any(map(str.isalpha, word)) for word in words)
 
 
-class Guard(Enum):
+class Secrecy(Enum):
     """How careful a section is: nothing in it is secret, what is named so is, or also what only looks like it."""
 
     OPEN = "open"
@@ -60,7 +60,7 @@ class Guard(Enum):
     STRICT = "strict"
 
 
-class Veil:
+class ValueDigester:
     """Turns the values of one host into what may leave it.
 
     Args:
@@ -87,7 +87,9 @@ class Veil:
         found = pattern.sub(lambda match: self._own[match.group().lower()], text)
         return found if found == text else _SERIALIZED_LENGTH.sub("s:#:", found)
 
-    def value(self, name: str, text: str, guard: Guard = Guard.STRICT, shown: str | None = None) -> list[str | None]:
+    def value(
+        self, name: str, text: str, guard: Secrecy = Secrecy.STRICT, shown: str | None = None
+    ) -> list[str | None]:
         """What leaves the host of a value: its text (None when it is secret), and its three digests.
 
         Args:
@@ -106,8 +108,8 @@ def _any_of(names: Sequence[str]) -> re.Pattern[str] | None:
     return re.compile(rf"(?<![A-Za-z0-9_])(?:{joined})(?![A-Za-z0-9_])", re.I) if names else None
 
 
-def _hidden(name: str, text: str, guard: Guard) -> bool:
-    if guard is Guard.OPEN or not text:
+def _hidden(name: str, text: str, guard: Secrecy) -> bool:
+    if guard is Secrecy.OPEN or not text:
         return False
     plain = re.sub(r"[^A-Za-z0-9~]+", "_", re.sub(r" \([^)]*\)$", "", name))
     if holds_secret(text):
@@ -116,4 +118,4 @@ def _hidden(name: str, text: str, guard: Guard) -> bool:
         return False
     if is_secret(plain):
         return True
-    return guard is Guard.STRICT and (SUSPICIOUS.search(plain) is not None or looks_random(text))
+    return guard is Secrecy.STRICT and (SUSPICIOUS.search(plain) is not None or looks_random(text))

@@ -22,7 +22,7 @@ from typing import Any, Final, Literal
 
 from ..errors import EncajaError
 from . import carry_over_state, copy_state, domain, fastcgi, pull, restored
-from .probe_page import ProbePage
+from .probe_page import Answer, ProbePage
 from .site import Portal
 from .tls_faults import certificate_fault
 
@@ -113,16 +113,6 @@ def check(
     return Check(name, {"en": titles[0], "es": titles[1]}, severity, cure, probe, part)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """An answer of the portal over HTTP."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    seconds: float
-
-
 @dataclass
 class Scene:
     """What checks look at; every fact is fetched once, when the first check asks for it."""
@@ -156,9 +146,9 @@ class Scene:
         return found_facts
 
     @cached_property
-    def carried(self) -> carry_over_state.Carried:
+    def carried(self) -> carry_over_state.CarryOverState:
         """How far the carry-over into this portal has come."""
-        return carry_over_state.read_carried(self.carry_over, self.portal.root)
+        return carry_over_state.read_carry_over(self.carry_over, self.portal.root)
 
     @cached_property
     def copy(self) -> copy_state.CopyState:

@@ -85,6 +85,6 @@ def test_settings_that_are_a_program_are_compared_as_a_whole(portal: Portal) -> 
     path.write_text(text.replace("'readonly' => true", "'readonly' => true, 'x' => function () {}", 1))
     fresh = again(portal)
     fresh.__dict__["database"] = database
-    files = snapshot.files(fresh, snapshot.Veil("salt", {}))
+    files = snapshot.files(fresh, snapshot.ValueDigester("salt", {}))
     assert ".settings.php" in files
     assert not any(name.startswith(".settings.php: ") for name in files)

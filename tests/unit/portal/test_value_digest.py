@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from encaja.portal.value_digest import Guard, Veil
+from encaja.portal.value_digest import Secrecy, ValueDigester
 
 OWN = {"crm.acme.es": "{here}", "preproduction": "{environment}"}
 
@@ -23,7 +23,7 @@ OWN = {"crm.acme.es": "{here}", "preproduction": "{environment}"}
     ],
 )
 def test_what_is_or_looks_secret_is_not_shown(name: str, text: str) -> None:
-    shown, digest, nameless, _ = Veil("salt", OWN).value(name, text)
+    shown, digest, nameless, _ = ValueDigester("salt", OWN).value(name, text)
     assert shown is None
     assert digest == nameless
     assert text not in str(digest)
@@ -41,22 +41,22 @@ def test_what_is_or_looks_secret_is_not_shown(name: str, text: str) -> None:
     ],
 )
 def test_what_is_harmless_is_shown(name: str, text: str) -> None:
-    assert Veil("salt", OWN).value(name, text)[0] == text
+    assert ValueDigester("salt", OWN).value(name, text)[0] == text
 
 
 def test_known_programs_settings_are_hidden_only_by_name_and_rows_never() -> None:
-    veil = Veil("salt", {})
+    digester = ValueDigester("salt", {})
     ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256"
-    assert veil.value("http > ssl_ciphers", ciphers, Guard.NAMED)[0] == ciphers
-    assert veil.value("http > ssl_ciphers", ciphers)[0] is None
-    assert veil.value("http > proxy_set_header", "X-Api-Key hunter2", Guard.NAMED)[0] is None
-    assert veil.value("pages: session.save_path", "tcp://h:6379?auth=hunter2", Guard.NAMED)[0] is None
-    assert veil.value("b_user_password", "12", Guard.OPEN)[0] == "12"
+    assert digester.value("http > ssl_ciphers", ciphers, Secrecy.NAMED)[0] == ciphers
+    assert digester.value("http > ssl_ciphers", ciphers)[0] is None
+    assert digester.value("http > proxy_set_header", "X-Api-Key hunter2", Secrecy.NAMED)[0] is None
+    assert digester.value("pages: session.save_path", "tcp://h:6379?auth=hunter2", Secrecy.NAMED)[0] is None
+    assert digester.value("b_user_password", "12", Secrecy.OPEN)[0] == "12"
 
 
 def test_own_names_are_taken_out_also_of_serialised_values_and_secrets() -> None:
-    one = Veil("salt", {"crm.acme.es": "{here}"})
-    other = Veil("salt", {"preproduction.acme.es": "{here}"})
+    one = ValueDigester("salt", {"crm.acme.es": "{here}"})
+    other = ValueDigester("salt", {"preproduction.acme.es": "{here}"})
     for pattern in ("https://{}/x", 's:{:d}:"https://{}/";', "https://u:pw@{}/"):
         texts = [
             pattern.format(*((len(host) + 9, host) if ":d" in pattern else (host,)))
@@ -69,5 +69,5 @@ def test_own_names_are_taken_out_also_of_serialised_values_and_secrets() -> None
 
 
 def test_digests_say_nothing_without_the_salt() -> None:
-    assert Veil("one", {}).digest("hunter2") != Veil("two", {}).digest("hunter2")
-    assert Veil("one", {}).digest("hunter2") == Veil("one", {"a.b": "{here}"}).digest("hunter2")
+    assert ValueDigester("one", {}).digest("hunter2") != ValueDigester("two", {}).digest("hunter2")
+    assert ValueDigester("one", {}).digest("hunter2") == ValueDigester("one", {"a.b": "{here}"}).digest("hunter2")
