@@ -1,7 +1,8 @@
 """What the ``portal_*`` modules share; it also names every module of the portal package.
 
-The package's modules import each other relatively. Ansible itself follows that when it packs a module; Mitogen does not
-and sends only what is imported by an absolute name, so all of them are named here (a test keeps the list whole).
+The package's modules import each other, and the atomic write, relatively. Ansible itself follows that when it packs a
+module; Mitogen does not and sends only what is imported by an absolute name, so all of them are named here (a test
+keeps the list complete).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.encaja.portal.plugins.module_utils import atomic
 from ansible_collections.encaja.portal.plugins.module_utils.errors import EncajaError
 from ansible_collections.encaja.portal.plugins.module_utils.portal import (
     background_work,
@@ -59,6 +61,7 @@ __all__ = [
     "FILE_ARGUMENTS",
     "PORTAL_ARGUMENTS",
     "address",
+    "atomic",
     "attributes",
     "background_work",
     "cache",

@@ -53,13 +53,14 @@ restart:
 import grp
 import hashlib
 import json
-import os
 import pwd
 import re
 import socket
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.encaja.portal.plugins.module_utils.atomic import write_atomically
 
 HEAD = "# Ansible managed\n"
 QUOTED = re.compile(r'^requirepass ("(?:[^"\\]|\\.)*")$|(?<= )(">(?:[^"\\]|\\.)*")(?= )', re.MULTILINE)
@@ -148,14 +149,7 @@ class Server:
 
 def write(path: Path, text: str) -> None:
     """Write the file for Redis alone, whole or not at all."""
-    beside = path.with_name(f".{path.name}.new")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        os.fchown(stream.fileno(), pwd.getpwnam("redis").pw_uid, grp.getgrnam("redis").gr_gid)
-        os.fchmod(stream.fileno(), 0o640)
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.rename(path)
+    write_atomically(path, text.encode(), 0o640, (pwd.getpwnam("redis").pw_uid, grp.getgrnam("redis").gr_gid))
 
 
 def needs_writing(path: Path, text: str) -> bool:

@@ -60,10 +60,12 @@ not_settable:
 import os
 import re
 import subprocess
-import tempfile
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.encaja.portal.plugins.module_utils.atomic import link_atomically, write_atomically
 
 HOSTS_FILE = "/etc/hosts"
 ZONES = "/usr/share/zoneinfo"
@@ -113,11 +115,7 @@ class Host:
                 stream.truncate()
             return
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=os.path.dirname(path))
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(beside, 0o644)
-        os.rename(beside, path)
+        write_atomically(Path(path), text.encode(), 0o644)
 
     def _read(self, path: str) -> str:
         if not os.path.exists(path):
@@ -151,11 +149,7 @@ class Host:
         if now != os.path.realpath(target):
             self._note("/etc/localtime", f"{now}\n", f"{target}\n")
             if not self.check:
-                beside = "/etc/.localtime.encaja"
-                if os.path.lexists(beside):
-                    os.unlink(beside)
-                os.symlink(target, beside)
-                os.rename(beside, "/etc/localtime")
+                link_atomically(Path("/etc/localtime"), target)
         if os.path.exists("/etc/timezone"):
             self._file("/etc/timezone", f"{zone}\n")
 

@@ -82,9 +82,12 @@ import ipaddress
 import os
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.encaja.portal.plugins.module_utils.atomic import write_atomically
 
 RULES = "/etc/nftables.d/encaja-egress.nft"
 FLAG = "/etc/encaja/dark"  # the name that a host isolated by an earlier version has it under
@@ -151,12 +154,7 @@ def write(path: str, text: str) -> bool:
         with open(path) as stream:
             if stream.read() == text:
                 return False
-    staged = f"{path}.new"
-    with open(staged, "w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.rename(staged, path)
+    write_atomically(Path(path), text.encode(), 0o644)
     return True
 
 

@@ -63,8 +63,11 @@ started:
 import os
 import subprocess
 import time
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.encaja.portal.plugins.module_utils.atomic import write_atomically
 
 STAMP = "/var/lib/encaja/package-lists"
 UNITS = "/var/lib/encaja/units-before-packages"
@@ -144,9 +147,7 @@ class Quiet:
         if os.path.exists(UNITS):
             return False
         os.makedirs(os.path.dirname(UNITS), exist_ok=True)
-        with open(UNITS + ".new", "w", encoding="utf-8") as file:
-            file.write("\n".join(sorted(enabled())))
-        os.rename(UNITS + ".new", UNITS)
+        write_atomically(Path(UNITS), "\n".join(sorted(enabled())).encode(), 0o644)
         return True
 
     def end(self) -> list[str]:

@@ -67,6 +67,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.encaja.portal.plugins.module_utils.atomic import write_atomically
 from ansible_collections.encaja.portal.plugins.module_utils.errors import EncajaError
 from ansible_collections.encaja.portal.plugins.module_utils.portal_library import (
     COPY_ARGUMENTS,
@@ -133,9 +134,7 @@ def vouch(proof: Path, database: str, rules: list[dict[str, Any]]) -> bool:
     text = f"database {database} was proven inert by {len(rules)} rules, sha256 {digest}\n"
     if proof.exists() and proof.read_text() == text:
         return False
-    beside = proof.with_name(f".{proof.name}.new")
-    beside.write_text(text)
-    beside.replace(proof)
+    write_atomically(proof, text.encode(), 0o644)
     return True
 
 

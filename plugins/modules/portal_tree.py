@@ -143,6 +143,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.encaja.portal.plugins.module_utils.atomic import link_atomically
 from ansible_collections.encaja.portal.plugins.module_utils.errors import EncajaError
 from ansible_collections.encaja.portal.plugins.module_utils.portal import (
     files,
@@ -244,10 +245,7 @@ class DocumentRoot:
             return
         self.note(self.link, f"-> {before}\n" if before else "", f"-> {target}\n")
         if not self.check:
-            beside = self.link.with_name(".www.new")
-            beside.unlink(missing_ok=True)
-            beside.symlink_to(target)
-            beside.rename(self.link)
+            link_atomically(self.link, target)
 
     def choose(self) -> str:
         """Make sure that there is a tree, and return its name."""

@@ -54,11 +54,12 @@ removed:
 import os
 import re
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.encaja.portal.plugins.module_utils.atomic import write_atomically
 
 STORE = Path("/etc/ssl/certs")
 BUNDLE = "ca-certificates.crt"
@@ -78,13 +79,7 @@ def read(path: Path) -> str:
 def place(path: Path, text: str) -> None:
     """Write a file in one step, on the disk before it has its name."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=".", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="ascii") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.chmod(beside, 0o644)
-    os.rename(beside, path)
+    write_atomically(path, text.encode("ascii"), 0o644)
 
 
 def left_behind(store: Path, owned: Path) -> bool:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from encaja.atomic import write_atomically
+
 INTERVAL = 0.5
 # Set by the conductor for what it runs: where a command puts its status, so that it is shown and journalled.
 PROGRESS_VARIABLE = "ENCAJA_PROGRESS"
@@ -105,25 +107,8 @@ class Status:
             **self.extra,
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f".{self.path.name}.new")
-        with beside.open("w") as stream:
-            stream.write(json.dumps(content, indent=1) + "\n")
-            if durable:
-                stream.flush()
-                os.fsync(stream.fileno())
-        beside.replace(self.path)
-        if durable:
-            sync_folder(self.path.parent)
+        write_atomically(self.path, (json.dumps(content, indent=1) + "\n").encode(), 0o644, durable=durable)
         self._written = time.monotonic()
-
-
-def sync_folder(folder: Path) -> None:
-    """Force to the disk which names a folder holds: a file that was renamed into it may else be lost with the power."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def waiting_for(what: str, reason: str, since: float, until: float | None) -> str:

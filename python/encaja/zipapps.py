@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import encaja
+from encaja.atomic import write_atomically
 
 _START = b"import sys\n\nfrom encaja.host_tools import main\n\nsys.exit(main())\n"
 _LEFT_OUT = frozenset({"__pycache__", "ansible", "cli", "lab", "runbook"})
@@ -62,7 +62,5 @@ def build_file(folder: Path) -> Path:
     file = folder / f"encaja-{sources.hexdigest()[:16]}.pyz"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f"{file.name}.{os.getpid()}")
-        temporary.write_bytes(build(parts))
-        temporary.replace(file)
+        write_atomically(file, build(parts), 0o644)
     return file

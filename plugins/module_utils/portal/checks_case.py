@@ -98,7 +98,7 @@ def time_lag(scene: Scene) -> Finding:
     return missing(f"{backup}; {_unfinished(done)}")
 
 
-def _unfinished(done: carry_over_state.Carried) -> str:
+def _unfinished(done: carry_over_state.CarryOverState) -> str:
     """How far a carry-over without a freeze has come."""
     if done.failed:
         return f"the carry-over came to no end: {done.failed}"

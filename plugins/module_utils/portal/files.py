@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..atomic import write_atomically
 from ..errors import EncajaError
 
 BACKUPS: Final = Path("/var/lib/encaja/kept")
@@ -56,22 +55,10 @@ def write(path: Path, data: bytes, attributes: Attributes = Attributes()) -> Non
         info = target.stat() if target.exists() else None
         owner = info or target.parent.stat()
         mode = attributes.mode if attributes.mode is not None else (info.st_mode & 0o7777 if info else 0o640)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as fault:
-        raise EncajaError(f"cannot be written: {fault.strerror}", str(path), "fix its permissions") from fault
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
         uid = attributes.uid if attributes.uid is not None else owner.st_uid
         gid = attributes.gid if attributes.gid is not None else owner.st_gid
-        os.chown(name, uid, gid)
-        Path(name).chmod(mode)
-        Path(name).replace(target)
+        write_atomically(target, data, mode, (uid, gid))
     except OSError as fault:
-        with suppress(OSError):
-            Path(name).unlink()
         raise EncajaError(f"cannot be written: {fault.strerror}", str(path), "fix its permissions") from fault
 
 

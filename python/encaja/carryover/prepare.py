@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from encaja.atomic import write_atomically
 from encaja.carryover.see import see_webhook
 from encaja.carryover.settings import Settings
 from encaja.carryover.source.offline_events import OfflineEvents
@@ -29,9 +30,7 @@ async def prepare(settings: Settings, cloud: Portal, application: Portal | None)
     answer = await cloud.call("server.time")
     path = settings.state / "prepared.json"
     kept = json.loads(path.read_text()) if path.exists() else {"since": str(answer.result)}
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(json.dumps(kept) + "\n")
-    beside.replace(path)
+    write_atomically(path, (json.dumps(kept) + "\n").encode())
     unbound = await OfflineEvents(application).bind() if application else {}
     events = "none: deletions are found by comparing" if application is None else "bound"
     return {"kind": "carry-over-prepared", "cloud": settings.cloud.host, **kept, "events": events, "not_bound": unbound}

@@ -15,9 +15,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import IO, Any, Final
 
+from ..atomic import write_atomically
 from ..errors import EncajaError
 from ..portal.database import quoted
-from ..status import sync_folder
 from . import tables
 from .remote import Progress, Source, last_line
 from .source import AFTERWARDS
@@ -340,13 +340,7 @@ def read_mark(path: Path) -> dict[str, Any]:
 
 def write_mark(path: Path, content: dict[str, Any]) -> None:
     """Write a mark in one step, after everything that it vouches for."""
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("w") as stream:
-        json.dump(content, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)
-    sync_folder(path.parent)
+    write_atomically(path, json.dumps(content).encode())
 
 
 def systemctl(verb: str, unit: str) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
+from ..atomic import link_atomically, write_atomically
 from ..errors import EncajaError
 from . import manifest
 from .remote import Progress, Source, last_line
@@ -88,9 +89,7 @@ class FileProof:
         """Note what the source has before anything is copied."""
         since = int(self.source.facts()["time"])
         found = self.source.ask(*self.words)
-        beside = self.before.with_name(".manifest-before.new")
-        beside.write_bytes(f"{since}\n".encode() + found)
-        beside.replace(self.before)
+        write_atomically(self.before, f"{since}\n".encode() + found)
 
     def prove(self, home: Path) -> dict[str, Any]:
         """Compare; returns how many entries are alike and how many moved on.
@@ -122,8 +121,4 @@ class FileProof:
 
 def switch(home: Path, tree: str) -> None:
     """Point ``home/www`` at the tree, in one step."""
-    link = home / "www"
-    beside = home / ".www.encaja-new"
-    beside.unlink(missing_ok=True)
-    beside.symlink_to(Path("trees") / tree)
-    beside.replace(link)
+    link_atomically(home / "www", Path("trees") / tree)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import secrets
 import shutil
 import socket
@@ -25,6 +24,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from encaja.atomic import write_atomically
 from encaja.lab import authority, engine, images
 from encaja.lab.engine import LabError, alone, podman
 
@@ -161,7 +161,7 @@ class Workspace:
         vault = self.folder / "secrets.yml"
         known = yaml.safe_load(vault.read_text()) if vault.exists() else {}
         if missing := {name: value for name, value in new_secrets().items() if name not in known}:
-            _write_private(vault, yaml.safe_dump({**known, **missing}))
+            write_atomically(vault, yaml.safe_dump({**known, **missing}).encode())
 
     def secrets(self) -> dict[str, str]:
         """The lab's own passwords and keys, made once by ``prepare``."""
@@ -181,7 +181,7 @@ class Workspace:
             lines = self.known_hosts.read_text().splitlines()
             kept = [line for line in lines if line.split(" ", 1)[0] != address]
             kept.append(f"{address} {' '.join(public.split()[:2])}")
-            _write_private(self.known_hosts, "\n".join(kept) + "\n")
+            write_atomically(self.known_hosts, ("\n".join(kept) + "\n").encode())
 
 
 def new_secrets() -> dict[str, str]:
@@ -202,19 +202,12 @@ def new_secrets() -> dict[str, str]:
     return made
 
 
-def _write_private(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.new")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        stream.write(text)
-    beside.replace(path)
-
-
 def _write_key(path: Path) -> None:
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     path.with_suffix(".pub").write_text(f"{public} encaja-lab\n")
-    _write_private(path, private)
+    write_atomically(path, private.encode())
 
 
 def _ensure_network(estate: Estate) -> None:
@@ -367,7 +360,8 @@ def write_inventory(workspace: Workspace, estate: Estate) -> Path:
     }
     path = workspace.root / estate.inventory / "generated.yml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_private(path, "---\n# Written by 'encaja lab up'; goes with 'encaja lab down'.\n" + yaml.safe_dump(content))
+    text = "---\n# Written by 'encaja lab up'; goes with 'encaja lab down'.\n" + yaml.safe_dump(content)
+    write_atomically(path, text.encode())
     return path
 
 

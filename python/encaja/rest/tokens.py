@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from encaja.atomic import write_atomically
 from encaja.errors import EncajaError
 
 # It writes whole addresses, and the one that renews tokens holds secrets.
@@ -84,15 +84,4 @@ class Tokens:
             raise TokenError(f"tokens not renewed: {reason}", application.endpoint)
         self.access, self._refresh = answer["access_token"], answer.get("refresh_token", self._refresh)
         kept = {"access_token": self.access, "refresh_token": self._refresh, "begun_with": application.refresh_token}
-        write_private(self._path, json.dumps(kept))
-
-
-def write_private(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file so that it is either the old or the new one, whatever happens."""
-    beside = path.with_name(f".{path.name}.new")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(handle, "w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)
+        write_atomically(self._path, json.dumps(kept).encode())

@@ -13,10 +13,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from encaja.atomic import write_atomically
+from encaja.atomic import link_atomically, sync_folder, write_atomically
 from encaja.restore.errors import BackupError, TargetNotReady
 from encaja.restore.run import RestoreRun
-from encaja.status import sync_folder
 
 HISTORY = "switches.json"
 
@@ -69,11 +68,7 @@ def switch(link: Path, tree: Path, work: Path, after: tuple[tuple[str, ...], ...
         return Switched(_last_before(work, str(tree)), str(tree))
     done = Switched(str((link.parent / before).resolve()) if before else None, str(tree))
     _note(work, done)
-    temporary = link.with_name(link.name + ".encaja-new")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(link)
-    sync_folder(link.parent)
+    link_atomically(link, target)
     _run(after)
     return done
 

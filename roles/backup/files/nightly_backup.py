@@ -168,7 +168,10 @@ class Status:
 
 
 def replace_durably(path: Path, text: str) -> None:
-    """Replace a file in one step, so that neither a crash nor a loss of power leaves anything but old or new."""
+    """Replace a file so that a crash or loss of power leaves the old one or the new one.
+
+    Of its own, because this script is delivered as a single file.
+    """
     beside = path.with_suffix(".new")
     with beside.open("w") as stream:
         stream.write(text)

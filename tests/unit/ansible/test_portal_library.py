@@ -11,28 +11,29 @@ from ansible_collections.encaja.portal.plugins.module_utils import portal_librar
 
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / "python" / "encaja"
-SHARED = "ansible_collections.encaja.portal.plugins.module_utils.portal"
+UTILITIES = "ansible_collections.encaja.portal.plugins.module_utils"
+SHARED = f"{UTILITIES}.portal"
 
 
-def _relative_imports(path: Path) -> set[str]:
+def _relative_imports(path: Path, level: int = 1) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
+        if isinstance(node, ast.ImportFrom) and node.level == level:
             found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
     return found
 
 
 def test_whatever_a_named_module_imports_is_named_too_for_mitogen() -> None:
     tree = ast.parse((ROOT / "plugins/module_utils/portal_library.py").read_text())
-    named = {
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == SHARED
-        for alias in node.names
+    imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    named = {alias.name for node in imported if node.module == SHARED for alias in node.names}
+    outside = {str(node.module).rpartition(".")[2] for node in imported} | {
+        alias.name for node in imported if node.module == UTILITIES for alias in node.names
     }
     assert {"php", "settings", "site", "users"} <= named
     for name in named:
         assert _relative_imports(PYTHON / "portal" / f"{name}.py") <= named, name
+        assert _relative_imports(PYTHON / "portal" / f"{name}.py", level=2) <= outside, name
 
 
 def test_the_package_runs_from_module_utils() -> None:

@@ -15,9 +15,8 @@ from backup_archives import tar_entry
 
 from ansible_collections.encaja.portal.plugins.action.host_tool import progress_line
 from encaja import host_tools, zipapps
-from encaja.atomic import write_atomically
 from encaja.portal import php
-from encaja.restore import target_checks, cloud_files, portal_setup, space, switch
+from encaja.restore import cloud_files, portal_setup, space, switch, target_checks
 from encaja.restore.archive.tars import Member
 from encaja.restore.archive.tree import TreeWriter
 from encaja.restore.errors import BackupError, BackupUsageError, TargetNotReady
@@ -185,16 +184,6 @@ def test_time_left_leaves_out_what_an_earlier_run_did(tmp_path, monkeypatch):
     status.measured = 45.0
     status.write()
     assert json.loads(status.path.read_text())["eta_seconds"] == 20.0
-
-
-def test_a_full_disk_leaves_the_old_file(tmp_path):
-    file = tmp_path / "state.json"
-    write_atomically(file, b"old")
-    full = tmp_path / "state.json.encaja-new"
-    full.symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(file, b"new")
-    assert file.read_bytes() == b"old"
 
 
 def test_credentials():
