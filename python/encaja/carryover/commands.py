@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from encaja.carryover import test_data
-from encaja.carryover.answers import decide_all
 from encaja.carryover.mapping.identity_map import IdentityMap
+from encaja.carryover.merge import decide_all
 from encaja.carryover.prepare import prepare
 from encaja.carryover.reconcile import reconcile
 from encaja.carryover.rounds import at_work, open_application, open_portals

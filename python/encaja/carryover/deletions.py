@@ -8,15 +8,13 @@ from encaja.carryover.context import Work
 from encaja.carryover.mapping.canonical import fingerprint
 from encaja.carryover.mapping.entities import BY_ENTITY, ITEMS, ItemKind
 from encaja.carryover.mapping.identity_map import Conflict, Link, State
-from encaja.carryover.merge import Deletion
+from encaja.carryover.merge import RECORD
 from encaja.carryover.records.base import Part, rows_of
 from encaja.carryover.records.kinds import parts_of
+from encaja.carryover.settings import Deletion
 from encaja.carryover.source.origins import get_items
 from encaja.carryover.source.reader import Reader, is_absent
 from encaja.rest.client import AccessError, Command, RefusedError
-
-RECORD = "(record)"
-"""What stands for the field in a conflict about a whole record."""
 
 
 class Identifiers:

@@ -16,13 +16,13 @@ from encaja.carryover.mapping.canonical import fingerprints, shown, whole
 from encaja.carryover.mapping.entities import ITEMS, ItemKind
 from encaja.carryover.mapping.identity_map import Link, State
 from encaja.carryover.mapping.translation import Wanted
-from encaja.carryover.merge import Decision
+from encaja.carryover.merge import RECORD, Decision, Pair, decide_pair
 from encaja.carryover.not_carried import not_carried
 from encaja.carryover.records.base import LeftOutError, Part, rows_of
 from encaja.carryover.records.comment_activity import active
 from encaja.carryover.records.file_fields import lacking
 from encaja.carryover.records.kinds import parts_of
-from encaja.carryover.records.updates import decision
+from encaja.carryover.records.updates import pair_of
 from encaja.carryover.source.origins import ORIGINATOR, get_items
 from encaja.carryover.source.reader import Record
 from encaja.rest.client import AccessError, RefusedError
@@ -129,9 +129,7 @@ async def reconcile(work: Work, notes: Sequence[str] = (), *, thorough: bool = T
         "records": details[:LONGEST],
         "open_conflicts": sum(item.decision == "open" for item in conflicts),
         "conflicts": [
-            {"entity": item.entity, "cloud": item.cloud, "box": item.box, "field": item.field,
-             "value_in_cloud": item.cloud_value, "value_in_box": item.box_value, "decided_for": item.decision}
-            for item in conflicts[:LONGEST]
+            item.row() | {"decided_for": item.decision} for item in conflicts[:LONGEST]
         ],
         "faults": [
             {"entity": item.entity, "cloud": item.cloud, "what": item.what, "hint": item.hint, "tries": item.tries}
@@ -190,7 +188,7 @@ class _PartComparison:
                 self.found.changed += is_old
                 row = rows.get(record.id)
                 if row is None and (self.part is not None or link is None or not link.box):
-                    self._tell(record, "", "(record)", "there", "missing")
+                    self._tell(record, "", RECORD, "there", "missing")
                     self.found.missing.append(record.id)
                     continue
                 self.found.in_box += 1
@@ -282,7 +280,7 @@ class _Comparison:
                     self._fields(record, link, item)
                 elif link is None or link.state not in {State.KEPT, State.GONE}:
                     self.found.missing.append(record.id)
-                    self.tell(record.id, boxes[record.id], "(record)", cloud_value="there", box_value="missing")
+                    self.tell(record.id, boxes[record.id], RECORD, cloud_value="there", box_value="missing")
 
     def _box_of(self, record: Record, link: Link | None, copies: Sequence[str]) -> str:
         is_new = int(record.id) > self.work.map.watermark(self.kind.entity)
@@ -291,7 +289,7 @@ class _Comparison:
         if len(copies) > 1:
             self.found.doubled.append(record.id)
             also = f"also {', '.join(copies[1:])}"
-            self.tell(record.id, copies[0], "(record)", cloud_value="once", box_value=also)
+            self.tell(record.id, copies[0], RECORD, cloud_value="once", box_value=also)
         if copies:
             return copies[0]
         return link.box if link is not None and link.box else "" if is_new else record.id
@@ -299,9 +297,9 @@ class _Comparison:
     def _fields(self, record: Record, link: Link | None, item: dict[str, Any]) -> None:
         work = self.work
         want = work.translation.wanted(self.kind.entity, record.fields)
-        have = work.translation.here(self.kind.entity, item, want.values)
-        decided = decision(work, want, have, record, link=link, item=item)
-        explained = _explained(decided, link, have)
+        pair = pair_of(work, record, want, link, item)
+        have = pair.have
+        explained = _explained(decide_pair(work, pair), pair)
         self.found.explained += len(explained)
         hashes = fingerprints(want.values)
         # What is explained counts for both sides as the cloud has it: equal hashes mean that nothing is unexplained.
@@ -321,9 +319,9 @@ class _Comparison:
         self.found.differing += bool(differing or created or problems)
 
 
-def _explained(decision: Decision, link: Link | None, have: dict[str, Any]) -> set[str]:
+def _explained(decision: Decision, pair: Pair) -> set[str]:
     """Fields that differ because the box changed them, or because a rule decided for the box."""
-    hashes = fingerprints(have)
+    link, hashes = pair.link, fingerprints(pair.have)
     changed_here = {
         name for name in decision.keep
         if name not in decision.conflicts and (link is None or link.have.get(name) != hashes[name])

@@ -25,6 +25,7 @@ from encaja.carryover.mapping.entities import BY_ENTITY, BY_SHORT, ITEMS
 from encaja.carryover.mapping.identity_map import IdentityMap
 from encaja.carryover.mapping.rewrite import Rewriter
 from encaja.carryover.mapping.translation import Translation, read_side
+from encaja.carryover.merge import RECORD
 from encaja.carryover.prepare import prepared_since
 from encaja.carryover.records import crm_items
 from encaja.carryover.records.base import carry as carry_parts
@@ -246,7 +247,7 @@ class Carrying:
         carriers = self._carriers()
         names: dict[str, list[str]] = {}
         for (entity, name), found in work.decided.items():
-            if any(item.field != deletions.RECORD for item in found):
+            if any(item.field != RECORD for item in found):
                 names.setdefault(entity, []).append(name)
         for entity, wanted in names.items():
             if entity in carriers:

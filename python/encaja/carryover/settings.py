@@ -6,15 +6,36 @@ import json
 import stat
 from dataclasses import MISSING, dataclass, fields
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from encaja.carryover.merge import Deletion, Rule
 from encaja.errors import ConfigurationError
 from encaja.rest.client import Webhook
 from encaja.rest.tokens import Application
 
 _MEND = "run playbooks/carry_over.yml"
+
+
+class Rule(StrEnum):
+    """Whose value counts where both sides changed the same field."""
+
+    NEWEST = "newest"
+    CLOUD = "cloud"
+    BOX = "box"
+    ASK = "ask"
+
+
+class Deletion(StrEnum):
+    """What becomes of a record that one side deleted.
+
+    ``cloud``: what was deleted in the cloud is deleted in the box, unless it was changed there. ``keep``: nothing is
+    deleted. ``ask``: nothing is deleted, and each one is listed as open.
+    """
+
+    CLOUD = "cloud"
+    KEEP = "keep"
+    ASK = "ask"
 
 
 @dataclass(frozen=True)

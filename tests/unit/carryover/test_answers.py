@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from encaja.carryover.answers import decide_all
 from encaja.carryover.mapping.canonical import fingerprints
 from encaja.carryover.mapping.identity_map import Conflict, IdentityMap
-from encaja.carryover.merge import Rule, decide
+from encaja.carryover.merge import decide, decide_all
+from encaja.carryover.settings import Rule
 from encaja.cli.carryover import read_answers
 from encaja.errors import ConfigurationError
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from encaja.carryover.mapping.canonical import canonical, fingerprint, fingerprints, wall_clock, whole
-from encaja.carryover.merge import Rule, decide
+from encaja.carryover.merge import decide
+from encaja.carryover.settings import Rule
 
 
 @pytest.mark.parametrize(

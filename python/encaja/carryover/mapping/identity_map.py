@@ -114,6 +114,17 @@ class Conflict:
     box_value: str
     decision: str
 
+    def row(self) -> dict[str, str]:
+        """What documents say of it, but for the decision."""
+        return {
+            "entity": self.entity,
+            "cloud": self.cloud,
+            "box": self.box,
+            "field": self.field,
+            "value_in_cloud": self.cloud_value,
+            "value_in_box": self.box_value,
+        }
+
 
 @dataclass(frozen=True)
 class Read:

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from encaja.carryover.context import Work
-from encaja.carryover.mapping.canonical import Canonical, canonical, fingerprints, shown, whole
+from encaja.carryover.mapping.canonical import Canonical, canonical, fingerprints
 from encaja.carryover.mapping.entities import BY_ENTITY
-from encaja.carryover.mapping.identity_map import Conflict, Link, State
+from encaja.carryover.mapping.identity_map import Link, State
 from encaja.carryover.mapping.translation import Wanted
-from encaja.carryover.merge import decide
+from encaja.carryover.merge import Pair, Write, converge, deleted_in_box, finish, is_due
 from encaja.carryover.records.crm_items import ensure
 from encaja.carryover.records.send_once import send_once, settle_all
 from encaja.carryover.source.reader import Record, is_absent
@@ -137,6 +137,19 @@ class Part(ABC):
             want.missing.append((entity, str(key)))
         return box
 
+    async def write(self, writes: list[Write]) -> list[Mapping[str, Canonical] | None]:
+        """Update records one by one, as ``Writer`` has it."""
+        return [await self._write(one.pair, one.fields) for one in writes]
+
+    async def _write(self, pair: Pair, names: Sequence[str]) -> Mapping[str, Canonical] | None:
+        command = self.update(pair.box, {name: pair.want.raw[name] for name in names})
+        try:
+            await self.work.box.call(command.method, command.parameters)
+        except RefusedError as fault:
+            self.work.trouble(pair.record, f"the box refuses the change: {fault.what}", "it is tried again")
+            return None
+        return self.here((await rows_of(self, [pair.box])).get(pair.box, {}), pair.want.values)
+
 
 def _form(kind: str) -> str:
     return {"users": "names", "user": "number", "text": "any"}.get(kind, kind)
@@ -164,14 +177,8 @@ async def carry(part: Part, records: Sequence[Record]) -> None:
             continue
         if link is None and int(record.id) > watermark:
             new.append((record, want))
-        elif (
-            link is None
-            or (part.entity, record.id) in work.decided
-            or whole(fingerprints(want.values)) != whole(link.want)
-        ):
+        elif is_due(work, record, want, link):
             known.append((record, want, link))
-        elif not want.problems and not want.missing:
-            work.map.cured(part.entity, record.id)
     await _add(part, new)
     await _change(part, known)
 
@@ -219,7 +226,7 @@ async def _add(part: Part, new: Sequence[tuple[Record, Wanted]]) -> None:
             made.append((record, want, box))
     rows = await rows_of(part, [box for *_, box in made])
     for record, want, box in made:
-        _finish(part, record, box, want, fingerprints(part.here(rows.get(box, {}), want.values)))
+        finish(work, record, box, want, fingerprints(part.here(rows.get(box, {}), want.values)))
         work.carried(record, "new")
 
 
@@ -264,51 +271,11 @@ async def _change(part: Part, known: Sequence[tuple[Record, Wanted, Link | None]
     rows = await rows_of(part, list(boxes.values()))
     for record, want, link in known:
         box = boxes[record.id]
-        row = rows.get(box)
-        if row is None:
-            if not work.dry_run:
-                work.map.conflict(Conflict(part.entity, record.id, box, "(record)", "changed", "deleted", "box"))
-                work.map.mark(part.entity, record.id, State.KEPT, box)
+        if box not in rows:
+            deleted_in_box(work, record, box)
             continue
-        have = part.here(row, want.values)
+        have = part.here(rows[box], want.values)
         # What the backup brought has no base: what differs is taken for a change of the cloud's.
-        before = dict(link.have) if link else fingerprints(have)
-        found = decide(
-            want.values, have, link.want if link else {}, before, rule=work.settings.conflicts, cloud_is_newer=True,
-            answers=work.answers(part.entity, record.id, want.values, have),
-        )  # fmt: skip
-        if work.dry_run:
-            if found.write:
-                work.told(part.entity, "changed", record, found.write)
-            continue
-        for name, decided in found.conflicts.items():
-            values = shown(want.values[name]), shown(have[name])
-            work.map.conflict(Conflict(part.entity, record.id, box, name, *values, decided))
-        base = {
-            name: before.get(name, "?") if name in found.keep else text for name, text in fingerprints(have).items()
-        }
-        if found.write and not await _write(part, record, box, want, found.write):
-            continue
-        if found.write:
-            fresh = fingerprints(part.here((await rows_of(part, [box])).get(box, {}), want.values))
-            base |= {name: fresh[name] for name in found.write}
-            work.carried(record, "changed")
-        _finish(part, record, box, want, base)
-
-
-async def _write(part: Part, record: Record, box: str, want: Wanted, names: Sequence[str]) -> bool:
-    command = part.update(box, {name: want.raw[name] for name in names})
-    try:
-        await part.work.box.call(command.method, command.parameters)
-    except RefusedError as fault:
-        part.work.trouble(record, f"the box refuses the change: {fault.what}", "it is tried again")
-        return False
-    return True
-
-
-def _finish(part: Part, record: Record, box: str, want: Wanted, have: Mapping[str, str]) -> None:
-    part.work.map.done(
-        part.entity, record.id, box, want=fingerprints(want.values), have=have, modified=record.modified.isoformat()
-    )
-    part.work.map.applied(part.entity, record.id)
-    part.work.complete(record, want)
+        await converge(
+            work, [Pair(record, box, want, have, link, link.have if link else fingerprints(have))], part.write
+        )

@@ -14,14 +14,16 @@ import base64
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from encaja.carryover.context import Work
-from encaja.carryover.mapping.canonical import fingerprint, fingerprints, shown
+from encaja.carryover.mapping.canonical import Canonical, fingerprint, fingerprints
 from encaja.carryover.mapping.entities import ItemKind
-from encaja.carryover.mapping.identity_map import Conflict, Link, State
-from encaja.carryover.merge import decide
+from encaja.carryover.mapping.identity_map import Link, State
+from encaja.carryover.mapping.translation import Wanted
+from encaja.carryover.merge import Pair, Write, converge
 from encaja.carryover.records.attachments import LARGEST
 from encaja.carryover.source.origins import get_items
 from encaja.carryover.source.reader import Record
@@ -86,7 +88,7 @@ async def carry_files(work: Work, kind: ItemKind, records: Sequence[Record]) -> 
     for place in todo:
         item = there.get(boxes[place.record.id] or "")
         if item is not None:
-            await _converge(work, place, item, links.get(place.key))
+            await converge(work, [_pair(work, place, item, links.get(place.key))], partial(_write, work, place))
 
 
 def _is_open(work: Work, place: _Place, link: Link | None) -> bool:
@@ -97,35 +99,23 @@ def _is_open(work: Work, place: _Place, link: Link | None) -> bool:
     return changed or link.state is State.SENDING or (ENTITY, place.key) in work.decided
 
 
-async def _converge(work: Work, place: _Place, item: dict[str, Any], link: Link | None) -> None:
-    key, box = place.key, str(item["id"])
-    want, have = {"files": identifiers(place.value)}, {"files": identifiers(item.get(place.name))}
-    before = fingerprints(have)  # so the backup brought it, or it was being written when a process ended
-    if link is not None and link.state is State.DONE:
-        before = dict(link.have)
+def _pair(work: Work, place: _Place, item: dict[str, Any], link: Link | None) -> Pair:
+    want, have = Wanted({"files": identifiers(place.value)}), {"files": identifiers(item.get(place.name))}
+    is_done = link is not None and link.state is State.DONE
+    base: Mapping[str, str] = fingerprints(have)  # the backup brought it, or a process ended while it was written
+    if link is not None and is_done:
+        base = link.have
     elif link is None and work.is_new(place.record):
-        before = fingerprints({"files": None})
-    found = decide(
-        want, have, link.want if link else {}, before, rule=work.settings.conflicts,
-        cloud_is_newer=work.cloud_is_newer(place.record, item), answers=work.answers(ENTITY, key, want, have),
-    )  # fmt: skip
-    if work.dry_run:
-        if found.write:
-            work.told(ENTITY, "changed" if link else "new", place.mark)
-        return
-    for decided in found.conflicts.values():
-        work.map.conflict(Conflict(ENTITY, key, box, "files", shown(want["files"]), shown(have["files"]), decided))
-    if found.write:
-        files = await _fetched(work, place.mark, _items(place.value))
-        if files is None or not (written := await _written(work, place, box, files)):
-            return
-        have = {"files": identifiers(written.get(place.name))}
-        work.carried(place.mark, "changed" if link and link.state is State.DONE else "new")
-    hashes = before if found.keep else fingerprints(have)
-    with work.map.transaction():
-        work.map.done(ENTITY, key, box, want=fingerprints(want), have=hashes)
-        work.map.applied(ENTITY, key)
-        work.map.cured(ENTITY, key)
+        base = fingerprints({"files": None})
+    newer = work.cloud_is_newer(place.record, item)
+    return Pair(place.mark, str(item["id"]), want, have, link, base, newer, is_new=not is_done)
+
+
+async def _write(work: Work, place: _Place, writes: list[Write]) -> list[Mapping[str, Canonical] | None]:
+    [one] = writes
+    files = await _fetched(work, place.mark, _items(place.value))
+    written = None if files is None else await _written(work, place, one.pair.box, files)
+    return [written and {"files": identifiers(written.get(place.name))}]
 
 
 async def _fetched(work: Work, mark: Record, items: Sequence[Mapping[str, Any]]) -> list[list[str]] | None:

@@ -13,8 +13,9 @@ from encaja.carryover.context import Work
 from encaja.carryover.mapping.canonical import fingerprints
 from encaja.carryover.mapping.entities import ItemKind
 from encaja.carryover.mapping.translation import Wanted
+from encaja.carryover.merge import finish
 from encaja.carryover.records.adopt import adopt, settle
-from encaja.carryover.records.updates import change, command_of, finish, send_updates, update_of
+from encaja.carryover.records.updates import change, command_of, send_updates, update_of
 from encaja.carryover.source.origins import ORIGINATOR, get_items, own_origin
 from encaja.carryover.source.reader import Record, moment
 from encaja.rest.client import UncertainError

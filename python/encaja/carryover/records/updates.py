@@ -1,4 +1,4 @@
-"""Records of crm.item.* that are on both sides: compared field by field, and written where the cloud changed them.
+"""Records of crm.item.* that are on both sides, written where the cloud changed them.
 
 Source: apidocs.bitrix24.com, crm/universal/crm-item-update (keys of ``fm``).
 """
@@ -6,15 +6,15 @@ Source: apidocs.bitrix24.com, crm/universal/crm-item-update (keys of ``fm``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from encaja.carryover.context import Work
-from encaja.carryover.mapping.canonical import fingerprints, shown, whole
+from encaja.carryover.mapping.canonical import Canonical, fingerprints
 from encaja.carryover.mapping.entities import ItemKind
-from encaja.carryover.mapping.identity_map import Conflict, Link, State
+from encaja.carryover.mapping.identity_map import Link
 from encaja.carryover.mapping.translation import Wanted
-from encaja.carryover.merge import Decision, decide
+from encaja.carryover.merge import Pair, Write, converge, deleted_in_box, is_due
 from encaja.carryover.source.origins import get_items
 from encaja.carryover.source.reader import Record
 from encaja.rest.client import BATCH, AccessError, Answer, Command, RefusedError, UncertainError
@@ -25,102 +25,38 @@ async def change(work: Work, kind: ItemKind, known: Sequence[tuple[Record, Link 
     changed: list[tuple[Record, Link | None, Wanted]] = []
     for record, link in known:
         want = work.translation.wanted(kind.entity, record.fields)
-        asked = (kind.entity, record.id) in work.decided
-        if asked or link is None or whole(fingerprints(want.values)) != whole(link.want):
+        if is_due(work, record, want, link):
             changed.append((record, link, want))
-        elif not want.problems and not want.missing:
-            work.map.cured(kind.entity, record.id)
     boxes = {record.id: (link.box if link else record.id) for record, link, _ in changed}
     there = await get_items(work.box, kind, list(boxes.values()))
-    writes: list[_Write] = []
-    with work.map.transaction():
-        for record, link, want in changed:
-            item = there.get(boxes[record.id])
-            if item is None:
-                _deleted_in_the_box(work, record, boxes[record.id])
-            elif write := _compared(work, kind, record, want, link=link, item=item):
-                writes.append(write)
-    answers = await send_updates(work, [write.command for write in writes])
-    with work.map.transaction():
-        for write, answer in zip(writes, answers, strict=True):
+    pairs: list[Pair] = []
+    for record, link, want in changed:
+        item = there.get(boxes[record.id])
+        if item is None:
+            deleted_in_box(work, record, boxes[record.id])
+        else:
+            pairs.append(pair_of(work, record, want, link, item))
+
+    async def write(writes: list[Write]) -> list[dict[str, Canonical] | None]:
+        commands = [
+            command_of(kind, one.pair.box, update_of(one.pair.want, one.fields, there[one.pair.box])) for one in writes
+        ]
+        found: list[dict[str, Canonical] | None] = []
+        for one, answer in zip(writes, await send_updates(work, commands), strict=True):
             if answer.error is not None:
-                work.trouble(write.record, f"the box refuses the change: {answer.error.what}", "it is tried again")
-                continue
-            have = fingerprints(work.translation.here(kind.entity, answer.result["item"], write.want.values))
-            written = write.command.parameters["fields"]
-            base = {name: text if name in written else write.base[name] for name, text in have.items()}
-            finish(work, write.record, boxes[write.record.id], write.want, base)
-            work.carried(write.record, "changed")
+                work.trouble(one.pair.record, f"the box refuses the change: {answer.error.what}", "it is tried again")
+            item = None if answer.error else answer.result["item"]
+            found.append(item and work.translation.here(kind.entity, item, one.pair.want.values))
+        return found
+
+    await converge(work, pairs, write)
 
 
-@dataclass(frozen=True)
-class _Write:
-    """An update that is to be sent, and what is to be remembered of the fields that the box keeps."""
-
-    record: Record
-    want: Wanted
-    base: dict[str, str]
-    command: Command
-
-
-def decision(
-    work: Work, want: Wanted, have: dict[str, Any], record: Record, *, link: Link | None, item: dict[str, Any]
-) -> Decision:
-    """What to do about a record that is on both sides, field by field."""
-    base_have = _base(work, link, have, item)
-    return decide(
-        want.values,
-        have,
-        link.want if link else {},
-        base_have,
-        rule=work.settings.conflicts,
-        cloud_is_newer=work.cloud_is_newer(record, item),
-        answers=work.answers(record.entity, record.id, want.values, have),
-    )
-
-
-def _base(work: Work, link: Link | None, have: dict[str, Any], item: dict[str, Any]) -> dict[str, str] | None:
-    if link is not None:
-        return dict(link.have)
-    return None if work.touched(item) else fingerprints(have)
-
-
-def _compared(
-    work: Work, kind: ItemKind, record: Record, want: Wanted, *, link: Link | None, item: dict[str, Any]
-) -> _Write | None:
-    """Compare a record with its counterpart, note conflicts, and say what has to be written, if anything."""
-    have = work.translation.here(kind.entity, item, want.values)
-    found = decision(work, want, have, record, link=link, item=item)
-    box = str(item["id"])
-    if work.dry_run:
-        if found.write:
-            work.told(kind.entity, "changed", record, found.write)
-        return None
-    for name, decided in found.conflicts.items():
-        values = shown(want.values[name]), shown(have[name])
-        work.map.conflict(Conflict(kind.entity, record.id, box, name, *values, decided))
-    work.map.settled(kind.entity, record.id, found.same)
-    before = _base(work, link, have, item) or {}
-    # What the box keeps stays a change of the box's, also next time.
-    base = {name: before.get(name, "?") if name in found.keep else text for name, text in fingerprints(have).items()}
-    if found.write:
-        return _Write(record, want, base, command_of(kind, box, update_of(want, found.write, item)))
-    finish(work, record, box, want, base)
-    return None
-
-
-def finish(work: Work, record: Record, box: str, want: Wanted, have: dict[str, str]) -> None:
-    """Write a record's new base down, and whatever is still the matter with it."""
-    work.map.done(
-        record.entity, record.id, box, want=fingerprints(want.values), have=have, modified=record.modified.isoformat()
-    )
-    work.map.applied(record.entity, record.id)
-    work.complete(record, want)
-
-
-def _deleted_in_the_box(work: Work, record: Record, box: str) -> None:
-    work.map.conflict(Conflict(record.entity, record.id, box, "(record)", "changed", "deleted", "box"))
-    work.map.mark(record.entity, record.id, State.KEPT, box)
+def pair_of(work: Work, record: Record, want: Wanted, link: Link | None, item: dict[str, Any]) -> Pair:
+    """A record and its counterpart in the box."""
+    have = work.translation.here(record.entity, item, want.values)
+    base = link.have if link else None if work.touched(item) else fingerprints(have)
+    return Pair(record, str(item["id"]), want, have, link, base, work.cloud_is_newer(record, item))
 
 
 def update_of(want: Wanted, names: Sequence[str], item: dict[str, Any]) -> dict[str, Any]:
