@@ -27,8 +27,10 @@ from encaja.carryover.reconcile import reconcile
 from encaja.carryover.rounds import at_work
 from encaja.carryover.settings import read_settings
 from encaja.carryover.source.reader import Reader
-from encaja.rest.client import BATCH, Portal, Webhook
+from encaja.rest.client import RestClient
+from encaja.rest.command import BATCH
 from encaja.rest.limiter import Limiter, Limits
+from encaja.rest.webhook import Webhook
 from integration.carryover.portals import (
     BUFFERS,
     Site,
@@ -105,7 +107,7 @@ def _read(url: str, folder: str, entities: tuple[str, ...], told: Any) -> None:
         webhook = Webhook.parse(url)
         limiter = Limiter(webhook.host, Path(folder), Limits())
         found: Counter[str] = Counter()
-        async with Portal(webhook, limiter) as portal:
+        async with RestClient(webhook, limiter) as portal:
             began = time.monotonic()
             for entity in entities:
                 async for page in Reader(portal).changed(entity, EVER):

@@ -23,7 +23,8 @@ from encaja.carryover.records.kinds import parts_of
 from encaja.carryover.records.product_rows import carry_rows
 from encaja.carryover.records.requisites import carry_addresses
 from encaja.carryover.source.reader import SHORT, Record, moment
-from encaja.rest.client import AccessError, Command, RefusedError
+from encaja.rest.command import Command
+from encaja.rest.errors import AccessError, RefusedError
 from encaja.rest.prefetch import ahead, grouped, meanwhile, stored
 
 _OWNERS = 1000

@@ -25,7 +25,7 @@ from encaja.carryover.reconcile import reconcile
 from encaja.carryover.rounds import at_work, open_application, open_portals
 from encaja.carryover.settings import Settings, read_settings
 from encaja.errors import EncajaError
-from encaja.rest.client import UnreachableError
+from encaja.rest.errors import UnreachableError
 from encaja.status import Status
 
 Body = Callable[[Settings, Status], Awaitable[dict[str, Any] | None]]

@@ -12,7 +12,7 @@ from encaja.carryover.mapping.identity_map import Conflict, IdentityMap
 from encaja.carryover.mapping.translation import Translation, Wanted
 from encaja.carryover.settings import Settings
 from encaja.carryover.source.reader import Reader, Record, moment
-from encaja.rest.client import Portal
+from encaja.rest.client import RestClient
 
 
 @dataclass
@@ -62,8 +62,8 @@ class Work:
     """
 
     settings: Settings
-    cloud: Portal
-    box: Portal
+    cloud: RestClient
+    box: RestClient
     map: IdentityMap
     translation: Translation
     skew: timedelta

@@ -14,7 +14,8 @@ from encaja.carryover.records.kinds import parts_of
 from encaja.carryover.settings import Deletion
 from encaja.carryover.source.origins import get_items
 from encaja.carryover.source.reader import Reader, is_absent
-from encaja.rest.client import AccessError, Command, RefusedError
+from encaja.rest.command import Command
+from encaja.rest.errors import AccessError, RefusedError
 
 
 class Identifiers:

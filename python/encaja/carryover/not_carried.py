@@ -11,7 +11,9 @@ from typing import Any, TypeAlias
 
 from encaja.carryover.context import Work
 from encaja.carryover.records.file_fields import ENTITY as FILES
-from encaja.rest.client import Answer, Command, Portal, RefusedError
+from encaja.rest.client import RestClient
+from encaja.rest.command import Answer, Command
+from encaja.rest.errors import RefusedError
 
 Spoken: TypeAlias = dict[str, str]
 """A text in English (``en``) and Spanish (``es``)."""
@@ -113,7 +115,7 @@ def _reason(why: str) -> Spoken:
     return {"en": why, "es": _REASONS.get(why, why)}
 
 
-async def _own_types(cloud: Portal) -> dict[int, Spoken]:
+async def _own_types(cloud: RestClient) -> dict[int, Spoken]:
     """Types that the company made itself, under its own names."""
     try:
         answer = await cloud.call("crm.type.list")

@@ -13,10 +13,10 @@ from encaja.carryover.see import see_webhook
 from encaja.carryover.settings import Settings
 from encaja.carryover.source.offline_events import OfflineEvents
 from encaja.carryover.source.reader import moment
-from encaja.rest.client import Portal
+from encaja.rest.client import RestClient
 
 
-async def prepare(settings: Settings, cloud: Portal, application: Portal | None) -> dict[str, Any]:
+async def prepare(settings: Settings, cloud: RestClient, application: RestClient | None) -> dict[str, Any]:
     """See that the cloud can be read, and note from when on its changes are to be carried.
 
     With an application, its offline events are bound: from then on the cloud itself notes what is deleted.

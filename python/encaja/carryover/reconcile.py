@@ -25,7 +25,7 @@ from encaja.carryover.records.kinds import parts_of
 from encaja.carryover.records.updates import pair_of
 from encaja.carryover.source.origins import ORIGINATOR, get_items
 from encaja.carryover.source.reader import Record
-from encaja.rest.client import AccessError, RefusedError
+from encaja.rest.errors import AccessError, RefusedError
 from encaja.rest.prefetch import ahead
 
 _COMMENTS_AHEAD = 4  # requests under way at once

@@ -40,10 +40,11 @@ from encaja.carryover.source.offline_events import OfflineEvents
 from encaja.carryover.source.reader import Record, moment
 from encaja.carryover.source.watermarks import find_watermarks
 from encaja.errors import ConfigurationError
-from encaja.rest.client import Portal, Webhook
+from encaja.rest.client import RestClient
 from encaja.rest.limiter import Limiter, Limits
 from encaja.rest.tokens import Tokens
 from encaja.rest.trust import trusted
+from encaja.rest.webhook import Webhook
 
 SKEW_TOLD = 60.0
 """Seconds by which clocks may differ before it is reported."""
@@ -54,23 +55,23 @@ _ROUNDS_AFTER = 3
 _REFRESH = 300.0  # seconds after which users, dictionaries and fields are read again
 
 
-def open_portals(settings: Settings, tell: Callable[[str], None] = lambda _: None) -> tuple[Portal, Portal]:
+def open_portals(settings: Settings, tell: Callable[[str], None] = lambda _: None) -> tuple[RestClient, RestClient]:
     """Both portals: the cloud behind its limits, the box without any; ``tell`` takes what they wait for."""
     cloud, box = settings.cloud, settings.box
     limits = Limits(rate=settings.rate, burst=settings.burst)
     free = Limits(rate=1e6, burst=1_000_000, operating=0.0)
     return (
-        Portal(
+        RestClient(
             cloud, Limiter(cloud.host, settings.state, limits, tell=tell), verify=trusted(settings.cloud_ca), tell=tell
         ),
-        Portal(box, Limiter(f"box {box.host}", settings.state, free), verify=trusted(settings.box_ca), tell=tell),
+        RestClient(box, Limiter(f"box {box.host}", settings.state, free), verify=trusted(settings.box_ca), tell=tell),
     )
 
 
 @asynccontextmanager
 async def open_application(
     settings: Settings, tell: Callable[[str], None] = lambda _: None
-) -> AsyncIterator[Portal | None]:
+) -> AsyncIterator[RestClient | None]:
     """The cloud as its local application sees it, whose offline events tell of deletions; None without a token."""
     if not settings.cloud_token and settings.cloud_oauth is None:
         yield None
@@ -79,7 +80,7 @@ async def open_application(
     limiter = Limiter(cloud.host, settings.state, Limits(rate=settings.rate, burst=settings.burst))
     tokens = Tokens(settings.cloud_token, settings.cloud_oauth, settings.state / "tokens.json")
     trust = trusted(settings.cloud_ca)
-    async with Portal(Webhook(cloud.portal), limiter, tokens=tokens, verify=trust, tell=tell) as application:
+    async with RestClient(Webhook(cloud.portal), limiter, tokens=tokens, verify=trust, tell=tell) as application:
         yield application
 
 
@@ -147,7 +148,7 @@ class Carrying:
     """
 
     def __init__(
-        self, settings: Settings, cloud: Portal, box: Portal, identities: IdentityMap, *, dry_run: bool = False
+        self, settings: Settings, cloud: RestClient, box: RestClient, identities: IdentityMap, *, dry_run: bool = False
     ) -> None:
         self.settings = settings
         self.cloud = cloud
@@ -343,7 +344,7 @@ class Carrying:
         return ", ".join(parts)
 
 
-async def _ahead(portal: Portal) -> tuple[timedelta, timedelta]:
+async def _ahead(portal: RestClient) -> tuple[timedelta, timedelta]:
     """How far a portal's clock is ahead of this host's, and its offset from UTC."""
     answer = await portal.call("server.time")
     shown = datetime.fromisoformat(str(answer.result))

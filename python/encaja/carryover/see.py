@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from encaja.errors import ConfigurationError
-from encaja.rest.client import AccessError, Command, Portal
+from encaja.rest.client import RestClient
+from encaja.rest.command import Command
+from encaja.rest.errors import AccessError
 
 
-async def see_webhook(portal: Portal, which: str) -> None:
+async def see_webhook(portal: RestClient, which: str) -> None:
     """See that a webhook is an administrator's and has the scopes.
 
     Raises:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from encaja.errors import ConfigurationError
-from encaja.rest.client import Webhook
 from encaja.rest.tokens import Application
+from encaja.rest.webhook import Webhook
 
 _MEND = "run playbooks/carry_over.yml"
 

@@ -8,10 +8,11 @@ from encaja.carryover.mapping.entities import ITEMS
 from encaja.carryover.source.origins import ORIGINATOR, TESTS, get_items
 from encaja.carryover.source.reader import is_absent
 from encaja.errors import ConfigurationError
-from encaja.rest.client import Portal, RefusedError
+from encaja.rest.client import RestClient
+from encaja.rest.errors import RefusedError
 
 
-async def tag(box: Portal, records: list[tuple[str, int]]) -> dict[str, Any]:
+async def tag(box: RestClient, records: list[tuple[str, int]]) -> dict[str, Any]:
     """Mark records of the box as test data.
 
     Args:
@@ -44,7 +45,7 @@ async def tag(box: Portal, records: list[tuple[str, int]]) -> dict[str, Any]:
     return {"kind": "test-data", "tagged": [f"{kind.entity} {number}" for kind, number in todo]}
 
 
-async def forget(box: Portal) -> dict[str, Any]:
+async def forget(box: RestClient) -> dict[str, Any]:
     """Delete the records of the box that are marked as test data; their activities and comments go with them."""
     removed: dict[str, int] = {}
     faults: list[str] = []

@@ -1,20 +1,16 @@
-"""Speaking to a portal's REST interface: within its limits, in batches, and through its bad moments.
+"""The portal's REST interface: within its limits, in batches, and through its bad moments.
 
-Sources: apidocs.bitrix24.com, settings/how-to-call-rest-api (addresses, ``batch`` of at most 50 commands), settings/
-performance/huge-data (pages by ``>ID`` with ``start=-1``), limits, error-codes (system errors).
+Sources: apidocs.bitrix24.com, settings/how-to-call-rest-api, limits, error-codes (system errors).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import math
-import re
 import ssl
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -22,139 +18,25 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx
 
-from encaja.errors import ConfigurationError, EncajaError
-from encaja.rest.answers import BUSY_ERRORS, CALLER_ERRORS, TOKEN_ERRORS, decode
+from encaja.rest.command import BATCH, Answer, Command, query_of
+from encaja.rest.errors import (
+    BUSY_ERRORS,
+    TOKEN_ERRORS,
+    AccessError,
+    RefusedError,
+    UncertainError,
+    UnreachableError,
+    refusal,
+)
 from encaja.rest.limiter import Limiter
+from encaja.rest.listing import Listing, Page
 from encaja.rest.tokens import TokenError, Tokens
+from encaja.rest.webhook import Webhook
 from encaja.status import waiting_for
 
-BATCH = 50
-PAGE = 50
-_ACCESS_ERRORS = TOKEN_ERRORS | CALLER_ERRORS | {"ACCESS_DENIED", "user_access_error", "authorization_error"}
 _REQUEST_SECONDS = 30.0  # what a batch may take of the 60 s that a request has
 _LONGEST_PAUSE = 30.0
-_AHEAD = 6  # requests of one list that are sent before their rows are wanted
-_DENSE = 0.9  # rows per identifier from which on gaps are not worth counting on
 _TRIES = 20  # of commands that a batch left without an answer
-
-
-class RefusedError(EncajaError):
-    """The portal answered that it will not do this.
-
-    Args:
-        code: the portal's code of the error; may be empty.
-        description: its text.
-        method: what was asked for.
-        hint: what to do about it.
-    """
-
-    def __init__(self, code: str, description: str, method: str, hint: str = "") -> None:
-        super().__init__(f"{code}: {description}" if code and description else code or description, method, hint)
-        self.code = code
-        self.description = description
-        self.method = method
-
-
-class AccessError(RefusedError):
-    """The webhook or application is expired, unknown, or may not do this."""
-
-
-class UnreachableError(EncajaError):
-    """The portal could not be spoken to, however often it was tried."""
-
-
-class UncertainError(EncajaError):
-    """A request that must not be repeated ended so that it may have been carried out.
-
-    Args:
-        what: how it ended.
-        where: the portal.
-        commands: what may or may not have happened.
-        answers: what was answered before, in order.
-    """
-
-    def __init__(self, what: str, where: str, commands: Sequence[Command], answers: Sequence[Answer] = ()) -> None:
-        super().__init__(what, where, "look the records up by their origin before they are sent again")
-        self.commands = list(commands)
-        self.answers = list(answers)
-
-
-@dataclass(frozen=True)
-class Webhook:
-    """An inbound webhook, or a local application's token. Its address is a secret.
-
-    Args:
-        portal: scheme and host, ``https://acme.bitrix24.es``.
-        path: what follows ``/rest/`` for a webhook: ``1/abcdef``; empty for an application.
-        token: an application's access token.
-    """
-
-    portal: str
-    path: str = field(default="", repr=False)
-    token: str = field(default="", repr=False)
-
-    @classmethod
-    def parse(cls, text: str) -> Webhook:
-        """Read an address as the portal shows it: ``https://HOST/rest/USER/CODE/``, with or without a method.
-
-        Raises:
-            ConfigurationError: it is not such an address.
-        """
-        parts = urlsplit(text.strip())
-        found = re.fullmatch(r"/rest/(\d+/[\w-]+)(?:/[\w.]*)?/?", parts.path)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or not found:
-            hint = "copy it from the portal: Applications, Developer resources, Inbound webhook"
-            raise ConfigurationError("not the address of a webhook: https://HOST/rest/USER/CODE/", "webhook", hint)
-        return cls(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", found[1])
-
-    @property
-    def host(self) -> str:
-        """The portal's host name, by which its limits count."""
-        return urlsplit(self.portal).hostname or ""
-
-    @property
-    def fingerprint(self) -> str:
-        """Tells one caller from another without telling who."""
-        return hashlib.sha256(f"{self.path} {self.token}".encode()).hexdigest()[:12]
-
-    def address(self, method: str) -> str:
-        """Where to call a method. A secret."""
-        return f"{self.portal}/rest/{self.path}/{method}.json" if self.path else f"{self.portal}/rest/{method}.json"
-
-
-@dataclass(frozen=True)
-class Command:
-    """One call of a method, alone or in a batch.
-
-    Args:
-        method: its name.
-        parameters: what it is given. In a batch they travel as a query: PHP takes a thousand variables of one at most,
-            unless ``max_input_vars`` says otherwise.
-        name: by which ``$result[name]`` of a later command of the same request refers to it.
-    """
-
-    method: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of a command: a result or an error.
-
-    Args:
-        command: the command.
-        result: what it gave.
-        total: how many rows there are, where they were counted.
-        next: where the next page starts, where there is one.
-        error: why it was refused.
-    """
-
-    command: Command
-    result: Any = None
-    total: int | None = None
-    next: int | None = None
-    error: RefusedError | None = None
 
 
 @dataclass(frozen=True)
@@ -170,87 +52,7 @@ class Fetched:
     name: str
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """How a method lists: the key of its rows, the identifier in filters and the one in rows."""
-
-    rows: str = ""
-    by: str = "ID"
-    id: str = "ID"
-
-
-_SHAPES = {
-    "crm.item.list": _Shape("items", "id", "id"),
-    "tasks.task.list": _Shape("tasks", "ID", "id"),
-}
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Pages of a span; ``whole`` when there are no more in it."""
-
-    pages: list[list[dict[str, Any]]]
-    whole: bool
-
-
-@dataclass(frozen=True)
-class _Listing:
-    """One list, asked for in parts."""
-
-    method: str
-    shape: _Shape
-    filter: Mapping[str, Any]
-    select: Sequence[str] | None
-    parameters: Mapping[str, Any]
-
-    def ends(self) -> list[Command]:
-        """Ask for the first page and for the last identifier."""
-        [first] = self.commands(0, 0, 1)
-        last = {**first.parameters, "order": {self.shape.by: "DESC"}}
-        if self.select:
-            last["select"] = [self.shape.by]
-        return [first, Command(self.method, last, "last")]
-
-    def commands(self, after: int, upto: int, pages: int) -> list[Command]:
-        """Ask for pages behind an identifier, up to another one; each refers to the one before it."""
-        by = self.shape.by
-        inner = f"[{self.shape.rows}]" if self.shape.rows else ""
-        given = {**self.parameters, "order": {by: "ASC"}, "start": -1}
-        if self.select:
-            given["select"] = list(self.select)
-        limit = {f"<={by}": upto} if upto else {}
-        befores = [after, *(f"$result[p{number}]{inner}[{PAGE - 1}][{self.shape.id}]" for number in range(pages - 1))]
-        return [
-            Command(self.method, {**given, "filter": {**self.filter, **limit, f">{by}": before}}, f"p{number}")
-            for number, before in enumerate(befores)
-        ]
-
-    def page_of(self, answer: Answer) -> list[dict[str, Any]]:
-        """Return the rows of an answer, or raise its error."""
-        if answer.error:
-            raise answer.error
-        rows: list[dict[str, Any]] = answer.result[self.shape.rows] if self.shape.rows else answer.result
-        return rows
-
-    def identifier(self, row: Mapping[str, Any]) -> int:
-        """Return a row's identifier."""
-        return int(row[self.shape.id])
-
-    @staticmethod
-    def width(density: float, pages: int) -> int:
-        """How many identifiers to ask for at once, so that their rows about fill so many pages."""
-        if density > _DENSE:
-            return PAGE * pages  # They cannot be more rows than this.
-        return max(1, int(max(1.0, 0.94 * pages) * PAGE / density))
-
-    @staticmethod
-    def pages(width: int, density: float, most: int) -> int:
-        """How many pages the rows of so many identifiers may need."""
-        expected = min(width, 1.1 * width * density) / PAGE
-        return max(1, min(most, math.ceil(expected) + (0 if density > _DENSE else 1)))
-
-
-class Portal:
+class RestClient:
     """A portal's REST interface. Use it with ``async with``, or close it.
 
     Args:
@@ -299,7 +101,7 @@ class Portal:
         self.tell = tell
         self._pace: dict[str, float] = {}
 
-    async def __aenter__(self) -> Portal:
+    async def __aenter__(self) -> RestClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -362,7 +164,7 @@ class Portal:
         filter: Mapping[str, Any] | None = None,  # noqa: A002 - the portal's own name
         select: Sequence[str] | None = None,
         parameters: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[list[dict[str, Any]]]:
+    ) -> AsyncIterator[Page]:
         """List all rows by ascending identifier: many pages per request, several requests at once, without a count.
 
         Rows that appear meanwhile behind the last one are not told.
@@ -380,15 +182,25 @@ class Portal:
             RefusedError: the portal will not list this.
             UnreachableError: the portal failed for as long as there was patience.
         """
-        listing = _Listing(method, _SHAPES.get(method, _Shape()), filter or {}, select, parameters or {})
-        first, last = [listing.page_of(answer) for answer in await self.batch(listing.ends(), ordered=True)]
-        if first:
-            yield first
-        if len(first) == PAGE:
-            begun, reached = listing.identifier(first[0]), listing.identifier(first[-1])
-            density = PAGE / (reached - begun + 1)
-            async for page in self._span(listing, reached, listing.identifier(last[0]), density):
-                yield page
+        listing = Listing(method, filter or {}, select, parameters or {}, self._batch, self._batch_size)
+        async for page in listing.pages(await self.batch(listing.ends(), ordered=True)):
+            yield page
+
+    async def upload(self, address: str, field: str, name: str, content: bytes) -> Answer:
+        """Send a file once to an address that the portal gave.
+
+        Raises:
+            RefusedError: the portal will not take it.
+            UnreachableError: it did not arrive.
+            UncertainError: it may have arrived.
+        """
+        outcome = await self._post(address, "upload", files={field: (name, content, "application/octet-stream")})
+        command = Command("upload")
+        if isinstance(outcome, dict):
+            return Answer(command, outcome["result"])
+        if not outcome.certain:
+            raise UncertainError(f"upload: {outcome.what}", self.where, [command])
+        raise UnreachableError(f"upload: {outcome.what}", self.where, outcome.hint)
 
     async def download(self, address: str, target: Path) -> int:
         """Fetch a file of a record into a file and return its length in bytes; as ``fetch``."""
@@ -448,53 +260,13 @@ class Portal:
             part.unlink(missing_ok=True)
         return fetched
 
-    async def _span(
-        self, listing: _Listing, after: int, upto: int, density: float
-    ) -> AsyncIterator[list[dict[str, Any]]]:
-        """Rows with identifiers in a span, of which about so many exist, by requests that run ahead of the reader."""
-        running: deque[tuple[int, int, asyncio.Task[_Part]]] = deque()
-        try:
-            while after < upto or running:
-                while after < upto and len(running) < _AHEAD:
-                    size = self._batch_size(listing.commands(0, 0, 1))
-                    end = min(upto, after + listing.width(density, size))
-                    pages = listing.pages(end - after, density, size)
-                    running.append((after, end, asyncio.create_task(self._part(listing, after, end, pages))))
-                    after = end
-                begin, end, task = running.popleft()
-                part = await task
-                for page in part.pages:
-                    yield page
-                rows = sum(len(page) for page in part.pages)
-                reached = listing.identifier(part.pages[-1][-1]) if rows else begin
-                covered = end if part.whole else reached
-                density = max(rows, 0.5) / max(1, covered - begin)
-                if not part.whole:
-                    async for page in self._span(listing, reached, end, density):
-                        yield page
-        finally:
-            for _, _, task in running:
-                task.cancel()
-            await asyncio.gather(*(task for _, _, task in running), return_exceptions=True)
-
-    async def _part(self, listing: _Listing, after: int, upto: int, pages: int) -> _Part:
-        """Ask for so many pages in one request."""
-        found: list[list[dict[str, Any]]] = []
-        for answer in await self._batch(listing.commands(after, upto, pages), safe=True):
-            page = listing.page_of(answer)
-            if page:
-                found.append(page)
-            if len(page) < PAGE or listing.identifier(page[-1]) >= upto:
-                return _Part(found, whole=True)
-        return _Part(found, whole=False)
-
     async def _together(self, parts: Sequence[Sequence[Command]]) -> list[list[Answer]]:
         # Places of its own, so that a method that has to wait does not hold up the others.
         places = asyncio.Semaphore(self._workers)
 
         async def one(part: Sequence[Command]) -> list[Answer]:
             async with places:
-                return await self._batch(part, safe=True)
+                return await self._batch(part)
 
         tasks = [asyncio.create_task(one(part)) for part in parts]
         try:
@@ -505,10 +277,10 @@ class Portal:
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
 
-    async def _batch(self, commands: Sequence[Command], safe: bool) -> list[Answer]:
+    async def _batch(self, commands: Sequence[Command], safe: bool = True) -> list[Answer]:
         names = [command.name or f"c{number}" for number, command in enumerate(commands)]
         asked = dict(zip(names, commands, strict=True))
-        queries = {name: _query(command) for name, command in asked.items()}
+        queries = {name: query_of(command) for name, command in asked.items()}
         linked = any("$result[" in unquote(query) for query in queries.values())
         answers: dict[str, Answer] = {}
         left = list(names)
@@ -543,10 +315,10 @@ class Portal:
             self._pace[command.method] = seconds if known is None else 0.9 * known + 0.1 * seconds
         fault = _part(result, "result_error", name)
         if fault is not None:
-            refusal = _refusal(fault, command.method)
-            if refusal.code in BUSY_ERRORS:
+            error = refusal(fault, command.method)
+            if error.code in BUSY_ERRORS:
                 self._limiter.refused(f"{self._caller}:{command.method}", block)
-            return Answer(command, error=refusal)
+            return Answer(command, error=error)
         given = result.get("result")
         if not isinstance(given, dict) or name not in given:
             return None
@@ -571,7 +343,8 @@ class Portal:
                 self.requests += 1
                 token = await self._token()
                 try:
-                    outcome = await self._once(method, {**body, "auth": token} if token else body)
+                    content = {**body, "auth": token} if token else body
+                    outcome = await self._post(self._webhook.address(method), method, json=content)
                 except AccessError as error:
                     if renewed or self._tokens is None or error.code not in TOKEN_ERRORS:
                         raise
@@ -614,19 +387,19 @@ class Portal:
                 except TokenError as fault:
                     raise UnreachableError(fault.what, fault.where, "give a fresh refresh token") from fault
 
-    async def _once(self, method: str, body: dict[str, Any]) -> dict[str, Any] | _Failure:
+    async def _post(self, address: str, method: str, **content: Any) -> dict[str, Any] | _Failure:
         try:
-            response = await self._client.post(self._webhook.address(method), json=body)
+            response = await self._client.post(address, **content)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as fault:
             return _Failure(_network(fault), certain=True, hint="is the portal's name right, and is it up?")
         except (httpx.HTTPError, httpx.InvalidURL) as fault:
             return _Failure(_network(fault), hint="is the portal up?")
-        answer = decode(response)
+        answer = _decode(response)
         if answer is not None and "result" in answer and response.is_success:
             return answer
         if response.is_redirect:
             other = urlsplit(response.headers.get("location", "")).netloc
-            raise RefusedError(
+            raise AccessError(
                 "", f"the portal is now at {other}", method, "make the webhook's address one of that name"
             )
         code = str(answer.get("error", "")) if answer else ""
@@ -638,7 +411,7 @@ class Portal:
             return _Failure(f"HTTP {response.status_code} with {kind} in place of JSON", hint=hint)
         if response.is_server_error and code != "PORTAL_DELETED":
             return _Failure(f"HTTP {response.status_code} {code}", hint="the portal's own log says why")
-        raise _refusal(answer, method)
+        raise refusal(answer, method)
 
 
 @dataclass(frozen=True)
@@ -652,6 +425,15 @@ class _Failure:
     hint: str = ""
 
 
+def _decode(response: httpx.Response) -> dict[str, Any] | None:
+    """The answer's object, or None for anything else, such as a page of HTML."""
+    try:
+        answer = response.json()
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
 def _file_name(disposition: str) -> str:
     header = Message()
     header["content-disposition"] = disposition
@@ -663,23 +445,6 @@ def _network(fault: Exception) -> str:
     return {"ReadTimeout": "no answer in time", "ConnectTimeout": "no connection in time"}.get(
         type(fault).__name__, type(fault).__name__
     )
-
-
-def _refusal(fault: Any, method: str) -> RefusedError:
-    if not isinstance(fault, dict):
-        return RefusedError("", str(fault), method)
-    code, description = str(fault.get("error", "")), str(fault.get("error_description", ""))
-    if code not in _ACCESS_ERRORS:
-        return RefusedError(code, description, method)
-    if code == "insufficient_scope":
-        hint = f"give the webhook the scope {method.partition('.')[0]}, in the portal under Developer resources"
-    elif code in {"ACCESS_DENIED", "INVALID_CREDENTIALS"}:
-        hint = "the webhook is unknown, withdrawn, or its user lacks the right: make one as an active administrator"
-    elif code == "WRONG_AUTH_TYPE":
-        hint = "this needs a local application's token, not a webhook"
-    else:
-        hint = "make a new webhook as an administrator, in the portal under Developer resources"
-    return AccessError(code, description, method, hint)
 
 
 def _is_busy(answer: Answer) -> bool:
@@ -702,21 +467,3 @@ def _block(time: Any) -> Mapping[str, Any]:
 
 def _number(value: Any) -> int | None:
     return None if value is None else int(value)
-
-
-def _query(command: Command) -> str:
-    """A command as a batch wants it: ``method?a[b]=c``, in PHP's notation."""
-    pairs = "&".join(f"{quote(name, safe='[]')}={quote(text)}" for name, text in _flat(command.parameters))
-    return f"{command.method}?{pairs}" if pairs else command.method
-
-
-def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        return [pair for key, one in value.items() for pair in _flat(one, f"{name}[{key}]" if name else str(key))]
-    if isinstance(value, (list, tuple)):
-        if not value:
-            return [(name, "")]  # PHP has no way to write an empty list
-        return [pair for key, one in enumerate(value) for pair in _flat(one, f"{name}[{key}]")]
-    if isinstance(value, bool):
-        return [(name, "1" if value else "0")]
-    return [(name, "" if value is None else str(value))]

@@ -146,7 +146,7 @@ class Limiter:
 
     Args:
         address: the portal, as the limit knows it: its host name.
-        folder: where the state is kept; the same one for all processes on this machine.
+        folder: where the state is kept, the same for all processes on this machine; None to keep it in this one.
         limits: what the portal allows.
         clock: seconds that never go back, the same for all processes.
         sleep: how to wait.
@@ -156,7 +156,7 @@ class Limiter:
     def __init__(
         self,
         address: str,
-        folder: Path,
+        folder: Path | None,
         limits: Limits | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -168,12 +168,14 @@ class Limiter:
         """How often the portal refused a request for its limits; told by the client, and meant to stay 0."""
         self.waited = 0.0
         """Seconds that requests of this process were held back."""
-        self._path = folder / f"limiter-{hashlib.sha256(address.encode()).hexdigest()[:16]}.json"
+        self._path = folder and folder / f"limiter-{hashlib.sha256(address.encode()).hexdigest()[:16]}.json"
+        self._own = self._read("")
         self._clock = clock
         self._sleep = sleep
         self._address, self._tell = address, tell
         self._boot = _boot()
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
 
     async def take(self, method_counts: Mapping[str, int]) -> None:
         """Wait until one request with these commands fits, and count it.
@@ -283,6 +285,9 @@ class Limiter:
 
     @contextlib.contextmanager
     def _state(self) -> Iterator[dict[str, Any]]:
+        if self._path is None:
+            yield self._own
+            return
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "r+") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)

@@ -67,7 +67,7 @@ class Tokens:
         """
         application = self._application
         if application is None:
-            raise TokenError("the token was refused", "telephony_portal_token")
+            raise TokenError("the token was refused", "application", "it cannot be renewed: give a new one")
         parameters = {
             "grant_type": "refresh_token",
             "client_id": application.client_id,

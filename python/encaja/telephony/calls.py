@@ -14,7 +14,7 @@ from typing import Any
 
 from encaja.errors import EncajaError
 from encaja.telephony.call import summarise
-from encaja.telephony.portal import Portal
+from encaja.telephony.rest import TelephonyRest
 from encaja.telephony.settings import PortalSettings, Settings, read_settings
 from encaja.telephony.spool import Entry, Spool
 
@@ -51,7 +51,7 @@ def describe(entry: Entry, settings: Settings) -> dict[str, Any]:
 
 async def with_portal(calls: list[dict[str, Any]], settings: Settings) -> None:
     """Add to each finished call what the portal's statistics say of it (``portal``), or None."""
-    portal = Portal(_without_renewing(settings.portal, settings.state), settings.state)
+    portal = TelephonyRest(_without_renewing(settings.portal, settings.state), settings.state)
     try:
         for call in calls:
             call["portal"] = None

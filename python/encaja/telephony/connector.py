@@ -20,8 +20,8 @@ from encaja.errors import ConfigurationError
 from encaja.status import Status, waiting_for
 from encaja.telephony import events
 from encaja.telephony.ami import ManagerClient, ManagerError
-from encaja.telephony.portal import Portal
 from encaja.telephony.report import Reporter
+from encaja.telephony.rest import TelephonyRest
 from encaja.telephony.settings import Settings, read_settings
 from encaja.telephony.spool import Spool
 
@@ -45,7 +45,7 @@ class Connector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._spool = Spool(settings.state / "calls.db")
-        self._portal = Portal(settings.portal, settings.state)
+        self._portal = TelephonyRest(settings.portal, settings.state)
         self._reporter = Reporter(settings, self._spool, self._portal)
         self._status = Status(settings.state / "status.json", unit="calls")
         self._phase = "starting"

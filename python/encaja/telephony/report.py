@@ -23,7 +23,7 @@ from typing import Any, Literal
 from encaja.telephony import recording
 from encaja.telephony.call import Summary, summarise
 from encaja.telephony.plan import Action, next_action
-from encaja.telephony.portal import Portal, RefusalError, UnreachableError
+from encaja.telephony.rest import RefusalError, TelephonyRest, UnreachableError
 from encaja.telephony.settings import Settings
 from encaja.telephony.spool import Entry, Spool
 
@@ -61,7 +61,7 @@ class Reporter:
         host: name of this exchange, part of a call's identity in the portal.
     """
 
-    def __init__(self, settings: Settings, spool: Spool, portal: Portal, host: str = "") -> None:
+    def __init__(self, settings: Settings, spool: Spool, portal: TelephonyRest, host: str = "") -> None:
         self._settings = settings
         self._spool = spool
         self._portal = portal

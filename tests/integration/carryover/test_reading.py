@@ -15,8 +15,11 @@ import pytest
 
 from encaja.carryover.source.offline_events import OfflineEvents
 from encaja.carryover.source.reader import READ, Reader, Record
-from encaja.rest.client import AccessError, Command, Portal, Webhook
+from encaja.rest.client import RestClient
+from encaja.rest.command import Command
+from encaja.rest.errors import AccessError
 from encaja.rest.limiter import Limiter, Limits
+from encaja.rest.webhook import Webhook
 from integration.carryover.portals import BUFFERS, SIZES, Site, install_cloud, served
 from own_mariadb import own_mariadb
 
@@ -36,11 +39,13 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield site
 
 
-def use(site: Site, folder: Path, scene: Callable[[Portal], Awaitable[Any]], limits: Limits = FREE, **more: Any) -> Any:
+def use(
+    site: Site, folder: Path, scene: Callable[[RestClient], Awaitable[Any]], limits: Limits = FREE, **more: Any
+) -> Any:
     async def whole() -> Any:
         webhook = more.pop("webhook", None) or Webhook.parse(site.webhook)
         limiter = Limiter(webhook.host, folder, limits)
-        async with Portal(webhook, limiter, patience=20, **more) as portal:
+        async with RestClient(webhook, limiter, patience=20, **more) as portal:
             result = await scene(portal)
             assert limiter.told_off == 0
             return result
@@ -49,7 +54,7 @@ def use(site: Site, folder: Path, scene: Callable[[Portal], Awaitable[Any]], lim
 
 
 def changed(site: Site, folder: Path, entity: str, since: datetime) -> dict[str, Record]:
-    async def scene(portal: Portal) -> dict[str, Record]:
+    async def scene(portal: RestClient) -> dict[str, Record]:
         found: dict[str, Record] = {}
         async for page in Reader(portal).changed(entity, since):
             for record in page:
@@ -138,7 +143,7 @@ def test_what_changes_is_told_with_what_belongs_to_it(cloud: Site, tmp_path: Pat
     assert letter["COMMUNICATIONS"][0]["VALUE"] == "a@b.test"
     (attached,) = found["comment"][str(comment)].fields["FILES"].values()
 
-    async def download(portal: Portal) -> list[int]:
+    async def download(portal: RestClient) -> list[int]:
         addresses = [letter["FILES"][0]["url"], attached["urlDownload"]]
         return [await portal.download(address, tmp_path / f"file{n}") for n, address in enumerate(addresses)]
 
@@ -147,7 +152,7 @@ def test_what_changes_is_told_with_what_belongs_to_it(cloud: Site, tmp_path: Pat
 
 
 def test_records_are_fetched_by_identifier_and_the_missing_left_out(cloud: Site, tmp_path: Path) -> None:
-    async def scene(portal: Portal) -> dict[str, list[str]]:
+    async def scene(portal: RestClient) -> dict[str, list[str]]:
         reader = Reader(portal)
         kinds = ("lead", "activity", "task", "comment")
         return {kind: [record.id for record in await reader.fetch(kind, ["1", "999999", "2"])] for kind in kinds}
@@ -161,7 +166,7 @@ def test_deletions_show_in_the_events_of_an_application(cloud: Site, tmp_path: P
     token = cloud.tool("app", "--code", "encaja.carry")
     application = Webhook(cloud.url, token=token)
 
-    async def prepare(portal: Portal) -> bool:
+    async def prepare(portal: RestClient) -> bool:
         assert await OfflineEvents(portal).bind() == {}
         return await OfflineEvents(portal).confirmable()
 
@@ -171,10 +176,10 @@ def test_deletions_show_in_the_events_of_an_application(cloud: Site, tmp_path: P
     task = cloud.rest("tasks.task.add", fields={"TITLE": "fugaz"})["task"]["id"]
     cloud.rest("tasks.task.delete", taskId=task)
 
-    async def lost(portal: Portal) -> None:
+    async def lost(portal: RestClient) -> None:
         await OfflineEvents(portal).take()  # and nobody hears of it
 
-    async def taken(portal: Portal) -> set[tuple[str, str]]:
+    async def taken(portal: RestClient) -> set[tuple[str, str]]:
         events = OfflineEvents(portal)
         parts = await events.take()
         for part in parts:
@@ -205,7 +210,7 @@ def _read_titles(url: str, folder: str, address: str, told: Any) -> None:
 
         limiter = Limiter("cloud", Path(folder), Limits(rate=4, burst=30))
         transport = httpx.AsyncHTTPTransport(local_address=address)
-        async with Portal(Webhook.parse(url), limiter, transport=transport) as portal:
+        async with RestClient(Webhook.parse(url), limiter, transport=transport) as portal:
             for _ in range(12):
                 await asyncio.gather(*(portal.call("server.time") for _ in range(2)))
             told.put((limiter.told_off, portal.requests))
@@ -245,7 +250,7 @@ def test_operating_time_is_waited_for_until_the_portal_frees_it(cloud: Site, tmp
 
     async def whole() -> int:
         limiter = Limiter("cloud", tmp_path, Limits(rate=1000, burst=100_000, operating=1.0), sleep=sleep)
-        async with Portal(Webhook.parse(cloud.webhook), limiter) as portal:
+        async with RestClient(Webhook.parse(cloud.webhook), limiter) as portal:
             for number in range(1000):
                 try:
                     await portal.batch([Command("crm.lead.list", {"start": -1})])

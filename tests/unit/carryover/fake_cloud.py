@@ -13,8 +13,9 @@ from urllib.parse import unquote
 
 import httpx
 
-from encaja.rest.client import Portal, Webhook
+from encaja.rest.client import RestClient
 from encaja.rest.limiter import Limiter, Limits
+from encaja.rest.webhook import Webhook
 from unit.carryover.virtual_time import clock
 
 HOOK = "https://cloud.test/rest/1/s3cr3t/"
@@ -149,6 +150,6 @@ class FakeCloud:
         found = [row for row in rows if after < int(row["ID"]) <= upto]
         return found[-50:][::-1] if parameters["order"]["ID"] == "DESC" else found[:50]
 
-    def portal(self, folder: Path, limits: Limits | None = None, **more: Any) -> Portal:
+    def portal(self, folder: Path, limits: Limits | None = None, **more: Any) -> RestClient:
         limiter = Limiter("cloud.test", folder, limits, clock=clock)
-        return Portal(Webhook.parse(HOOK), limiter, transport=httpx.MockTransport(self), **more)
+        return RestClient(Webhook.parse(HOOK), limiter, transport=httpx.MockTransport(self), **more)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from encaja.carryover.not_carried import not_carried
-from encaja.rest.client import Answer, Command
+from encaja.rest.command import Answer, Command
 
 
 class Cloud:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from encaja.rest.client import Command
+from encaja.rest.command import Command
 from encaja.rest.limiter import Limiter, Limits
 from unit.carryover.fake_cloud import FakeCloud
 from unit.carryover.virtual_time import clock, run

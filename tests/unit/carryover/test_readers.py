@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from encaja.carryover.source.reader import Reader, Record, moment
-from encaja.rest.client import RefusedError
+from encaja.rest.errors import RefusedError
 from unit.carryover.fake_cloud import FakeCloud
 from unit.carryover.virtual_time import run
 

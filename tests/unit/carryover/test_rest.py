@@ -13,18 +13,12 @@ import httpx
 import pytest
 
 from encaja.errors import ConfigurationError, EncajaError
-from encaja.rest.client import (
-    AccessError,
-    Answer,
-    Command,
-    Portal,
-    RefusedError,
-    UncertainError,
-    UnreachableError,
-    Webhook,
-)
+from encaja.rest.client import RestClient
+from encaja.rest.command import Answer, Command
+from encaja.rest.errors import AccessError, RefusedError, UncertainError, UnreachableError
 from encaja.rest.limiter import Limiter
 from encaja.rest.tokens import Application, Tokens
+from encaja.rest.webhook import Webhook
 from unit.carryover.fake_cloud import HOOK, FakeCloud
 from unit.carryover.virtual_time import clock, run
 
@@ -386,7 +380,7 @@ def test_other_addresses_are_no_webhook(text: str) -> None:
 
 
 def test_application_sends_its_token_in_the_body(cloud: FakeCloud, tmp_path: Path) -> None:
-    portal: Portal | None = None
+    portal: RestClient | None = None
 
     async def scene() -> None:
         nonlocal portal
@@ -415,7 +409,7 @@ def test_token_is_renewed_once_for_all_requests(cloud: FakeCloud, tmp_path: Path
         tokens = Tokens(begin, Application("id", "secret", "first", "https://oauth.test/token"), tmp_path / "tokens")
         limiter = Limiter("cloud.test", tmp_path, clock=clock)
         webhook = Webhook("https://cloud.test")
-        async with Portal(webhook, limiter, tokens=tokens, transport=httpx.MockTransport(handler)) as portal:
+        async with RestClient(webhook, limiter, tokens=tokens, transport=httpx.MockTransport(handler)) as portal:
             return await asyncio.gather(*(portal.call("server.time") for _ in range(5)))
 
     assert [answer.result for answer in run(scene())] == ["now"] * 5
@@ -429,7 +423,7 @@ def test_token_that_cannot_be_renewed_is_refused_once(cloud: FakeCloud, tmp_path
         limiter = Limiter("cloud.test", tmp_path, clock=clock)
         tokens = Tokens("old", None, tmp_path / "tokens")
         webhook = Webhook("https://cloud.test")
-        async with Portal(webhook, limiter, tokens=tokens, transport=httpx.MockTransport(cloud)) as portal:
+        async with RestClient(webhook, limiter, tokens=tokens, transport=httpx.MockTransport(cloud)) as portal:
             await portal.call("server.time")
 
     with pytest.raises(AccessError, match="make a new webhook"):

@@ -10,7 +10,7 @@ import pytest
 
 from encaja.carryover.mapping.entities import LEAD
 from encaja.carryover.records.updates import command_of, send_updates
-from encaja.rest.client import Answer
+from encaja.rest.command import Answer
 from unit.carryover.fake_cloud import FakeCloud
 from unit.carryover.virtual_time import run
 

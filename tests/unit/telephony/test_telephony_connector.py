@@ -24,7 +24,7 @@ from encaja.rest.tokens import Application, Tokens
 from encaja.telephony import calls, connector, recording, trial
 from encaja.telephony.ami import ManagerClient, ManagerError
 from encaja.telephony.connector import Connector
-from encaja.telephony.portal import Portal, UnreachableError
+from encaja.telephony.rest import TelephonyRest, UnreachableError
 from encaja.telephony.settings import Manager, Settings, read_settings
 from encaja.telephony.spool import Spool
 
@@ -402,7 +402,7 @@ def test_a_refused_token_that_cannot_be_renewed_keeps_every_call_waiting(tmp_pat
     portal.tokens = {"another"}
 
     async def scene(url: str) -> None:
-        client = Portal(settings_for(url, tmp_path).portal, tmp_path)
+        client = TelephonyRest(settings_for(url, tmp_path).portal, tmp_path)
         try:
             await client.call("telephony.externalcall.register", {})
         finally:

@@ -25,8 +25,8 @@ from telephony_support import (
 
 from encaja.telephony import recording, report
 from encaja.telephony.events import Event
-from encaja.telephony.portal import Portal, UnreachableError
 from encaja.telephony.report import Reporter
+from encaja.telephony.rest import TelephonyRest, UnreachableError
 from encaja.telephony.spool import Spool
 
 WAV = b"RIFF" + struct.pack("<I", 40) + b"WAVEfmt " + bytes(20) + b"data" + struct.pack("<I", 4) + b"\1\2\3\4"
@@ -44,7 +44,7 @@ class Bench:
     def work(self, happened: list[Event] | tuple[Event, ...] = (), *, times: int = 1) -> None:
         async def once() -> None:
             spool = Spool(self.folder / "calls.db")
-            portal = Portal(self.settings.portal, self.folder)
+            portal = TelephonyRest(self.settings.portal, self.folder)
             reporter = Reporter(self.settings, spool, portal, "exchange")
             for event in happened:
                 spool.fold([event])
@@ -216,7 +216,7 @@ def test_pauses_grow_while_the_portal_is_down(make: Make):
         async def pauses() -> list[float]:
             spool = Spool(bench.folder / "calls.db")
             spool.fold(happened)
-            client = Portal(bench.settings.portal, bench.folder)
+            client = TelephonyRest(bench.settings.portal, bench.folder)
             reporter = Reporter(bench.settings, spool, client, "exchange")
             found = []
             for _ in range(9):
@@ -390,7 +390,7 @@ def test_a_refused_token_holds_all_calls_until_it_is_right(make: Make, tmp_path:
         assert portal.requests == []
 
         async def trouble() -> str:
-            client = Portal(bench.settings.portal, tmp_path)
+            client = TelephonyRest(bench.settings.portal, tmp_path)
             try:
                 await client.call("app.info", {})
             except UnreachableError as fault:

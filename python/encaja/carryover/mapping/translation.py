@@ -13,7 +13,8 @@ from typing import Any
 from encaja.carryover.mapping.canonical import Canonical, canonical
 from encaja.carryover.mapping.entities import BY_ENTITY, BY_SHORT, ITEMS, REFERENCES, ItemKind, kind_of
 from encaja.carryover.mapping.rewrite import Rewriter
-from encaja.rest.client import Answer, Command, Portal
+from encaja.rest.client import RestClient
+from encaja.rest.command import Answer, Command
 
 Resolve = Callable[[str, str], str | None]
 """The identifier in the box of a record (entity, identifier in the cloud), or None."""
@@ -45,7 +46,7 @@ class Side:
     """By entity and name."""
 
 
-async def read_side(portal: Portal) -> Side:
+async def read_side(portal: RestClient) -> Side:
     """Ask a portal what it calls things.
 
     Raises:
@@ -73,7 +74,7 @@ async def read_side(portal: Portal) -> Side:
     return side
 
 
-async def _pages(portal: Portal, first: Answer) -> list[dict[str, Any]]:
+async def _pages(portal: RestClient, first: Answer) -> list[dict[str, Any]]:
     """All rows of a method that pages by ``start``, of which the first page is there; for lists that are short."""
     rows = list(first.result)
     start = first.next

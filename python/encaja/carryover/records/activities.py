@@ -15,7 +15,7 @@ from encaja.carryover.records import attachments
 from encaja.carryover.records.base import LeftOutError, Part
 from encaja.carryover.source.origins import ORIGINATOR
 from encaja.carryover.source.reader import Record
-from encaja.rest.client import Answer, Command
+from encaja.rest.command import Answer, Command
 
 MAIL = 4
 _TASK_PROVIDERS = frozenset({"TASKS", "CRM_TASKS_TASK", "CRM_TASKS_TASK_COMMENT"})

@@ -13,7 +13,8 @@ from typing import Any
 
 from encaja.carryover.context import Work
 from encaja.carryover.mapping.translation import Wanted
-from encaja.rest.client import Command, RefusedError
+from encaja.rest.command import Command
+from encaja.rest.errors import RefusedError
 
 LARGEST = 50_000_000
 """Bytes of a file that are still sent; the request has to fit into the box's memory."""

@@ -19,7 +19,8 @@ from encaja.carryover.merge import Pair, Write, converge, deleted_in_box, finish
 from encaja.carryover.records.crm_items import ensure
 from encaja.carryover.records.send_once import send_once, settle_all
 from encaja.carryover.source.reader import Record, is_absent
-from encaja.rest.client import Answer, Command, RefusedError
+from encaja.rest.command import Answer, Command
+from encaja.rest.errors import RefusedError
 
 Shape = Mapping[str, str]
 """Kind by field: ``text``, ``number``, ``flag``, ``moment``, ``day``, ``any``, ``user`` or ``users``."""

@@ -16,7 +16,7 @@ from encaja.carryover.context import Work
 from encaja.carryover.mapping.entities import BY_ENTITY
 from encaja.carryover.mapping.identity_map import Read
 from encaja.carryover.source.reader import Record, moment
-from encaja.rest.client import Portal
+from encaja.rest.client import RestClient
 
 _SAME_SECOND = timedelta(seconds=2)
 """Times are in seconds: after what was read so soon after an activity there may have been one more."""
@@ -96,7 +96,7 @@ def _is_quiet(before: Read, last: str) -> bool:
     return before.activity == last and then is not None and read is not None and read > then + _SAME_SECOND
 
 
-def _rows(cloud: Portal, entity: str, filters: Mapping[str, Any]) -> AsyncIterator[Sequence[dict[str, Any]]]:
+def _rows(cloud: RestClient, entity: str, filters: Mapping[str, Any]) -> AsyncIterator[Sequence[dict[str, Any]]]:
     return cloud.rows(
         "crm.item.list",
         filter=filters,

@@ -25,7 +25,8 @@ from encaja.carryover.records import attachments
 from encaja.carryover.records.crm_items import ensure
 from encaja.carryover.records.send_once import send_once
 from encaja.carryover.source.reader import Record, moment
-from encaja.rest.client import Command, RefusedError, UncertainError
+from encaja.rest.command import Command
+from encaja.rest.errors import RefusedError, UncertainError
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from encaja.carryover.merge import Pair, Write, converge
 from encaja.carryover.records.attachments import LARGEST
 from encaja.carryover.source.origins import get_items
 from encaja.carryover.source.reader import Record
-from encaja.rest.client import RefusedError, UncertainError
+from encaja.rest.errors import RefusedError, UncertainError
 
 ENTITY = "file"
 """Under which a field's files stand in the identity map: ``lead:12:ufCrmPlan``."""

@@ -18,7 +18,7 @@ from encaja.carryover.records.adopt import adopt, settle
 from encaja.carryover.records.updates import change, command_of, send_updates, update_of
 from encaja.carryover.source.origins import ORIGINATOR, get_items, own_origin
 from encaja.carryover.source.reader import Record, moment
-from encaja.rest.client import UncertainError
+from encaja.rest.errors import UncertainError
 
 BATCH = 20
 """Items of one import. Source: crm/universal/import/crm-item-batch-import."""

@@ -16,7 +16,8 @@ from encaja.carryover.mapping.entities import BY_SHORT
 from encaja.carryover.mapping.translation import Wanted
 from encaja.carryover.merge import Pair, Write, converge, is_due
 from encaja.carryover.source.reader import Record
-from encaja.rest.client import AccessError, Answer, Command, RefusedError
+from encaja.rest.command import Answer, Command
+from encaja.rest.errors import AccessError, RefusedError
 
 ENTITY = "product_rows"
 _FIELDS = {

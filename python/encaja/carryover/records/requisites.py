@@ -17,7 +17,8 @@ from encaja.carryover.records.base import LeftOutError, Part
 from encaja.carryover.records.crm_items import ensure
 from encaja.carryover.source.origins import ORIGINATOR
 from encaja.carryover.source.reader import REQUISITE, Record
-from encaja.rest.client import Answer, Command, RefusedError
+from encaja.rest.command import Answer, Command
+from encaja.rest.errors import RefusedError
 
 
 class Requisites(Part):

@@ -16,7 +16,7 @@ from encaja.carryover.mapping.translation import Wanted, short_name
 from encaja.carryover.records.base import Part
 from encaja.carryover.source.origins import ORIGINATOR
 from encaja.carryover.source.reader import Record
-from encaja.rest.client import Answer, Command
+from encaja.rest.command import Answer, Command
 
 _NAMES = {
     "title": "TITLE", "description": "DESCRIPTION", "priority": "PRIORITY", "status": "STATUS", "mark": "MARK",

@@ -15,7 +15,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from encaja.carryover.source.reader import moment
-from encaja.rest.client import Command, Portal
+from encaja.rest.client import RestClient
+from encaja.rest.command import Command
 
 _OBJECTS: Final = {
     "lead": "ONCRMLEAD",
@@ -80,7 +81,7 @@ class OfflineEvents:
         application: the portal, with the application's token.
     """
 
-    def __init__(self, application: Portal) -> None:
+    def __init__(self, application: RestClient) -> None:
         self._portal = application
 
     async def confirmable(self) -> bool:

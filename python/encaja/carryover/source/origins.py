@@ -7,7 +7,8 @@ from typing import Any
 
 from encaja.carryover.mapping.entities import ItemKind
 from encaja.carryover.source.reader import Reader
-from encaja.rest.client import Command, Portal
+from encaja.rest.client import RestClient
+from encaja.rest.command import Command
 
 ORIGINATOR = "encaja"
 """What the box keeps as the source of carried records; ``originId`` is then the identifier in the cloud."""
@@ -16,7 +17,7 @@ TESTS = "encaja-test"
 _ORIGINS = 25  # of a page of 50, so that doubles show
 
 
-async def get_items(portal: Portal, kind: ItemKind, identifiers: Sequence[str]) -> dict[str, dict[str, Any]]:
+async def get_items(portal: RestClient, kind: ItemKind, identifiers: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Records of crm.item.*, whole, by identifier; those that are not there are left out.
 
     Raises:
@@ -32,7 +33,9 @@ def own_origin(fields: Mapping[str, Any]) -> tuple[str, str] | None:
     return (str(fields.get("originatorId") or ""), origin) if origin else None
 
 
-async def find_carried(portal: Portal, kind: ItemKind, identifiers: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+async def find_carried(
+    portal: RestClient, kind: ItemKind, identifiers: Iterable[str]
+) -> dict[str, list[dict[str, Any]]]:
     """Records of the box that were carried, by identifier in the cloud; more than one of one is a double."""
     wanted = list(identifiers)
     commands = [
@@ -58,7 +61,7 @@ async def find_carried(portal: Portal, kind: ItemKind, identifiers: Iterable[str
 
 
 async def find_by_own_origin(
-    portal: Portal, kind: ItemKind, origins: Sequence[tuple[str, str]]
+    portal: RestClient, kind: ItemKind, origins: Sequence[tuple[str, str]]
 ) -> list[list[dict[str, Any]]]:
     """Records of the box with origins of another system, in the order asked for."""
     commands = [

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from encaja.rest.client import BATCH, PAGE, Answer, Command, Portal, RefusedError
+from encaja.rest.client import RestClient
+from encaja.rest.command import BATCH, PAGE, Answer, Command
+from encaja.rest.errors import RefusedError
 from encaja.rest.prefetch import ahead, grouped
 
 TYPES: Final = {"lead": 1, "deal": 2, "contact": 3, "company": 4}
@@ -113,7 +115,7 @@ class Reader:
         portal: the one to read.
     """
 
-    def __init__(self, portal: Portal) -> None:
+    def __init__(self, portal: RestClient) -> None:
         self._portal = portal
 
     async def changed(self, entity: str, since: datetime) -> AsyncIterator[list[Record]]:

@@ -11,7 +11,8 @@ from encaja.carryover.mapping.entities import BY_ENTITY, ITEMS
 from encaja.carryover.mapping.identity_map import IdentityMap
 from encaja.carryover.source.reader import moment
 from encaja.errors import EncajaError
-from encaja.rest.client import Answer, Command, Portal
+from encaja.rest.client import RestClient
+from encaja.rest.command import Answer, Command
 
 _PAGES = 20
 
@@ -61,7 +62,7 @@ _LISTINGS = (
 )  # fmt: skip
 
 
-async def find_watermarks(cloud: Portal, box: Portal, identities: IdentityMap) -> None:
+async def find_watermarks(cloud: RestClient, box: RestClient, identities: IdentityMap) -> None:
     """Find and remember the watermarks that are not known yet.
 
     A dump is no snapshot and a date is no border, so the records themselves are compared: the newest record of the
@@ -104,7 +105,7 @@ async def find_watermarks(cloud: Portal, box: Portal, identities: IdentityMap) -
         )
 
 
-async def _pages(portal: Portal, asked: Sequence[tuple[_Listing, dict[str, Any]]]) -> dict[_Listing, list[Any]]:
+async def _pages(portal: RestClient, asked: Sequence[tuple[_Listing, dict[str, Any]]]) -> dict[_Listing, list[Any]]:
     """The newest rows of several kinds, by one request; a kind that the portal does not have is left out.
 
     Raises:

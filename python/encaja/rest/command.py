@@ -1,0 +1,71 @@
+"""One call of a method, its form in a batch, and its answer.
+
+Source: apidocs.bitrix24.com, settings/how-to-call-rest-api (``batch`` takes 50 commands at most).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from encaja.rest.errors import RefusedError
+
+BATCH = 50
+"""Commands of a request."""
+PAGE = 50
+"""Rows of an answer that lists."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One call of a method, alone or in a batch.
+
+    Args:
+        method: its name.
+        parameters: what it is given. In a batch they travel as a query: PHP takes a thousand variables of one at most,
+            unless ``max_input_vars`` says otherwise.
+        name: by which ``$result[name]`` of a later command of the same request refers to it.
+    """
+
+    method: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a command: a result or an error.
+
+    Args:
+        command: the command.
+        result: what it gave.
+        total: how many rows there are, where they were counted.
+        next: where the next page starts, where there is one.
+        error: why it was refused.
+    """
+
+    command: Command
+    result: Any = None
+    total: int | None = None
+    next: int | None = None
+    error: RefusedError | None = None
+
+
+def query_of(command: Command) -> str:
+    """A command as a batch wants it: ``method?a[b]=c``, in PHP's notation."""
+    pairs = "&".join(f"{quote(name, safe='[]')}={quote(text)}" for name, text in _flat(command.parameters))
+    return f"{command.method}?{pairs}" if pairs else command.method
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        return [pair for key, one in value.items() for pair in _flat(one, f"{name}[{key}]" if name else str(key))]
+    if isinstance(value, (list, tuple)):
+        if not value:
+            return [(name, "")]  # PHP has no way to write an empty list
+        return [pair for key, one in enumerate(value) for pair in _flat(one, f"{name}[{key}]")]
+    if isinstance(value, bool):
+        return [(name, "1" if value else "0")]
+    return [(name, "" if value is None else str(value))]

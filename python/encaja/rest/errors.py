@@ -1,0 +1,83 @@
+"""What can go wrong with a request to a portal, and what its system errors mean.
+
+Source: apidocs.bitrix24.com, error-codes (system errors) and limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from encaja.errors import EncajaError
+
+if TYPE_CHECKING:
+    from encaja.rest.command import Answer, Command
+
+TOKEN_ERRORS = frozenset({"expired_token", "invalid_token", "NO_AUTH_FOUND"})
+BUSY_ERRORS = frozenset({"QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT", "OVERLOAD_LIMIT"})
+# What the portal has against the caller, not against the one call.
+CALLER_ERRORS = frozenset({
+    "WRONG_AUTH_TYPE", "WRONG_CLIENT", "insufficient_scope", "INVALID_CREDENTIALS", "PORTAL_DELETED",
+    "PAYMENT_REQUIRED",
+})  # fmt: skip
+# What it has against the caller's user, perhaps for this call only.
+USER_ERRORS = frozenset({"ACCESS_DENIED", "user_access_error", "authorization_error"})
+
+
+class RefusedError(EncajaError):
+    """The portal answered that it will not do this.
+
+    Args:
+        code: the portal's code of the error; may be empty.
+        description: its text.
+        method: what was asked for.
+        hint: what to do about it.
+    """
+
+    def __init__(self, code: str, description: str, method: str, hint: str = "") -> None:
+        super().__init__(f"{code}: {description}" if code and description else code or description, method, hint)
+        self.code = code
+        self.description = description
+        self.method = method
+
+
+class AccessError(RefusedError):
+    """The webhook or application is expired, unknown, or may not do this."""
+
+
+class UnreachableError(EncajaError):
+    """The portal could not be spoken to, however often it was tried."""
+
+
+class UncertainError(EncajaError):
+    """A request that must not be repeated ended so that it may have been carried out.
+
+    Args:
+        what: how it ended.
+        where: the portal.
+        commands: what may or may not have happened.
+        answers: what was answered before, in order.
+    """
+
+    def __init__(self, what: str, where: str, commands: Sequence[Command], answers: Sequence[Answer] = ()) -> None:
+        super().__init__(what, where, "look the records up by their origin before they are sent again")
+        self.commands = list(commands)
+        self.answers = list(answers)
+
+
+def refusal(fault: Any, method: str) -> RefusedError:
+    """The error that an answer tells of."""
+    if not isinstance(fault, dict):
+        return RefusedError("", str(fault), method)
+    code, description = str(fault.get("error", "")), str(fault.get("error_description", ""))
+    if code not in TOKEN_ERRORS | CALLER_ERRORS | USER_ERRORS:
+        return RefusedError(code, description, method)
+    if code == "insufficient_scope":
+        hint = f"give the webhook the scope {method.partition('.')[0]}, in the portal under Developer resources"
+    elif code in {"ACCESS_DENIED", "INVALID_CREDENTIALS"}:
+        hint = "the webhook is unknown, withdrawn, or its user lacks the right: make one as an active administrator"
+    elif code == "WRONG_AUTH_TYPE":
+        hint = "this needs a local application's token, not a webhook"
+    else:
+        hint = "make a new webhook as an administrator, in the portal under Developer resources"
+    return AccessError(code, description, method, hint)
