@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from encaja.carryover.context import Work
+from encaja.carryover.mapping.canonical import moment
 from encaja.carryover.mapping.entities import BY_ENTITY, ITEMS
 from encaja.carryover.mapping.identity_map import State
 from encaja.carryover.records import crm_items
@@ -22,7 +23,7 @@ from encaja.carryover.records.comments import carry_checklists, carry_comments, 
 from encaja.carryover.records.kinds import parts_of
 from encaja.carryover.records.product_rows import carry_rows
 from encaja.carryover.records.requisites import carry_addresses
-from encaja.carryover.source.reader import SHORT, Record, moment
+from encaja.carryover.source.reader import SHORT, Record
 from encaja.rest.command import Command
 from encaja.rest.errors import AccessError, RefusedError
 from encaja.rest.prefetch import ahead, grouped, meanwhile, stored

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from encaja.carryover.mapping.canonical import Canonical, shown, wall_clock
+from encaja.carryover.mapping.canonical import Canonical, moment, shown, wall_clock
 from encaja.carryover.mapping.identity_map import Conflict, IdentityMap
 from encaja.carryover.mapping.translation import Translation, Wanted
 from encaja.carryover.settings import Settings
-from encaja.carryover.source.reader import Reader, Record, moment
+from encaja.carryover.source.reader import Reader, Record
 from encaja.rest.client import RestClient
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+from encaja.carryover.mapping.canonical import moment
 from encaja.carryover.mapping.identity_map import IdentityMap
-from encaja.carryover.source.reader import moment
 from encaja.portal.database import Database
 from encaja.portal.site import Portal as Site
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from encaja.carryover.context import Work
 from encaja.carryover.mapping.canonical import fingerprint
@@ -12,10 +12,14 @@ from encaja.carryover.merge import RECORD
 from encaja.carryover.records.base import Part, rows_of
 from encaja.carryover.records.kinds import parts_of
 from encaja.carryover.settings import Deletion
+from encaja.carryover.source.offline_events import OfflineEvents, Taken
 from encaja.carryover.source.origins import get_items
-from encaja.carryover.source.reader import Reader, is_absent
+from encaja.carryover.source.reader import Reader, Record, is_absent
 from encaja.rest.command import Command
 from encaja.rest.errors import AccessError, RefusedError
+
+Carry = Callable[[Sequence[Record]], Awaitable[None]]
+_READ = frozenset({*BY_ENTITY, "requisite", "bank_detail", "activity", "task", "comment"})
 
 
 class Identifiers:
@@ -201,3 +205,34 @@ async def _delete(work: Work, kind: ItemKind, box: str) -> str:
     except RefusedError as fault:
         return "" if is_absent(fault) else fault.what
     return ""
+
+
+async def listen(work: Work, events: OfflineEvents, carriers: dict[str, Carry]) -> None:
+    """Deal with what is in the queue; what is dealt with is confirmed, so that a killed process gets it again."""
+    if not await events.confirmable():
+        taken = await events.peek(int(work.map.note("heard", 0)))
+        await _deal(work, taken, carriers)
+        work.map.remember("heard", taken.last)
+        return
+    for taken in await events.take():
+        await _deal(work, taken, carriers)
+        await events.confirm(taken)
+
+
+async def _deal(work: Work, taken: Taken, carriers: dict[str, Carry]) -> None:
+    deleted: dict[str, list[str]] = {}
+    changed: dict[str, list[str]] = {}
+    for change in taken.changes:
+        (deleted if change.what == "deleted" else changed).setdefault(change.entity, []).append(change.id)
+    for entity, names in changed.items():
+        if entity in _READ and (records := await work.reader.fetch(entity, names)):
+            await carriers[entity](records)
+    parts = {part.entity: part for part in parts_of(work)}
+    for entity, names in deleted.items():
+        # An event may be older than what is there now: only what the cloud really has no longer is deleted.
+        there = {record.id for record in await work.reader.fetch(entity, names)} if entity in _READ else set(names)
+        gone = [name for name in dict.fromkeys(names) if name not in there]
+        if entity in BY_ENTITY:
+            await treat(work, BY_ENTITY[entity], gone)
+        elif entity in parts:
+            await treat_parts(work, parts[entity], gone)

@@ -20,13 +20,12 @@ from encaja.carryover import deletions
 from encaja.carryover.change_probe import Looks
 from encaja.carryover.context import Work
 from encaja.carryover.database_times import TimeKeeper
-from encaja.carryover.heard import listen
+from encaja.carryover.mapping.canonical import moment
 from encaja.carryover.mapping.entities import BY_ENTITY, BY_SHORT, ITEMS
 from encaja.carryover.mapping.identity_map import IdentityMap
-from encaja.carryover.mapping.rewrite import Rewriter
-from encaja.carryover.mapping.translation import Translation, read_side
+from encaja.carryover.mapping.translation import Rewriter, Translation, read_side
 from encaja.carryover.merge import RECORD
-from encaja.carryover.prepare import prepared_since
+from encaja.carryover.prepare import prepared_since, see_webhook
 from encaja.carryover.records import crm_items
 from encaja.carryover.records.base import carry as carry_parts
 from encaja.carryover.records.comments import carry_comments
@@ -34,10 +33,9 @@ from encaja.carryover.records.file_fields import ENTITY as FILES
 from encaja.carryover.records.file_fields import carry_files
 from encaja.carryover.records.kinds import parts_of
 from encaja.carryover.records.product_rows import carry_rows
-from encaja.carryover.see import see_webhook
 from encaja.carryover.settings import Settings
 from encaja.carryover.source.offline_events import OfflineEvents
-from encaja.carryover.source.reader import Record, moment
+from encaja.carryover.source.reader import Record
 from encaja.carryover.source.watermarks import find_watermarks
 from encaja.errors import ConfigurationError
 from encaja.rest.client import RestClient
@@ -220,7 +218,7 @@ class Carrying:
         await self._retry()
         await self.looks.look(mark - timedelta(seconds=self.settings.overlap))
         if self.events and not self.dry_run:
-            await listen(work, self.events, self._carriers())
+            await deletions.listen(work, self.events, self._carriers())
         self._set_times()
         if not self.dry_run:
             self.map.remember("reached", began.isoformat())

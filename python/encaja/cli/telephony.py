@@ -18,7 +18,7 @@ from encaja.cli.playbook import play
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook.record.workspace import INVENTORY_VARIABLE, find_project
 from encaja.runbook.run.ansible_command import ansible_environment, inventory_arguments, program
-from encaja.telephony.trial import Step, is_settled, judge
+from encaja.telephony.test_call import Step, is_settled, judge
 
 app = typer.Typer(help="Test calls.", no_args_is_help=True)
 console = Console(stderr=True)

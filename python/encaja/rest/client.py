@@ -18,16 +18,8 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx
 
-from encaja.rest.command import BATCH, Answer, Command, query_of
-from encaja.rest.errors import (
-    BUSY_ERRORS,
-    TOKEN_ERRORS,
-    AccessError,
-    RefusedError,
-    UncertainError,
-    UnreachableError,
-    refusal,
-)
+from encaja.rest.command import BATCH, Answer, Command, UncertainError, query_of
+from encaja.rest.errors import BUSY_ERRORS, TOKEN_ERRORS, AccessError, RefusedError, UnreachableError, refusal
 from encaja.rest.limiter import Limiter
 from encaja.rest.listing import Listing, Page
 from encaja.rest.tokens import TokenError, Tokens

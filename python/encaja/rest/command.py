@@ -1,15 +1,16 @@
-"""One call of a method, its form in a batch, and its answer.
+"""One call of a method, its form in a batch, and its outcome.
 
 Source: apidocs.bitrix24.com, settings/how-to-call-rest-api (``batch`` takes 50 commands at most).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from encaja.errors import EncajaError
 from encaja.rest.errors import RefusedError
 
 BATCH = 50
@@ -51,6 +52,22 @@ class Answer:
     total: int | None = None
     next: int | None = None
     error: RefusedError | None = None
+
+
+class UncertainError(EncajaError):
+    """A request that must not be repeated ended so that it may have been carried out.
+
+    Args:
+        what: how it ended.
+        where: the portal.
+        commands: what may or may not have happened.
+        answers: what was answered before, in order.
+    """
+
+    def __init__(self, what: str, where: str, commands: Sequence[Command], answers: Sequence[Answer] = ()) -> None:
+        super().__init__(what, where, "look the records up by their origin before they are sent again")
+        self.commands = list(commands)
+        self.answers = list(answers)
 
 
 def query_of(command: Command) -> str:

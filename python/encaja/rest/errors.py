@@ -5,13 +5,9 @@ Source: apidocs.bitrix24.com, error-codes (system errors) and limits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from encaja.errors import EncajaError
-
-if TYPE_CHECKING:
-    from encaja.rest.command import Answer, Command
 
 TOKEN_ERRORS = frozenset({"expired_token", "invalid_token", "NO_AUTH_FOUND"})
 BUSY_ERRORS = frozenset({"QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT", "OVERLOAD_LIMIT"})
@@ -47,22 +43,6 @@ class AccessError(RefusedError):
 
 class UnreachableError(EncajaError):
     """The portal could not be spoken to, however often it was tried."""
-
-
-class UncertainError(EncajaError):
-    """A request that must not be repeated ended so that it may have been carried out.
-
-    Args:
-        what: how it ended.
-        where: the portal.
-        commands: what may or may not have happened.
-        answers: what was answered before, in order.
-    """
-
-    def __init__(self, what: str, where: str, commands: Sequence[Command], answers: Sequence[Answer] = ()) -> None:
-        super().__init__(what, where, "look the records up by their origin before they are sent again")
-        self.commands = list(commands)
-        self.answers = list(answers)
 
 
 def refusal(fault: Any, method: str) -> RefusedError:

@@ -9,7 +9,7 @@ from typing import Any
 from encaja.errors import EncajaError
 from encaja.rest import errors
 from encaja.rest.client import RestClient
-from encaja.rest.command import Answer
+from encaja.rest.command import Answer, UncertainError
 from encaja.rest.limiter import Limiter, Limits
 from encaja.rest.tokens import Tokens
 from encaja.rest.trust import trusted
@@ -83,7 +83,7 @@ class TelephonyRest:
     async def _result(self, request: Awaitable[Answer]) -> Any:
         try:
             return (await request).result
-        except errors.UncertainError as fault:
+        except UncertainError as fault:
             raise UnreachableError(fault.what, self.url, may_have_happened=True) from fault
         except errors.UnreachableError as fault:
             raise UnreachableError(fault.what, fault.where) from fault

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from encaja.carryover.deletions import Identifiers
-from encaja.carryover.mapping.rewrite import Rewriter
-from encaja.carryover.mapping.translation import Field, Side, Translation, short_name
+from encaja.carryover.mapping.translation import Field, Rewriter, Side, Translation, short_name
 from encaja.carryover.records.updates import _multi
 from encaja.carryover.settings import read_settings
 from encaja.errors import ConfigurationError

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from encaja.carryover.source.reader import Reader, Record, moment
+from encaja.carryover.mapping.canonical import moment
+from encaja.carryover.source.reader import Reader, Record
 from encaja.rest.errors import RefusedError
 from unit.carryover.fake_cloud import FakeCloud
 from unit.carryover.virtual_time import run

@@ -14,8 +14,8 @@ import pytest
 
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.rest.client import RestClient
-from encaja.rest.command import Answer, Command
-from encaja.rest.errors import AccessError, RefusedError, UncertainError, UnreachableError
+from encaja.rest.command import Answer, Command, UncertainError
+from encaja.rest.errors import AccessError, RefusedError, UnreachableError
 from encaja.rest.limiter import Limiter
 from encaja.rest.tokens import Application, Tokens
 from encaja.rest.webhook import Webhook

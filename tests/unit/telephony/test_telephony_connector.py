@@ -21,7 +21,7 @@ from telephony_support import FakePortal, messages, serve, settings_for, stream
 
 from encaja.errors import ConfigurationError
 from encaja.rest.tokens import Application, Tokens
-from encaja.telephony import calls, connector, recording, trial
+from encaja.telephony import calls, connector, recording, test_call
 from encaja.telephony.ami import ManagerClient, ManagerError
 from encaja.telephony.connector import Connector
 from encaja.telephony.rest import TelephonyRest, UnreachableError
@@ -454,20 +454,20 @@ def test_a_trial_says_what_is_there_and_what_is_missing(tmp_path: Path):
     spool.fold(stream("answered"))
     [entry] = spool.recent()
     call = calls.describe(entry, settings)
-    waiting = trial.judge(call, recorded=True)
+    waiting = test_call.judge(call, recorded=True)
     assert [step.passed for step in waiting] == [True, None, False, True, None, None, None]
-    assert not trial.is_settled(waiting)
+    assert not test_call.is_settled(waiting)
     entry.report.call_id, entry.report.shown, entry.report.recorded = "externalCall.1", [5], "99"
     entry.report.entity, entry.report.created, entry.report.finished, entry.report.activity = "LEAD 7", True, 1.0, "55"
     spool.save_report(entry)
     call = calls.describe(spool.recent()[0], settings)
     call["portal"] = {"CALL_DURATION": "3", "CALL_FAILED_CODE": "200"}
-    done = trial.judge(call, recorded=True)
+    done = test_call.judge(call, recorded=True)
     assert [step.passed for step in done] == [True] * 7
-    assert trial.is_settled(done)
+    assert test_call.is_settled(done)
     assert "externalCall.1, LEAD 7 (new)" in {step.detail for step in done}
     call["portal"] = {"CALL_DURATION": "30"}
-    assert [asdict(step)["name"] for step in trial.judge(call, recorded=False) if not step.passed] == [
+    assert [asdict(step)["name"] for step in test_call.judge(call, recorded=False) if not step.passed] == [
         "the portal's statistics agree"
     ]
     spool.close()

@@ -10,14 +10,23 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from encaja.carryover.source.reader import moment
-
 Canonical = Any
 """JSON without floats: None for anything empty, texts, and lists of these."""
+
+
+def moment(text: Any) -> datetime | None:
+    """A portal's time, in UTC; None where there is none."""
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def wall_clock(value: Any) -> str:

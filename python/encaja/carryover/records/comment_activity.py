@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from encaja.carryover.context import Work
+from encaja.carryover.mapping.canonical import moment
 from encaja.carryover.mapping.entities import BY_ENTITY
 from encaja.carryover.mapping.identity_map import Read
-from encaja.carryover.source.reader import Record, moment
+from encaja.carryover.source.reader import Record
 from encaja.rest.client import RestClient
 
 _SAME_SECOND = timedelta(seconds=2)

@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from encaja.carryover.context import Work
-from encaja.carryover.mapping.canonical import canonical, fingerprints, wall_clock
+from encaja.carryover.mapping.canonical import canonical, fingerprints, moment, wall_clock
 from encaja.carryover.mapping.entities import BY_ENTITY, BY_TYPE
 from encaja.carryover.mapping.identity_map import Link, State
 from encaja.carryover.mapping.translation import Wanted
 from encaja.carryover.records import attachments
 from encaja.carryover.records.crm_items import ensure
 from encaja.carryover.records.send_once import send_once
-from encaja.carryover.source.reader import Record, moment
-from encaja.rest.command import Command
-from encaja.rest.errors import RefusedError, UncertainError
+from encaja.carryover.source.reader import Record
+from encaja.rest.command import Command, UncertainError
+from encaja.rest.errors import RefusedError
 
 
 @dataclass(frozen=True)

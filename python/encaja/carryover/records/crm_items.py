@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from encaja.carryover.context import Work
 from encaja.carryover.mapping.entities import BY_ENTITY, ItemKind
 from encaja.carryover.mapping.identity_map import Link, State
-from encaja.carryover.records.adopt import settle
 from encaja.carryover.records.file_fields import carry_files
-from encaja.carryover.records.imports import add
+from encaja.carryover.records.imports import add, settle
 from encaja.carryover.records.updates import change
 from encaja.carryover.source.reader import Record
 

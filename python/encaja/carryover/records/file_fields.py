@@ -27,7 +27,8 @@ from encaja.carryover.merge import Pair, Write, converge
 from encaja.carryover.records.attachments import LARGEST
 from encaja.carryover.source.origins import get_items
 from encaja.carryover.source.reader import Record
-from encaja.rest.errors import RefusedError, UncertainError
+from encaja.rest.command import UncertainError
+from encaja.rest.errors import RefusedError
 
 ENTITY = "file"
 """Under which a field's files stand in the identity map: ``lead:12:ufCrmPlan``."""

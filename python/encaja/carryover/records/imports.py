@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from encaja.carryover.context import Work
-from encaja.carryover.mapping.canonical import fingerprints
+from encaja.carryover.mapping.canonical import fingerprints, moment, wall_clock
 from encaja.carryover.mapping.entities import ItemKind
 from encaja.carryover.mapping.translation import Wanted
 from encaja.carryover.merge import finish
-from encaja.carryover.records.adopt import adopt, settle
+from encaja.carryover.records.send_once import settle_all
 from encaja.carryover.records.updates import change, command_of, send_updates, update_of
-from encaja.carryover.source.origins import ORIGINATOR, get_items, own_origin
-from encaja.carryover.source.reader import Record, moment
-from encaja.rest.errors import UncertainError
+from encaja.carryover.source.origins import ORIGINATOR, find_by_own_origin, find_carried, get_items, own_origin
+from encaja.carryover.source.reader import Record
+from encaja.rest.command import UncertainError
 
 BATCH = 20
 """Items of one import. Source: crm/universal/import/crm-item-batch-import."""
@@ -59,6 +59,40 @@ async def add(work: Work, kind: ItemKind, records: Sequence[Record]) -> None:
         if reading and not reading.done():
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+
+
+async def settle(work: Work, kind: ItemKind) -> None:
+    """Find out about records that were being sent when a connection or a process ended."""
+    await settle_all(work, kind.entity, lambda names: adopt(work, kind, names, {}))
+
+
+async def adopt(work: Work, kind: ItemKind, identifiers: list[str], records: dict[str, Record]) -> set[str]:
+    """Take records that are in the box already, as their origin shows, for what they are."""
+    unknown = [name for name in identifiers if name not in records]
+    if unknown:
+        records = records | {record.id: record for record in await work.reader.fetch(kind.entity, unknown)}
+    foreign = {name: origin for name in identifiers if name in records and (origin := own_origin(records[name].fields))}
+    found = await find_carried(work.box, kind, [name for name in identifiers if name not in foreign])
+    adopted: dict[str, str] = {name: str(items[0]["id"]) for name, items in found.items()}
+    rows = await find_by_own_origin(work.box, kind, list(foreign.values())) if foreign else []
+    for name, items in zip(foreign, rows, strict=True):
+        created = work.times_of(records[name])
+        for item in items:
+            box = str(item["id"])
+            same = moment(item.get("createdTime")) == moment(created) or wall_clock(item["createdTime"]) == created[:19]
+            if same and work.map.cloud_id(kind.entity, box) is None and box not in adopted.values():
+                adopted[name] = box
+                break
+    with work.map.transaction():
+        for name, box in adopted.items():
+            # Without hashes: whatever differs is written when the record comes by.
+            work.map.done(kind.entity, name, box)
+    for name, items in found.items():
+        for double in items[1:]:
+            work.map.trouble(
+                kind.entity, name, f"is in the box twice: {items[0]['id']} and {double['id']}", "delete one"
+            )
+    return set(adopted)
 
 
 async def _import(

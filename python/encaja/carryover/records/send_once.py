@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from encaja.carryover.context import Work
 from encaja.carryover.mapping.identity_map import State
 from encaja.carryover.source.reader import Record
-from encaja.rest.command import Answer, Command
-from encaja.rest.errors import RefusedError, UncertainError
+from encaja.rest.command import Answer, Command, UncertainError
+from encaja.rest.errors import RefusedError
 from encaja.status import waiting_for
 
 

@@ -17,8 +17,8 @@ from encaja.carryover.mapping.translation import Wanted
 from encaja.carryover.merge import Pair, Write, converge, deleted_in_box, is_due
 from encaja.carryover.source.origins import get_items
 from encaja.carryover.source.reader import Record
-from encaja.rest.command import BATCH, Answer, Command
-from encaja.rest.errors import AccessError, RefusedError, UncertainError
+from encaja.rest.command import BATCH, Answer, Command, UncertainError
+from encaja.rest.errors import AccessError, RefusedError
 
 
 async def change(work: Work, kind: ItemKind, known: Sequence[tuple[Record, Link | None]]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from encaja.carryover.source.reader import moment
+from encaja.carryover.mapping.canonical import moment
 from encaja.rest.client import RestClient
 from encaja.rest.command import Command
 

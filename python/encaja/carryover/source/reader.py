@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from encaja.carryover.mapping.canonical import moment
 from encaja.rest.client import RestClient
 from encaja.rest.command import BATCH, PAGE, Answer, Command
 from encaja.rest.errors import RefusedError
@@ -400,17 +401,6 @@ class Reader:
             for task, answer in answers
             for row in sorted(answer.result, key=lambda row: (int(row.get("SORT_INDEX") or 0), int(row["ID"])))
         ]
-
-
-def moment(text: Any) -> datetime | None:
-    """A portal's time, in UTC; None where there is none."""
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def is_absent(error: RefusedError) -> bool:

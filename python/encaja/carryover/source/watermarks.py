@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from encaja.carryover.mapping.canonical import wall_clock
+from encaja.carryover.mapping.canonical import moment, wall_clock
 from encaja.carryover.mapping.entities import BY_ENTITY, ITEMS
 from encaja.carryover.mapping.identity_map import IdentityMap
-from encaja.carryover.source.reader import moment
 from encaja.errors import EncajaError
 from encaja.rest.client import RestClient
 from encaja.rest.command import Answer, Command
