@@ -1,4 +1,4 @@
-"""Reading and carrying 10,000 leads, 10,000 contacts and 5,000 deals within the vendor's limits.
+"""Reading and carry_over 10,000 leads, 10,000 contacts and 5,000 deals within the vendor's limits.
 
 The baseline is what the limits allow: a bucket of 50 requests that leaks 2 per second, requests of 50 commands, pages
 of 50 rows. Fewer requests than these commands need are not possible, and they cannot be sent faster.
@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from encaja.carryover.reconcile import reconcile
-from encaja.carryover.rounds import at_work
+from encaja.carryover.rounds import open_carry_over
 from encaja.carryover.settings import read_settings
 from encaja.carryover.source.reader import Reader
 from encaja.rest.client import RestClient
@@ -76,17 +76,17 @@ def portals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Si
 def _carry(job: str, told: Any) -> None:
     async def whole() -> dict[str, Any]:
         began, cpu = time.monotonic(), time.process_time()
-        async with at_work(read_settings(Path(job))) as carrying:
-            await carrying.round()
+        async with open_carry_over(read_settings(Path(job))) as carry_over:
+            await carry_over.round()
             seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-            limiter = carrying.cloud._limiter
-            found = {"carried": carrying.work.tally.new, "seconds": seconds, "cpu": cpu,
-                     "requests": carrying.cloud.requests, "waited": limiter.waited}  # fmt: skip
+            limiter = carry_over.cloud._limiter
+            found = {"carried": carry_over.context.tally.new, "seconds": seconds, "cpu": cpu,
+                     "requests": carry_over.cloud.requests, "waited": limiter.waited}  # fmt: skip
             began = time.monotonic()
-            proof = await reconcile(carrying.work, thorough=False)
+            proof = await reconcile(carry_over.context, thorough=False)
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             return {**found, "proof": proof, "proven": time.monotonic() - began, "memory": memory,
-                    "told_off": limiter.told_off}  # fmt: skip
+                    "refusals": limiter.refusals}  # fmt: skip
 
     told.put(asyncio.run(whole()))
 
@@ -114,7 +114,7 @@ def _read(url: str, folder: str, entities: tuple[str, ...], told: Any) -> None:
                     found[entity] += len(page)
             seconds = time.monotonic() - began
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            return {"found": found, "seconds": seconds, "requests": portal.requests, "told_off": limiter.told_off,
+            return {"found": found, "seconds": seconds, "requests": portal.requests, "refusals": limiter.refusals,
                     "waited": limiter.waited, "memory": memory}  # fmt: skip
 
     told.put(asyncio.run(whole()))
@@ -162,7 +162,7 @@ def test_window_of_records_with_links_is_carried(portals: tuple[Site, Site], tmp
     limits, alone = allowed(least, scale), total * bare
     print(
         f"\ncarried: {total} records in {result['seconds']:.0f} s ({total / result['seconds']:.0f}/s), own CPU"
-        f" {1000 * result['cpu'] / total:.2f} ms a record, {result['told_off']} refused, {result['memory']:.0f} MB;"
+        f" {1000 * result['cpu'] / total:.2f} ms a record, {result['refusals']} refused, {result['memory']:.0f} MB;"
         f" the limits allow {limits:.0f} s for the {least} requests needed ({result['requests']} sent):"
         f" {limits / result['seconds']:.0%} of what they allow; bare imports into this box alone take {alone:.0f} s:"
         f" {result['seconds'] / alone:.2f} x; proven in {result['proven']:.0f} s"
@@ -170,7 +170,7 @@ def test_window_of_records_with_links_is_carried(portals: tuple[Site, Site], tmp
     proof = result["proof"]
     assert (proof["missing"], proof["doubled"], proof["differences"]) == (0, 0, 0), proof["records"][:3]
     assert {f"{name}s": number for name, number in result["carried"].items()} == counts
-    assert result["told_off"] == 0
+    assert result["refusals"] == 0
     assert result["memory"] < 300
 
 
@@ -181,11 +181,11 @@ def test_records_with_links_and_rows_are_read_within_the_burst(cloud: Site, tmp_
     print(
         f"\nitems with links, product rows: {rows} records in {result['seconds']:.1f} s"
         f" ({rows / result['seconds']:.0f}/s), {result['requests']} requests where the items alone fill {least},"
-        f" {result['told_off']} refused, {result['memory']:.0f} MB"
+        f" {result['refusals']} refused, {result['memory']:.0f} MB"
     )
     assert [result["found"][entity] for entity in ITEMS] == [1000, 10_000, 10_000, 5000]
     assert result["found"]["product_rows"] == 15_000
-    assert result["told_off"] == 0
+    assert result["refusals"] == 0
     assert result["requests"] <= 50
     assert result["memory"] < 300
 
@@ -201,7 +201,7 @@ def test_comments_of_every_record_use_nine_tenths_of_the_limits(cloud: Site, tmp
     sent, needed = allowed(result["requests"]), allowed(least)
     print(
         f"\ncomments: {result['found']['comment']} of {owners} records in {result['seconds']:.0f} s,"
-        f" {result['told_off']} refused, {result['memory']:.0f} MB; the limits allow {sent:.0f} s for the"
+        f" {result['refusals']} refused, {result['memory']:.0f} MB; the limits allow {sent:.0f} s for the"
         f" {result['requests']} requests sent: {sent / result['seconds']:.0%} of what they allow;"
         f" {needed:.0f} s for the {least} that the comments alone fill: {needed / result['seconds']:.0%}"
     )
@@ -209,5 +209,5 @@ def test_comments_of_every_record_use_nine_tenths_of_the_limits(cloud: Site, tmp
         "SELECT COUNT(*) FROM b_crm_timeline t JOIN b_crm_timeline_bind b ON b.OWNER_ID=t.ID"
         " WHERE t.TYPE_ID=7 AND b.ENTITY_TYPE_ID IN (1, 2)"
     )
-    assert result["told_off"] == 0
+    assert result["refusals"] == 0
     assert result["memory"] < 300

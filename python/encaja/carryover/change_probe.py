@@ -1,4 +1,4 @@
-"""One look at the cloud: a single request asks of every kind whether anything stirred, and only that is read.
+"""One look at the cloud: a single request asks of every kind whether anything changed, and only that is read.
 
 A cloud allows two requests a second in the long run, so a look that finds nothing must not cost more than one.
 """
@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import moment
 from encaja.carryover.mapping.entities import BY_ENTITY, ITEMS
 from encaja.carryover.mapping.identity_map import State
 from encaja.carryover.records import crm_items
 from encaja.carryover.records.base import Part
 from encaja.carryover.records.base import carry as carry_parts
-from encaja.carryover.records.comment_activity import Talk, active
+from encaja.carryover.records.comment_activity import CommentBatch, active
 from encaja.carryover.records.comments import carry_checklists, carry_comments, carry_task_comments
 from encaja.carryover.records.kinds import parts_of
 from encaja.carryover.records.product_rows import carry_rows
@@ -26,7 +26,7 @@ from encaja.carryover.records.requisites import carry_addresses
 from encaja.carryover.source.reader import SHORT, Record
 from encaja.rest.command import Command
 from encaja.rest.errors import AccessError, RefusedError
-from encaja.rest.prefetch import ahead, grouped, meanwhile, stored
+from encaja.rest.prefetch import ahead, buffered, concurrently, grouped
 
 _OWNERS = 1000
 """Records that are carried in one go, and whose rows and addresses fill a request."""
@@ -39,7 +39,7 @@ _SAME_SECOND = timedelta(seconds=2)
 
 
 def _probes(since: datetime) -> dict[str, list[Command]]:
-    """By kind: commands that find something if it stirred."""
+    """By kind: commands that find something if it changed."""
     at = since.isoformat(timespec="seconds")
 
     def listing(method: str, field: str, key: str = "ID", **more: Any) -> Command:
@@ -62,61 +62,61 @@ def _probes(since: datetime) -> dict[str, list[Command]]:
 _Carry = Callable[[list[Record]], Awaitable[None]]
 
 
-class Looks:
+class ChangeProbe:
     """Looks at the cloud, one after the other.
 
     Args:
-        work: the carry-over.
+        context: the carry-over.
     """
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
+    def __init__(self, context: Context) -> None:
+        self.context = context
 
-    async def look(self, since: datetime) -> None:
-        """Carry everything that stirred since a moment of the cloud's clock.
+    async def carry_changes(self, since: datetime) -> None:
+        """Carry everything that changed since a moment of the cloud's clock.
 
         Raises:
             AccessError, UnreachableError: the cloud cannot be read.
         """
-        stirred = await self._stirred(since)
-        talked = [entity for entity in BY_ENTITY if f"comment:{entity}" in stirred]
+        changed = await self._changed(since)
+        commented = [entity for entity in BY_ENTITY if f"comment:{entity}" in changed]
         # Comments take by far the most requests: they are read while everything else is being written.
-        async with stored(self._comments(talked, since), _COMMENTS_KEPT) as comments:
+        async with buffered(self._comments(commented, since), _COMMENTS_KEPT) as comments:
             for kind in ITEMS:
-                if kind.entity in stirred:
+                if kind.entity in changed:
                     await self._items(kind.entity, since)
-            await self._all_parts(stirred, since)
-            async for talk in comments:
-                await carry_comments(self.work, talk.records)
-                talk.remember(self.work)
+            await self._all_parts(changed, since)
+            async for batch in comments:
+                await carry_comments(self.context, batch.records)
+                batch.remember(self.context)
 
-    async def _all_parts(self, stirred: set[str], since: datetime) -> None:
-        requisites, bank_details, activities, tasks = parts_of(self.work)
-        if "requisite" in stirred:
+    async def _all_parts(self, changed: set[str], since: datetime) -> None:
+        requisites, bank_details, activities, tasks = parts_of(self.context)
+        if "requisite" in changed:
             owners = await self._parts(requisites, since)
-            await self._belonging("address", owners, partial(carry_addresses, self.work))
-        if "bank_detail" in stirred:
+            await self._belonging("address", owners, partial(carry_addresses, self.context))
+        if "bank_detail" in changed:
             await self._parts(bank_details, since)
-        if "activity" in stirred:
+        if "activity" in changed:
             await self._parts(activities, since)
-        if "task" in stirred:
+        if "task" in changed:
             owners = await self._parts(tasks, since)
-            await self._belonging("checklist", owners, partial(carry_checklists, self.work))
-        if "task_comment" in stirred:
-            async for records in self.work.reader.changed("task_comment", since):
-                await carry_task_comments(self.work, records)
+            await self._belonging("checklist", owners, partial(carry_checklists, self.context))
+        if "task_comment" in changed:
+            async for records in self.context.reader.changed("task_comment", since):
+                await carry_task_comments(self.context, records)
 
-    async def _stirred(self, since: datetime) -> set[str]:
+    async def _changed(self, since: datetime) -> set[str]:
         probes = _probes(since)
         commands = [(entity, command) for entity, some in probes.items() for command in some]
-        answers = await self.work.cloud.batch([command for _, command in commands])
+        answers = await self.context.cloud.batch([command for _, command in commands])
         found = set()
         for (entity, _), answer in zip(commands, answers, strict=True):
             if isinstance(answer.error, AccessError):
                 raise answer.error
             if answer.error:
                 # What cannot be asked for so is read all the same; the reader says what is wrong.
-                self.work.refused.setdefault(entity.partition(":")[0], answer.error.what)
+                self.context.refused.setdefault(entity.partition(":")[0], answer.error.what)
                 continue
             rows = answer.result
             if isinstance(rows, dict):
@@ -125,38 +125,38 @@ class Looks:
                 rows = [row for row in rows[:1] if (moment(row.get("activityDate")) or since) >= since]
             if rows:
                 found.add(entity)
-                self.work.refused.pop(entity.partition(":")[0], None)
+                self.context.refused.pop(entity.partition(":")[0], None)
         return found
 
     async def _items(self, entity: str, since: datetime) -> None:
         hanging: dict[str, _Carry] = {}
         if entity in SHORT:
-            hanging["product_rows"] = partial(carry_rows, self.work)
+            hanging["product_rows"] = partial(carry_rows, self.context)
         if entity == "lead":
-            hanging["address"] = partial(carry_addresses, self.work)
-        async for records in grouped(self.work.reader.changed(entity, since), _OWNERS):
+            hanging["address"] = partial(carry_addresses, self.context)
+        async for records in grouped(self.context.reader.changed(entity, since), _OWNERS):
             fresh = self._fresh(records)
             owners = [_slim(record) for record in fresh]
             async with AsyncExitStack() as stack:
                 reading = [
-                    (await stack.enter_async_context(meanwhile(self._read_belonging(name, owners))), carry)
+                    (await stack.enter_async_context(concurrently(self._read_belonging(name, owners))), carry)
                     for name, carry in hanging.items()
                 ]
-                await crm_items.carry(self.work, BY_ENTITY[entity], fresh)
+                await crm_items.carry(self.context, BY_ENTITY[entity], fresh)
                 for task, carry in reading:
                     await carry(await task)
 
     async def _parts(self, part: Part, since: datetime) -> list[Record]:
         owners: list[Record] = []
         try:
-            async for page in self.work.reader.changed(part.entity, since):
+            async for page in self.context.reader.changed(part.entity, since):
                 fresh = self._fresh(page)
                 await carry_parts(part, fresh)
                 owners += [_slim(record) for record in fresh]
         except AccessError:
             raise
         except RefusedError as fault:
-            self.work.refused[part.entity] = fault.what
+            self.context.refused[part.entity] = fault.what
         return owners
 
     async def _belonging(self, entity: str, owners: Sequence[Record], carry: _Carry) -> None:
@@ -165,31 +165,31 @@ class Looks:
 
     async def _read_belonging(self, entity: str, owners: Sequence[Record]) -> list[Record]:
         try:
-            return await self.work.reader.belonging(entity, owners)
+            return await self.context.reader.belonging(entity, owners)
         except AccessError:
             raise
         except RefusedError as fault:
-            self.work.refused[entity] = fault.what
+            self.context.refused[entity] = fault.what
             return []
 
-    async def _comments(self, entities: Sequence[str], since: datetime) -> AsyncIterator[Talk]:
+    async def _comments(self, entities: Sequence[str], since: datetime) -> AsyncIterator[CommentBatch]:
         for entity in entities:
-            talks = active(self.work, entity, {">=lastActivityTime": since.isoformat(timespec="seconds")})
-            read = ahead(talks, lambda talk: talk.read(self.work, since), _COMMENTS_AHEAD)
+            batches = active(self.context, entity, {">=lastActivityTime": since.isoformat(timespec="seconds")})
+            read = ahead(batches, lambda batch: batch.read(self.context, since), _COMMENTS_AHEAD)
             async with aclosing(read):
-                async for talk in read:
-                    if talk.owners:
-                        yield talk
+                async for batch in read:
+                    if batch.owners:
+                        yield batch
 
     def _fresh(self, page: Sequence[Record]) -> list[Record]:
         """Records that were not carried since they were last modified."""
         if not page:
             return []
-        links = self.work.map.find(page[0].entity, [record.id for record in page])
+        links = self.context.map.find(page[0].entity, [record.id for record in page])
         fresh = []
         for record in page:
             link = links.get(record.id)
-            carried = self.work.in_cloud(link.sent) if link else None
+            carried = self.context.in_cloud(link.sent) if link else None
             if (
                 link is None or carried is None or link.state is not State.DONE
                 or link.modified != record.modified.isoformat() or carried < record.modified + _SAME_SECOND

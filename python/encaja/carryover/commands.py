@@ -22,7 +22,7 @@ from encaja.carryover.mapping.identity_map import IdentityMap
 from encaja.carryover.merge import decide_all
 from encaja.carryover.prepare import prepare
 from encaja.carryover.reconcile import reconcile
-from encaja.carryover.rounds import at_work, open_application, open_portals
+from encaja.carryover.rounds import open_application, open_carry_over, open_portals
 from encaja.carryover.settings import Settings, read_settings
 from encaja.errors import EncajaError
 from encaja.rest.errors import UnreachableError
@@ -74,51 +74,51 @@ def tag_tests(file: Path) -> int:
 async def _once(settings: Settings, status: Status) -> dict[str, Any]:
     began = time.monotonic()
     status.begin("carrying over")
-    async with at_work(settings, tell=status.wait_for) as carrying:
+    async with open_carry_over(settings, on_wait=status.wait_for) as carry_over:
 
         def say(_: str) -> None:
-            status.message = carrying.line()
-            status.advance(carrying.work.tally.total)
+            status.message = carry_over.line()
+            status.advance(carry_over.context.tally.total)
 
-        await carrying.drain(say)
-        status.begin("comparing", message=carrying.line())
-        proof = await reconcile(carrying.work, carrying.notes, thorough=False)
+        await carry_over.drain(say)
+        status.begin("comparing", message=carry_over.line())
+        proof = await reconcile(carry_over.context, carry_over.notes, thorough=False)
         proof["freeze_seconds"] = round(time.monotonic() - began, 1)
-        carrying.map.remember("freeze_seconds", proof["freeze_seconds"])
+        carry_over.map.remember("freeze_seconds", proof["freeze_seconds"])
         return proof
 
 
 async def _follow(settings: Settings, status: Status) -> None:
     status.begin("following")
-    async with at_work(settings, tell=status.wait_for) as carrying:
+    async with open_carry_over(settings, on_wait=status.wait_for) as carry_over:
         while True:
             began = time.monotonic()
             try:
-                await carrying.round()
+                await carry_over.round()
                 status.error = None
             except UnreachableError as fault:
                 status.error = str(fault)
-            status.message = carrying.line()
-            status.extra["behind"] = round(carrying.behind, 1)
-            status.extra["stragglers"] = len(carrying.map.stragglers())
-            status.advance(carrying.work.tally.total)
+            status.message = carry_over.line()
+            status.extra["behind"] = round(carry_over.behind, 1)
+            status.extra["stragglers"] = len(carry_over.map.stragglers())
+            status.advance(carry_over.context.tally.total)
             await asyncio.sleep(max(0.0, settings.interval - (time.monotonic() - began)))
 
 
 async def _preview(settings: Settings, status: Status) -> dict[str, Any]:
     status.begin("looking")
-    async with at_work(settings, dry_run=True, tell=status.wait_for) as carrying:
-        await carrying.round()
-        tally = carrying.work.tally
+    async with open_carry_over(settings, dry_run=True, on_wait=status.wait_for) as carry_over:
+        await carry_over.round()
+        tally = carry_over.context.tally
         return {
             "kind": "carry-over-preview",
             "new": tally.new,
             "changed": tally.changed,
             "deleted": tally.deleted,
-            "records": carrying.work.preview,
-            "users_without": carrying.work.translation.users_without,
-            "fields_without": carrying.work.translation.fields_without,
-            "notes": carrying.notes,
+            "records": carry_over.context.preview,
+            "users_without": carry_over.context.translation.users_without,
+            "fields_without": carry_over.context.translation.fields_without,
+            "notes": carry_over.notes,
         }
 
 
@@ -131,14 +131,14 @@ async def _prepare(settings: Settings, status: Status) -> dict[str, Any]:
 
 async def _reconcile(settings: Settings, status: Status) -> dict[str, Any]:
     status.begin("comparing")
-    async with at_work(settings, reader=True, tell=status.wait_for) as carrying:
-        return await reconcile(carrying.work, carrying.notes)
+    async with open_carry_over(settings, reader=True, on_wait=status.wait_for) as carry_over:
+        return await reconcile(carry_over.context, carry_over.notes)
 
 
 async def _decide(settings: Settings, status: Status) -> dict[str, Any]:
     status.begin("deciding")
     answers = json.loads((settings.state / "decisions.json").read_text())
-    with IdentityMap.beside(settings.state) as identities:
+    with IdentityMap.for_answers(settings.state) as identities:
         return decide_all(identities, answers)
 
 

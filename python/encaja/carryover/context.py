@@ -43,7 +43,7 @@ class Tally:
 
 
 @dataclass
-class Work:
+class Context:
     """A carry-over at work.
 
     Args:
@@ -112,7 +112,7 @@ class Work:
         same = moment(here) == record.created or wall_clock(here) == wall_clock(there)
         return "" if same or record.entity not in {"lead", "deal", "contact", "company"} else str(here)
 
-    def straggles(self, record: Record) -> None:
+    def note_straggler(self, record: Record) -> None:
         """Note a record that somebody made or changed in the cloud after the freeze."""
         if self.frozen and record.modified > self.frozen and not self.dry_run:
             who = record.fields.get("updatedBy") or record.fields.get("createdBy") or record.fields.get("AUTHOR_ID")
@@ -154,31 +154,31 @@ class Work:
                 self.map.conflict(Conflict(entity, cloud, item.box, item.field, *values, "open"))
         return found
 
-    def trouble(self, record: Record, what: str, hint: str) -> None:
+    def note_fault(self, record: Record, what: str, hint: str) -> None:
         """Note a record's fault; the others go on."""
         if not self.dry_run:
-            self.map.trouble(record.entity, record.id, what, hint)
+            self.map.note_fault(record.entity, record.id, what, hint)
 
-    def complete(self, record: Record, want: Wanted) -> None:
+    def note_problems(self, record: Record, want: Wanted) -> None:
         """Note what is still the matter with a record that has arrived, or that nothing is."""
         problems = [*want.problems, *(f"refers to {entity} {key}, which is not there" for entity, key in want.missing)]
         if problems:
             what = "; ".join(dict.fromkeys(problems))
-            self.trouble(record, what, "add what is missing; it is completed then")
+            self.note_fault(record, what, "add what is missing; it is completed then")
         elif not self.dry_run:
-            self.map.cured(record.entity, record.id)
+            self.map.clear_fault(record.entity, record.id)
 
-    def leave(self, entity: str, why: str, record: Record) -> None:
+    def note_left_out(self, entity: str, why: str, record: Record) -> None:
         """Note a record that is not carried, and why."""
         self.left.setdefault((entity, why), set()).add(record.id)
 
-    def carried(self, record: Record, how: str) -> None:
+    def count(self, record: Record, how: str) -> None:
         """Count a record that has arrived."""
         self.tally.count(how, record.entity)
         self.tally.delays.append((self.now_in_cloud() - record.modified).total_seconds())
         del self.tally.delays[:-200]
 
-    def told(self, entity: str, how: str, record: Record, fields: Sequence[str] = ()) -> None:
+    def note_preview(self, entity: str, how: str, record: Record, fields: Sequence[str] = ()) -> None:
         """Say in a dry run what would be done."""
         self.tally.count(how, entity)
         if len(self.preview) < 1000:

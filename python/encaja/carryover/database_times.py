@@ -60,7 +60,7 @@ class TimeKeeper:
         Raises:
             EncajaError: the portal or its database cannot be reached.
         """
-        rows = [row for row in identities.moments() if row[0] in _COLUMNS]
+        rows = [row for row in identities.times_to_set() if row[0] in _COLUMNS]
         if not rows:
             return 0
         database = self._connected()
@@ -69,7 +69,7 @@ class TimeKeeper:
             with database.transaction():
                 for row in part:
                     self._set(database, *row)
-            identities.kept((entity, box) for entity, box, _, _ in part)
+            identities.times_set((entity, box) for entity, box, _, _ in part)
         return len(rows)
 
     def _set(self, database: Database, entity: str, box: str, created: str, author: str) -> None:

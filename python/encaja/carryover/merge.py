@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import Canonical, fingerprint, fingerprints, shown, whole
 from encaja.carryover.mapping.identity_map import Conflict, IdentityMap, Link, State
 from encaja.carryover.mapping.translation import Wanted
@@ -73,44 +73,46 @@ class Decision:
     same: list[str] = field(default_factory=list)
 
 
-def is_due(work: Work, record: Record, want: Wanted, link: Link | None) -> bool:
+def is_due(context: Context, record: Record, want: Wanted, link: Link | None) -> bool:
     """Whether a record has to be compared: it never was, the cloud changed it, or a person decided about it."""
-    if link is None or (record.entity, record.id) in work.decided:
+    if link is None or (record.entity, record.id) in context.decided:
         return True
     if whole(fingerprints(want.values)) != whole(link.want):
         return True
     if not want.problems and not want.missing:
-        work.map.cured(record.entity, record.id)
+        context.map.clear_fault(record.entity, record.id)
     return False
 
 
-async def converge(work: Work, pairs: Sequence[Pair], write: Writer) -> None:
+async def converge(context: Context, pairs: Sequence[Pair], write: Writer) -> None:
     """Compare pairs, note their conflicts, write what the cloud changed, and remember how both sides are then."""
     writes: list[Write] = []
-    with work.map.transaction():
+    with context.map.transaction():
         for pair in pairs:
-            found = decide_pair(work, pair)
-            if work.dry_run:
+            found = decide_pair(context, pair)
+            if context.dry_run:
                 if found.write:
-                    work.told(pair.record.entity, "new" if pair.is_new else "changed", pair.record, found.write)
+                    context.note_preview(
+                        pair.record.entity, "new" if pair.is_new else "changed", pair.record, found.write
+                    )
                 continue
-            base = _note(work, pair, found)
+            base = _note(context, pair, found)
             if found.write:
                 writes.append(Write(pair, found.write, base))
             else:
-                finish(work, pair.record, pair.box, pair.want, base)
+                finish(context, pair.record, pair.box, pair.want, base)
     if not writes:
         return
     written = await write(writes)
-    with work.map.transaction():
+    with context.map.transaction():
         for one, have in zip(writes, written, strict=True):
             if have is not None:
                 pair = one.pair
-                finish(work, pair.record, pair.box, pair.want, one.base | fingerprints(_only(have, one.fields)))
-                work.carried(pair.record, "new" if pair.is_new else "changed")
+                finish(context, pair.record, pair.box, pair.want, one.base | fingerprints(_only(have, one.fields)))
+                context.count(pair.record, "new" if pair.is_new else "changed")
 
 
-def decide_pair(work: Work, pair: Pair) -> Decision:
+def decide_pair(context: Context, pair: Pair) -> Decision:
     """What to do about a pair, field by field."""
     record = pair.record
     return decide(
@@ -118,20 +120,20 @@ def decide_pair(work: Work, pair: Pair) -> Decision:
         pair.have,
         pair.link.want if pair.link else {},
         pair.base,
-        rule=work.settings.conflicts,
+        rule=context.settings.conflicts,
         cloud_is_newer=pair.cloud_is_newer,
-        answers=work.answers(record.entity, record.id, pair.want.values, pair.have),
+        answers=context.answers(record.entity, record.id, pair.want.values, pair.have),
     )
 
 
-def _note(work: Work, pair: Pair, found: Decision) -> dict[str, str]:
+def _note(context: Context, pair: Pair, found: Decision) -> dict[str, str]:
     """Note conflicts, and return the hash by field that is remembered of what the box has."""
     entity, key = pair.record.entity, pair.record.id
     box = pair.box.rpartition(":")[2]  # of product rows: the lead or deal
     for name, decided in found.conflicts.items():
         values = shown(pair.want.values[name]), shown(pair.have[name])
-        work.map.conflict(Conflict(entity, key, box, name, *values, decided))
-    work.map.settled(entity, key, found.same)
+        context.map.conflict(Conflict(entity, key, box, name, *values, decided))
+    context.map.settled(entity, key, found.same)
     before = pair.base or {}
     # What the box keeps stays a change of the box's, also next time.
     return {
@@ -143,20 +145,20 @@ def _only(values: Mapping[str, Canonical], names: Sequence[str]) -> dict[str, Ca
     return {name: values[name] for name in names}
 
 
-def finish(work: Work, record: Record, box: str, want: Wanted, have: Mapping[str, str]) -> None:
+def finish(context: Context, record: Record, box: str, want: Wanted, have: Mapping[str, str]) -> None:
     """Remember how both sides are now, and what is still wrong with the record."""
-    work.map.done(
+    context.map.done(
         record.entity, record.id, box, want=fingerprints(want.values), have=have, modified=record.modified.isoformat()
     )
-    work.map.applied(record.entity, record.id)
-    work.complete(record, want)
+    context.map.applied(record.entity, record.id)
+    context.note_problems(record, want)
 
 
-def deleted_in_box(work: Work, record: Record, box: str) -> None:
+def deleted_in_box(context: Context, record: Record, box: str) -> None:
     """Keep to the box's deletion of a record that the cloud changed."""
-    if not work.dry_run:
-        work.map.conflict(Conflict(record.entity, record.id, box, RECORD, "changed", "deleted", "box"))
-        work.map.mark(record.entity, record.id, State.KEPT, box)
+    if not context.dry_run:
+        context.map.conflict(Conflict(record.entity, record.id, box, RECORD, "changed", "deleted", "box"))
+        context.map.mark(record.entity, record.id, State.KEPT, box)
 
 
 def decide(

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.records.file_fields import ENTITY as FILES
 from encaja.rest.client import RestClient
 from encaja.rest.command import Answer, Command
 from encaja.rest.errors import RefusedError
 
-Spoken: TypeAlias = dict[str, str]
+Bilingual: TypeAlias = dict[str, str]
 """A text in English (``en``) and Spanish (``es``)."""
 
-_TYPES: dict[int, Spoken] = {
+_TYPES: dict[int, Bilingual] = {
     7: {"en": "quotes", "es": "presupuestos"},
     31: {"en": "invoices", "es": "facturas"},
 }
@@ -80,42 +80,42 @@ _REASONS = {
 }
 
 
-async def not_carried(work: Work) -> list[dict[str, Any]]:
+async def not_carried(context: Context) -> list[dict[str, Any]]:
     """What is not carried, why (both as ``{"en", "es"}``), and how many in the window; a count of None is not known."""
     found: list[dict[str, Any]] = []
-    types = _TYPES | await _own_types(work.cloud)
-    for title, answer in zip(types.values(), await _counts(work, types), strict=True):
+    types = _TYPES | await _own_types(context.cloud)
+    for title, answer in zip(types.values(), await _counts(context, types), strict=True):
         # An error says that the portal has no such type.
         if answer.error is None and answer.total != 0:
             found.append(_row(title, _BY_HAND, answer.total))
-    for (entity, why), names in sorted(work.left.items()):
+    for (entity, why), names in sorted(context.left.items()):
         found.append(_row(_entity(entity), _reason(why), len(names)))
-    for entity, why in sorted(work.refused.items()):
+    for entity, why in sorted(context.refused.items()):
         unlisted = {"en": f"the cloud does not list them: {why}", "es": f"la nube no los enumera: {why}"}
         found.append(_row(_entity(entity), unlisted, None))
-    moments = len(work.map.moments())
+    moments = len(context.map.times_to_set())
     if moments:
         found.append(_row(_TIMES, _NO_TIMES, moments))
-    files = sum(item.entity == FILES for item in work.map.troubles())
+    files = sum(item.entity == FILES for item in context.map.faults())
     if files:
         found.append(_row(_FILES, _NO_FILES, files))
     found += [_row(what, why, None) for what, why in _UNCOUNTED]
     return found
 
 
-def _row(what: Spoken, why: Spoken, count: int | None) -> dict[str, Any]:
+def _row(what: Bilingual, why: Bilingual, count: int | None) -> dict[str, Any]:
     return {"what": what, "why": why, "count": count}
 
 
-def _entity(name: str) -> Spoken:
+def _entity(name: str) -> Bilingual:
     return {"en": name, "es": _ENTITIES.get(name, name)}
 
 
-def _reason(why: str) -> Spoken:
+def _reason(why: str) -> Bilingual:
     return {"en": why, "es": _REASONS.get(why, why)}
 
 
-async def _own_types(cloud: RestClient) -> dict[int, Spoken]:
+async def _own_types(cloud: RestClient) -> dict[int, Bilingual]:
     """Types that the company made itself, under its own names."""
     try:
         answer = await cloud.call("crm.type.list")
@@ -125,9 +125,9 @@ async def _own_types(cloud: RestClient) -> dict[int, Spoken]:
     return {int(item["entityTypeId"]): {"en": str(item["title"]), "es": str(item["title"])} for item in types}
 
 
-async def _counts(work: Work, numbers: Iterable[int]) -> list[Answer]:
+async def _counts(context: Context, numbers: Iterable[int]) -> list[Answer]:
     """How many there are of types, by one request."""
-    filters = {">=createdTime": work.since.isoformat(timespec="seconds")}
-    return await work.cloud.batch(
+    filters = {">=createdTime": context.since.isoformat(timespec="seconds")}
+    return await context.cloud.batch(
         [Command("crm.item.list", {"entityTypeId": number, "filter": filters, "select": ["id"]}) for number in numbers]
     )

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import fingerprints, shown, whole
 from encaja.carryover.mapping.entities import ITEMS, ItemKind
 from encaja.carryover.mapping.identity_map import Link, State
@@ -46,7 +46,7 @@ class Compared:
         doubled: identifiers in the cloud of those that it has more than once.
         differing: how many differ in some field.
         explained: how many fields differ because the box changed them, or because a rule decided so.
-        later: how many were not compared, since they were written after the last pass began (``Work.until``).
+        later: how many were not compared, since they were written after the last pass began (``Context.until``).
     """
 
     entity: str
@@ -61,9 +61,9 @@ class Compared:
     _cloud: int = 0
     _box: int = 0
 
-    def in_time(self, work: Work, page: Sequence[Record]) -> list[Record]:
+    def in_time(self, context: Context, page: Sequence[Record]) -> list[Record]:
         """Those of the records that are compared; the others are counted as later."""
-        found = [record for record in page if not work.is_later(record)]
+        found = [record for record in page if not context.is_later(record)]
         self.later += len(page) - len(found)
         return found
 
@@ -86,13 +86,13 @@ def _number(cloud: str, hashes: dict[str, str]) -> int:
     return int.from_bytes(hashlib.blake2b(f"{cloud}:{whole(hashes)}".encode(), digest_size=8).digest())
 
 
-async def reconcile(work: Work, notes: Sequence[str] = (), *, thorough: bool = True) -> dict[str, Any]:
+async def reconcile(context: Context, notes: Sequence[str] = (), *, thorough: bool = True) -> dict[str, Any]:
     """Compare both sides over the window.
 
     Args:
-        work: the carry-over.
+        context: the carry-over.
         notes: what else has to be said.
-        thorough: whether comments are read once more also of records in which nothing stirred since they were carried.
+        thorough: whether comments are read once more also of records in which nothing changed since they were carried.
             They are listed by record only, so that it takes a second for each hundred records.
 
     Returns:
@@ -102,28 +102,28 @@ async def reconcile(work: Work, notes: Sequence[str] = (), *, thorough: bool = T
     compared: list[Compared] = []
     details: list[dict[str, Any]] = []
     for kind in ITEMS:
-        comparison = _Comparison(work, kind, Compared(kind.entity), details)
+        comparison = _Comparison(context, kind, Compared(kind.entity), details)
         await comparison.run()
         compared.append(comparison.found)
-    for part in parts_of(work):
-        compared.append(await _of_part(work, part.entity, details, part))
-    compared.append(await _of_part(work, "comment", details, thorough=thorough))
-    compared.append(await _of_part(work, "task_comment", details))
+    for part in parts_of(context):
+        compared.append(await _of_part(context, part.entity, details, part))
+    compared.append(await _of_part(context, "comment", details, thorough=thorough))
+    compared.append(await _of_part(context, "task_comment", details))
     missing = sum(len(one.missing) for one in compared)
     doubled = sum(len(one.doubled) for one in compared)
-    faults = work.map.troubles()
-    conflicts = work.map.conflicts()
+    faults = context.map.faults()
+    conflicts = context.map.conflicts()
     return {
         "kind": "reconcile",
-        "cloud": work.settings.cloud.host,
-        "box": work.settings.box.host,
-        "since": work.since.isoformat(timespec="seconds"),
-        "frozen": work.frozen.isoformat(timespec="seconds") if work.frozen else "",
+        "cloud": context.settings.cloud.host,
+        "box": context.settings.box.host,
+        "since": context.since.isoformat(timespec="seconds"),
+        "frozen": context.frozen.isoformat(timespec="seconds") if context.frozen else "",
         "carried": sum(one.in_box for one in compared),
         "missing": missing,
         "doubled": doubled,
         "later": sum(one.later for one in compared),
-        "freeze_seconds": work.map.note("freeze_seconds"),
+        "freeze_seconds": context.map.note("freeze_seconds"),
         "differences": missing + doubled + sum(one.differing for one in compared),
         "entities": [one.row() for one in compared],
         "records": details[:LONGEST],
@@ -136,24 +136,24 @@ async def reconcile(work: Work, notes: Sequence[str] = (), *, thorough: bool = T
             for item in faults[:LONGEST]
         ],
         "stragglers": [
-            {"entity": entity, "cloud": cloud, "at": at, "by": by} for entity, cloud, at, by in work.map.stragglers()
+            {"entity": entity, "cloud": cloud, "at": at, "by": by} for entity, cloud, at, by in context.map.stragglers()
         ],
-        "not_carried": await not_carried(work),
+        "not_carried": await not_carried(context),
         "notes": list(notes),
         "seconds": round(time.monotonic() - began, 1),
     }  # fmt: skip
 
 
 async def _of_part(
-    work: Work, entity: str, details: list[dict[str, Any]], part: Part | None = None, *, thorough: bool = True
+    context: Context, entity: str, details: list[dict[str, Any]], part: Part | None = None, *, thorough: bool = True
 ) -> Compared:
-    comparison = _PartComparison(work, entity, Compared(entity), details, part, thorough)
+    comparison = _PartComparison(context, entity, Compared(entity), details, part, thorough)
     try:
         await comparison.run()
     except AccessError:
         raise
     except RefusedError as fault:
-        work.refused[entity] = fault.what
+        context.refused[entity] = fault.what
     return comparison.found
 
 
@@ -161,7 +161,7 @@ async def _of_part(
 class _PartComparison:
     """The comparison of records that are not items: requisites, activities, tasks, and what hangs from others."""
 
-    work: Work
+    context: Context
     entity: str
     found: Compared
     details: list[dict[str, Any]]
@@ -170,16 +170,20 @@ class _PartComparison:
 
     async def run(self) -> None:
         """Compare everything in the window."""
-        watermark = self.work.map.watermark(self.entity)
-        pages = self._comments() if self.entity == "comment" else self.work.reader.changed(self.entity, self.work.since)
+        watermark = self.context.map.watermark(self.entity)
+        pages = (
+            self._comments()
+            if self.entity == "comment"
+            else self.context.reader.changed(self.entity, self.context.since)
+        )
         async for read in pages:
-            page = self.found.in_time(self.work, read)
-            links = self.work.map.find(self.entity, [record.id for record in page])
+            page = self.found.in_time(self.context, read)
+            links = self.context.map.find(self.entity, [record.id for record in page])
             rows = await self._rows(page, links)
             for record in page:
                 link = links.get(record.id)
                 is_old = record.id.isdigit() and int(record.id) <= watermark
-                if self.part is None and record.created < self.work.since and link is None:
+                if self.part is None and record.created < self.context.since and link is None:
                     continue  # older than the window; it came along with an active owner
                 want = await self._want(record)
                 if want is None or (link is not None and link.state in {State.KEPT, State.GONE}):
@@ -196,15 +200,15 @@ class _PartComparison:
                     self._fields(record, want, row, link)
 
     async def _comments(self) -> AsyncIterator[list[Record]]:
-        since = self.work.since
+        since = self.context.since
         at = since.isoformat(timespec="seconds")
         either = {"logic": "OR", "0": {">=updatedTime": at}, "1": {">=lastActivityTime": at}}
         for kind in ITEMS:
-            talks = active(self.work, kind.entity, {"0": either}, thorough=self.thorough)
-            async for talk in ahead(talks, lambda talk: talk.read(self.work, since), _COMMENTS_AHEAD):
-                self.found.new += talk.quiet
-                self.found.in_box += talk.quiet
-                yield talk.records
+            batches = active(self.context, kind.entity, {"0": either}, thorough=self.thorough)
+            async for batch in ahead(batches, lambda batch: batch.read(self.context, since), _COMMENTS_AHEAD):
+                self.found.new += batch.quiet
+                self.found.in_box += batch.quiet
+                yield batch.records
 
     async def _want(self, record: Record) -> Wanted | None:
         if self.part is None:
@@ -212,13 +216,13 @@ class _PartComparison:
         try:
             return await self.part.want(record)
         except LeftOutError as fault:
-            self.work.leave(self.entity, str(fault), record)
+            self.context.note_left_out(self.entity, str(fault), record)
             return None
 
     async def _rows(self, page: Sequence[Record], links: dict[str, Link]) -> dict[str, dict[str, Any]]:
         if self.part is None:
             return {}
-        watermark = self.work.map.watermark(self.entity)
+        watermark = self.context.map.watermark(self.entity)
         boxes = {record.id: links[record.id].box for record in page if record.id in links}
         boxes |= {record.id: record.id for record in page if record.id not in links and int(record.id) <= watermark}
         read = await rows_of(self.part, [box for box in boxes.values() if box])
@@ -250,7 +254,7 @@ class _PartComparison:
 class _Comparison:
     """The comparison of one kind of record."""
 
-    work: Work
+    context: Context
     kind: ItemKind
     found: Compared
     details: list[dict[str, Any]]
@@ -264,14 +268,14 @@ class _Comparison:
 
     async def run(self) -> None:
         """Compare everything in the window."""
-        origins = await _origins(self.work, self.kind)
-        async for read in self.work.reader.changed(self.kind.entity, self.work.since):
-            page = self.found.in_time(self.work, read)
-            links = self.work.map.find(self.kind.entity, [record.id for record in page])
+        origins = await _origins(self.context, self.kind)
+        async for read in self.context.reader.changed(self.kind.entity, self.context.since):
+            page = self.found.in_time(self.context, read)
+            links = self.context.map.find(self.kind.entity, [record.id for record in page])
             boxes = {
                 record.id: self._box_of(record, links.get(record.id), origins.get(record.id, [])) for record in page
             }
-            there = await get_items(self.work.box, self.kind, [box for box in boxes.values() if box])
+            there = await get_items(self.context.box, self.kind, [box for box in boxes.values() if box])
             for record in page:
                 link = links.get(record.id)
                 item = there.get(boxes[record.id])
@@ -283,7 +287,7 @@ class _Comparison:
                     self.tell(record.id, boxes[record.id], RECORD, cloud_value="there", box_value="missing")
 
     def _box_of(self, record: Record, link: Link | None, copies: Sequence[str]) -> str:
-        is_new = int(record.id) > self.work.map.watermark(self.kind.entity)
+        is_new = int(record.id) > self.context.map.watermark(self.kind.entity)
         self.found.new += is_new
         self.found.changed += not is_new
         if len(copies) > 1:
@@ -295,11 +299,11 @@ class _Comparison:
         return link.box if link is not None and link.box else "" if is_new else record.id
 
     def _fields(self, record: Record, link: Link | None, item: dict[str, Any]) -> None:
-        work = self.work
-        want = work.translation.wanted(self.kind.entity, record.fields)
-        pair = pair_of(work, record, want, link, item)
+        context = self.context
+        want = context.translation.wanted(self.kind.entity, record.fields)
+        pair = pair_of(context, record, want, link, item)
         have = pair.have
-        explained = _explained(decide_pair(work, pair), pair)
+        explained = _explained(decide_pair(context, pair), pair)
         self.found.explained += len(explained)
         hashes = fingerprints(want.values)
         # What is explained counts for both sides as the cloud has it: equal hashes mean that nothing is unexplained.
@@ -308,11 +312,11 @@ class _Comparison:
         differing = [name for name, value in want.values.items() if value != have[name] and name not in explained]
         for name in differing:
             self.tell(record.id, box, name, cloud_value=shown(want.values[name]), box_value=shown(have[name]))
-        if created := work.created_differs(record, item):
+        if created := context.created_differs(record, item):
             mine["createdTime"] = created
-            self.tell(record.id, box, "createdTime", cloud_value=work.times_of(record), box_value=created)
+            self.tell(record.id, box, "createdTime", cloud_value=context.times_of(record), box_value=created)
         problems = want.problems + [f"refers to {entity} {key}, which is not there" for entity, key in want.missing]
-        problems += [f"files of field {name}" for name in lacking(work, self.kind, record, item)]
+        problems += [f"files of field {name}" for name in lacking(context, self.kind, record, item)]
         for problem in problems:
             self.tell(record.id, box, "(part)", cloud_value=problem, box_value="")
         self.found.add(record.id, hashes, mine)
@@ -329,20 +333,20 @@ def _explained(decision: Decision, pair: Pair) -> set[str]:
     return changed_here | {name for name, decided in decision.conflicts.items() if decided == "box"}
 
 
-async def _origins(work: Work, kind: ItemKind) -> dict[str, list[str]]:
+async def _origins(context: Context, kind: ItemKind) -> dict[str, list[str]]:
     """Identifiers in the box by identifier in the cloud, of everything that was carried."""
     found: dict[str, list[str]] = {}
-    async for page in _carried(work, kind):
+    async for page in _carried(context, kind):
         for row in page:
             found.setdefault(str(row["originId"]), []).append(str(row["id"]))
-    for link in work.map.links(kind.entity, State.DONE):
-        if link.box and link.cloud not in found and int(link.cloud) > work.map.watermark(kind.entity):
+    for link in context.map.links(kind.entity, State.DONE):
+        if link.box and link.cloud not in found and int(link.cloud) > context.map.watermark(kind.entity):
             found[link.cloud] = [link.box]
     return found
 
 
-def _carried(work: Work, kind: ItemKind) -> AsyncIterator[list[dict[str, Any]]]:
-    return work.box.rows(
+def _carried(context: Context, kind: ItemKind) -> AsyncIterator[list[dict[str, Any]]]:
+    return context.box.rows(
         "crm.item.list",
         filter={"=originatorId": ORIGINATOR},
         select=["id", "originId"],

@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import median
 
 from encaja.carryover import deletions
-from encaja.carryover.change_probe import Looks
-from encaja.carryover.context import Work
+from encaja.carryover.change_probe import ChangeProbe
+from encaja.carryover.context import Context
 from encaja.carryover.database_times import TimeKeeper
 from encaja.carryover.mapping.canonical import moment
 from encaja.carryover.mapping.entities import BY_ENTITY, BY_SHORT, ITEMS
@@ -53,22 +53,27 @@ _ROUNDS_AFTER = 3
 _REFRESH = 300.0  # seconds after which users, dictionaries and fields are read again
 
 
-def open_portals(settings: Settings, tell: Callable[[str], None] = lambda _: None) -> tuple[RestClient, RestClient]:
-    """Both portals: the cloud behind its limits, the box without any; ``tell`` takes what they wait for."""
+def open_portals(settings: Settings, on_wait: Callable[[str], None] = lambda _: None) -> tuple[RestClient, RestClient]:
+    """Both portals: the cloud behind its limits, the box without any; ``on_wait`` takes what they wait for."""
     cloud, box = settings.cloud, settings.box
     limits = Limits(rate=settings.rate, burst=settings.burst)
     free = Limits(rate=1e6, burst=1_000_000, operating=0.0)
     return (
         RestClient(
-            cloud, Limiter(cloud.host, settings.state, limits, tell=tell), verify=trusted(settings.cloud_ca), tell=tell
+            cloud,
+            Limiter(cloud.host, settings.state, limits, on_wait=on_wait),
+            verify=trusted(settings.cloud_ca),
+            on_wait=on_wait,
         ),
-        RestClient(box, Limiter(f"box {box.host}", settings.state, free), verify=trusted(settings.box_ca), tell=tell),
+        RestClient(
+            box, Limiter(f"box {box.host}", settings.state, free), verify=trusted(settings.box_ca), on_wait=on_wait
+        ),
     )
 
 
 @asynccontextmanager
 async def open_application(
-    settings: Settings, tell: Callable[[str], None] = lambda _: None
+    settings: Settings, on_wait: Callable[[str], None] = lambda _: None
 ) -> AsyncIterator[RestClient | None]:
     """The cloud as its local application sees it, whose offline events tell of deletions; None without a token."""
     if not settings.cloud_token and settings.cloud_oauth is None:
@@ -78,30 +83,30 @@ async def open_application(
     limiter = Limiter(cloud.host, settings.state, Limits(rate=settings.rate, burst=settings.burst))
     tokens = Tokens(settings.cloud_token, settings.cloud_oauth, settings.state / "tokens.json")
     trust = trusted(settings.cloud_ca)
-    async with RestClient(Webhook(cloud.portal), limiter, tokens=tokens, verify=trust, tell=tell) as application:
+    async with RestClient(Webhook(cloud.portal), limiter, tokens=tokens, verify=trust, on_wait=on_wait) as application:
         yield application
 
 
 @asynccontextmanager
-async def at_work(
+async def open_carry_over(
     settings: Settings,
     *,
     dry_run: bool = False,
     reader: bool = False,
-    tell: Callable[[str], None] = lambda _: None,
-) -> AsyncIterator[Carrying]:
+    on_wait: Callable[[str], None] = lambda _: None,
+) -> AsyncIterator[CarryOver]:
     """Open everything that a carry-over needs.
 
     Args:
         settings: what it was told.
         dry_run: work on a copy of the map, and write nothing into the box.
         reader: only read; then another one may be writing.
-        tell: takes what is waited for, and an empty text when it came.
+        on_wait: takes what is waited for, and an empty text when it came.
 
     Raises:
-        EncajaError: another carry-over is at work, a portal cannot be reached or its webhook may not do this.
+        EncajaError: another carry-over is at context, a portal cannot be reached or its webhook may not do this.
     """
-    cloud, box = open_portals(settings, tell)
+    cloud, box = open_portals(settings, on_wait)
     async with cloud, box:
         if not (dry_run or reader):
             set_aside(settings)
@@ -109,14 +114,14 @@ async def at_work(
             IdentityMap.in_memory(settings.state) if dry_run else IdentityMap(settings.state, writer=not reader)
         )
         with identities:
-            carrying = Carrying(settings, cloud, box, identities, dry_run=dry_run)
-            await carrying.begin()
+            carry_over = CarryOver(settings, cloud, box, identities, dry_run=dry_run)
+            await carry_over.begin()
             try:
-                async with open_application(settings, tell) as application:
-                    carrying.events = OfflineEvents(application) if application else None
-                    yield carrying
+                async with open_application(settings, on_wait) as application:
+                    carry_over.events = OfflineEvents(application) if application else None
+                    yield carry_over
             finally:
-                carrying.end()
+                carry_over.end()
 
 
 def set_aside(settings: Settings) -> None:
@@ -134,7 +139,7 @@ def set_aside(settings: Settings) -> None:
     noted.write_text(f"{live}\n")
 
 
-class Carrying:
+class CarryOver:
     """A carry-over, round by round.
 
     Args:
@@ -153,8 +158,8 @@ class Carrying:
         self.box = box
         self.map = identities
         self.dry_run = dry_run
-        self.work: Work
-        self.looks: Looks
+        self.context: Context
+        self.probe: ChangeProbe
         self.keeper: TimeKeeper | None = None
         self.notes: list[str] = []
         self.events: OfflineEvents | None = None
@@ -174,12 +179,12 @@ class Carrying:
         since = self._since()
         restored = self.settings.restored or (self.keeper.went_live() if self.keeper else since.isoformat())
         await find_watermarks(self.cloud, self.box, self.map)
-        self.work = Work(
+        self.context = Context(
             self.settings, self.cloud, self.box, self.map, await self._translation(), skew, cloud_ahead[0], since,
             restored[:19].replace(" ", "T"), moment(self.map.note("frozen")), self.dry_run,
             moment(self.map.note("until")) if self.settings.in_use else None,
         )  # fmt: skip
-        self.looks = Looks(self.work)
+        self.probe = ChangeProbe(self.context)
 
     def end(self) -> None:
         """Close what was opened."""
@@ -208,49 +213,49 @@ class Carrying:
     async def round(self) -> int:
         """Carry what is new and changed since the last round; returns how many records that were."""
         if time.monotonic() - self._refreshed > _REFRESH:
-            self.work.translation = await self._translation()
-        work = self.work
-        work.absent.clear()
-        before = work.tally.total
-        began = work.now_in_cloud()
-        mark = moment(self.map.note("reached")) or work.since
+            self.context.translation = await self._translation()
+        context = self.context
+        context.absent.clear()
+        before = context.tally.total
+        began = context.now_in_cloud()
+        mark = moment(self.map.note("reached")) or context.since
         await self._apply()
         await self._retry()
-        await self.looks.look(mark - timedelta(seconds=self.settings.overlap))
+        await self.probe.carry_changes(mark - timedelta(seconds=self.settings.overlap))
         if self.events and not self.dry_run:
-            await deletions.listen(work, self.events, self._carriers())
+            await deletions.listen(context, self.events, self._carriers())
         self._set_times()
         if not self.dry_run:
             self.map.remember("reached", began.isoformat())
-        self.behind = (work.now_in_cloud() - began).total_seconds()
-        return work.tally.total - before
+        self.behind = (context.now_in_cloud() - began).total_seconds()
+        return context.tally.total - before
 
     def _carriers(self) -> dict[str, Callable[[Sequence[Record]], Awaitable[None]]]:
         """What carries records that were read one by one."""
-        work = self.work
+        context = self.context
         return {
-            **{kind.entity: partial(crm_items.carry, work, kind) for kind in ITEMS},
-            **{part.entity: partial(carry_parts, part) for part in parts_of(work)},
-            "comment": partial(carry_comments, work),
+            **{kind.entity: partial(crm_items.carry, context, kind) for kind in ITEMS},
+            **{part.entity: partial(carry_parts, part) for part in parts_of(context)},
+            "comment": partial(carry_comments, context),
         }
 
     async def _apply(self) -> None:
         """Apply what persons have decided about open conflicts."""
-        work = self.work
-        work.decided = {}
+        context = self.context
+        context.decided = {}
         for item in self.map.answers():
-            work.decided.setdefault((item.entity, item.cloud), []).append(item)
-        if not work.decided or self.dry_run:
+            context.decided.setdefault((item.entity, item.cloud), []).append(item)
+        if not context.decided or self.dry_run:
             return
-        await deletions.apply_answers(work)
+        await deletions.apply_answers(context)
         carriers = self._carriers()
         names: dict[str, list[str]] = {}
-        for (entity, name), found in work.decided.items():
+        for (entity, name), found in context.decided.items():
             if any(item.field != RECORD for item in found):
                 names.setdefault(entity, []).append(name)
         for entity, wanted in names.items():
             if entity in carriers:
-                await carriers[entity](await work.reader.fetch(entity, wanted))
+                await carriers[entity](await context.reader.fetch(entity, wanted))
             elif entity == "product_rows":
                 await self._apply_rows(wanted)
             elif entity == FILES:
@@ -260,24 +265,24 @@ class Carrying:
         for short, kind in BY_SHORT.items():
             keys = [name.partition(":")[2] for name in names if name.partition(":")[0] == short]
             if keys:
-                owners = await self.work.reader.fetch(kind.entity, keys)
-                await carry_rows(self.work, await self.work.reader.belonging("product_rows", owners))
+                owners = await self.context.reader.fetch(kind.entity, keys)
+                await carry_rows(self.context, await self.context.reader.belonging("product_rows", owners))
 
     async def _again_files(self, names: Sequence[str]) -> None:
         """Look once more at the files of fields, named as in the map."""
         for kind in ITEMS:
             keys = [name.split(":")[1] for name in names if name.partition(":")[0] == kind.entity]
-            records = await self.work.reader.fetch(kind.entity, keys)
-            await carry_files(self.work, kind, records)
+            records = await self.context.reader.fetch(kind.entity, keys)
+            await carry_files(self.context, kind, records)
             gone = set(keys) - {record.id for record in records}
             for name in names:
                 if name.partition(":")[0] == kind.entity and name.split(":")[1] in gone:
-                    self.map.cured(FILES, name)
+                    self.map.clear_fault(FILES, name)
 
     async def _retry(self) -> None:
         """Try again what has been faulty, where its time has come."""
         due: dict[str, list[str]] = {}
-        for item in self.map.troubles(due=True):
+        for item in self.map.faults(due=True):
             due.setdefault(item.entity, []).append(item.cloud)
         carriers = self._carriers()
         for entity, names in due.items():
@@ -285,9 +290,9 @@ class Carrying:
                 await self._again_files(names)
             if entity not in RETRIED:
                 continue
-            records = await self.work.reader.fetch(entity, names)
+            records = await self.context.reader.fetch(entity, names)
             for name in set(names) - {record.id for record in records}:
-                self.map.cured(entity, name)  # gone from the cloud; the sweep treats it
+                self.map.clear_fault(entity, name)  # gone from the cloud; the sweep treats it
             if records:
                 await carriers[entity](records)
 
@@ -301,18 +306,18 @@ class Carrying:
         The last round begins ``overlap`` seconds after the start or later. Where records go on coming, because the
         cloud is still in use, it ends with those that were there at the start.
         """
-        began = self.work.now_in_cloud()
+        began = self.context.now_in_cloud()
         if self.settings.in_use:
-            self.work.until = began
+            self.context.until = began
             self.map.remember("until", began.isoformat())
-        elif self.work.frozen is None and not self.dry_run:
-            self.work.frozen = began
+        elif self.context.frozen is None and not self.dry_run:
+            self.context.frozen = began
             self.map.remember("frozen", began.isoformat())
         self.map.hasten()
         settled = began + timedelta(seconds=self.settings.overlap)
         after = 0
         while after < _ROUNDS_AFTER:
-            after += self.work.now_in_cloud() > settled
+            after += self.context.now_in_cloud() > settled
             carried = await self.round()
             if carried:
                 say(f"{carried} records")
@@ -320,12 +325,12 @@ class Carrying:
                 break
             else:
                 # What was being written at the start bears a time before it and can be read only by now.
-                await asyncio.sleep(max(0.0, (settled - self.work.now_in_cloud()).total_seconds()) + 0.01)
-        await deletions.sweep(self.work)
+                await asyncio.sleep(max(0.0, (settled - self.context.now_in_cloud()).total_seconds()) + 0.01)
+        await deletions.sweep(self.context)
 
     def line(self) -> str:
         """How it goes, in one line."""
-        tally = self.work.tally
+        tally = self.context.tally
         parts = [
             f"{self.behind:.0f} s behind",
             f"{sum(tally.new.values())} new",
@@ -335,7 +340,7 @@ class Carrying:
             parts.append(f"{sum(tally.deleted.values())} deleted")
         if tally.delays:
             parts.append(f"{median(tally.delays):.1f} s from the cloud to the box")
-        if faults := self.map.troubles():
+        if faults := self.map.faults():
             parts.append(f"{len(faults)} with a fault")
         if late := self.map.stragglers():
             parts.append(f"{len(late)} written in the cloud after the freeze")

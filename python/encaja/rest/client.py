@@ -57,7 +57,7 @@ class RestClient:
         patience: seconds for which a portal that fails is tried again.
         transport: in place of the network, for tests.
         sleep: how to wait.
-        tell: takes what is waited for, and an empty text when it came.
+        on_wait: takes what is waited for, and an empty text when it came.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class RestClient:
         patience: float = 600,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        tell: Callable[[str], None] = lambda _: None,
+        on_wait: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.where = webhook.portal
         self.requests = 0
@@ -90,7 +90,7 @@ class RestClient:
         self._places = asyncio.Semaphore(workers)
         self._patience = patience
         self._sleep = sleep
-        self.tell = tell
+        self.on_wait = on_wait
         self._pace: dict[str, float] = {}
 
     async def __aenter__(self) -> RestClient:
@@ -224,11 +224,11 @@ class RestClient:
                 outcome = await self._download(address, target)
             if isinstance(outcome, Fetched):
                 if waited:
-                    self.tell("")
+                    self.on_wait("")
                 return outcome
             if waited >= self._patience:
                 raise UnreachableError(f"download: {outcome.what}", self.where, outcome.hint)
-            self.tell(waiting_for(self.where, outcome.what, since, time.time() + self._patience - waited))
+            self.on_wait(waiting_for(self.where, outcome.what, since, time.time() + self._patience - waited))
             await self._sleep(pause)
             waited += pause
             pause = min(_LONGEST_PAUSE, pause * 2)
@@ -345,7 +345,7 @@ class RestClient:
                     continue
             if isinstance(outcome, dict):
                 if waited:
-                    self.tell("")
+                    self.on_wait("")
                 return outcome
             if not (safe or outcome.certain):
                 raise UncertainError(f"{method}: {outcome.what}", self.where, commands)
@@ -356,7 +356,7 @@ class RestClient:
                 room = False
             if waited >= self._patience:
                 raise UnreachableError(f"{method}: {outcome.what}", self.where, outcome.hint)
-            self.tell(waiting_for(self.where, outcome.what, since, time.time() + self._patience - waited))
+            self.on_wait(waiting_for(self.where, outcome.what, since, time.time() + self._patience - waited))
             await self._sleep(pause)
             waited += pause
             pause = min(_LONGEST_PAUSE, pause * 2)

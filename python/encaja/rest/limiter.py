@@ -95,7 +95,7 @@ class _Method:
         if not waiting and (not self.used or (self.used + self.cost <= limit < commands * self.cost)):
             return 0.0  # It will never fit in one piece, or not at all; alone it may go.
         if waiting and self.used + commands * self.cost <= limit:
-            return 0.2  # Answers under way will tell more.
+            return 0.2  # Answers under way will on_wait more.
         return max(0.2, min((basket[0] for basket in self.baskets.values()), default=now + 1.0) - now)
 
     def answered(self) -> None:
@@ -150,7 +150,7 @@ class Limiter:
         limits: what the portal allows.
         clock: seconds that never go back, the same for all processes.
         sleep: how to wait.
-        tell: takes what is waited for, where it is longer than a moment, and an empty text when it came.
+        on_wait: takes what is waited for, where it is longer than a moment, and an empty text when it came.
     """
 
     def __init__(
@@ -161,10 +161,10 @@ class Limiter:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        tell: Callable[[str], None] = lambda _: None,
+        on_wait: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.limits = limits or Limits()
-        self.told_off = 0
+        self.refusals = 0
         """How often the portal refused a request for its limits; told by the client, and meant to stay 0."""
         self.waited = 0.0
         """Seconds that requests of this process were held back."""
@@ -172,7 +172,7 @@ class Limiter:
         self._own = self._read("")
         self._clock = clock
         self._sleep = sleep
-        self._address, self._tell = address, tell
+        self._address, self._on_wait = address, on_wait
         self._boot = _boot()
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
@@ -194,12 +194,12 @@ class Limiter:
                 pause = self._set_aside(state, self._clock(), method_counts)
             if not pause:
                 if told:
-                    self._tell("")
+                    self._on_wait("")
                 return
             self.waited += pause
             if pause > _MOMENT:
                 told = True
-                self._tell(waiting_for(f"operating time of {self._address}", "", since, time.time() + pause))
+                self._on_wait(waiting_for(f"operating time of {self._address}", "", since, time.time() + pause))
             await self._sleep(min(pause, 60.0))
 
     async def turn(self) -> None:
@@ -248,7 +248,7 @@ class Limiter:
             method: the one whose operating time is used up; without it the bucket was full.
             time_block: of the refusal, if it had one.
         """
-        self.told_off += 1
+        self.refusals += 1
         with self._state() as state:
             now = self._clock()
             if not method:

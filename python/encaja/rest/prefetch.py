@@ -43,7 +43,7 @@ async def grouped(source: AsyncIterator[list[_Given]], size: int) -> AsyncIterat
 
 
 @asynccontextmanager
-async def meanwhile(work: Coroutine[Any, Any, _Made]) -> AsyncIterator[asyncio.Task[_Made]]:
+async def concurrently(work: Coroutine[Any, Any, _Made]) -> AsyncIterator[asyncio.Task[_Made]]:
     """Do something beside the block; it is to be awaited in it, and ends with it."""
     task = asyncio.create_task(work)
     try:
@@ -54,7 +54,7 @@ async def meanwhile(work: Coroutine[Any, Any, _Made]) -> AsyncIterator[asyncio.T
 
 
 @asynccontextmanager
-async def stored(source: AsyncIterator[_Given], most: int) -> AsyncIterator[AsyncIterator[_Given]]:
+async def buffered(source: AsyncIterator[_Given], most: int) -> AsyncIterator[AsyncIterator[_Given]]:
     """Take from a source beside the block, and keep up to so many until they are asked for."""
     queue: asyncio.Queue[list[_Given]] = asyncio.Queue(most)
 
@@ -72,5 +72,5 @@ async def stored(source: AsyncIterator[_Given], most: int) -> AsyncIterator[Asyn
             yield given[0]
         await task  # its error is told to whoever takes
 
-    async with meanwhile(fill()) as task:
+    async with concurrently(fill()) as task:
         yield taken(task)

@@ -47,7 +47,7 @@ def use(
         limiter = Limiter(webhook.host, folder, limits)
         async with RestClient(webhook, limiter, patience=20, **more) as portal:
             result = await scene(portal)
-            assert limiter.told_off == 0
+            assert limiter.refusals == 0
             return result
 
     return asyncio.run(whole())
@@ -213,7 +213,7 @@ def _read_titles(url: str, folder: str, address: str, told: Any) -> None:
         async with RestClient(Webhook.parse(url), limiter, transport=transport) as portal:
             for _ in range(12):
                 await asyncio.gather(*(portal.call("server.time") for _ in range(2)))
-            told.put((limiter.told_off, portal.requests))
+            told.put((limiter.refusals, portal.requests))
 
     asyncio.run(whole())
 
@@ -255,7 +255,7 @@ def test_operating_time_is_waited_for_until_the_portal_frees_it(cloud: Site, tmp
                 try:
                     await portal.batch([Command("crm.lead.list", {"start": -1})])
                 except TimeoutError:
-                    assert limiter.told_off == 0
+                    assert limiter.refusals == 0
                     return number
         raise AssertionError("it never had to wait")
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from encaja.rest.prefetch import ahead, grouped, meanwhile, stored
+from encaja.rest.prefetch import ahead, buffered, concurrently, grouped
 from unit.carryover.virtual_time import run
 
 
@@ -41,7 +41,7 @@ def test_several_are_worked_on_at_once_and_the_order_stays() -> None:
 def test_what_is_stored_is_taken_ahead_up_to_a_bound_and_comes_whole() -> None:
     async def scene() -> tuple[int, list[int]]:
         source = Source(20)
-        async with stored(aiter(source), 5) as kept:
+        async with buffered(aiter(source), 5) as kept:
             await asyncio.sleep(1)
             taken = source.given
             return taken, [number async for number in kept]
@@ -54,7 +54,7 @@ def test_what_is_stored_is_taken_ahead_up_to_a_bound_and_comes_whole() -> None:
 def test_a_fault_of_the_source_comes_to_whoever_takes() -> None:
     async def scene() -> list[int]:
         found = []
-        async with stored(aiter(Source(3, ValueError("gone"))), 5) as kept:
+        async with buffered(aiter(Source(3, ValueError("gone"))), 5) as kept:
             async for number in kept:
                 found.append(number)
                 if len(found) == 3:
@@ -76,7 +76,7 @@ def test_what_runs_beside_a_block_ends_with_it() -> None:
                 ended.set()
 
         with pytest.raises(KeyError):
-            async with meanwhile(work()):
+            async with concurrently(work()):
                 await asyncio.sleep(0)
                 raise KeyError
         return ended.is_set()

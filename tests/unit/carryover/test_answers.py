@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_decision_is_durable_and_beside_the_writer(folder: Path) -> None:
     with IdentityMap(folder) as writer:
-        with IdentityMap.beside(folder) as identities:
+        with IdentityMap.for_answers(folder) as identities:
             body = decide_all(identities, read_answers(["lead:1.title=cloud", "lead:2=box"]))
         assert [(row["cloud"], row["field"], row["decided_for"]) for row in body["decided"]] == [
             ("1", "title", "cloud"),
@@ -43,14 +43,14 @@ def test_a_decision_is_durable_and_beside_the_writer(folder: Path) -> None:
 
 
 def test_all_means_what_is_open_and_nothing_that_is_decided(folder: Path) -> None:
-    with IdentityMap.beside(folder) as identities:
+    with IdentityMap.for_answers(folder) as identities:
         body = decide_all(identities, read_answers(["all=cloud"]))
         assert len(body["decided"]) == 3 and not body["open"]
         assert {item.cloud for item in identities.answers()} == {"1", "2"}
 
 
 def test_of_decisions_about_nothing_none_is_noted(folder: Path) -> None:
-    with IdentityMap.beside(folder) as identities:
+    with IdentityMap.for_answers(folder) as identities:
         with pytest.raises(ConfigurationError, match=r"lead:3, deal:9:title"):
             decide_all(identities, read_answers(["lead:1=cloud", "lead:3=cloud", "deal:9.title=box"]))
         assert identities.answers() == []

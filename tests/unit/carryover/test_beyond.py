@@ -24,14 +24,14 @@ class Cloud:
 
 
 def test_every_row_is_in_both_languages_with_its_count() -> None:
-    work: Any = SimpleNamespace(
+    context: Any = SimpleNamespace(
         cloud=Cloud(),
         since=datetime(2026, 10, 1, tzinfo=UTC),
         left={("activity", "what it belongs to is not in the box"): {"1", "2"}},
         refused={"task": "ACCESS_DENIED"},
-        map=SimpleNamespace(moments=lambda: ["lead:1"], troubles=list),
+        map=SimpleNamespace(times_to_set=lambda: ["lead:1"], faults=list),
     )
-    rows = asyncio.run(not_carried(work))
+    rows = asyncio.run(not_carried(context))
     assert all(row[part].get(language) for row in rows for part in ("what", "why") for language in ("en", "es"))
     counts = {row["what"]["es"]: row["count"] for row in rows}
     assert {name: counts[name] for name in ("facturas", "Machines", "actividades", "tareas")} == {

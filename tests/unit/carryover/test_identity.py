@@ -65,16 +65,16 @@ def test_faults_come_back_ever_more_rarely_and_go_when_cured(tmp_path: Path, mon
     with IdentityMap(tmp_path) as identities:
         waits = []
         for _ in range(9):
-            identities.trouble("deal", "3", "no such stage", "add it")
-            [trouble] = identities.troubles()
+            identities.note_fault("deal", "3", "no such stage", "add it")
+            [trouble] = identities.faults()
             waits.append(trouble.due - now)
         assert waits == sorted(waits) and waits[0] == 10.0 and waits[-1] == 600.0
         assert trouble.tries == 9
-        assert identities.troubles(due=True) == []
+        assert identities.faults(due=True) == []
         identities.hasten()
-        assert [item.cloud for item in identities.troubles(due=True)] == ["3"]
-        identities.cured("deal", "3")
-        assert identities.troubles() == []
+        assert [item.cloud for item in identities.faults(due=True)] == ["3"]
+        identities.clear_fault("deal", "3")
+        assert identities.faults() == []
 
 
 def test_open_conflicts_go_when_both_sides_agree_and_decided_ones_stay(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_refusal_all_the_same_is_believed_until_the_portal_says(tmp_path: Path) 
         block = {"operating": 481.0, "operating_reset_at": 1_000_120, "finish": 1_000_000.0}
         limiter.refused("m", block)
         await limiter.room({"m": 1})
-        assert limiter.told_off == 2
+        assert limiter.refusals == 2
         return [first, clock() - began]
 
     bucket, operating = run(scene())

@@ -187,7 +187,7 @@ def test_a_portal_that_is_waited_for_is_named_with_the_reason_and_the_end(cloud:
     told: list[str] = []
     cloud.methods["server.time"] = lambda _: "now"
     cloud.faults = [html(502), html(502)]
-    ask(cloud, tmp_path, "server.time", tell=told.append)
+    ask(cloud, tmp_path, "server.time", on_wait=told.append)
     what = "waiting for https://cloud.test (HTTP 502 with text/html in place of JSON)"
     assert [line.partition(" since ")[0] for line in told] == [what, what, ""]
     assert all(", until " in line for line in told[:2])

@@ -1,4 +1,4 @@
-"""Whose comments are read again: those of records in which something stirred since, and all where that is asked for."""
+"""Whose comments are read again: those of records in which something changed since, and all where that is asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from encaja.carryover.mapping.identity_map import IdentityMap
-from encaja.carryover.records.comment_activity import Talk, active
+from encaja.carryover.records.comment_activity import CommentBatch, active
 from encaja.carryover.source.reader import Reader
 from unit.carryover.fake_cloud import FakeCloud
 from unit.carryover.virtual_time import run
@@ -34,22 +34,22 @@ class Scene:
             for key in self.comments[str(given["filter"]["ENTITY_ID"])]
         ]
 
-    def read(self, *, carry: bool = True, thorough: bool = False, later: int = 60) -> Talk:
+    def read(self, *, carry: bool = True, thorough: bool = False, later: int = 60) -> CommentBatch:
         """Read what has to be read, and remember it as carried."""
 
-        async def scene() -> Talk:
+        async def scene() -> CommentBatch:
             with IdentityMap(self.folder) as identities:
                 async with self.cloud.portal(self.folder) as portal:
-                    work: Any = SimpleNamespace(
+                    context: Any = SimpleNamespace(
                         map=identities, cloud=portal, reader=Reader(portal), dry_run=False,
                         now_in_cloud=lambda: SINCE + timedelta(seconds=later),
                     )  # fmt: skip
-                    [talk] = [talk async for talk in active(work, "lead", {}, thorough=thorough)]
-                    await talk.read(work, SINCE)
-                    for record in talk.records if carry else []:
+                    [batch] = [batch async for batch in active(context, "lead", {}, thorough=thorough)]
+                    await batch.read(context, SINCE)
+                    for record in batch.records if carry else []:
                         identities.done("comment", record.id, f"5{record.id}")
-                    talk.remember(work)
-                    return talk
+                    batch.remember(context)
+                    return batch
 
         return run(scene())
 

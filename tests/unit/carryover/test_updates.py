@@ -18,8 +18,8 @@ from unit.carryover.virtual_time import run
 def send(box: FakeCloud, folder: Path, fields: list[dict[str, Any]]) -> list[Answer]:
     async def scene() -> list[Answer]:
         async with box.portal(folder) as portal:
-            work: Any = SimpleNamespace(box=portal)
-            return await send_updates(work, [command_of(LEAD, str(n), one) for n, one in enumerate(fields)])
+            context: Any = SimpleNamespace(box=portal)
+            return await send_updates(context, [command_of(LEAD, str(n), one) for n, one in enumerate(fields)])
 
     return run(scene())
 

@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS link (
 CREATE INDEX IF NOT EXISTS link_box ON link (entity, box);
 CREATE INDEX IF NOT EXISTS link_state ON link (state, entity);
 CREATE TABLE IF NOT EXISTS fault (
-  entity TEXT NOT NULL, cloud TEXT NOT NULL, what TEXT NOT NULL, mend TEXT NOT NULL, first REAL NOT NULL,
+  entity TEXT NOT NULL, cloud TEXT NOT NULL, what TEXT NOT NULL, hint TEXT NOT NULL, first REAL NOT NULL,
   tries INTEGER NOT NULL, due REAL NOT NULL, PRIMARY KEY (entity, cloud)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS conflict (
   entity TEXT NOT NULL, cloud TEXT NOT NULL, field TEXT NOT NULL, box TEXT NOT NULL, cloud_value TEXT NOT NULL,
@@ -90,7 +90,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Fault:
     """Why a record, or a part of it, could not be carried yet."""
 
     entity: str
@@ -127,7 +127,7 @@ class Conflict:
 
 
 @dataclass(frozen=True)
-class Read:
+class CommentsRead:
     """That a record's comments are carried.
 
     Args:
@@ -151,7 +151,7 @@ class IdentityMap:
         writer: whether to write. There is one writer; others may read meanwhile.
 
     Raises:
-        EncajaError: another writer is at work, or the file is no identity map.
+        EncajaError: another writer is at context, or the file is no identity map.
     """
 
     def __init__(self, folder: Path, *, writer: bool = True) -> None:
@@ -189,7 +189,7 @@ class IdentityMap:
         self.close()
 
     @classmethod
-    def beside(cls, folder: Path) -> IdentityMap:
+    def for_answers(cls, folder: Path) -> IdentityMap:
         """Open the map for answers, whoever may be writing meanwhile.
 
         Raises:
@@ -328,7 +328,7 @@ class IdentityMap:
 
     # Faults and conflicts
 
-    def trouble(self, entity: str, cloud: str, what: str, hint: str = "") -> None:
+    def note_fault(self, entity: str, cloud: str, what: str, hint: str = "") -> None:
         """Note why a record could not be carried, or not wholly; it is tried again ever more rarely."""
         now = time.time()
         row = self._db.execute("SELECT first, tries FROM fault WHERE entity=? AND cloud=?", (entity, cloud)).fetchone()
@@ -339,17 +339,17 @@ class IdentityMap:
             (entity, cloud, what, hint, first, tries + 1, due),
         )
 
-    def cured(self, entity: str, cloud: str) -> None:
+    def clear_fault(self, entity: str, cloud: str) -> None:
         """Forget a record's fault."""
         self._db.execute("DELETE FROM fault WHERE entity=? AND cloud=?", (entity, cloud))
 
-    def troubles(self, *, due: bool = False) -> list[Trouble]:
+    def faults(self, *, due: bool = False) -> list[Fault]:
         """All faults, or those whose time to be tried again has come."""
         rows = self._db.execute(
             "SELECT * FROM fault WHERE due <= ? ORDER BY entity, CAST(cloud AS INTEGER), cloud",
             (time.time() if due else float("inf"),),
         )
-        return [Trouble(*row) for row in rows]
+        return [Fault(*row) for row in rows]
 
     def hasten(self) -> None:
         """Let every fault be tried again at once."""
@@ -413,35 +413,35 @@ class IdentityMap:
 
     # Comments
 
-    def comments_read(self, entity: str, rows: Iterable[Read]) -> None:
+    def comments_read(self, entity: str, rows: Iterable[CommentsRead]) -> None:
         """Note that the comments of records are carried."""
         values = [(entity, row.cloud, row.activity, row.at, row.comments) for row in rows]
         with self.transaction():
             self._db.executemany("INSERT OR REPLACE INTO comments_read VALUES (?, ?, ?, ?, ?)", values)
 
-    def read_comments(self, entity: str, cloud: Sequence[str]) -> dict[str, Read]:
+    def read_comments(self, entity: str, cloud: Sequence[str]) -> dict[str, CommentsRead]:
         """What is known of the comments of records, by their identifier."""
-        found: dict[str, Read] = {}
+        found: dict[str, CommentsRead] = {}
         for part in _parts(cloud):
             marks = ",".join("?" * len(part))
             rows = self._db.execute(
                 f"SELECT cloud, activity, at, comments FROM comments_read WHERE entity=? AND cloud IN ({marks})",  # noqa: S608
                 (entity, *part),
             )
-            found |= {row[0]: Read(*row) for row in rows}
+            found |= {row[0]: CommentsRead(*row) for row in rows}
         return found
 
     # Times that REST did not keep, and records made in the cloud after the freeze
 
-    def unkept(self, entity: str, box: str, created: str, author: str) -> None:
+    def note_time(self, entity: str, box: str, created: str, author: str) -> None:
         """Note that a record's time of creation, and its author, are still to be set."""
         self._db.execute("INSERT OR REPLACE INTO moment VALUES (?, ?, ?, ?)", (entity, box, created, author))
 
-    def moments(self) -> list[tuple[str, str, str, str]]:
+    def times_to_set(self) -> list[tuple[str, str, str, str]]:
         """Entity, identifier in the box, time and author of all records whose time is still to be set."""
         return self._db.execute("SELECT * FROM moment ORDER BY entity, box").fetchall()
 
-    def kept(self, rows: Iterable[tuple[str, str]]) -> None:
+    def times_set(self, rows: Iterable[tuple[str, str]]) -> None:
         """Say that the times of records (entity, identifier in the box) are set."""
         with self.transaction():
             self._db.executemany("DELETE FROM moment WHERE entity=? AND box=?", list(rows))

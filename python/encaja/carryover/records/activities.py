@@ -86,7 +86,7 @@ class Activities(Part):
         """Fetch the files of a record that is about to be sent."""
         described = attachments.described(record.fields.get("FILES"))
         if described:
-            fetched = await attachments.fetch(self.work, described, want)
+            fetched = await attachments.fetch(self.context, described, want)
             want.raw["FILES"] = [{"fileData": file} for file in fetched]
 
     def add(self, record: Record, want: Wanted) -> Command:
@@ -94,7 +94,7 @@ class Activities(Part):
         fields = {name: value for name, value in want.raw.items() if value not in ("", [])}
         if int(record.fields.get("TYPE_ID") or 0) == MAIL:
             fields["COMPLETED"] = "N"
-        user, exact = self.work.translation.user(record.fields.get("AUTHOR_ID"))
+        user, exact = self.context.translation.user(record.fields.get("AUTHOR_ID"))
         author = {"AUTHOR_ID": int(user)} if exact else {}
         return Command(
             "crm.activity.add", {"fields": {**fields, **author, "ORIGINATOR_ID": ORIGINATOR, "ORIGIN_ID": record.id}}
@@ -107,7 +107,7 @@ class Activities(Part):
     async def after(self, record: Record, box: str, want: Wanted) -> None:
         """A mail is completed now that it is there."""
         if int(record.fields.get("TYPE_ID") or 0) == MAIL and want.values.get("COMPLETED"):
-            await self.work.box.call("crm.activity.update", {"id": int(box), "fields": {"COMPLETED": "Y"}})
+            await self.context.box.call("crm.activity.update", {"id": int(box), "fields": {"COMPLETED": "Y"}})
 
     def get(self, box: str) -> Command:
         """By identifier."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.mapping.translation import Wanted
 from encaja.rest.command import Command
 from encaja.rest.errors import RefusedError
@@ -26,22 +26,22 @@ def described(value: Any) -> list[dict[str, Any]]:
     return [item for item in items if isinstance(item, dict) and (item.get("id") or item.get("ID"))]
 
 
-async def fetch(work: Work, files: Sequence[dict[str, Any]], want: Wanted) -> list[list[str]]:
+async def fetch(context: Context, files: Sequence[dict[str, Any]], want: Wanted) -> list[list[str]]:
     """Fetch files; what cannot be fetched becomes a problem of the record.
 
     Returns:
         Name and content in Base64 of each.
     """
-    names = await work.cloud.batch([Command("disk.file.get", {"id": _key(item)}) for item in files])
+    names = await context.cloud.batch([Command("disk.file.get", {"id": _key(item)}) for item in files])
     found: list[list[str]] = []
-    with tempfile.TemporaryDirectory(dir=work.settings.state, prefix="files-") as folder:
+    with tempfile.TemporaryDirectory(dir=context.settings.state, prefix="files-") as folder:
         for item, answer in zip(files, names, strict=True):
             about = answer.result if answer.error is None else {}
             name = str(item.get("name") or about.get("NAME") or f"file-{_key(item)}")
             address = str(item.get("urlDownload") or item.get("url") or about.get("DOWNLOAD_URL") or "")
             target = Path(folder) / "content"
             try:
-                size = await work.cloud.download(address, target)
+                size = await context.cloud.download(address, target)
             except RefusedError as fault:
                 want.problems.append(f"file {name} could not be fetched: {fault.what}")
                 continue

@@ -10,14 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import Canonical, canonical, fingerprints
 from encaja.carryover.mapping.entities import BY_ENTITY
 from encaja.carryover.mapping.identity_map import Link, State
 from encaja.carryover.mapping.translation import Wanted
 from encaja.carryover.merge import Pair, Write, converge, deleted_in_box, finish, is_due
 from encaja.carryover.records.crm_items import ensure
-from encaja.carryover.records.send_once import send_once, settle_all
+from encaja.carryover.records.send_once import resolve_unconfirmed, send_once
 from encaja.carryover.source.reader import Record, is_absent
 from encaja.rest.command import Answer, Command
 from encaja.rest.errors import RefusedError
@@ -34,15 +34,15 @@ class Part(ABC):
     """A kind of record.
 
     Args:
-        work: the carry-over.
+        context: the carry-over.
     """
 
     entity: str
     shape: Shape
     """Fields that are carried and compared."""
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
+    def __init__(self, context: Context) -> None:
+        self.context = context
 
     @abstractmethod
     def owners(self, record: Record) -> Iterable[tuple[str, str]]:
@@ -113,7 +113,7 @@ class Part(ABC):
         return done
 
     def _raw(self, done: Wanted, name: str, value: Any, kind: str) -> Any:
-        translation = self.work.translation
+        translation = self.context.translation
         if canonical(value, _form(kind)) is None:
             return [] if kind == "users" else ""
         if kind == "text":
@@ -133,7 +133,7 @@ class Part(ABC):
 
     def linked(self, want: Wanted, entity: str, key: Any) -> str | None:
         """The identifier in the box of a record that this one belongs to."""
-        box = self.work.map.box_id(entity, str(key))
+        box = self.context.map.box_id(entity, str(key))
         if box is None:
             want.missing.append((entity, str(key)))
         return box
@@ -145,9 +145,9 @@ class Part(ABC):
     async def _write(self, pair: Pair, names: Sequence[str]) -> Mapping[str, Canonical] | None:
         command = self.update(pair.box, {name: pair.want.raw[name] for name in names})
         try:
-            await self.work.box.call(command.method, command.parameters)
+            await self.context.box.call(command.method, command.parameters)
         except RefusedError as fault:
-            self.work.trouble(pair.record, f"the box refuses the change: {fault.what}", "it is tried again")
+            self.context.note_fault(pair.record, f"the box refuses the change: {fault.what}", "it is tried again")
             return None
         return self.here((await rows_of(self, [pair.box])).get(pair.box, {}), pair.want.values)
 
@@ -158,68 +158,68 @@ def _form(kind: str) -> str:
 
 async def carry(part: Part, records: Sequence[Record]) -> None:
     """Carry records over: those that are new, and those that have changed."""
-    work = part.work
-    await settle(part)
-    links = work.map.find(part.entity, [record.id for record in records])
-    watermark = work.map.watermark(part.entity)
+    context = part.context
+    await resolve(part)
+    links = context.map.find(part.entity, [record.id for record in records])
+    watermark = context.map.watermark(part.entity)
     owners = {pair for record in records for pair in part.owners(record) if pair[0] in BY_ENTITY}
-    await ensure(work, owners)
+    await ensure(context, owners)
     new: list[tuple[Record, Wanted]] = []
     known: list[tuple[Record, Wanted, Link | None]] = []
     for record in records:
         link = links.get(record.id)
         if link is not None and link.state is not State.DONE:
             continue
-        work.straggles(record)
+        context.note_straggler(record)
         try:
             want = await part.want(record)
         except LeftOutError as fault:
-            work.leave(part.entity, str(fault), record)
+            context.note_left_out(part.entity, str(fault), record)
             continue
         if link is None and int(record.id) > watermark:
             new.append((record, want))
-        elif is_due(work, record, want, link):
+        elif is_due(context, record, want, link):
             known.append((record, want, link))
     await _add(part, new)
     await _change(part, known)
 
 
-async def settle(part: Part) -> None:
+async def resolve(part: Part) -> None:
     """Find out about records that were being sent when a connection or a process ended."""
 
     async def adopt(names: list[str]) -> None:
-        await _adopt(part, await part.work.reader.fetch(part.entity, names))
+        await _adopt(part, await part.context.reader.fetch(part.entity, names))
 
-    await settle_all(part.work, part.entity, adopt)
+    await resolve_unconfirmed(part.context, part.entity, adopt)
 
 
 async def _adopt(part: Part, records: Sequence[Record]) -> set[str]:
     """Take records that are in the box already, as their mark shows, for what they are."""
-    work = part.work
+    context = part.context
     adopted: dict[str, str] = {}
-    answers = await work.box.batch(part.find(records)) if records else []
+    answers = await context.box.batch(part.find(records)) if records else []
     for record, answer in zip(records, answers, strict=True):
         if answer.error:
             raise answer.error
         for box in part.found(answer):
-            if box not in adopted.values() and work.map.cloud_id(part.entity, box) in {None, record.id}:
+            if box not in adopted.values() and context.map.cloud_id(part.entity, box) in {None, record.id}:
                 adopted[record.id] = box
                 break
-    with work.map.transaction():
+    with context.map.transaction():
         for name, box in adopted.items():
-            work.map.done(part.entity, name, box)
+            context.map.done(part.entity, name, box)
     return set(adopted)
 
 
 async def _add(part: Part, new: Sequence[tuple[Record, Wanted]]) -> None:
-    work = part.work
+    context = part.context
     ordered = sorted(new, key=lambda pair: (pair[0].created, int(pair[0].id)))
-    if work.dry_run:
+    if context.dry_run:
         for record, _ in ordered:
-            work.told(part.entity, "new", record)
+            context.note_preview(part.entity, "new", record)
         return
     there = await _adopt(part, [record for record, _ in ordered])
-    links = work.map.find(part.entity, list(there))
+    links = context.map.find(part.entity, list(there))
     await _change(part, [(record, want, links[record.id]) for record, want in ordered if record.id in there])
     made: list[tuple[Record, Wanted, str]] = []
     for record, want in ordered:
@@ -227,30 +227,30 @@ async def _add(part: Part, new: Sequence[tuple[Record, Wanted]]) -> None:
             made.append((record, want, box))
     rows = await rows_of(part, [box for *_, box in made])
     for record, want, box in made:
-        finish(work, record, box, want, fingerprints(part.here(rows.get(box, {}), want.values)))
-        work.carried(record, "new")
+        finish(context, record, box, want, fingerprints(part.here(rows.get(box, {}), want.values)))
+        context.count(record, "new")
 
 
 async def _make(part: Part, record: Record, want: Wanted) -> str:
     """Send one record; its identifier in the box, empty when it is not there."""
-    work = part.work
+    context = part.context
     await part.files(record, want)
-    answer = await send_once(work, record, part.add(record, want))
+    answer = await send_once(context, record, part.add(record, want))
     if answer is None:
-        await settle(part)
+        await resolve(part)
         return ""
     box = part.made(answer)
-    with work.map.transaction():
-        work.map.done(part.entity, record.id, box)
-        work.map.unkept(part.entity, box, record.created.isoformat(), _author(work, record))
+    with context.map.transaction():
+        context.map.done(part.entity, record.id, box)
+        context.map.note_time(part.entity, box, record.created.isoformat(), _author(context, record))
     await part.after(record, box, want)
     return box
 
 
-def _author(work: Work, record: Record) -> str:
+def _author(context: Context, record: Record) -> str:
     for name in ("AUTHOR_ID", "createdBy", "CREATED_BY_ID"):
         if record.fields.get(name):
-            user, exact = work.translation.user(record.fields[name])
+            user, exact = context.translation.user(record.fields[name])
             return user if exact else ""
     return ""
 
@@ -258,7 +258,7 @@ def _author(work: Work, record: Record) -> str:
 async def rows_of(part: Part, boxes: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Records of the box, by identifier; those that are not there are left out."""
     found = {}
-    for box, answer in zip(boxes, await part.work.box.batch([part.get(box) for box in boxes]), strict=True):
+    for box, answer in zip(boxes, await part.context.box.batch([part.get(box) for box in boxes]), strict=True):
         if answer.error is None:
             found[box] = part.row(answer)
         elif not is_absent(answer.error):
@@ -267,16 +267,16 @@ async def rows_of(part: Part, boxes: Sequence[str]) -> dict[str, dict[str, Any]]
 
 
 async def _change(part: Part, known: Sequence[tuple[Record, Wanted, Link | None]]) -> None:
-    work = part.work
+    context = part.context
     boxes = {record.id: (link.box if link else record.id) for record, _, link in known}
     rows = await rows_of(part, list(boxes.values()))
     for record, want, link in known:
         box = boxes[record.id]
         if box not in rows:
-            deleted_in_box(work, record, box)
+            deleted_in_box(context, record, box)
             continue
         have = part.here(rows[box], want.values)
         # What the backup brought has no base: what differs is taken for a change of the cloud's.
         await converge(
-            work, [Pair(record, box, want, have, link, link.have if link else fingerprints(have))], part.write
+            context, [Pair(record, box, want, have, link, link.have if link else fingerprints(have))], part.write
         )

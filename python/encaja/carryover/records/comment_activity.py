@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import moment
 from encaja.carryover.mapping.entities import BY_ENTITY
-from encaja.carryover.mapping.identity_map import Read
+from encaja.carryover.mapping.identity_map import CommentsRead
 from encaja.carryover.source.reader import Record
 from encaja.rest.client import RestClient
 
@@ -24,7 +24,7 @@ _SAME_SECOND = timedelta(seconds=2)
 
 
 @dataclass
-class Talk:
+class CommentBatch:
     """Records of one kind, and what is known of their comments.
 
     Args:
@@ -43,17 +43,17 @@ class Talk:
     quiet: int = 0
     records: list[Record] = field(default_factory=list)
 
-    async def read(self, work: Work, since: datetime) -> Talk:
+    async def read(self, context: Context, since: datetime) -> CommentBatch:
         """Read the comments that were made since a moment."""
-        found = await work.reader.belonging("comment", self.owners)
+        found = await context.reader.belonging("comment", self.owners)
         self.records = [record for record in found if record.created >= since]
         return self
 
-    def remember(self, work: Work) -> None:
+    def remember(self, context: Context) -> None:
         """Write down that these comments are carried, where they are."""
-        if work.dry_run:
+        if context.dry_run:
             return
-        links = work.map.find("comment", [record.id for record in self.records])
+        links = context.map.find("comment", [record.id for record in self.records])
         count = dict.fromkeys(self.activity, 0)
         open_ = set()
         for record in self.records:
@@ -62,37 +62,43 @@ class Talk:
                 count[owner] = count.get(owner, 0) + 1
             else:
                 open_.add(owner)
-        read = [Read(key, at, self.at.isoformat(), count[key]) for key, at in self.activity.items() if key not in open_]
-        work.map.comments_read(self.entity, read)
+        read = [
+            CommentsRead(key, at, self.at.isoformat(), count[key])
+            for key, at in self.activity.items()
+            if key not in open_
+        ]
+        context.map.comments_read(self.entity, read)
 
 
-async def active(work: Work, entity: str, filters: Mapping[str, Any], *, thorough: bool = False) -> AsyncIterator[Talk]:
-    """List records of a kind, and tell those whose comments have to be read from those where nothing stirred.
+async def active(
+    context: Context, entity: str, filters: Mapping[str, Any], *, thorough: bool = False
+) -> AsyncIterator[CommentBatch]:
+    """List records of a kind, and tell those whose comments have to be read from those where nothing changed.
 
     Args:
-        work: the carry-over.
+        context: the carry-over.
         entity: the kind.
         filters: which records, in the portal's notation.
         thorough: have all of them read.
     """
-    at = work.now_in_cloud()
-    async for page in _rows(work.cloud, entity, filters):
+    at = context.now_in_cloud()
+    async for page in _rows(context.cloud, entity, filters):
         keys = [str(row["id"]) for row in page]
-        known = {} if thorough else work.map.read_comments(entity, keys)
-        talk = Talk(entity, [], {}, at)
+        known = {} if thorough else context.map.read_comments(entity, keys)
+        batch = CommentBatch(entity, [], {}, at)
         for key, row in zip(keys, page, strict=True):
             last = str(row.get("lastActivityTime"))
             before = known.get(key)
             if before and _is_quiet(before, last):
-                talk.quiet += before.comments
+                batch.quiet += before.comments
                 continue
             created = moment(row.get("createdTime")) or at
-            talk.activity[key] = last
-            talk.owners.append(Record(entity, key, {}, moment(row.get("updatedTime")) or created, created))
-        yield talk
+            batch.activity[key] = last
+            batch.owners.append(Record(entity, key, {}, moment(row.get("updatedTime")) or created, created))
+        yield batch
 
 
-def _is_quiet(before: Read, last: str) -> bool:
+def _is_quiet(before: CommentsRead, last: str) -> bool:
     then, read = moment(last), moment(before.at)
     return before.activity == last and then is not None and read is not None and read > then + _SAME_SECOND
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import canonical, fingerprints, moment, wall_clock
 from encaja.carryover.mapping.entities import BY_ENTITY, BY_TYPE
 from encaja.carryover.mapping.identity_map import Link, State
@@ -39,32 +39,32 @@ class _Remark:
     want: Wanted
 
 
-async def carry_comments(work: Work, records: Sequence[Record]) -> None:
+async def carry_comments(context: Context, records: Sequence[Record]) -> None:
     """Comments of the timeline."""
     owners: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         kind = str(record.fields.get("ENTITY_TYPE", "")).lower()
         kind = BY_TYPE[int(kind)].entity if kind.isdigit() and int(kind) in BY_TYPE else kind
         owners[kind, str(record.fields.get("ENTITY_ID"))].append(record)
-    await ensure(work, [owner for owner in owners if owner[0] in BY_ENTITY])
+    await ensure(context, [owner for owner in owners if owner[0] in BY_ENTITY])
     places: dict[_Place, list[Record]] = {}
     for (entity, key), found in owners.items():
-        box = work.map.box_id(entity, key) if entity in BY_ENTITY else None
+        box = context.map.box_id(entity, key) if entity in BY_ENTITY else None
         if box is None:
             for record in found:
-                work.leave("comment", f"belongs to {entity} {key}, which is not in the box", record)
+                context.note_left_out("comment", f"belongs to {entity} {key}, which is not in the box", record)
             continue
         places[_Place(entity, box)] = found
-    await _converge(work, "comment", places)
+    await _converge(context, "comment", places)
 
 
-async def carry_task_comments(work: Work, records: Sequence[Record]) -> None:
+async def carry_task_comments(context: Context, records: Sequence[Record]) -> None:
     """Comments of tasks."""
     tasks: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         tasks[str(record.fields["TASK_ID"])].append(record)
-    boxes = {key: work.map.box_id("task", key) for key in tasks}
-    await _converge(work, "task_comment", {_Place("task", box): tasks[key] for key, box in boxes.items() if box})
+    boxes = {key: context.map.box_id("task", key) for key in tasks}
+    await _converge(context, "task_comment", {_Place("task", box): tasks[key] for key, box in boxes.items() if box})
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class _Place:
         )
 
 
-async def _converge(work: Work, entity: str, places: Mapping[_Place, Sequence[Record]]) -> None:
+async def _converge(context: Context, entity: str, places: Mapping[_Place, Sequence[Record]]) -> None:
     """Add what is not in its place yet."""
-    links = work.map.find(entity, [record.id for records in places.values() for record in records])
+    links = context.map.find(entity, [record.id for records in places.values() for record in records])
     open_ = {
         place: found
         for place, records in places.items()
@@ -95,59 +95,59 @@ async def _converge(work: Work, entity: str, places: Mapping[_Place, Sequence[Re
     }
     if not open_:
         return
-    await _quiet(work, [link.sent for link in links.values() if _is_open(link)])
-    there = await _there(work, entity, list(open_))
+    await _quiet(context, [link.sent for link in links.values() if _is_open(link)])
+    there = await _there(context, entity, list(open_))
     for place, records in open_.items():
-        await _converge_one(work, entity, records, place, there[place])
+        await _converge_one(context, entity, records, place, there[place])
 
 
 def _is_open(link: Link) -> bool:
     return link.state is State.SENDING
 
 
-async def _there(work: Work, entity: str, places: Sequence[_Place]) -> dict[_Place, dict[str, Record]]:
+async def _there(context: Context, entity: str, places: Sequence[_Place]) -> dict[_Place, dict[str, Record]]:
     """The remarks that the box has in places, by identifier."""
     found: dict[_Place, dict[str, Record]] = {place: {} for place in places}
     for kind in dict.fromkeys(place.entity for place in places):
-        owners = [Record(kind, place.box, {}, work.since, work.since) for place in places if place.entity == kind]
-        for record in await work.box_reader.belonging(entity, owners):
+        owners = [Record(kind, place.box, {}, context.since, context.since) for place in places if place.entity == kind]
+        for record in await context.box_reader.belonging(entity, owners):
             key = record.fields["TASK_ID" if kind == "task" else "ENTITY_ID"]
             found.setdefault(_Place(kind, str(key)), {})[record.id] = record
     return found
 
 
 async def _converge_one(
-    work: Work, entity: str, records: Sequence[Record], place: _Place, there: dict[str, Record]
+    context: Context, entity: str, records: Sequence[Record], place: _Place, there: dict[str, Record]
 ) -> None:
     text = "POST_MESSAGE" if entity == "task_comment" else "COMMENT"
     for record in sorted(records, key=lambda record: int(record.id)):
         same = there.get(record.id)
         if same and _is_same(same, record) and same.fields.get(text) == record.fields.get(text):
-            work.map.done(entity, record.id, record.id)  # the backup brought it
+            context.map.done(entity, record.id, record.id)  # the backup brought it
             del there[record.id]
             continue
-        remark = _translated(work, record, str(record.fields.get(text) or ""))
-        twin = next((other for other in there.values() if _is_carried(work, entity, other, remark, text)), None)
-        if twin is None and record.created < work.since:
+        remark = _translated(context, record, str(record.fields.get(text) or ""))
+        twin = next((other for other in there.values() if _is_carried(context, entity, other, remark, text)), None)
+        if twin is None and record.created < context.since:
             continue  # older than the window, and deleted in the box
-        if work.dry_run:
-            work.told(entity, "new", record)
+        if context.dry_run:
+            context.note_preview(entity, "new", record)
             continue
-        box = twin.id if twin else await _send(work, remark, place)
+        box = twin.id if twin else await _send(context, remark, place)
         if not box:
             continue
         there.pop(box, None)
-        with work.map.transaction():
+        with context.map.transaction():
             hashes = fingerprints({"text": canonical(remark.text, "any")})
-            work.map.done(entity, record.id, box, want=hashes, have=hashes)
-            work.map.unkept(entity, box, record.created.isoformat(), remark.author)
-            work.complete(record, remark.want)
-        work.carried(record, "new")
+            context.map.done(entity, record.id, box, want=hashes, have=hashes)
+            context.map.note_time(entity, box, record.created.isoformat(), remark.author)
+            context.note_problems(record, remark.want)
+        context.count(record, "new")
 
 
-async def _quiet(work: Work, sent: Sequence[float]) -> None:
+async def _quiet(context: Context, sent: Sequence[float]) -> None:
     """Wait until the box can no longer be working on what was sent when a connection or a process ended."""
-    await asyncio.sleep(max(0.0, max(sent, default=0.0) + work.settings.patience - time.time()))
+    await asyncio.sleep(max(0.0, max(sent, default=0.0) + context.settings.patience - time.time()))
 
 
 def _is_same(here: Record, record: Record) -> bool:
@@ -155,52 +155,52 @@ def _is_same(here: Record, record: Record) -> bool:
     return here.created == record.created or wall_clock(here.fields.get(name)) == wall_clock(record.fields.get(name))
 
 
-def _is_carried(work: Work, entity: str, here: Record, remark: _Remark, text: str) -> bool:
+def _is_carried(context: Context, entity: str, here: Record, remark: _Remark, text: str) -> bool:
     """Whether a remark of the box, which no other one stands for, is this one, sent before."""
-    if work.map.cloud_id(entity, here.id) is not None or str(here.fields.get(text) or "") != remark.text:
+    if context.map.cloud_id(entity, here.id) is not None or str(here.fields.get(text) or "") != remark.text:
         return False
     # What somebody wrote in the box in the same words is another one: it is newer, and has another author.
     return (
         str(here.fields.get("AUTHOR_ID")) == remark.author
-        or (moment(here.fields.get("CREATED")) or here.created) >= work.since
+        or (moment(here.fields.get("CREATED")) or here.created) >= context.since
     )
 
 
-def _translated(work: Work, record: Record, text: str) -> _Remark:
+def _translated(context: Context, record: Record, text: str) -> _Remark:
     want = Wanted()
-    written, unknown = work.translation.text(text)
+    written, unknown = context.translation.text(text)
     want.missing += unknown
-    author, exact = work.translation.user(record.fields.get("AUTHOR_ID"))
+    author, exact = context.translation.user(record.fields.get("AUTHOR_ID"))
     if not exact:
         want.problems.append(
-            f"its author {work.translation.user_name(record.fields.get('AUTHOR_ID'))} is not in the box"
+            f"its author {context.translation.user_name(record.fields.get('AUTHOR_ID'))} is not in the box"
         )
     return _Remark(record, written, author, want)
 
 
-async def _send(work: Work, remark: _Remark, place: _Place) -> str:
+async def _send(context: Context, remark: _Remark, place: _Place) -> str:
     record = remark.record
     files = attachments.described(record.fields.get("FILES"))
     if files:
-        remark.want.raw["FILES"] = await attachments.fetch(work, files, remark.want)
-    answer = await send_once(work, record, place.command(remark, record.created.isoformat()))
+        remark.want.raw["FILES"] = await attachments.fetch(context, files, remark.want)
+    answer = await send_once(context, record, place.command(remark, record.created.isoformat()))
     return "" if answer is None else str(answer.result)
 
 
-async def carry_checklists(work: Work, records: Sequence[Record]) -> None:
+async def carry_checklists(context: Context, records: Sequence[Record]) -> None:
     """Checklists of tasks: items that the box's task does not have are added, completed ones completed."""
     tasks: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         tasks[str(record.fields["TASK_ID"])].append(record)
     for key, found in tasks.items():
-        if box := work.map.box_id("task", key):
-            await _checklist(work, found, box)
+        if box := context.map.box_id("task", key):
+            await _checklist(context, found, box)
 
 
-async def _checklist(work: Work, records: Sequence[Record], task: str) -> None:
-    links = work.map.find("checklist", [record.id for record in records])
-    await _quiet(work, [link.sent for link in links.values() if link.state is State.SENDING])
-    answer = await work.box.call("task.checklistitem.getlist", {"TASKID": int(task)})
+async def _checklist(context: Context, records: Sequence[Record], task: str) -> None:
+    links = context.map.find("checklist", [record.id for record in records])
+    await _quiet(context, [link.sent for link in links.values() if link.state is State.SENDING])
+    answer = await context.box.call("task.checklistitem.getlist", {"TASKID": int(task)})
     there: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in answer.result:
         there[str(row["TITLE"])].append(row)
@@ -209,31 +209,31 @@ async def _checklist(work: Work, records: Sequence[Record], task: str) -> None:
         title = str(record.fields.get("TITLE") or "")
         done = "Y" if record.fields.get("IS_COMPLETE") in {"Y", True} else "N"
         row = there[title].pop(0) if there[title] else None
-        if work.dry_run:
+        if context.dry_run:
             if row is None:
-                work.told("checklist", "new", record)
+                context.note_preview("checklist", "new", record)
             continue
         try:
             if row is None:
                 fields = {"TITLE": title, "IS_COMPLETE": done, "SORT_INDEX": int(record.fields.get("SORT_INDEX") or 0)}
                 parent = parents.get(str(record.fields.get("PARENT_ID") or ""))
                 fields |= {"PARENT_ID": int(parent)} if parent else {}
-                work.map.sending("checklist", [(record.id, record.modified.isoformat())])
-                made = await work.box.call(
+                context.map.sending("checklist", [(record.id, record.modified.isoformat())])
+                made = await context.box.call(
                     "task.checklistitem.add", {"TASKID": int(task), "FIELDS": fields}, safe=False
                 )
                 parents[record.id] = str(made.result)
-                work.map.unsent("checklist", [record.id])
-                work.carried(record, "new")
+                context.map.unsent("checklist", [record.id])
+                context.count(record, "new")
                 continue
             parents[record.id] = str(row["ID"])
             here = "Y" if row.get("IS_COMPLETE") in {"Y", True} else "N"
-            if here != done and work.map.cloud_id("task", task) != task:
+            if here != done and context.map.cloud_id("task", task) != task:
                 verb = "complete" if done == "Y" else "renew"
-                await work.box.call(f"task.checklistitem.{verb}", {"TASKID": int(task), "ITEMID": int(row["ID"])})
-                work.carried(record, "changed")
+                await context.box.call(f"task.checklistitem.{verb}", {"TASKID": int(task), "ITEMID": int(row["ID"])})
+                context.count(record, "changed")
         except RefusedError as fault:
-            work.map.unsent("checklist", [record.id])
-            work.trouble(record, f"the box refuses it: {fault.what}", "it is tried again")
+            context.map.unsent("checklist", [record.id])
+            context.note_fault(record, f"the box refuses it: {fault.what}", "it is tried again")
         except UncertainError:
             return  # converged in the next round

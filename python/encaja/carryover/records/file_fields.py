@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import Canonical, fingerprint, fingerprints
 from encaja.carryover.mapping.entities import ItemKind
 from encaja.carryover.mapping.identity_map import Link, State
@@ -48,10 +48,10 @@ def _key(kind: ItemKind, record: Record, name: str) -> str:
     return f"{kind.entity}:{record.id}:{name}"
 
 
-def _fields(work: Work, kind: ItemKind) -> list[str]:
+def _fields(context: Context, kind: ItemKind) -> list[str]:
     """Fields of files that both sides have."""
-    here = work.translation.box.fields[kind.entity]
-    fields = work.translation.cloud.fields[kind.entity].items()
+    here = context.translation.box.fields[kind.entity]
+    fields = context.translation.cloud.fields[kind.entity].items()
     return [name for name, about in fields if about.kind == "file" and name in here and here[name].kind == "file"]
 
 
@@ -79,93 +79,95 @@ class _Place:
         return self.record.fields.get(self.name)
 
 
-async def carry_files(work: Work, kind: ItemKind, records: Sequence[Record]) -> None:
+async def carry_files(context: Context, kind: ItemKind, records: Sequence[Record]) -> None:
     """Carry the files in fields of records that are in the box."""
-    places = [_Place(kind, record, name) for name in _fields(work, kind) for record in records]
-    links = work.map.find(ENTITY, [place.key for place in places])
-    todo = [place for place in places if _is_open(work, place, links.get(place.key))]
-    boxes = {place.record.id: work.map.box_id(kind.entity, place.record.id) for place in todo}
-    there = await get_items(work.box, kind, list(dict.fromkeys(box for box in boxes.values() if box)))
+    places = [_Place(kind, record, name) for name in _fields(context, kind) for record in records]
+    links = context.map.find(ENTITY, [place.key for place in places])
+    todo = [place for place in places if _is_open(context, place, links.get(place.key))]
+    boxes = {place.record.id: context.map.box_id(kind.entity, place.record.id) for place in todo}
+    there = await get_items(context.box, kind, list(dict.fromkeys(box for box in boxes.values() if box)))
     for place in todo:
         item = there.get(boxes[place.record.id] or "")
         if item is not None:
-            await converge(work, [_pair(work, place, item, links.get(place.key))], partial(_write, work, place))
+            await converge(
+                context, [_pair(context, place, item, links.get(place.key))], partial(_write, context, place)
+            )
 
 
-def _is_open(work: Work, place: _Place, link: Link | None) -> bool:
+def _is_open(context: Context, place: _Place, link: Link | None) -> bool:
     want = identifiers(place.value)
     if link is None:
         return want is not None
     changed = fingerprint(want) != link.want.get("files", "")
-    return changed or link.state is State.SENDING or (ENTITY, place.key) in work.decided
+    return changed or link.state is State.SENDING or (ENTITY, place.key) in context.decided
 
 
-def _pair(work: Work, place: _Place, item: dict[str, Any], link: Link | None) -> Pair:
+def _pair(context: Context, place: _Place, item: dict[str, Any], link: Link | None) -> Pair:
     want, have = Wanted({"files": identifiers(place.value)}), {"files": identifiers(item.get(place.name))}
     is_done = link is not None and link.state is State.DONE
     base: Mapping[str, str] = fingerprints(have)  # the backup brought it, or a process ended while it was written
     if link is not None and is_done:
         base = link.have
-    elif link is None and work.is_new(place.record):
+    elif link is None and context.is_new(place.record):
         base = fingerprints({"files": None})
-    newer = work.cloud_is_newer(place.record, item)
+    newer = context.cloud_is_newer(place.record, item)
     return Pair(place.mark, str(item["id"]), want, have, link, base, newer, is_new=not is_done)
 
 
-async def _write(work: Work, place: _Place, writes: list[Write]) -> list[Mapping[str, Canonical] | None]:
+async def _write(context: Context, place: _Place, writes: list[Write]) -> list[Mapping[str, Canonical] | None]:
     [one] = writes
-    files = await _fetched(work, place.mark, _items(place.value))
-    written = None if files is None else await _written(work, place, one.pair.box, files)
+    files = await _fetched(context, place.mark, _items(place.value))
+    written = None if files is None else await _written(context, place, one.pair.box, files)
     return [written and {"files": identifiers(written.get(place.name))}]
 
 
-async def _fetched(work: Work, mark: Record, items: Sequence[Mapping[str, Any]]) -> list[list[str]] | None:
+async def _fetched(context: Context, mark: Record, items: Sequence[Mapping[str, Any]]) -> list[list[str]] | None:
     """Name and content in Base64 of files; None where one is not to be had."""
     found: list[list[str]] = []
-    with tempfile.TemporaryDirectory(dir=work.settings.state, prefix="files-") as folder:
+    with tempfile.TemporaryDirectory(dir=context.settings.state, prefix="files-") as folder:
         target = Path(folder) / "content"
         for item in items:
             key = item.get("id") or item.get("ID")
             try:
-                fetched = await work.cloud.fetch(str(item.get("urlMachine") or item.get("url") or ""), target)
+                fetched = await context.cloud.fetch(str(item.get("urlMachine") or item.get("url") or ""), target)
             except RefusedError as fault:
-                work.trouble(mark, f"file {key} could not be fetched: {fault.what}", "copy it by hand")
+                context.note_fault(mark, f"file {key} could not be fetched: {fault.what}", "copy it by hand")
                 return None
             name = fetched.name or f"file-{key}"
             if fetched.size > LARGEST:
                 size = f"{fetched.size / 1e6:.0f} MB"
-                work.trouble(mark, f"file {name} is too large to be sent ({size})", "copy it by hand")
+                context.note_fault(mark, f"file {name} is too large to be sent ({size})", "copy it by hand")
                 return None
             found.append([name, base64.b64encode(target.read_bytes()).decode()])
     return found
 
 
-async def _written(work: Work, place: _Place, box: str, files: Sequence[Sequence[str]]) -> dict[str, Any] | None:
+async def _written(context: Context, place: _Place, box: str, files: Sequence[Sequence[str]]) -> dict[str, Any] | None:
     """Write a field's files, and return the box's record as it is then."""
     kind, name = place.kind, place.name
-    several = work.translation.box.fields[kind.entity][name].multiple
+    several = context.translation.box.fields[kind.entity][name].multiple
     value: Any = list(files) if several else files[0] if files else ""
-    work.map.sending(ENTITY, [(place.key, place.record.modified.isoformat())])
+    context.map.sending(ENTITY, [(place.key, place.record.modified.isoformat())])
     try:
-        answer = await work.box.call(
+        answer = await context.box.call(
             "crm.item.update", {"entityTypeId": kind.type_id, "id": int(box), "fields": {name: value}}, safe=False
         )
     except UncertainError:
-        work.trouble(place.mark, "the connection was lost while files were sent", "they are sent again")
+        context.note_fault(place.mark, "the connection was lost while files were sent", "they are sent again")
         return None
     except RefusedError as fault:
-        work.trouble(place.mark, f"the box refuses the files: {fault.what}", "it is tried again")
+        context.note_fault(place.mark, f"the box refuses the files: {fault.what}", "it is tried again")
         return None
     item: dict[str, Any] = answer.result["item"]
     return item
 
 
-def lacking(work: Work, kind: ItemKind, record: Record, item: Mapping[str, Any]) -> list[str]:
+def lacking(context: Context, kind: ItemKind, record: Record, item: Mapping[str, Any]) -> list[str]:
     """Fields whose files the box does not have, though no rule or person decided so."""
     names = [
-        name for name in _fields(work, kind) if identifiers(record.fields.get(name)) != identifiers(item.get(name))
+        name for name in _fields(context, kind) if identifiers(record.fields.get(name)) != identifiers(item.get(name))
     ]
-    links = work.map.find(ENTITY, [_key(kind, record, name) for name in names])
+    links = context.map.find(ENTITY, [_key(kind, record, name) for name in names])
     found = []
     for name in names:
         link = links.get(_key(kind, record, name))

@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import fingerprints, moment, wall_clock
 from encaja.carryover.mapping.entities import ItemKind
 from encaja.carryover.mapping.translation import Wanted
 from encaja.carryover.merge import finish
-from encaja.carryover.records.send_once import settle_all
+from encaja.carryover.records.send_once import resolve_unconfirmed
 from encaja.carryover.records.updates import change, command_of, send_updates, update_of
 from encaja.carryover.source.origins import ORIGINATOR, find_by_own_origin, find_carried, get_items, own_origin
 from encaja.carryover.source.reader import Record
@@ -26,33 +26,33 @@ _TOGETHER = 5 * BATCH  # records that are read back at once
 _TIMES = ("createdTime", "updatedTime", "movedTime")
 
 
-async def add(work: Work, kind: ItemKind, records: Sequence[Record]) -> None:
+async def add(context: Context, kind: ItemKind, records: Sequence[Record]) -> None:
     """Import new records, the oldest first; those that turn out to be in the box already are compared."""
     ordered = sorted(records, key=lambda record: (record.created, int(record.id)))
     by_id = {record.id: record for record in ordered}
-    known = work.map.find(kind.entity, list(by_id))  # what a reference brought along meanwhile
+    known = context.map.find(kind.entity, list(by_id))  # what a reference brought along meanwhile
     by_id = {name: record for name, record in by_id.items() if name not in known}
-    there = await adopt(work, kind, list(by_id), by_id) if by_id else set()
+    there = await adopt(context, kind, list(by_id), by_id) if by_id else set()
     if there:
-        links = work.map.find(kind.entity, list(there))
-        await change(work, kind, [(by_id[name], links[name]) for name in there])
+        links = context.map.find(kind.entity, list(there))
+        await change(context, kind, [(by_id[name], links[name]) for name in there])
     fresh = [record for name, record in by_id.items() if name not in there]
-    wanted = {record.id: work.translation.wanted(kind.entity, record.fields) for record in fresh}
-    if work.dry_run:
+    wanted = {record.id: context.translation.wanted(kind.entity, record.fields) for record in fresh}
+    if context.dry_run:
         for record in fresh:
-            work.told(kind.entity, "new", record)
+            context.note_preview(kind.entity, "new", record)
             want = fingerprints(wanted[record.id].values)
-            work.map.done(kind.entity, record.id, "-1", want=want)  # of a map that is thrown away
+            context.map.done(kind.entity, record.id, "-1", want=want)  # of a map that is thrown away
         return
     reading: asyncio.Task[None] | None = None
     try:
         for at in range(0, len(fresh), _TOGETHER):
             part = fresh[at : at + _TOGETHER]
-            imported = await _import(work, kind, part, wanted)
+            imported = await _import(context, kind, part, wanted)
             if reading:
                 await reading
             arrived = [record for record in part if record.id in imported]
-            reading = asyncio.create_task(_read_back(work, kind, arrived, wanted, imported))
+            reading = asyncio.create_task(_read_back(context, kind, arrived, wanted, imported))
         if reading:
             await reading
     finally:
@@ -61,93 +61,95 @@ async def add(work: Work, kind: ItemKind, records: Sequence[Record]) -> None:
             await asyncio.gather(reading, return_exceptions=True)
 
 
-async def settle(work: Work, kind: ItemKind) -> None:
+async def resolve(context: Context, kind: ItemKind) -> None:
     """Find out about records that were being sent when a connection or a process ended."""
-    await settle_all(work, kind.entity, lambda names: adopt(work, kind, names, {}))
+    await resolve_unconfirmed(context, kind.entity, lambda names: adopt(context, kind, names, {}))
 
 
-async def adopt(work: Work, kind: ItemKind, identifiers: list[str], records: dict[str, Record]) -> set[str]:
+async def adopt(context: Context, kind: ItemKind, identifiers: list[str], records: dict[str, Record]) -> set[str]:
     """Take records that are in the box already, as their origin shows, for what they are."""
     unknown = [name for name in identifiers if name not in records]
     if unknown:
-        records = records | {record.id: record for record in await work.reader.fetch(kind.entity, unknown)}
+        records = records | {record.id: record for record in await context.reader.fetch(kind.entity, unknown)}
     foreign = {name: origin for name in identifiers if name in records and (origin := own_origin(records[name].fields))}
-    found = await find_carried(work.box, kind, [name for name in identifiers if name not in foreign])
+    found = await find_carried(context.box, kind, [name for name in identifiers if name not in foreign])
     adopted: dict[str, str] = {name: str(items[0]["id"]) for name, items in found.items()}
-    rows = await find_by_own_origin(work.box, kind, list(foreign.values())) if foreign else []
+    rows = await find_by_own_origin(context.box, kind, list(foreign.values())) if foreign else []
     for name, items in zip(foreign, rows, strict=True):
-        created = work.times_of(records[name])
+        created = context.times_of(records[name])
         for item in items:
             box = str(item["id"])
             same = moment(item.get("createdTime")) == moment(created) or wall_clock(item["createdTime"]) == created[:19]
-            if same and work.map.cloud_id(kind.entity, box) is None and box not in adopted.values():
+            if same and context.map.cloud_id(kind.entity, box) is None and box not in adopted.values():
                 adopted[name] = box
                 break
-    with work.map.transaction():
+    with context.map.transaction():
         for name, box in adopted.items():
             # Without hashes: whatever differs is written when the record comes by.
-            work.map.done(kind.entity, name, box)
+            context.map.done(kind.entity, name, box)
     for name, items in found.items():
         for double in items[1:]:
-            work.map.trouble(
+            context.map.note_fault(
                 kind.entity, name, f"is in the box twice: {items[0]['id']} and {double['id']}", "delete one"
             )
     return set(adopted)
 
 
 async def _import(
-    work: Work, kind: ItemKind, records: Sequence[Record], wanted: Mapping[str, Wanted]
+    context: Context, kind: ItemKind, records: Sequence[Record], wanted: Mapping[str, Wanted]
 ) -> dict[str, str]:
     """Import records, and return the identifiers in the box of those that have arrived."""
     imported: dict[str, str] = {}
     parts = [records[at : at + BATCH] for at in range(0, len(records), BATCH)]
-    _mark(work, kind, parts[0])
+    _mark(context, kind, parts[0])
     for part, following in zip(parts, [*parts[1:], []], strict=True):
-        payload = [_payload(work, record, wanted[record.id]) for record in part]
-        results = await _send(work, kind, part, payload)
+        payload = [_payload(context, record, wanted[record.id]) for record in part]
+        results = await _send(context, kind, part, payload)
         refused = [number for number, result in enumerate(results) if _is_time(result)]
         if refused:
             # Something newer is in the box already, or its clock is behind: REST takes no time then.
             again = [part[number] for number in refused]
             bare = [{k: v for k, v in payload[number].items() if k not in _TIMES} for number in refused]
-            for number, result in zip(refused, await _send(work, kind, again, bare), strict=True):
+            for number, result in zip(refused, await _send(context, kind, again, bare), strict=True):
                 results[number] = result
         # One commit for what has arrived and what is sent next: what a kill takes from the map is found again in the
         # box, by its origin.
-        with work.map.transaction():
+        with context.map.transaction():
             for number, (record, result) in enumerate(zip(part, results, strict=True)):
-                if (box := _noted(work, kind, record, result)) is None:
+                if (box := _noted(context, kind, record, result)) is None:
                     continue
                 imported[record.id] = box
                 if number in refused:
-                    work.map.unkept(kind.entity, box, work.times_of(record), str(payload[number].get("createdBy", "")))
-            _mark(work, kind, following)
+                    context.map.note_time(
+                        kind.entity, box, context.times_of(record), str(payload[number].get("createdBy", ""))
+                    )
+            _mark(context, kind, following)
     return imported
 
 
-def _mark(work: Work, kind: ItemKind, records: Sequence[Record]) -> None:
+def _mark(context: Context, kind: ItemKind, records: Sequence[Record]) -> None:
     """Say durably that records are about to be sent."""
     if records:
-        work.map.sending(kind.entity, [(record.id, record.modified.isoformat()) for record in records])
+        context.map.sending(kind.entity, [(record.id, record.modified.isoformat()) for record in records])
 
 
-def _noted(work: Work, kind: ItemKind, record: Record, result: dict[str, Any] | None) -> str | None:
+def _noted(context: Context, kind: ItemKind, record: Record, result: dict[str, Any] | None) -> str | None:
     """Write down what came of a record; its identifier in the box, None where it has not arrived so."""
     if result is None:
         return None
     if "error" in result:
-        work.map.unsent(kind.entity, [record.id])
+        context.map.unsent(kind.entity, [record.id])
         what = f"{result['error']}: {result.get('error_description', '')}".strip(": ")
-        work.trouble(record, f"the box refuses it: {what}", "fix it in the cloud; it is tried again")
+        context.note_fault(record, f"the box refuses it: {what}", "fix it in the cloud; it is tried again")
         return None
     box = str(result["item"]["id"])
-    work.map.done(kind.entity, record.id, box)
+    context.map.done(kind.entity, record.id, box)
     return box
 
 
-def _payload(work: Work, record: Record, wanted: Wanted) -> dict[str, Any]:
+def _payload(context: Context, record: Record, wanted: Wanted) -> dict[str, Any]:
     fields = {name: value for name, value in wanted.raw.items() if value not in ("", [])}
-    created = work.times_of(record)
+    created = context.times_of(record)
     updated = record.fields.get("updatedTime")
     fields["createdTime"] = created
     if updated and (record.modified >= record.created):
@@ -157,11 +159,11 @@ def _payload(work: Work, record: Record, wanted: Wanted) -> dict[str, Any]:
             fields["movedTime"] = record.fields["movedTime"]
     for name in ("createdBy", "updatedBy", "movedBy"):
         if record.fields.get(name):
-            user, exact = work.translation.user(record.fields[name])
+            user, exact = context.translation.user(record.fields[name])
             if exact or name == "createdBy":
                 fields[name] = int(user)
             if not exact and name == "createdBy":
-                who = work.translation.user_name(record.fields[name])
+                who = context.translation.user_name(record.fields[name])
                 wanted.problems.append(f"its author {who} is not in the box")
     origin = own_origin(record.fields)
     fields["originatorId"], fields["originId"] = origin or (ORIGINATOR, record.id)
@@ -169,23 +171,23 @@ def _payload(work: Work, record: Record, wanted: Wanted) -> dict[str, Any]:
 
 
 async def _send(
-    work: Work, kind: ItemKind, records: Sequence[Record], payload: Sequence[dict[str, Any]]
+    context: Context, kind: ItemKind, records: Sequence[Record], payload: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any] | None]:
     """Send one import of records that are marked; None for a record that turned out to be in the box."""
     try:
-        answer = await work.box.call(
+        answer = await context.box.call(
             "crm.item.batchImport", {"entityTypeId": kind.type_id, "data": list(payload)}, safe=False
         )
     except UncertainError:
-        await settle(work, kind)
-        left = work.map.find(kind.entity, [record.id for record in records])
+        await resolve(context, kind)
+        left = context.map.find(kind.entity, [record.id for record in records])
         for record in records:
             if record.id not in left:
-                work.trouble(record, "the connection was lost before the box had it", "it is sent again")
+                context.note_fault(record, "the connection was lost before the box had it", "it is sent again")
         return [None] * len(records)
     results: list[dict[str, Any] | None] = list(answer.result["items"])
     if len(results) != len(records):
-        await settle(work, kind)
+        await resolve(context, kind)
         return [None] * len(records)
     return results
 
@@ -196,10 +198,10 @@ def _is_time(result: dict[str, Any] | None) -> bool:
 
 
 async def _read_back(
-    work: Work, kind: ItemKind, records: Sequence[Record], wanted: Mapping[str, Wanted], box: Mapping[str, str]
+    context: Context, kind: ItemKind, records: Sequence[Record], wanted: Mapping[str, Wanted], box: Mapping[str, str]
 ) -> None:
     """Remember what imported records are like in the box; what the import did not take is written once more."""
-    there = await get_items(work.box, kind, [box[record.id] for record in records])
+    there = await get_items(context.box, kind, [box[record.id] for record in records])
     again = []
     have = {}
     for record in records:
@@ -207,16 +209,16 @@ async def _read_back(
         if item is None:
             continue
         want = wanted[record.id]
-        have[record.id] = work.translation.here(kind.entity, item, want.values)
+        have[record.id] = context.translation.here(kind.entity, item, want.values)
         lacking = [name for name, value in want.values.items() if value != have[record.id][name]]
         if lacking:
             again.append((record, command_of(kind, box[record.id], update_of(want, lacking, item))))
-    for (record, _), answer in zip(again, await send_updates(work, [command for _, command in again]), strict=True):
+    for (record, _), answer in zip(again, await send_updates(context, [command for _, command in again]), strict=True):
         if answer.error is None:
             item = answer.result["item"]
-            have[record.id] = work.translation.here(kind.entity, item, wanted[record.id].values)
-    with work.map.transaction():
+            have[record.id] = context.translation.here(kind.entity, item, wanted[record.id].values)
+    with context.map.transaction():
         for record in records:
             if record.id in have:
-                finish(work, record, box[record.id], wanted[record.id], fingerprints(have[record.id]))
-                work.carried(record, "new")
+                finish(context, record, box[record.id], wanted[record.id], fingerprints(have[record.id]))
+                context.count(record, "new")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.records.activities import Activities
 from encaja.carryover.records.base import Part
 from encaja.carryover.records.requisites import BankDetails, Requisites
 from encaja.carryover.records.tasks import Tasks
 
 
-def parts_of(work: Work) -> tuple[Part, ...]:
+def parts_of(context: Context) -> tuple[Part, ...]:
     """One of each, in the order in which they refer to each other."""
-    return (Requisites(work), BankDetails(work), Activities(work), Tasks(work))
+    return (Requisites(context), BankDetails(context), Activities(context), Tasks(context))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import Canonical, canonical, fingerprints
 from encaja.carryover.mapping.entities import BY_SHORT
 from encaja.carryover.mapping.translation import Wanted
@@ -36,20 +36,20 @@ def form(rows: Sequence[dict[str, Any]]) -> Canonical:
     return [{name: canonical(row.get(name), kind) for name, kind in _FIELDS.items()} for row in rows] or None
 
 
-async def carry_rows(work: Work, records: Sequence[Record]) -> None:
+async def carry_rows(context: Context, records: Sequence[Record]) -> None:
     """Write the rows of records where they differ."""
-    links = work.map.find(ENTITY, [record.id for record in records])
+    links = context.map.find(ENTITY, [record.id for record in records])
     todo: list[tuple[Record, Wanted, str]] = []
     for record in records:
         short, _, key = record.id.partition(":")
         entity = BY_SHORT[short].entity
         link = links.get(record.id)
-        box = work.map.box_id(entity, key)
+        box = context.map.box_id(entity, key)
         want = Wanted({"rows": form(record.fields["rows"])})
-        never_any = link is None and not record.fields["rows"] and int(key) > work.map.watermark(entity)
-        if box is not None and not never_any and is_due(work, record, want, link):
+        never_any = link is None and not record.fields["rows"] and int(key) > context.map.watermark(entity)
+        if box is not None and not never_any and is_due(context, record, want, link):
             todo.append((record, want, f"{short}:{box}"))
-    answers = await work.box.batch(
+    answers = await context.box.batch(
         [Command("crm.item.productrow.list", {"filter": _owner(box, "=")}) for _, _, box in todo]
     )
     pairs = []
@@ -59,20 +59,20 @@ async def carry_rows(work: Work, records: Sequence[Record]) -> None:
         link, have = links.get(record.id), {"rows": form(answer.result["productRows"])}
         base = link.have if link else fingerprints(have)
         pairs.append(Pair(record, box, want, have, link, base, is_new=link is None))
-    await converge(work, pairs, partial(_write, work))
+    await converge(context, pairs, partial(_write, context))
 
 
-async def _write(work: Work, writes: list[Write]) -> list[Mapping[str, Canonical] | None]:
+async def _write(context: Context, writes: list[Write]) -> list[Mapping[str, Canonical] | None]:
     commands = []
     for one in writes:
         rows = one.pair.record.fields["rows"]
         given = [{name: row[name] for name in _FIELDS if row.get(name) is not None} for row in rows]
         commands.append(Command("crm.item.productrow.set", _owner(one.pair.box) | {"productRows": given}))
     found: list[Mapping[str, Canonical] | None] = []
-    for one, answer in zip(writes, await _set(work, commands), strict=True):
+    for one, answer in zip(writes, await _set(context, commands), strict=True):
         if answer.error is not None:
             what = f"the box refuses its product rows: {answer.error.what}"
-            work.trouble(one.pair.record, what, "it is tried again")
+            context.note_fault(one.pair.record, what, "it is tried again")
         found.append(None if answer.error else {"rows": form(answer.result["productRows"])})
     return found
 
@@ -83,19 +83,19 @@ def _owner(box: str, sign: str = "") -> dict[str, Any]:
     return {f"{sign}ownerType": short, f"{sign}ownerId": int(key)}
 
 
-async def _set(work: Work, commands: Sequence[Command]) -> list[Answer]:
+async def _set(context: Context, commands: Sequence[Command]) -> list[Answer]:
     """Write rows, of many records in a request; repeating it does no harm, for they are written whole."""
     answers: dict[int, Answer] = {}
     # A command of a batch takes so many variables, and cannot say that there are none.
     alone = [command for command in commands if not 0 < len(command.parameters["productRows"]) <= _ROWS]
     for command in alone:
         try:
-            given = await work.box.call(command.method, command.parameters)
+            given = await context.box.call(command.method, command.parameters)
             answers[id(command)] = replace(given, command=command)
         except AccessError:
             raise
         except RefusedError as fault:
             answers[id(command)] = Answer(command, error=fault)
-    for answer in await work.box.batch([command for command in commands if id(command) not in answers]):
+    for answer in await context.box.batch([command for command in commands if id(command) not in answers]):
         answers[id(answer.command)] = answer
     return [answers[id(command)] for command in commands]

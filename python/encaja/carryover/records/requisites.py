@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import canonical, fingerprints, whole
 from encaja.carryover.mapping.entities import BY_TYPE
 from encaja.carryover.mapping.translation import Wanted
@@ -32,8 +32,8 @@ class Requisites(Part):
         """Whatever begins with RQ_, and what every country has."""
         return self._shape
 
-    def __init__(self, work: Work) -> None:
-        super().__init__(work)
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
         self._shape = {"NAME": "text", "CODE": "any", "ACTIVE": "flag", "SORT": "number", "PRESET_ID": "number"}
 
     async def want(self, record: Record) -> Wanted:
@@ -105,14 +105,16 @@ class BankDetails(Requisites):
         return [("requisite", str(record.fields["ENTITY_ID"]))]
 
 
-async def carry_addresses(work: Work, records: Sequence[Record]) -> None:
+async def carry_addresses(context: Context, records: Sequence[Record]) -> None:
     """Addresses: what a record has of one type, it has once, so writing it again does no harm."""
-    links = work.map.find("address", [record.id for record in records])
-    await ensure(work, {("lead", record.id.rpartition(":")[2]) for record in records if record.id.split(":")[1] == "1"})
+    links = context.map.find("address", [record.id for record in records])
+    await ensure(
+        context, {("lead", record.id.rpartition(":")[2]) for record in records if record.id.split(":")[1] == "1"}
+    )
     for record in records:
         kind, owner_type, owner = record.id.split(":")
         entity = "requisite" if int(owner_type) == REQUISITE else BY_TYPE[int(owner_type)].entity
-        box = work.map.box_id(entity, owner)
+        box = context.map.box_id(entity, owner)
         fields = {
             name: value for name, value in record.fields.items()
             if name not in {"TYPE_ID", "ENTITY_TYPE_ID", "ENTITY_ID", "ANCHOR_TYPE_ID", "ANCHOR_ID", "LOC_ADDR_ID"}
@@ -121,22 +123,24 @@ async def carry_addresses(work: Work, records: Sequence[Record]) -> None:
         link = links.get(record.id)
         if box is None or (link and whole(link.want) == whole(hashes)):
             continue
-        if work.dry_run:
-            work.told("address", "changed" if link else "new", record)
+        if context.dry_run:
+            context.note_preview("address", "changed" if link else "new", record)
             continue
         key = {"TYPE_ID": int(kind), "ENTITY_TYPE_ID": int(owner_type), "ENTITY_ID": int(box)}
-        there = await work.box.call("crm.address.list", {"filter": key})
+        there = await context.box.call("crm.address.list", {"filter": key})
         same = there.result and whole(hashes) == whole(
             fingerprints({name: canonical(there.result[0].get(name), "any") for name in fields})
         )
         try:
             if not same:
-                await work.box.call(f"crm.address.{'update' if there.result else 'add'}", {"fields": {**key, **fields}})
-                work.carried(record, "changed" if there.result else "new")
+                await context.box.call(
+                    f"crm.address.{'update' if there.result else 'add'}", {"fields": {**key, **fields}}
+                )
+                context.count(record, "changed" if there.result else "new")
         except RefusedError as fault:
-            work.trouble(record, f"the box refuses it: {fault.what}", "it is tried again")
+            context.note_fault(record, f"the box refuses it: {fault.what}", "it is tried again")
             continue
-        work.map.done(
+        context.map.done(
             "address", record.id, f"{kind}:{owner_type}:{box}", want=hashes, modified=record.modified.isoformat()
         )
-        work.map.cured("address", record.id)
+        context.map.clear_fault("address", record.id)

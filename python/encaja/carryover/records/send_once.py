@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.mapping.identity_map import State
 from encaja.carryover.source.reader import Record
 from encaja.rest.command import Answer, Command, UncertainError
@@ -14,37 +14,39 @@ from encaja.rest.errors import RefusedError
 from encaja.status import waiting_for
 
 
-async def send_once(work: Work, record: Record, command: Command) -> Answer | None:
+async def send_once(context: Context, record: Record, command: Command) -> Answer | None:
     """Send what makes a record of the box; None where it did not arrive, or is not known to, with its fault noted."""
-    work.map.sending(record.entity, [(record.id, record.modified.isoformat())])
+    context.map.sending(record.entity, [(record.id, record.modified.isoformat())])
     try:
-        return await work.box.call(command.method, command.parameters, safe=False)
+        return await context.box.call(command.method, command.parameters, safe=False)
     except RefusedError as fault:
-        work.map.unsent(record.entity, [record.id])
-        work.trouble(record, f"the box refuses it: {fault.what}", "it is tried again")
+        context.map.unsent(record.entity, [record.id])
+        context.note_fault(record, f"the box refuses it: {fault.what}", "it is tried again")
     except UncertainError:
-        work.trouble(record, "the connection was lost while it was sent", "it is looked for before it is sent again")
+        context.note_fault(
+            record, "the connection was lost while it was sent", "it is looked for before it is sent again"
+        )
     return None
 
 
-async def settle_all(work: Work, entity: str, adopt: Callable[[list[str]], Awaitable[object]]) -> None:
+async def resolve_unconfirmed(context: Context, entity: str, adopt: Callable[[list[str]], Awaitable[object]]) -> None:
     """Find out about records that were being sent when a connection or a process ended.
 
     Args:
-        work: the carry-over.
+        context: the carry-over.
         entity: their kind.
         adopt: looks for records in the box, and takes what it finds; until all are found, or until the box can no
             longer be working on them.
     """
-    while waiting := list(work.map.links(entity, State.SENDING)):
+    while waiting := list(context.map.links(entity, State.SENDING)):
         names = [link.cloud for link in waiting]
         await adopt(names)
-        latest = max((link.sent for link in work.map.links(entity, State.SENDING)), default=0.0)
-        end = latest + work.settings.patience
+        latest = max((link.sent for link in context.map.links(entity, State.SENDING)), default=0.0)
+        end = latest + context.settings.patience
         what = f"{len(names)} records whose connection was lost while they were sent"
-        work.box.tell(waiting_for(what, "", latest, end) if latest else "")
+        context.box.on_wait(waiting_for(what, "", latest, end) if latest else "")
         if end < time.time():
-            work.map.unsent(entity, names)
-            work.box.tell("")
+            context.map.unsent(entity, names)
+            context.box.on_wait("")
             return
         await asyncio.sleep(0.25)

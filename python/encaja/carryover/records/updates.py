@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from encaja.carryover.context import Work
+from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import Canonical, fingerprints
 from encaja.carryover.mapping.entities import ItemKind
 from encaja.carryover.mapping.identity_map import Link
@@ -21,43 +21,45 @@ from encaja.rest.command import BATCH, Answer, Command, UncertainError
 from encaja.rest.errors import AccessError, RefusedError
 
 
-async def change(work: Work, kind: ItemKind, known: Sequence[tuple[Record, Link | None]]) -> None:
+async def change(context: Context, kind: ItemKind, known: Sequence[tuple[Record, Link | None]]) -> None:
     """Update records that are in the box already, where the cloud has changed them."""
     changed: list[tuple[Record, Link | None, Wanted]] = []
     for record, link in known:
-        want = work.translation.wanted(kind.entity, record.fields)
-        if is_due(work, record, want, link):
+        want = context.translation.wanted(kind.entity, record.fields)
+        if is_due(context, record, want, link):
             changed.append((record, link, want))
     boxes = {record.id: (link.box if link else record.id) for record, link, _ in changed}
-    there = await get_items(work.box, kind, list(boxes.values()))
+    there = await get_items(context.box, kind, list(boxes.values()))
     pairs: list[Pair] = []
     for record, link, want in changed:
         item = there.get(boxes[record.id])
         if item is None:
-            deleted_in_box(work, record, boxes[record.id])
+            deleted_in_box(context, record, boxes[record.id])
         else:
-            pairs.append(pair_of(work, record, want, link, item))
+            pairs.append(pair_of(context, record, want, link, item))
 
     async def write(writes: list[Write]) -> list[dict[str, Canonical] | None]:
         commands = [
             command_of(kind, one.pair.box, update_of(one.pair.want, one.fields, there[one.pair.box])) for one in writes
         ]
         found: list[dict[str, Canonical] | None] = []
-        for one, answer in zip(writes, await send_updates(work, commands), strict=True):
+        for one, answer in zip(writes, await send_updates(context, commands), strict=True):
             if answer.error is not None:
-                work.trouble(one.pair.record, f"the box refuses the change: {answer.error.what}", "it is tried again")
+                context.note_fault(
+                    one.pair.record, f"the box refuses the change: {answer.error.what}", "it is tried again"
+                )
             item = None if answer.error else answer.result["item"]
-            found.append(item and work.translation.here(kind.entity, item, one.pair.want.values))
+            found.append(item and context.translation.here(kind.entity, item, one.pair.want.values))
         return found
 
-    await converge(work, pairs, write)
+    await converge(context, pairs, write)
 
 
-def pair_of(work: Work, record: Record, want: Wanted, link: Link | None, item: dict[str, Any]) -> Pair:
+def pair_of(context: Context, record: Record, want: Wanted, link: Link | None, item: dict[str, Any]) -> Pair:
     """A record and its counterpart in the box."""
-    have = work.translation.here(record.entity, item, want.values)
-    base = link.have if link else None if work.touched(item) else fingerprints(have)
-    return Pair(record, str(item["id"]), want, have, link, base, work.cloud_is_newer(record, item))
+    have = context.translation.here(record.entity, item, want.values)
+    base = link.have if link else None if context.touched(item) else fingerprints(have)
+    return Pair(record, str(item["id"]), want, have, link, base, context.cloud_is_newer(record, item))
 
 
 def update_of(want: Wanted, names: Sequence[str], item: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +92,7 @@ def command_of(kind: ItemKind, box: str, fields: dict[str, Any]) -> Command:
     return Command("crm.item.update", {"entityTypeId": kind.type_id, "id": int(box), "fields": fields})
 
 
-async def send_updates(work: Work, commands: Sequence[Command]) -> list[Answer]:
+async def send_updates(context: Context, commands: Sequence[Command]) -> list[Answer]:
     """Send updates, many in a request, and return their answers in the same order.
 
     One whose end is not known is compared anew in the next round, so that none is repeated blindly.
@@ -102,10 +104,10 @@ async def send_updates(work: Work, commands: Sequence[Command]) -> list[Answer]:
     for part in [[command] for command in alone] + [together[at : at + BATCH] for at in range(0, len(together), BATCH)]:
         try:
             if part[0] in alone:
-                answer = await work.box.call(part[0].method, part[0].parameters, safe=False)
+                answer = await context.box.call(part[0].method, part[0].parameters, safe=False)
                 found = [replace(answer, command=part[0])]
             else:
-                found = await work.box.batch(part, safe=False)
+                found = await context.box.batch(part, safe=False)
         except UncertainError as fault:
             found = [*fault.answers, *(_unknown(command, fault.what) for command in part)]
         except AccessError:
