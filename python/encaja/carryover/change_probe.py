@@ -16,11 +16,11 @@ from encaja.carryover.mapping.canonical import moment
 from encaja.carryover.mapping.entities import BY_ENTITY, ITEMS
 from encaja.carryover.mapping.identity_map import State
 from encaja.carryover.records import crm_items
-from encaja.carryover.records.base import Part
-from encaja.carryover.records.base import carry as carry_parts
+from encaja.carryover.records.base import RecordKind
+from encaja.carryover.records.base import carry as carry_records
 from encaja.carryover.records.comment_activity import CommentBatch, active
 from encaja.carryover.records.comments import carry_checklists, carry_comments, carry_task_comments
-from encaja.carryover.records.kinds import parts_of
+from encaja.carryover.records.kinds import record_kinds
 from encaja.carryover.records.product_rows import carry_rows
 from encaja.carryover.records.requisites import carry_addresses
 from encaja.carryover.source.reader import SHORT, Record
@@ -85,22 +85,22 @@ class ChangeProbe:
             for kind in ITEMS:
                 if kind.entity in changed:
                     await self._items(kind.entity, since)
-            await self._all_parts(changed, since)
+            await self._other_kinds(changed, since)
             async for batch in comments:
                 await carry_comments(self.context, batch.records)
                 batch.remember(self.context)
 
-    async def _all_parts(self, changed: set[str], since: datetime) -> None:
-        requisites, bank_details, activities, tasks = parts_of(self.context)
+    async def _other_kinds(self, changed: set[str], since: datetime) -> None:
+        requisites, bank_details, activities, tasks = record_kinds(self.context)
         if "requisite" in changed:
-            owners = await self._parts(requisites, since)
+            owners = await self._records(requisites, since)
             await self._belonging("address", owners, partial(carry_addresses, self.context))
         if "bank_detail" in changed:
-            await self._parts(bank_details, since)
+            await self._records(bank_details, since)
         if "activity" in changed:
-            await self._parts(activities, since)
+            await self._records(activities, since)
         if "task" in changed:
-            owners = await self._parts(tasks, since)
+            owners = await self._records(tasks, since)
             await self._belonging("checklist", owners, partial(carry_checklists, self.context))
         if "task_comment" in changed:
             async for records in self.context.reader.changed("task_comment", since):
@@ -146,17 +146,17 @@ class ChangeProbe:
                 for task, carry in reading:
                     await carry(await task)
 
-    async def _parts(self, part: Part, since: datetime) -> list[Record]:
+    async def _records(self, kind: RecordKind, since: datetime) -> list[Record]:
         owners: list[Record] = []
         try:
-            async for page in self.context.reader.changed(part.entity, since):
+            async for page in self.context.reader.changed(kind.entity, since):
                 fresh = self._fresh(page)
-                await carry_parts(part, fresh)
+                await carry_records(kind, fresh)
                 owners += [_slim(record) for record in fresh]
         except AccessError:
             raise
         except RefusedError as fault:
-            self.context.refused[part.entity] = fault.what
+            self.context.refused[kind.entity] = fault.what
         return owners
 
     async def _belonging(self, entity: str, owners: Sequence[Record], carry: _Carry) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import fingerprint
-from encaja.carryover.mapping.entities import BY_ENTITY, ITEMS, ItemKind
+from encaja.carryover.mapping.entities import BY_ENTITY, ITEMS
 from encaja.carryover.mapping.identity_map import Conflict, Link, State
 from encaja.carryover.merge import RECORD
-from encaja.carryover.records.base import Part, rows_of
-from encaja.carryover.records.kinds import parts_of
+from encaja.carryover.records.base import RecordKind, rows_of
+from encaja.carryover.records.kinds import record_kinds
 from encaja.carryover.settings import Deletion
 from encaja.carryover.source.offline_events import OfflineEvents, Taken
 from encaja.carryover.source.origins import get_items
@@ -50,16 +51,16 @@ async def _identifiers(reader: Reader, entity: str) -> Identifiers:
 
 
 async def sweep(context: Context) -> None:
-    """Compare all identifiers, and treat what the cloud no longer has."""
-    for part in reversed(parts_of(context)):
+    """Compare all identifiers, and apply the rule to what the cloud no longer has."""
+    for kind in reversed(record_kinds(context)):
         try:
-            await treat_parts(context, part, await _gone(context, part.entity))
+            await treat(context, kind.entity, await _gone(context, kind.entity))
         except AccessError:
             raise
         except RefusedError as fault:
-            context.refused[part.entity] = fault.what
-    for kind in reversed(ITEMS):
-        await treat(context, kind, await _gone(context, kind.entity))
+            context.refused[kind.entity] = fault.what
+    for item in reversed(ITEMS):
+        await treat(context, item.entity, await _gone(context, item.entity))
 
 
 async def _gone(context: Context, entity: str) -> list[str]:
@@ -81,134 +82,100 @@ def _is_open(link: Link | None) -> bool:
     return link is None or link.state is State.DONE
 
 
-async def treat(context: Context, kind: ItemKind, gone: Sequence[str]) -> None:
-    """Treat records of the cloud that are no longer there, by rule.
+async def treat(context: Context, entity: str, gone: Sequence[str]) -> None:
+    """Apply the rule for deletions.
 
     Args:
         context: the carry-over.
-        kind: of the records.
-        gone: their identifiers in the cloud.
+        entity: kind of the records.
+        gone: identifiers of records that the cloud no longer has.
     """
-    links = context.map.find(kind.entity, gone)
-    watermark = context.map.watermark(kind.entity)
+    links = context.map.find(entity, gone)
+    watermark = context.map.watermark(entity)
     boxes = {
         name: links[name].box if name in links else name for name in gone if name in links or int(name) <= watermark
     }
-    there = await get_items(context.box, kind, list(boxes.values()))
-    for name in gone:
-        item = there.get(boxes.get(name, ""))
-        if item is None:
-            _mark(context, kind.entity, [name], State.GONE)
-            continue
-        link = links.get(name)
-        touched = _changed_here(context, kind, link, item)
-        if context.settings.deletions is Deletion.CLOUD and not touched:
-            if context.dry_run:
-                context.tally.count("deleted", kind.entity)
-                continue
-            answer = await _delete(context, kind, boxes[name])
-            if answer:
-                context.map.note_fault(
-                    kind.entity, name, f"the box refuses to delete it: {answer}", "delete it by hand"
-                )
-                continue
-            _mark(context, kind.entity, [name], State.GONE)
-            context.tally.count("deleted", kind.entity)
-            continue
-        if not context.dry_run:
-            _keep(context, kind.entity, name, boxes[name], touched=touched)
-
-
-async def treat_parts(context: Context, part: Part, gone: Sequence[str]) -> None:
-    """Treat requisites, activities and tasks that the cloud no longer has, by rule."""
-    links = context.map.find(part.entity, gone)
-    watermark = context.map.watermark(part.entity)
-    boxes = {
-        name: links[name].box if name in links else name for name in gone if name in links or int(name) <= watermark
-    }
-    rows = await rows_of(part, list(boxes.values()))
+    kinds = _kinds(context)
+    rows = await (
+        rows_of(kinds[entity], list(boxes.values()))
+        if entity in kinds
+        else get_items(context.box, BY_ENTITY[entity], list(boxes.values()))
+    )
     for name in gone:
         row = rows.get(boxes.get(name, ""))
         if row is None:
-            _mark(context, part.entity, [name], State.GONE)
+            _mark(context, entity, name, State.GONE)
             continue
-        link = links.get(name)
-        touched = link is not None and any(
-            fingerprint(value) != link.have[field] for field, value in part.here(row, link.have).items()
-        )
-        if context.settings.deletions is Deletion.CLOUD and not touched:
-            if not context.dry_run:
-                command = part.delete(boxes[name])
-                try:
-                    await context.box.call(command.method, command.parameters)
-                except RefusedError as fault:
-                    if not is_absent(fault):
-                        context.map.note_fault(
-                            part.entity, name, f"the box refuses to delete it: {fault.what}", "delete it by hand"
-                        )
-                        continue
-                _mark(context, part.entity, [name], State.GONE)
-            context.tally.count("deleted", part.entity)
-        elif not context.dry_run:
-            _keep(context, part.entity, name, boxes[name], touched=touched)
+        changed = _changed_here(context, entity, links.get(name), row)
+        if context.settings.deletions is not Deletion.CLOUD or changed:
+            _keep(context, entity, name, boxes[name], changed=changed)
+        elif context.dry_run or await _delete(context, entity, name, boxes[name]):
+            context.tally.count("deleted", entity)
 
 
 async def apply_answers(context: Context) -> None:
     """Do what persons decided about records that one side deleted."""
-    parts = {part.entity: part for part in parts_of(context)}
     for (entity, name), items in context.decided.items():
-        for item in (item for item in items if item.field == RECORD):
+        for item in items:
+            if item.field != RECORD:
+                continue
             if item.decision == "cloud":
-                if entity in parts:
-                    command = parts[entity].delete(item.box)
-                else:
-                    kind = BY_ENTITY[entity]
-                    command = Command("crm.item.delete", {"entityTypeId": kind.type_id, "id": int(item.box)})
-                try:
-                    await context.box.call(command.method, command.parameters)
-                except RefusedError as fault:
-                    if not is_absent(fault):
-                        context.map.note_fault(
-                            entity, name, f"the box refuses to delete it: {fault.what}", "delete it there"
-                        )
-                        continue
+                if not await _delete(context, entity, name, item.box):
+                    continue
                 context.tally.count("deleted", entity)
-                _mark(context, entity, [name], State.GONE)
             with context.map.transaction():
                 context.map.conflict(item)
                 context.map.applied(entity, name)
 
 
-def _keep(context: Context, entity: str, name: str, box: str, *, touched: bool) -> None:
-    decision = "open" if context.settings.deletions is Deletion.ASK else "box"
-    here = "changed" if touched else "there"
-    context.map.conflict(Conflict(entity, name, box, RECORD, "deleted", here, decision))
-    _mark(context, entity, [name], State.KEPT, box)
+def _kinds(context: Context) -> dict[str, RecordKind]:
+    return {kind.entity: kind for kind in record_kinds(context)}
 
 
-def _mark(context: Context, entity: str, names: Iterable[str], state: State, box: str = "") -> None:
+async def _delete(context: Context, entity: str, name: str, box: str) -> bool:
+    """Delete a record of the box; False where it refuses, which is noted."""
+    kinds = _kinds(context)
+    if entity in kinds:
+        command = kinds[entity].delete(box)
+    else:
+        command = Command("crm.item.delete", {"entityTypeId": BY_ENTITY[entity].type_id, "id": int(box)})
+    try:
+        await context.box.call(command.method, command.parameters)
+    except RefusedError as fault:
+        if not is_absent(fault):
+            what = f"the box refuses to delete it: {fault.what}"
+            context.map.note_fault(entity, name, what, "delete it by hand")
+            return False
+    _mark(context, entity, name, State.GONE)
+    return True
+
+
+def _keep(context: Context, entity: str, name: str, box: str, *, changed: bool) -> None:
     if context.dry_run:
         return
-    for name in names:
+    decision = "open" if context.settings.deletions is Deletion.ASK else "box"
+    here = "changed" if changed else "there"
+    context.map.conflict(Conflict(entity, name, box, RECORD, "deleted", here, decision))
+    _mark(context, entity, name, State.KEPT, box)
+
+
+def _mark(context: Context, entity: str, name: str, state: State, box: str = "") -> None:
+    if not context.dry_run:
         context.map.mark(entity, name, state, box)
         context.map.clear_fault(entity, name)
 
 
-def _changed_here(context: Context, kind: ItemKind, link: Link | None, item: dict[str, object]) -> bool:
-    if link is None or not link.have:
-        return link is None and context.touched(item)
-    have = context.translation.here(
-        kind.entity, item, [name for name in link.have if name in context.translation.box.fields[kind.entity]]
-    )
+def _changed_here(context: Context, entity: str, link: Link | None, row: dict[str, Any]) -> bool:
+    """Whether somebody changed a record in the box since it was carried, or since the backup was restored."""
+    if link is None:
+        return context.touched(row)
+    kinds = _kinds(context)
+    if entity in kinds:
+        have = kinds[entity].here(row, link.have)
+    else:
+        known = context.translation.box.fields[entity]
+        have = context.translation.here(entity, row, [name for name in link.have if name in known])
     return any(fingerprint(value) != link.have[name] for name, value in have.items())
-
-
-async def _delete(context: Context, kind: ItemKind, box: str) -> str:
-    try:
-        await context.box.call("crm.item.delete", {"entityTypeId": kind.type_id, "id": int(box)})
-    except RefusedError as fault:
-        return "" if is_absent(fault) else fault.what
-    return ""
 
 
 async def listen(context: Context, events: OfflineEvents, carriers: dict[str, Carry]) -> None:
@@ -231,12 +198,10 @@ async def _deal(context: Context, taken: Taken, carriers: dict[str, Carry]) -> N
     for entity, names in changed.items():
         if entity in _READ and (records := await context.reader.fetch(entity, names)):
             await carriers[entity](records)
-    parts = {part.entity: part for part in parts_of(context)}
+    known = {*BY_ENTITY, *_kinds(context)}
     for entity, names in deleted.items():
         # An event may be older than what is there now: only what the cloud really has no longer is deleted.
         there = {record.id for record in await context.reader.fetch(entity, names)} if entity in _READ else set(names)
         gone = [name for name in dict.fromkeys(names) if name not in there]
-        if entity in BY_ENTITY:
-            await treat(context, BY_ENTITY[entity], gone)
-        elif entity in parts:
-            await treat_parts(context, parts[entity], gone)
+        if entity in known:
+            await treat(context, entity, gone)

@@ -1,6 +1,6 @@
-"""The proof: both sides of the window compared, record by record and field by field, from what the portals say now.
+"""The proof: both sides compared over the window, record by record and field by field, from what the portals say now.
 
-What is counted is what the box has, not what the map believes: doubles are found by the origins that the box keeps.
+What the box has is counted, not what the identity map says: doubles are found by the origins that the box keeps.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from encaja.carryover.mapping.identity_map import Link, State
 from encaja.carryover.mapping.translation import Wanted
 from encaja.carryover.merge import RECORD, Decision, Pair, decide_pair
 from encaja.carryover.not_carried import not_carried
-from encaja.carryover.records.base import LeftOutError, Part, rows_of
+from encaja.carryover.records.base import LeftOutError, RecordKind, rows_of
 from encaja.carryover.records.comment_activity import active
 from encaja.carryover.records.file_fields import lacking
-from encaja.carryover.records.kinds import parts_of
+from encaja.carryover.records.kinds import record_kinds
 from encaja.carryover.records.updates import pair_of
 from encaja.carryover.source.origins import ORIGINATOR, get_items
 from encaja.carryover.source.reader import Record
@@ -35,18 +35,18 @@ LONGEST = 500
 
 @dataclass
 class Compared:
-    """What came of one kind of record.
+    """The outcome for one kind of record.
 
     Args:
         entity: the kind.
         new: records that the cloud made in the window.
         changed: older ones that it changed.
         in_box: how many of both the box has.
-        missing: identifiers in the cloud of those that it has not.
+        missing: identifiers in the cloud of those that it lacks.
         doubled: identifiers in the cloud of those that it has more than once.
         differing: how many differ in some field.
-        explained: how many fields differ because the box changed them, or because a rule decided so.
-        later: how many were not compared, since they were written after the last pass began (``Context.until``).
+        explained: how many fields differ because the box changed them, or because a rule decided for the box.
+        later: how many were not compared because they were written after the last pass began (``Context.until``).
     """
 
     entity: str
@@ -68,18 +68,21 @@ class Compared:
         return found
 
     def add(self, cloud: str, want: dict[str, str], have: dict[str, str]) -> None:
-        """Take a record into the hashes of both sides; the order does not matter."""
+        """Add a record to the hashes of both sides; the order does not matter."""
         self._cloud ^= _number(cloud, want)
         self._box ^= _number(cloud, have)
 
     def row(self) -> dict[str, Any]:
         """As a row of the report."""
+        counts = {name: getattr(self, name) for name in ("new", "changed", "in_box", "differing", "explained", "later")}
         return {
-            "entity": self.entity, "new": self.new, "changed": self.changed, "in_box": self.in_box,
-            "missing": len(self.missing), "doubled": len(self.doubled), "differing": self.differing,
-            "explained": self.explained, "later": self.later, "hash_cloud": f"{self._cloud:016x}",
+            "entity": self.entity,
+            **counts,
+            "missing": len(self.missing),
+            "doubled": len(self.doubled),
+            "hash_cloud": f"{self._cloud:016x}",
             "hash_box": f"{self._box:016x}",
-        }  # fmt: skip
+        }
 
 
 def _number(cloud: str, hashes: dict[str, str]) -> int:
@@ -91,9 +94,9 @@ async def reconcile(context: Context, notes: Sequence[str] = (), *, thorough: bo
 
     Args:
         context: the carry-over.
-        notes: what else has to be said.
-        thorough: whether comments are read once more also of records in which nothing changed since they were carried.
-            They are listed by record only, so that it takes a second for each hundred records.
+        notes: lines to add to the document.
+        thorough: whether comments are read again also of records in which nothing changed since they were carried.
+            They are listed by record only, so it takes a second for each hundred records.
 
     Returns:
         The document of kind ``reconcile``; its ``differences`` is 0 when all is well.
@@ -102,13 +105,13 @@ async def reconcile(context: Context, notes: Sequence[str] = (), *, thorough: bo
     compared: list[Compared] = []
     details: list[dict[str, Any]] = []
     for kind in ITEMS:
-        comparison = _Comparison(context, kind, Compared(kind.entity), details)
+        comparison = _ItemComparison(context, kind.entity, Compared(kind.entity), details, kind)
         await comparison.run()
         compared.append(comparison.found)
-    for part in parts_of(context):
-        compared.append(await _of_part(context, part.entity, details, part))
-    compared.append(await _of_part(context, "comment", details, thorough=thorough))
-    compared.append(await _of_part(context, "task_comment", details))
+    for other in record_kinds(context):
+        compared.append(await _compare(context, other.entity, details, other))
+    compared.append(await _compare(context, "comment", details, thorough=thorough))
+    compared.append(await _compare(context, "task_comment", details))
     missing = sum(len(one.missing) for one in compared)
     doubled = sum(len(one.doubled) for one in compared)
     faults = context.map.faults()
@@ -128,9 +131,7 @@ async def reconcile(context: Context, notes: Sequence[str] = (), *, thorough: bo
         "entities": [one.row() for one in compared],
         "records": details[:LONGEST],
         "open_conflicts": sum(item.decision == "open" for item in conflicts),
-        "conflicts": [
-            item.row() | {"decided_for": item.decision} for item in conflicts[:LONGEST]
-        ],
+        "conflicts": [item.row() | {"decided_for": item.decision} for item in conflicts[:LONGEST]],
         "faults": [
             {"entity": item.entity, "cloud": item.cloud, "what": item.what, "hint": item.hint, "tries": item.tries}
             for item in faults[:LONGEST]
@@ -141,13 +142,18 @@ async def reconcile(context: Context, notes: Sequence[str] = (), *, thorough: bo
         "not_carried": await not_carried(context),
         "notes": list(notes),
         "seconds": round(time.monotonic() - began, 1),
-    }  # fmt: skip
+    }
 
 
-async def _of_part(
-    context: Context, entity: str, details: list[dict[str, Any]], part: Part | None = None, *, thorough: bool = True
+async def _compare(
+    context: Context,
+    entity: str,
+    details: list[dict[str, Any]],
+    kind: RecordKind | None = None,
+    *,
+    thorough: bool = True,
 ) -> Compared:
-    comparison = _PartComparison(context, entity, Compared(entity), details, part, thorough)
+    comparison = _RecordComparison(context, entity, Compared(entity), details, kind, thorough)
     try:
         await comparison.run()
     except AccessError:
@@ -158,14 +164,25 @@ async def _of_part(
 
 
 @dataclass
-class _PartComparison:
-    """The comparison of records that are not items: requisites, activities, tasks, and what hangs from others."""
+class _Comparison:
+    """The comparison of one kind of record."""
 
     context: Context
     entity: str
     found: Compared
     details: list[dict[str, Any]]
-    part: Part | None = None
+
+    def note(self, cloud: str, box: str, name: str, in_cloud: str, in_box: str) -> None:
+        """Note a difference."""
+        values = {"in_cloud": in_cloud, "in_box": in_box}
+        self.details.append({"entity": self.entity, "cloud": cloud, "box": box, "field": name, **values})
+
+
+@dataclass
+class _RecordComparison(_Comparison):
+    """Of requisites, activities and tasks; and of comments, which have no ``kind``."""
+
+    kind: RecordKind | None = None
     thorough: bool = True
 
     async def run(self) -> None:
@@ -183,7 +200,7 @@ class _PartComparison:
             for record in page:
                 link = links.get(record.id)
                 is_old = record.id.isdigit() and int(record.id) <= watermark
-                if self.part is None and record.created < self.context.since and link is None:
+                if self.kind is None and record.created < self.context.since and link is None:
                     continue  # older than the window; it came along with an active owner
                 want = await self._want(record)
                 if want is None or (link is not None and link.state in {State.KEPT, State.GONE}):
@@ -191,12 +208,12 @@ class _PartComparison:
                 self.found.new += not is_old
                 self.found.changed += is_old
                 row = rows.get(record.id)
-                if row is None and (self.part is not None or link is None or not link.box):
-                    self._tell(record, "", RECORD, "there", "missing")
+                if row is None and (self.kind is not None or link is None or not link.box):
+                    self.note(record.id, "", RECORD, "there", "missing")
                     self.found.missing.append(record.id)
                     continue
                 self.found.in_box += 1
-                if row is not None and self.part is not None:
+                if row is not None and self.kind is not None:
                     self._fields(record, want, row, link)
 
     async def _comments(self) -> AsyncIterator[list[Record]]:
@@ -211,60 +228,45 @@ class _PartComparison:
                 yield batch.records
 
     async def _want(self, record: Record) -> Wanted | None:
-        if self.part is None:
+        if self.kind is None:
             return Wanted()
         try:
-            return await self.part.want(record)
+            return await self.kind.want(record)
         except LeftOutError as fault:
             self.context.note_left_out(self.entity, str(fault), record)
             return None
 
     async def _rows(self, page: Sequence[Record], links: dict[str, Link]) -> dict[str, dict[str, Any]]:
-        if self.part is None:
+        if self.kind is None:
             return {}
         watermark = self.context.map.watermark(self.entity)
         boxes = {record.id: links[record.id].box for record in page if record.id in links}
         boxes |= {record.id: record.id for record in page if record.id not in links and int(record.id) <= watermark}
-        read = await rows_of(self.part, [box for box in boxes.values() if box])
+        read = await rows_of(self.kind, [box for box in boxes.values() if box])
         return {name: read[box] for name, box in boxes.items() if box in read}
 
     def _fields(self, record: Record, want: Wanted, row: dict[str, Any], link: Link | None) -> None:
-        if self.part is None:
+        if self.kind is None:
             return
-        have = self.part.here(row, want.values)
+        have = self.kind.here(row, want.values)
         hashes, mine = fingerprints(want.values), fingerprints(have)
         differing = [name for name in hashes if hashes[name] != mine[name]]
-        # What the box had otherwise when the record was carried, or changed since, was decided then and is in the list.
+        # Where the box differed when the record was carried, or changed since, it was decided then and is in the list.
         explained = {name for name in differing if link is not None and link.want.get(name) == hashes[name]}
         self.found.explained += len(explained)
         self.found.add(record.id, hashes, {**mine, **{name: hashes[name] for name in explained}})
         left = [name for name in differing if name not in explained]
         for name in left:
-            self._tell(record, str(row.get("ID") or row.get("id")), name, shown(want.values[name]), shown(have[name]))
+            box = str(row.get("ID") or row.get("id"))
+            self.note(record.id, box, name, shown(want.values[name]), shown(have[name]))
         self.found.differing += bool(left)
-
-    def _tell(self, record: Record, box: str, name: str, *values: str) -> None:
-        self.details.append({
-            "entity": self.entity, "cloud": record.id, "box": box, "field": name, "in_cloud": values[0],
-            "in_box": values[1],
-        })  # fmt: skip
 
 
 @dataclass
-class _Comparison:
-    """The comparison of one kind of record."""
+class _ItemComparison(_Comparison):
+    """Of leads, deals, contacts or companies."""
 
-    context: Context
     kind: ItemKind
-    found: Compared
-    details: list[dict[str, Any]]
-
-    def tell(self, cloud: str, box: str, name: str, *, cloud_value: str, box_value: str) -> None:
-        """Note a difference."""
-        self.details.append({
-            "entity": self.kind.entity, "cloud": cloud, "box": box, "field": name, "in_cloud": cloud_value,
-            "in_box": box_value,
-        })  # fmt: skip
 
     async def run(self) -> None:
         """Compare everything in the window."""
@@ -284,7 +286,7 @@ class _Comparison:
                     self._fields(record, link, item)
                 elif link is None or link.state not in {State.KEPT, State.GONE}:
                     self.found.missing.append(record.id)
-                    self.tell(record.id, boxes[record.id], RECORD, cloud_value="there", box_value="missing")
+                    self.note(record.id, boxes[record.id], RECORD, "there", "missing")
 
     def _box_of(self, record: Record, link: Link | None, copies: Sequence[str]) -> str:
         is_new = int(record.id) > self.context.map.watermark(self.kind.entity)
@@ -293,7 +295,7 @@ class _Comparison:
         if len(copies) > 1:
             self.found.doubled.append(record.id)
             also = f"also {', '.join(copies[1:])}"
-            self.tell(record.id, copies[0], RECORD, cloud_value="once", box_value=also)
+            self.note(record.id, copies[0], RECORD, "once", also)
         if copies:
             return copies[0]
         return link.box if link is not None and link.box else "" if is_new else record.id
@@ -311,14 +313,14 @@ class _Comparison:
         box = str(item["id"])
         differing = [name for name, value in want.values.items() if value != have[name] and name not in explained]
         for name in differing:
-            self.tell(record.id, box, name, cloud_value=shown(want.values[name]), box_value=shown(have[name]))
+            self.note(record.id, box, name, shown(want.values[name]), shown(have[name]))
         if created := context.created_differs(record, item):
             mine["createdTime"] = created
-            self.tell(record.id, box, "createdTime", cloud_value=context.times_of(record), box_value=created)
+            self.note(record.id, box, "createdTime", context.times_of(record), created)
         problems = want.problems + [f"refers to {entity} {key}, which is not there" for entity, key in want.missing]
         problems += [f"files of field {name}" for name in lacking(context, self.kind, record, item)]
         for problem in problems:
-            self.tell(record.id, box, "(part)", cloud_value=problem, box_value="")
+            self.note(record.id, box, "(part)", problem, "")
         self.found.add(record.id, hashes, mine)
         self.found.differing += bool(differing or created or problems)
 
@@ -327,9 +329,10 @@ def _explained(decision: Decision, pair: Pair) -> set[str]:
     """Fields that differ because the box changed them, or because a rule decided for the box."""
     link, hashes = pair.link, fingerprints(pair.have)
     changed_here = {
-        name for name in decision.keep
+        name
+        for name in decision.keep
         if name not in decision.conflicts and (link is None or link.have.get(name) != hashes[name])
-    }  # fmt: skip
+    }
     return changed_here | {name for name, decided in decision.conflicts.items() if decided == "box"}
 
 

@@ -27,11 +27,11 @@ from encaja.carryover.mapping.translation import Rewriter, Translation, read_sid
 from encaja.carryover.merge import RECORD
 from encaja.carryover.prepare import prepared_since, see_webhook
 from encaja.carryover.records import crm_items
-from encaja.carryover.records.base import carry as carry_parts
+from encaja.carryover.records.base import carry as carry_records
 from encaja.carryover.records.comments import carry_comments
 from encaja.carryover.records.file_fields import ENTITY as FILES
 from encaja.carryover.records.file_fields import carry_files
-from encaja.carryover.records.kinds import parts_of
+from encaja.carryover.records.kinds import record_kinds
 from encaja.carryover.records.product_rows import carry_rows
 from encaja.carryover.settings import Settings
 from encaja.carryover.source.offline_events import OfflineEvents
@@ -235,7 +235,7 @@ class CarryOver:
         context = self.context
         return {
             **{kind.entity: partial(crm_items.carry, context, kind) for kind in ITEMS},
-            **{part.entity: partial(carry_parts, part) for part in parts_of(context)},
+            **{kind.entity: partial(carry_records, kind) for kind in record_kinds(context)},
             "comment": partial(carry_comments, context),
         }
 

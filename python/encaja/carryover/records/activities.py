@@ -12,7 +12,7 @@ from typing import Any
 from encaja.carryover.mapping.entities import BY_TYPE
 from encaja.carryover.mapping.translation import Wanted
 from encaja.carryover.records import attachments
-from encaja.carryover.records.base import LeftOutError, Part
+from encaja.carryover.records.base import LeftOutError, RecordKind
 from encaja.carryover.source.origins import ORIGINATOR
 from encaja.carryover.source.reader import Record
 from encaja.rest.command import Answer, Command
@@ -21,7 +21,7 @@ MAIL = 4
 _TASK_PROVIDERS = frozenset({"TASKS", "CRM_TASKS_TASK", "CRM_TASKS_TASK_COMMENT"})
 
 
-class Activities(Part):
+class Activities(RecordKind):
     """Activities."""
 
     entity = "activity"

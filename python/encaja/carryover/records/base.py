@@ -30,7 +30,7 @@ class LeftOutError(Exception):
     """A record that REST cannot carry, or that comes along with another one."""
 
 
-class Part(ABC):
+class RecordKind(ABC):
     """A kind of record.
 
     Args:
@@ -156,13 +156,13 @@ def _form(kind: str) -> str:
     return {"users": "names", "user": "number", "text": "any"}.get(kind, kind)
 
 
-async def carry(part: Part, records: Sequence[Record]) -> None:
+async def carry(kind: RecordKind, records: Sequence[Record]) -> None:
     """Carry records over: those that are new, and those that have changed."""
-    context = part.context
-    await resolve(part)
-    links = context.map.find(part.entity, [record.id for record in records])
-    watermark = context.map.watermark(part.entity)
-    owners = {pair for record in records for pair in part.owners(record) if pair[0] in BY_ENTITY}
+    context = kind.context
+    await resolve(kind)
+    links = context.map.find(kind.entity, [record.id for record in records])
+    watermark = context.map.watermark(kind.entity)
+    owners = {pair for record in records for pair in kind.owners(record) if pair[0] in BY_ENTITY}
     await ensure(context, owners)
     new: list[tuple[Record, Wanted]] = []
     known: list[tuple[Record, Wanted, Link | None]] = []
@@ -172,78 +172,78 @@ async def carry(part: Part, records: Sequence[Record]) -> None:
             continue
         context.note_straggler(record)
         try:
-            want = await part.want(record)
+            want = await kind.want(record)
         except LeftOutError as fault:
-            context.note_left_out(part.entity, str(fault), record)
+            context.note_left_out(kind.entity, str(fault), record)
             continue
         if link is None and int(record.id) > watermark:
             new.append((record, want))
         elif is_due(context, record, want, link):
             known.append((record, want, link))
-    await _add(part, new)
-    await _change(part, known)
+    await _add(kind, new)
+    await _change(kind, known)
 
 
-async def resolve(part: Part) -> None:
+async def resolve(kind: RecordKind) -> None:
     """Find out about records that were being sent when a connection or a process ended."""
 
     async def adopt(names: list[str]) -> None:
-        await _adopt(part, await part.context.reader.fetch(part.entity, names))
+        await _adopt(kind, await kind.context.reader.fetch(kind.entity, names))
 
-    await resolve_unconfirmed(part.context, part.entity, adopt)
+    await resolve_unconfirmed(kind.context, kind.entity, adopt)
 
 
-async def _adopt(part: Part, records: Sequence[Record]) -> set[str]:
+async def _adopt(kind: RecordKind, records: Sequence[Record]) -> set[str]:
     """Take records that are in the box already, as their mark shows, for what they are."""
-    context = part.context
+    context = kind.context
     adopted: dict[str, str] = {}
-    answers = await context.box.batch(part.find(records)) if records else []
+    answers = await context.box.batch(kind.find(records)) if records else []
     for record, answer in zip(records, answers, strict=True):
         if answer.error:
             raise answer.error
-        for box in part.found(answer):
-            if box not in adopted.values() and context.map.cloud_id(part.entity, box) in {None, record.id}:
+        for box in kind.found(answer):
+            if box not in adopted.values() and context.map.cloud_id(kind.entity, box) in {None, record.id}:
                 adopted[record.id] = box
                 break
     with context.map.transaction():
         for name, box in adopted.items():
-            context.map.done(part.entity, name, box)
+            context.map.done(kind.entity, name, box)
     return set(adopted)
 
 
-async def _add(part: Part, new: Sequence[tuple[Record, Wanted]]) -> None:
-    context = part.context
+async def _add(kind: RecordKind, new: Sequence[tuple[Record, Wanted]]) -> None:
+    context = kind.context
     ordered = sorted(new, key=lambda pair: (pair[0].created, int(pair[0].id)))
     if context.dry_run:
         for record, _ in ordered:
-            context.note_preview(part.entity, "new", record)
+            context.note_preview(kind.entity, "new", record)
         return
-    there = await _adopt(part, [record for record, _ in ordered])
-    links = context.map.find(part.entity, list(there))
-    await _change(part, [(record, want, links[record.id]) for record, want in ordered if record.id in there])
+    there = await _adopt(kind, [record for record, _ in ordered])
+    links = context.map.find(kind.entity, list(there))
+    await _change(kind, [(record, want, links[record.id]) for record, want in ordered if record.id in there])
     made: list[tuple[Record, Wanted, str]] = []
     for record, want in ordered:
-        if record.id not in there and (box := await _make(part, record, want)):
+        if record.id not in there and (box := await _make(kind, record, want)):
             made.append((record, want, box))
-    rows = await rows_of(part, [box for *_, box in made])
+    rows = await rows_of(kind, [box for *_, box in made])
     for record, want, box in made:
-        finish(context, record, box, want, fingerprints(part.here(rows.get(box, {}), want.values)))
+        finish(context, record, box, want, fingerprints(kind.here(rows.get(box, {}), want.values)))
         context.count(record, "new")
 
 
-async def _make(part: Part, record: Record, want: Wanted) -> str:
+async def _make(kind: RecordKind, record: Record, want: Wanted) -> str:
     """Send one record; its identifier in the box, empty when it is not there."""
-    context = part.context
-    await part.files(record, want)
-    answer = await send_once(context, record, part.add(record, want))
+    context = kind.context
+    await kind.files(record, want)
+    answer = await send_once(context, record, kind.add(record, want))
     if answer is None:
-        await resolve(part)
+        await resolve(kind)
         return ""
-    box = part.made(answer)
+    box = kind.made(answer)
     with context.map.transaction():
-        context.map.done(part.entity, record.id, box)
-        context.map.note_time(part.entity, box, record.created.isoformat(), _author(context, record))
-    await part.after(record, box, want)
+        context.map.done(kind.entity, record.id, box)
+        context.map.note_time(kind.entity, box, record.created.isoformat(), _author(context, record))
+    await kind.after(record, box, want)
     return box
 
 
@@ -255,28 +255,28 @@ def _author(context: Context, record: Record) -> str:
     return ""
 
 
-async def rows_of(part: Part, boxes: Sequence[str]) -> dict[str, dict[str, Any]]:
+async def rows_of(kind: RecordKind, boxes: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Records of the box, by identifier; those that are not there are left out."""
     found = {}
-    for box, answer in zip(boxes, await part.context.box.batch([part.get(box) for box in boxes]), strict=True):
+    for box, answer in zip(boxes, await kind.context.box.batch([kind.get(box) for box in boxes]), strict=True):
         if answer.error is None:
-            found[box] = part.row(answer)
+            found[box] = kind.row(answer)
         elif not is_absent(answer.error):
             raise answer.error
     return found
 
 
-async def _change(part: Part, known: Sequence[tuple[Record, Wanted, Link | None]]) -> None:
-    context = part.context
+async def _change(kind: RecordKind, known: Sequence[tuple[Record, Wanted, Link | None]]) -> None:
+    context = kind.context
     boxes = {record.id: (link.box if link else record.id) for record, _, link in known}
-    rows = await rows_of(part, list(boxes.values()))
+    rows = await rows_of(kind, list(boxes.values()))
     for record, want, link in known:
         box = boxes[record.id]
         if box not in rows:
             deleted_in_box(context, record, box)
             continue
-        have = part.here(rows[box], want.values)
+        have = kind.here(rows[box], want.values)
         # What the backup brought has no base: what differs is taken for a change of the cloud's.
         await converge(
-            context, [Pair(record, box, want, have, link, link.have if link else fingerprints(have))], part.write
+            context, [Pair(record, box, want, have, link, link.have if link else fingerprints(have))], kind.write
         )

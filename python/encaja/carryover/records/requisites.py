@@ -13,7 +13,7 @@ from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import canonical, fingerprints, whole
 from encaja.carryover.mapping.entities import BY_TYPE
 from encaja.carryover.mapping.translation import Wanted
-from encaja.carryover.records.base import LeftOutError, Part
+from encaja.carryover.records.base import LeftOutError, RecordKind
 from encaja.carryover.records.crm_items import ensure
 from encaja.carryover.source.origins import ORIGINATOR
 from encaja.carryover.source.reader import REQUISITE, Record
@@ -21,7 +21,7 @@ from encaja.rest.command import Answer, Command
 from encaja.rest.errors import RefusedError
 
 
-class Requisites(Part):
+class Requisites(RecordKind):
     """Requisites."""
 
     entity = "requisite"

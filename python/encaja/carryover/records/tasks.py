@@ -13,7 +13,7 @@ from typing import Any
 from encaja.carryover.mapping.canonical import Canonical
 from encaja.carryover.mapping.entities import BY_ENTITY
 from encaja.carryover.mapping.translation import Wanted, short_name
-from encaja.carryover.records.base import Part
+from encaja.carryover.records.base import RecordKind
 from encaja.carryover.source.origins import ORIGINATOR
 from encaja.carryover.source.reader import Record
 from encaja.rest.command import Answer, Command
@@ -26,7 +26,7 @@ _NAMES = {
 }  # fmt: skip
 
 
-class Tasks(Part):
+class Tasks(RecordKind):
     """Tasks."""
 
     entity = "task"
