@@ -34,27 +34,29 @@ ROUNDS = 3
 MEMORY = f"""
 import resource, sys
 from pathlib import Path
-from encaja.runbook.execute import run_playbook
-from encaja.runbook.journal import Journal
-from encaja.runbook.model import Action, Kind, Owner, Step, Text, Urgency
-from encaja.runbook.conductor import Conductor, Options
-from encaja.runbook.load import load_runbook
-from encaja.runbook.move import open_move
-from encaja.runbook.screen import TerminalDisplay
-from encaja.runbook.announce import TeamAnnouncer
+from encaja.runbook.record.journal import Journal
+from encaja.runbook.record.workspace import open_move
+from encaja.runbook.report.live_display import TerminalDisplay
+from encaja.runbook.report.notifications import TeamNotifier
+from encaja.runbook.run.attempt import follow
+from encaja.runbook.run.execution import run_playbook
+from encaja.runbook.run.inventory import InventoryReader
+from encaja.runbook.run.pass_run import PassRun
+from encaja.runbook.run.selection import RunOptions
 from rich.console import Console
 
 move = open_move(project=Path(sys.argv[1]))
 with Journal(move.journal) as journal:
-    display = TerminalDisplay(Console(quiet=True))
-    conductor = Conductor(move, journal, Options("bench", "bench"), display, TeamAnnouncer())
     step = move.runbook.steps[0]
     directory = Path(sys.argv[1]) / "attempt"
     directory.mkdir()
     pass_ = journal.start_pass("bench", "bench", {{}})
+    reader = InventoryReader(move.project, ())
+    display = TerminalDisplay(Console(quiet=True))
+    run = PassRun(move, journal, pass_, RunOptions("bench", "bench"), display, TeamNotifier(), reader)
     attempt = journal.begin(pass_, "a", "run", by="bench", kind="playbook", directory=str(directory))
     execution = run_playbook(attempt.id, directory, move.project, [sys.executable, sys.argv[2]], {{}})
-    conductor._follow(step, attempt, execution)
+    follow(run, step, attempt, execution)
     assert sum(1 for _ in journal.events(attempt.id)) == {EVENTS}
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """

@@ -19,17 +19,19 @@ from encaja.runbook.durations import from_text, to_text
 from encaja.runbook.forecast.live import Outlook, pass_outlook
 from encaja.runbook.record import timeline
 from encaja.runbook.record.journal import EntryKind, GateState, Journal, Pass
+from encaja.runbook.record.lock import is_held
 from encaja.runbook.record.step_states import Inputs, State, StepState, read_states
 from encaja.runbook.record.workspace import DEFAULT_PASS, Move, open_move, whoami
 from encaja.runbook.report import tables
 from encaja.runbook.report.live_display import TerminalDisplay
-from encaja.runbook.report.notifications import TeamAnnouncer
+from encaja.runbook.report.notifications import TeamNotifier
 from encaja.runbook.report.pass_diff import compare_passes
 from encaja.runbook.report.summary import close, expected_seconds, report_json, write_report
 from encaja.runbook.run import gates
-from encaja.runbook.run.conductor import WAITING_CODE, Conductor, Options
-from encaja.runbook.run.lock import is_held
+from encaja.runbook.run.conductor import Conductor
 from encaja.runbook.run.preflight import preflight
+from encaja.runbook.run.selection import RunOptions
+from encaja.runbook.run.step_run import WAITING_CODE
 
 app = typer.Typer(no_args_is_help=True)
 journal_app = typer.Typer(help="What happened; 'journal add' notes something by hand.", invoke_without_command=True)
@@ -196,14 +198,14 @@ def run(
     with Journal(move.journal) as journal:
         known = journal.passes()
         name = pass_name or (known[-1].name if known else DEFAULT_PASS)
-        options = Options(name, by or whoami(), phase, start, until, yes, check, tuple(keep or ()))
+        options = RunOptions(name, by or whoami(), phase, start, until, yes, check, tuple(keep or ()))
         with Outlook(lambda: pass_outlook(move, name)) as outlook:
             expected = expected_seconds(move, journal)
             display = TerminalDisplay(console, expected, interactive=sys.stdin.isatty(), outlook=lambda: outlook.text)
-            conductor = Conductor(move, journal, options, display, TeamAnnouncer())
+            conductor = Conductor(move, journal, options, display, TeamNotifier())
             code = conductor.run()
         if not check:
-            close(move, journal, _pass(journal, name), console, conductor.addresses, part=until is not None)
+            close(move, journal, _pass(journal, name), console, conductor.inventory.addresses, part=until is not None)
     return code
 
 
@@ -222,7 +224,7 @@ def reject(step: str, *, by: By, note: Note = "", pass_name: PassName = None, st
 def _decide(step: str, decision: GateState, *, by: str, note: str, pass_name: str | None, state: Path | None) -> None:
     move = _move(state=state, pass_name=pass_name)
     with Journal(move.journal, create=False) as journal:
-        gates.decide(move, journal, _pass(journal, pass_name), step, decision=decision, by=by, note=note)
+        gates.record_decision(move, journal, _pass(journal, pass_name), step, decision=decision, by=by, note=note)
     _console().print(f"{step}: {decision} by {by}; 'encaja run' goes on")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from encaja.runbook.record.journal import Attempt, Journal, Result
-from encaja.runbook.run.lock import marked_processes
+from encaja.runbook.run.recovery import marked_processes
 from encaja.runbook.run.supervisor import start_ticks
 
 HEAD = "version: 1\nbase: none\nphases: {1: {title: One, urgency: low}}\nsteps:\n"

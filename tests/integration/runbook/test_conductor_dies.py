@@ -13,6 +13,7 @@ import pytest
 from conductor_project import Project, all_gone, wait_for
 
 from encaja.runbook.record.journal import EntryKind, GateState, Result
+from encaja.runbook.run.attempt_folder import running_supervisor
 from encaja.runbook.run.supervisor import descendants
 
 CHAIN = "".join(
@@ -103,7 +104,7 @@ def test_nothing_of_a_playbook_outlives_the_conductor(tmp_path: Path, how: signa
     (project.path / "playbooks/slow.yml").write_text((project.path / "playbooks/ok.yml").read_text())
     done = project.encaja("run")
     assert done.returncode == 0, done.stdout
-    assert "died; going on" in done.stdout
+    assert "died; continuing" in done.stdout
     assert project.results("slow") == [Result.INTERRUPTED, Result.DONE]
     with project.journal() as journal:
         assert [entry.kind for entry in journal.entries()] == [EntryKind.TAKEOVER]
@@ -140,14 +141,14 @@ def test_answer_at_the_terminal_opens_the_gate(tmp_path: Path) -> None:
     assert (last.state, last.by, last.note) == (GateState.APPROVED, "Ana", "as agreed")
 
 
-def test_what_a_killed_leash_left_is_ended_by_the_next_conductor(tmp_path: Path) -> None:
+def test_what_a_killed_supervisor_left_is_ended_by_the_next_conductor(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     project = Project(tmp_path / "project", slow_playbook(pid_file))
     conductor = project.start("run")
     pid = int(wait_for(pid_file))
-    leash = int((Path(project.attempts()[0].directory) / "leash").read_text().split()[0])
+    supervisor = running_supervisor(Path(project.attempts()[0].directory))
     conductor.send_signal(signal.SIGSTOP)
-    os.kill(leash, signal.SIGKILL)
+    os.kill(supervisor, signal.SIGKILL)
     conductor.kill()
     conductor.wait()
     (project.path / "playbooks/slow.yml").write_text((project.path / "playbooks/ok.yml").read_text())

@@ -171,7 +171,7 @@ def test_only_the_step_that_reads_a_changed_variable_is_repeated_and_everybody_s
         )
     done = project.encaja("run")
     assert done.returncode == 0, done.stdout
-    assert f"'b' is done again: {reason}" in done.stdout
+    assert f"'b' is repeated: {reason}" in done.stdout
     assert (project.results("a"), project.results("b")) == ([Result.DONE], [Result.DONE] * 2)
     lines = json.loads(project.encaja("journal", "--json").stdout)
     assert [(line["step"], line["text"]) for line in lines if line["kind"] == "repeated"] == [("b", reason)]
@@ -451,7 +451,7 @@ def test_second_conductor_is_refused(make) -> None:
     pid = int(wait_for(project.path / "pid"))
     second = project.encaja("run")
     assert second.returncode == 1
-    assert f"already at work: pid {first.pid}" in second.stderr
+    assert f"another conductor is running: pid {first.pid}" in second.stderr
     first.send_signal(signal.SIGINT)
     assert first.wait(timeout=60) == 1
     assert all_gone([pid])

@@ -15,12 +15,16 @@ from encaja.runbook.book.loader import load_runbook
 from encaja.runbook.book.model import Action, Step
 from encaja.runbook.durations import now
 from encaja.runbook.record import timeline
-from encaja.runbook.record.journal import SCHEMA_VERSION, Attempt, Fault, GateState, Journal, Pass, Result
+from encaja.runbook.record.journal import SCHEMA_VERSION, Fault, GateState, Journal, Pass, Result
 from encaja.runbook.record.step_states import State, StepState, read_states
 from encaja.runbook.record.workspace import Move
 from encaja.runbook.run import gates
-from encaja.runbook.run.conductor import WAITING_CODE, Conductor, Options
+from encaja.runbook.run.attempt import AttemptRunner, Outcome
+from encaja.runbook.run.conductor import Conductor
 from encaja.runbook.run.execution import Ending
+from encaja.runbook.run.pass_run import PassRun
+from encaja.runbook.run.selection import RunOptions
+from encaja.runbook.run.step_run import WAITING_CODE
 
 STEPS = """\
 version: 1
@@ -68,34 +72,28 @@ class Screen:
 
 
 class Silent:
-    """Tells nobody."""
+    """Notifies nobody."""
 
-    def announce(self, *_: object) -> Sequence[str]:
+    def notify_gate(self, *_: object) -> Sequence[str]:
         return []
 
-    def tell_failure(self, _move: Move, _pass: Pass, _step: Step, _fault: Fault) -> Sequence[str]:
+    def notify_failure(self, _move: Move, _pass: Pass, _step: Step, _fault: Fault) -> Sequence[str]:
         return []
 
 
-class Endless(Conductor):
-    """A conductor whose commands do nothing but be written down; may be killed when a step begins or has ended."""
+class JournalOnly(AttemptRunner):
+    """Attempts that do nothing but be written down; the conductor may be killed when one begins or has ended."""
 
-    ran: list[str]
-    fails: set[str]
-    dies: tuple[str, str]
+    def __init__(self, run: PassRun, ran: list[str], fails: set[str], dies: tuple[str, str]) -> None:
+        super().__init__(run)
+        self.journal, self.pass_, self.state = run.journal, run.pass_, run.move.state
+        self.ran, self.fails, self.dies = ran, fails, dies
 
-    def _targets(self, _step: Step) -> list[str]:
-        return ["test.example.com"]
-
-    def _read_inventory(self) -> None: ...
-
-    def _attempt(
-        self, pass_: Pass, step: Step, part: str, _action: Action, hosts: Sequence[str]
-    ) -> tuple[Ending, Attempt, Result]:
+    def run(self, step: Step, part: str, _action: Action, hosts: Sequence[str]) -> Outcome:
         if self.dies == ("before", step.id):
             raise Killed
         attempt = self.journal.begin(
-            pass_, step.id, part, by="ana", kind=step.kind, directory=str(self.move.state), hosts=hosts
+            self.pass_, step.id, part, by="ana", kind=step.kind, directory=str(self.state), hosts=hosts
         )
         if self.dies == ("within", step.id):
             raise Killed
@@ -104,7 +102,7 @@ class Endless(Conductor):
         self.journal.finish(attempt, result)
         if self.dies == ("after", step.id):
             raise Killed
-        return Ending(0 if result is Result.DONE else 1), attempt, result
+        return Outcome(attempt, Ending(0 if result is Result.DONE else 1), result)
 
 
 class Story:
@@ -123,24 +121,35 @@ class Story:
         return self.clock()
 
     def run(
-        self, *, pass_name: str = "cutover", fails: Sequence[str] = (), dies: tuple[str, str] = ("", ""), **told: object
+        self,
+        *,
+        pass_name: str = "cutover",
+        fails: Sequence[str] = (),
+        dies: tuple[str, str] = ("", ""),
+        **options: object,
     ) -> tuple[int, list[str]]:
         """Runs the conductor; its exit code and what it ran."""
         screen = Screen()
-        conductor = Endless(
-            self.move, self.journal, Options(pass_name, "ana", **told), screen, Silent()  # type: ignore[arg-type]
-        )  # fmt: skip
-        conductor.ran, conductor.fails, conductor.dies = [], set(fails), dies
+        ran: list[str] = []
+        conductor = Conductor(
+            self.move,
+            self.journal,
+            RunOptions(pass_name, "ana", **options),  # type: ignore[arg-type]
+            screen,
+            Silent(),
+            make_attempts=lambda run: JournalOnly(run, ran, set(fails), dies),
+            find_targets=lambda _run, _step: ["test.example.com"],
+        )
         try:
             code = conductor.run()
         except Killed:
             code = -9
         self.notes = screen.notes
-        return code, conductor.ran
+        return code, ran
 
     def approve(self, *names: str, decision: GateState = GateState.APPROVED) -> None:
         for name in names:
-            gates.decide(self.move, self.journal, self.pass_, name, decision=decision, by="eva", note="n")
+            gates.record_decision(self.move, self.journal, self.pass_, name, decision=decision, by="eva", note="n")
 
     @property
     def pass_(self) -> Pass:
@@ -177,7 +186,7 @@ def test_approval_goes_on_with_what_was_asked_and_asks_behind_it_again(done: Sto
     done.run(start="restore")
     done.approve("restore")
     assert done.run() == (WAITING_CODE, ["restore", "settle"])
-    assert "goes on with what ana asked for: again from 'restore'" in done.notes
+    assert "continues what ana asked for: again from 'restore'" in done.notes
     done.approve("look")
     assert done.run() == (0, ["end"])
     assert set(done.states().values()) == {State.DONE}
@@ -188,7 +197,7 @@ def test_until_is_remembered_and_then_the_rest_is_still_to_be_done(done: Story) 
     assert done.run(start="restore", until="settle") == (WAITING_CODE, [])
     done.approve("restore")
     assert done.run() == (0, ["restore", "settle"])
-    assert "goes on with what ana asked for: again from 'restore' until 'settle'" in done.notes
+    assert "continues what ana asked for: again from 'restore' until 'settle'" in done.notes
     states = done.states()
     assert (states["settle"], states["look"], states["end"]) == (State.DONE, State.PENDING, State.STALE)
     assert done.run() == (WAITING_CODE, [])

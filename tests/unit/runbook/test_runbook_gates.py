@@ -15,7 +15,7 @@ from encaja.runbook.durations import now
 from encaja.runbook.record.journal import EntryKind, Fault, GateState, Journal, Pass, Result
 from encaja.runbook.record.step_states import Inputs, State, accepted_text, confirm_gate, read_states
 from encaja.runbook.record.workspace import Move
-from encaja.runbook.report.notifications import TeamAnnouncer
+from encaja.runbook.report.notifications import TeamNotifier
 from encaja.runbook.run import gates
 
 
@@ -49,18 +49,18 @@ class Book:
         self.announced: list[str] = []
 
     def keeper(self, screen: Screen | None = None, *, yes: bool = False) -> gates.GateKeeper:
-        def announce(step: Step, _state: GateState, _expires: datetime | None) -> None:
+        def notify(step: Step, _state: GateState, _expires: datetime | None) -> None:
             self.announced.append(step.id)
 
-        return gates.GateKeeper(self.journal, self.pass_, screen or Screen(), announce, "ana", yes)
+        return gates.GateKeeper(self.journal, self.pass_, screen or Screen(), notify, "ana", yes)
 
     def ask(self, step_id: str, screen: Screen | None = None, *, yes: bool = False) -> GateState:
         step = self.move.step(step_id)
         gate = confirm_gate(step) if step.destructive else step.id
-        return gates.pass_gate(self.keeper(screen, yes=yes), step, gate, "question")
+        return gates.ask_for_decision(self.keeper(screen, yes=yes), step, gate, "question")
 
     def decide(self, step: str, decision: GateState = GateState.APPROVED, by: str = "eva", note: str = "n") -> None:
-        gates.decide(self.move, self.journal, self.pass_, step, decision=decision, by=by, note=note)
+        gates.record_decision(self.move, self.journal, self.pass_, step, decision=decision, by=by, note=note)
 
     def run(self, step: str, result: Result = Result.DONE, fingerprint: str = "") -> None:
         attempt = self.journal.begin(
@@ -243,13 +243,13 @@ def test_team_is_told_and_a_failed_delivery_does_not_stop_the_move(tmp_path: Pat
 
     with Journal(move.journal) as journal:
         pass_ = journal.start_pass("cutover", "ana", {})
-        lines = TeamAnnouncer(sender).announce(move, pass_, move.step("request-backup"), GateState.WAITING, None)
+        lines = TeamNotifier(sender).notify_gate(move, pass_, move.step("request-backup"), GateState.WAITING, None)
         fault = Fault(1, now(), "host", "task", "no space left", "", "free some space")
-        TeamAnnouncer(sender).tell_failure(move, pass_, move.step("restore"), fault)
+        TeamNotifier(sender).notify_failure(move, pass_, move.step("restore"), fault)
     assert sent[0][0].subject.endswith("pida la copia de seguridad al proveedor")
     assert "no space left" in sent[1][0].body
     assert "free some space" in sent[1][0].body
-    assert lines[0].startswith("told 1 of 2")
+    assert lines[0].startswith("sent to 1 of 2")
     assert lines[1].startswith("not delivered")
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 
 from encaja.runbook.book.inventory_values import AnyTagLoader, InventoryValues, digest_of, files_below, read_values
-from encaja.runbook.book.loader import find_playbook
 from encaja.runbook.book.mentions import Mentions, Reach, mentions, reach, strings
 from encaja.runbook.book.model import Action
+from encaja.runbook.book.playbooks import find_playbook
 
 _ROLE_ACTIONS = ("include_role", "import_role", "ansible.builtin.include_role", "ansible.builtin.import_role")
 _FILE_ACTIONS = tuple(

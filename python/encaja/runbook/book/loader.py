@@ -33,6 +33,7 @@ from encaja.runbook.book.model import (
     Text,
     Urgency,
 )
+from encaja.runbook.book.playbooks import find_playbook
 from encaja.runbook.durations import parse_span
 from encaja.vocabulary import LANGUAGES
 
@@ -506,14 +507,6 @@ def _undo(step_id: str, value: Any, where: str, project: Path, faults: _Faults) 
     if kind is Kind.HUMAN:
         faults.add(where, f"step '{step_id}' is undone by a person", "say it in words, without 'run'")
     return _text(words, where, f"step '{step_id}': undo", faults), action
-
-
-def find_playbook(project: Path, name: str) -> Path | None:
-    """The file of a playbook, looked for below `playbooks/` and then below the project; None where there is none."""
-    for path in (project / "playbooks" / name, project / name):
-        if path.is_file():
-            return path
-    return None
 
 
 def _plain(value: Any) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from encaja.runbook.book.loader import find_playbook
 from encaja.runbook.book.model import Runbook, Step
+from encaja.runbook.book.playbooks import find_playbook
 
 
 def requirements(runbook: Runbook, project: Path) -> list[dict[str, Any]]:

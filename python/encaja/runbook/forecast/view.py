@@ -19,10 +19,10 @@ from encaja.runbook.forecast.past_passes import read_history
 from encaja.runbook.forecast.simulation import Backtest, Forecast, Standing, at_place, backtest, make_forecast
 from encaja.runbook.forecast.step_duration import Assumptions
 from encaja.runbook.record.journal import Journal, Measure, Pass
+from encaja.runbook.record.lock import is_held
 from encaja.runbook.record.step_states import StepState, read_states
 from encaja.runbook.record.workspace import Move
 from encaja.runbook.report.live_display import OWNER_STYLE
-from encaja.runbook.run.lock import is_held
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?(?:/s)?\Z")
 _FACTORS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}

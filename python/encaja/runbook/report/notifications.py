@@ -1,4 +1,4 @@
-"""Announces gates and failures to those concerned."""
+"""Sends notices of gates and failures."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from encaja.runbook.record.workspace import Move
 Sender = Callable[[Notice, Sequence[str]], list[str]]
 
 
-class TeamAnnouncer:
+class TeamNotifier:
     """Sends a gate's notice to the team's addresses of the run-book (`move: {announce: {team: […]}}`)."""
 
     def __init__(self, sender: Sender = send) -> None:
         self._send = sender
 
-    def announce(
+    def notify_gate(
         self, move: Move, pass_: Pass, step: Step, state: GateState, expires: datetime | None
     ) -> Sequence[str]:
         """Sends the notice; returns what the journal should say about it."""
@@ -27,7 +27,7 @@ class TeamAnnouncer:
             return []
         return self._deliver(move, compose_for(move, pass_, step, expires))
 
-    def tell_failure(self, move: Move, pass_: Pass, step: Step, fault: Fault) -> Sequence[str]:
+    def notify_failure(self, move: Move, pass_: Pass, step: Step, fault: Fault) -> Sequence[str]:
         """Sends what failed and what to do about it; returns what the journal should say about it."""
         if not move.runbook.settings.announce.team:
             return []
@@ -38,7 +38,7 @@ class TeamAnnouncer:
         addresses = move.runbook.settings.announce.team
         failed = self._send(notice, addresses)
         delivered = len(addresses) - len(failed)
-        lines = [f'told {delivered} of {len(addresses)} addresses: "{notice.subject}"'] if delivered else []
+        lines = [f'sent to {delivered} of {len(addresses)} addresses: "{notice.subject}"'] if delivered else []
         return lines + [f"not delivered: {line}" for line in failed]
 
 

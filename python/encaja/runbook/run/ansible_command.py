@@ -15,6 +15,7 @@ from typing import Any
 from encaja.ansible.accelerator import accelerator_environment
 from encaja.errors import ConfigurationError
 from encaja.runbook.book.model import Action
+from encaja.runbook.book.playbooks import get_playbook
 
 VARIABLES_FILE = "variables.json"
 # Empty groups of every name that the playbooks use, so that Ansible misses none that an inventory has no hosts for.
@@ -61,6 +62,23 @@ def playbook_command(
     if check:
         command += ["--check", "--diff"]
     return [*command, str(playbook)]
+
+
+def action_command(
+    project: Path,
+    action: Action,
+    inventories: Sequence[Path],
+    *,
+    variables_file: Path | None = None,
+    check: bool = False,
+) -> list[str]:
+    """The command line for an action's playbook.
+
+    Raises:
+        ConfigurationError: there is no such playbook, or Ansible is not installed.
+    """
+    playbook = get_playbook(project, action.playbook)
+    return playbook_command(playbook, action, inventories, variables_file=variables_file, check=check)
 
 
 def command_line(action: Action) -> list[str]:

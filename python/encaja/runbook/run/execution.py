@@ -1,4 +1,4 @@
-"""Starts a step's playbook or command on a leash and hands on what it says as it says it."""
+"""Starts a step's playbook or command under a supervisor and passes on what it reports while it runs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,9 @@ from encaja.errors import EncajaError
 from encaja.runbook.durations import now
 from encaja.runbook.record.journal import Document, Fault
 from encaja.runbook.run import supervisor
-from encaja.runbook.run.lock import MARK
+from encaja.runbook.run.attempt_folder import PROGRESS_FILE, folder_variables, recorded_code, running_supervisor
 from encaja.runbook.run.runner_events import LAST_LINES, Digest, Signals, add_progress, last_log_lines, plain
-from encaja.status import PROGRESS_VARIABLE
 
-LEASH = Path(supervisor.__file__)
 QUEUE_LIMIT = 5000
 _POLL = 0.5
 _LOOK = 0.2
@@ -105,21 +103,23 @@ class Execution:
         """Has the run ended, with all that it started."""
         self._stopping.set()
         self._asked = time.monotonic()
-        self._signal_leash(signal.SIGTERM)
+        self._stop_supervisor()
 
-    def _signal_leash(self, number: signal.Signals) -> None:
-        try:
-            pid, ticks = (int(word) for word in (self.directory / "leash").read_text(encoding="ascii").split())
-        except (OSError, ValueError):
-            return
-        if supervisor.start_ticks(pid) == ticks:
-            os.kill(pid, number)
+    def drain(self) -> None:
+        """Waits for a stopped run to end, whatever it still reports."""
+        for _ in self:
+            continue
+
+    def _stop_supervisor(self) -> None:
+        pid = running_supervisor(self.directory)
+        if pid is not None:
+            os.kill(pid, signal.SIGTERM)
 
     def cancelled(self) -> bool:
-        """Asked by ansible-runner between reads: true only once the leash had its chance to end everything properly."""
+        """Asked by ansible-runner between reads: true once the supervisor had time to end everything properly."""
         if not self._stopping.is_set():
             return False
-        self._signal_leash(signal.SIGTERM)
+        self._stop_supervisor()
         return time.monotonic() - self._asked > 3 * supervisor.GRACE
 
     @property
@@ -128,9 +128,9 @@ class Execution:
         return self._stopping.is_set()
 
 
-def leashed(directory: Path, command: Sequence[str]) -> list[str]:
-    """The command line that runs `command` on a leash of this process."""
-    return [sys.executable, "-I", "-S", str(LEASH), str(directory), str(os.getpid()), *command]
+def supervised(directory: Path, command: Sequence[str]) -> list[str]:
+    """The command line that runs `command` under a supervisor that ends with this process."""
+    return [sys.executable, "-I", "-S", supervisor.__file__, str(directory), str(os.getpid()), *command]
 
 
 def run_playbook(
@@ -157,7 +157,7 @@ def run_playbook(
         settings = {"pexpect_timeout": _POLL, "suppress_output_file": True, "suppress_ansible_output": True}
         (private / "env" / "settings").touch(mode=0o600)
         (private / "env" / "settings").write_text(json.dumps(settings), encoding="utf-8")
-        words = leashed(directory, command)
+        words = supervised(directory, command)
         config = RunnerConfig(
             str(private),
             binary=words[0],
@@ -165,7 +165,7 @@ def run_playbook(
             project_dir=str(project),
             artifact_dir=str(private),
             ident="artifacts",
-            envvars={**environment, **_marks(directory)},
+            envvars={**environment, **folder_variables(directory)},
             fact_cache_type="none",
             suppress_env_files=True,
             quiet=True,
@@ -217,9 +217,9 @@ def run_command(
         size = 0
         tail: deque[str] = deque(maxlen=4 * LAST_LINES)
         process = subprocess.Popen(
-            leashed(directory, command),
+            supervised(directory, command),
             cwd=project,
-            env={**os.environ, **environment, **_marks(directory)},
+            env={**os.environ, **environment, **folder_variables(directory)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -262,13 +262,9 @@ def run_command(
     return execution
 
 
-def _marks(directory: Path) -> dict[str, str]:
-    return {MARK: str(directory), PROGRESS_VARIABLE: str(directory / "progress.json")}
-
-
 def _follow_status(execution: Execution, ended: threading.Event) -> None:
     """Hands on a command's status file whenever it was replaced, the last one included."""
-    path = execution.directory / "progress.json"
+    path = execution.directory / PROGRESS_FILE
     seen = 0
     while True:
         last = ended.wait(_LOOK)
@@ -284,14 +280,6 @@ def _follow_status(execution: Execution, ended: threading.Event) -> None:
             execution.put(signals)
         if last:
             return
-
-
-def recorded_code(directory: Path) -> int | None:
-    """The exit code that the leash recorded; None where the command did not end by itself."""
-    try:
-        return int((directory / "rc").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
 
 
 def _documents(attempt: int, output: str) -> list[Document]:

@@ -1,4 +1,4 @@
-"""Gates: where a person decides, by name and with a note, and the journal keeps it."""
+"""Gates: a person decides, by name and with a note, and the journal keeps the decision."""
 
 from __future__ import annotations
 
@@ -14,28 +14,19 @@ from encaja.runbook.record.journal import Fault, Gate, GateState, Journal, Pass
 from encaja.runbook.record.requests import Redo, counted_gates, taken_back
 from encaja.runbook.record.step_states import ANSWERED_BY_YES, confirm_gate, gate_state
 from encaja.runbook.record.workspace import Move
+from encaja.runbook.run.display import GateDisplay
 
 
-class Announcer(Protocol):
-    """Tells people about gates."""
+class Notifier(Protocol):
+    """Notifies people of gates and failures."""
 
-    def announce(
+    def notify_gate(
         self, move: Move, pass_: Pass, step: Step, state: GateState, expires: datetime | None
     ) -> Sequence[str]:
-        """Sends what is to be sent; returns one line for the journal for each message or failure to deliver."""
+        """Send the notice of a gate; returns a line for the journal for each message or failure to deliver."""
 
-    def tell_failure(self, move: Move, pass_: Pass, step: Step, fault: Fault) -> Sequence[str]:
-        """Tells the team that a step failed for good; returns lines for the journal."""
-
-
-class Screen(Protocol):
-    """Where a person is asked."""
-
-    def gate(self, step: Step, state: GateState, by: str, expires: datetime | None) -> None:
-        """Shows a gate's state."""
-
-    def ask(self, step: Step, question: str) -> tuple[GateState, str] | None:
-        """A decision with its note; None to leave the gate waiting."""
+    def notify_failure(self, move: Move, pass_: Pass, step: Step, fault: Fault) -> Sequence[str]:
+        """Notify the team of a step that failed and is not tried again; returns lines for the journal."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +35,15 @@ class GateKeeper:
 
     journal: Journal
     pass_: Pass
-    display: Screen
-    announce: Callable[[Step, GateState, datetime | None], None]
+    display: GateDisplay
+    notify: Callable[[Step, GateState, datetime | None], None]
     by: str
     yes: bool
     redone: Mapping[str, Redo] = field(default_factory=dict)
 
 
-def pass_gate(keeper: GateKeeper, step: Step, gate: str, question: str) -> GateState:
-    """Asks for a decision where none stands; returns the gate's state.
+def ask_for_decision(keeper: GateKeeper, step: Step, gate: str, question: str) -> GateState:
+    """Ask for a decision where none was made; returns the gate's state.
 
     Args:
         keeper: the conductor.
@@ -60,56 +51,66 @@ def pass_gate(keeper: GateKeeper, step: Step, gate: str, question: str) -> GateS
         gate: the gate's name in the journal.
         question: what is to be decided.
     """
-    journal, pass_ = keeper.journal, keeper.pass_
-    lines = counted_gates(journal.gates(pass_, gate), keeper.redone.get(step.id), permission=gate != step.id)
+    lines = counted_gates(
+        keeper.journal.gates(keeper.pass_, gate), keeper.redone.get(step.id), permission=gate != step.id
+    )
     state, last = gate_state(lines, now())
-    if state is GateState.APPROVED and last is not None and not _used(journal, pass_, step, gate, last):
-        return GateState.APPROVED
-    if state is GateState.REJECTED and last is not None:
-        keeper.display.gate(step, GateState.REJECTED, f"{last.by}: {last.note}" if last.note else last.by, None)
-        return GateState.REJECTED
-    if state is not GateState.WAITING or last is None:
-        if state is GateState.EXPIRED and last is not None and last.state is GateState.WAITING:
-            journal.add_gate(pass_, gate, GateState.EXPIRED, by="encaja", note="nobody decided in time")
+    if last is not None and state is GateState.APPROVED and not _used_up(keeper, step, gate, last):
+        return state
+    if last is not None and state is GateState.REJECTED:
+        keeper.display.gate(step, state, f"{last.by}: {last.note}" if last.note else last.by, None)
+        return state
+    if last is None or state is not GateState.WAITING:
+        if last is not None and state is GateState.EXPIRED and last.state is GateState.WAITING:
+            keeper.journal.add_gate(keeper.pass_, gate, GateState.EXPIRED, by="encaja", note="nobody decided in time")
             keeper.display.gate(step, GateState.EXPIRED, "", last.expires)
-        expires = now() + step.expires if step.expires else None
-        last = journal.add_gate(pass_, gate, GateState.WAITING, by=keeper.by, note=question, expires=expires)
-        if not keeper.yes:
-            keeper.announce(step, GateState.WAITING, expires)
-    if keeper.yes:
-        journal.add_gate(pass_, gate, GateState.APPROVED, by=keeper.by, note=ANSWERED_BY_YES)
-        keeper.display.gate(step, GateState.APPROVED, "--yes", None)
-        return GateState.APPROVED
-    answer = keeper.display.ask(step, question)
+        last = _open_gate(keeper, step, gate, question)
+    return _ask(keeper, step, gate, question, last.expires)
+
+
+def _open_gate(keeper: GateKeeper, step: Step, gate: str, question: str) -> Gate:
+    expires = now() + step.expires if step.expires else None
+    opened = keeper.journal.add_gate(
+        keeper.pass_, gate, GateState.WAITING, by=keeper.by, note=question, expires=expires
+    )
+    if not keeper.yes:
+        keeper.notify(step, GateState.WAITING, expires)
+    return opened
+
+
+def _ask(keeper: GateKeeper, step: Step, gate: str, question: str, expires: datetime | None) -> GateState:
+    answer = (GateState.APPROVED, ANSWERED_BY_YES) if keeper.yes else keeper.display.ask(step, question)
     if answer is None:
-        keeper.display.gate(step, GateState.WAITING, "", last.expires)
+        keeper.display.gate(step, GateState.WAITING, "", expires)
         return GateState.WAITING
     decision, note = answer
-    journal.add_gate(pass_, gate, decision, by=keeper.by, note=note)
-    keeper.display.gate(step, decision, keeper.by, None)
+    keeper.journal.add_gate(keeper.pass_, gate, decision, by=keeper.by, note=note)
+    keeper.display.gate(step, decision, "--yes" if keeper.yes else keeper.by, None)
     return decision
 
 
-def close_gate(journal: Journal, pass_: Pass, step: Step, note: str) -> None:
-    """Takes back the question whether a step may replace data, and an answer that was not used: it asks anew."""
+def withdraw_permission(journal: Journal, pass_: Pass, step: Step, note: str) -> None:
+    """Withdraw the question whether a step may replace data, and an answer that was not used: it is asked again."""
     gate = confirm_gate(step)
     state, _ = gate_state(journal.gates(pass_, gate), now())
     if state is not None and state is not GateState.EXPIRED:
         journal.add_gate(pass_, gate, GateState.EXPIRED, by="encaja", note=note)
 
 
-def _used(journal: Journal, pass_: Pass, step: Step, gate: str, approval: Gate) -> bool:
-    """Whether a permission to start was used up by an attempt that ended well, or a human step has to be done anew."""
+def _used_up(keeper: GateKeeper, step: Step, gate: str, approval: Gate) -> bool:
+    """Whether an attempt that ended well used up a permission, or a person's step has to be repeated."""
     if gate == step.id:
         return True
     return any(
         attempt.at > approval.at and attempt.result == "done" and attempt.part == "run"
-        for attempt in journal.attempts(pass_, step.id)
+        for attempt in keeper.journal.attempts(keeper.pass_, step.id)
     )
 
 
-def decide(move: Move, journal: Journal, pass_: Pass, step_id: str, *, decision: GateState, by: str, note: str) -> Gate:
-    """Approves or rejects a gate that waits.
+def record_decision(
+    move: Move, journal: Journal, pass_: Pass, step_id: str, *, decision: GateState, by: str, note: str
+) -> Gate:
+    """Approve or reject a gate that waits.
 
     Raises:
         ConfigurationError: there is no such step, it does not wait, its time is over, or a name or note is missing.

@@ -1,4 +1,4 @@
-"""What the conductor has to know of the inventory: environments, portals' addresses, and what is secret."""
+"""What the conductor needs from the inventory: environments, portals' addresses, and what is secret."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from encaja.errors import ConfigurationError, EncajaError
-from encaja.runbook.book.model import Step
-from encaja.runbook.redact import secrets_of_inventory
-from encaja.runbook.run.ansible_command import ansible_environment, inventory_arguments, parse_host_list, program
+from encaja.runbook.redact import Redactor, secrets_of_inventory
+from encaja.runbook.run.ansible_command import ansible_environment, inventory_arguments, program
 from encaja.runbook.run.execution import capture
 from encaja.vocabulary import ENVIRONMENTS
 
@@ -84,52 +83,53 @@ def parse_inventory(data: Mapping[str, Any]) -> InventoryView:
     )
 
 
-def read_ahead(project: Path, inventories: Sequence[Path]) -> Future[InventoryView]:
-    """Begins `read_inventory` in the background, while the first playbook starts up."""
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inventory")
-    future = pool.submit(read_inventory, project, inventories)
-    pool.shutdown(wait=False)
-    return future
+class InventoryReader:
+    """Reads the move's inventories once, in the background while the first playbook starts."""
 
+    def __init__(self, project: Path, inventories: Sequence[Path]) -> None:
+        self._project = project
+        self._inventories = tuple(inventories)
+        self._future: Future[InventoryView] | None = None
+        self._redactor: Redactor | None = None
 
-def effective_hosts(project: Path, command: Sequence[str]) -> list[str]:
-    """The hosts that a playbook command line would work on.
+    def prefetch(self) -> None:
+        """Begin to read, unless that was done or there is nothing to read."""
+        if self._future is None and self._inventories:
+            pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inventory")
+            self._future = pool.submit(read_inventory, self._project, self._inventories)
+            pool.shutdown(wait=False)
 
-    Raises:
-        EncajaError: Ansible refuses the command line.
-    """
-    words = [*command[:-1], "--list-hosts", command[-1]]
-    return parse_host_list(capture(words, project, ansible_environment(project, os.environ), command[-1]))
+    def view(self) -> InventoryView:
+        """The inventory; waits for it.
 
+        Raises:
+            ConfigurationError: no inventory is given.
+            EncajaError: Ansible cannot read it.
+        """
+        self.prefetch()
+        if self._future is None:
+            raise ConfigurationError(
+                "no inventory is given", "encaja run", "give one with -i, or 'move: {inventory: …}' in runbook.yml"
+            )
+        return self._future.result()
 
-def check_targets(view: InventoryView, touched: Sequence[str], step: Step) -> list[str]:
-    """The hosts whose data a destructive step would replace, if it may.
+    def addresses(self) -> list[tuple[str, str]]:
+        """Environments' portals by name and address; empty where the inventory cannot be read."""
+        try:
+            return self.view().addresses() if self._inventories else []
+        except EncajaError:
+            return []
 
-    Args:
-        view: the inventory.
-        touched: hosts that its playbook works on.
-        step: the step, its variables filled in. Its `targets` are the groups or hosts whose data it replaces (none: all
-            that it works on), `only_on` the environments that it may replace (none: any), `never_on` those it may not.
-
-    Raises:
-        ConfigurationError: there are no hosts, or some of them are in the wrong environment.
-    """
-    named: set[str] = set().union(*(view.members(target) for target in step.targets))
-    replaced = [host for host in touched if not step.targets or host in named]
-    if not replaced:
-        wanted = ", ".join(step.targets) or "its playbook's hosts"
-        raise ConfigurationError(
-            f"no host to work on ({wanted})", f"step '{step.id}'", "check the inventory and the move's variables"
-        )
-    faults = []
-    for host in replaced:
-        environments = view.environments(host)
-        if len(environments) != 1:
-            faults.append(f"{host} is in {' and '.join(environments) or 'no environment'}")
-        elif environments[0] in step.never_on:
-            faults.append(f"{host} is {environments[0]}, which is never a target")
-        elif step.only_on and environments[0] not in step.only_on:
-            faults.append(f"{host} is {environments[0]}, not {' or '.join(step.only_on)}")
-    if faults:
-        raise ConfigurationError("; ".join(faults), f"step '{step.id}'", "correct the inventory; nothing was touched")
-    return replaced
+    def redactor(self) -> Redactor:
+        """What masks the inventory's secrets; before `prefetch` it knows none of them."""
+        if self._redactor is not None:
+            return self._redactor
+        if self._future is None:
+            return Redactor()
+        try:
+            secrets = self._future.result().secrets
+        except EncajaError:
+            # The playbook fails over the same inventory, and explains it better.
+            secrets = frozenset()
+        self._redactor = Redactor(secrets)
+        return self._redactor

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from encaja.errors import ConfigurationError, EncajaError
-from encaja.runbook.book.loader import find_playbook
 from encaja.runbook.book.model import Action
+from encaja.runbook.book.playbooks import get_playbook
 from encaja.runbook.durations import format_bytes
 from encaja.runbook.record.workspace import Move
 from encaja.runbook.run.ansible_command import ansible_environment, playbook_command, write_variables
@@ -42,9 +42,7 @@ def preflight(move: Move, console: Console, *, as_json: bool = False) -> int:
     Raises:
         EncajaError: the look itself failed.
     """
-    playbook = find_playbook(move.project, PLAYBOOK)
-    if playbook is None:
-        raise ConfigurationError("does not exist", f"playbook '{PLAYBOOK}'", "restore it from the repository")
+    playbook = get_playbook(move.project, PLAYBOOK)
     if not move.inventories:
         raise ConfigurationError("no inventory is given", "encaja check", "give one with -i")
     words = _WORDS[move.runbook.settings.language]

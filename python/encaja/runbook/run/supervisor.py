@@ -3,11 +3,11 @@
 Usage: supervisor.py DIRECTORY PARENT_PID COMMAND...
 
 ansible-core's workers leave their parent's session, and ansible-runner makes its child deaf to the hang-up of a dying
-conductor, so a process group is not enough. The leash is a child subreaper: whatever its command starts stays below
-it, and when it is told to stop (SIGTERM, SIGINT) or its parent dies, it asks the command to end (SIGINT), waits, and
-then kills all that is left below it.
+conductor, so a process group is not enough. The supervisor is a child subreaper: whatever its command starts stays
+below it, and when it is asked to stop (SIGTERM, SIGINT) or its parent dies, it asks the command to end (SIGINT), waits,
+and then kills all that is left below it.
 
-A command that ended by itself leaves its exit code in DIRECTORY/rc, on the disk before the leash ends: the next
+A command that ended by itself leaves its exit code in DIRECTORY/rc, on the disk before the supervisor ends: the next
 conductor can tell a finished command from a killed one.
 """
 
@@ -20,6 +20,9 @@ import sys
 import time
 from pathlib import Path
 
+# In the attempt's folder: the supervisor's process id and start time, and the command's exit code.
+PROCESS_FILE = "supervisor"
+CODE_FILE = "rc"
 GRACE = 5.0
 INTERRUPTED = 130
 NOT_FOUND = 127
@@ -144,7 +147,7 @@ def main(arguments: list[str]) -> int:
     libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     if os.getppid() != parent:
         return INTERRUPTED
-    _write(directory / "leash", f"{os.getpid()} {start_ticks(os.getpid())}\n")
+    _write(directory / PROCESS_FILE, f"{os.getpid()} {start_ticks(os.getpid())}\n")
     command = _start(command_line)
     while True:
         received = signal.sigwait(_SIGNALS)
@@ -152,7 +155,7 @@ def main(arguments: list[str]) -> int:
             code = _reap(command)
             if code is not None:
                 code = code if code >= 0 else 128 - code
-                _write(directory / "rc", f"{code}\n")
+                _write(directory / CODE_FILE, f"{code}\n")
                 return code
         elif received != signal.SIGHUP or os.getppid() != parent:
             _stop(command)

@@ -1,0 +1,105 @@
+"""Nothing of a command outlives its conductor."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from encaja.runbook.run import recovery, supervisor
+from encaja.runbook.run.attempt_folder import recorded_code, running_supervisor
+from encaja.runbook.run.execution import supervised
+from encaja.runbook.run.recovery import end_survivors
+
+
+def run_supervised(directory: Path, script: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(supervised(directory, ["sh", "-c", script]), start_new_session=True)
+
+
+def wait_for(path: Path) -> str:
+    deadline = time.monotonic() + 20
+    while not path.exists() or not path.read_text().strip():
+        assert time.monotonic() < deadline, f"{path} did not come"
+        time.sleep(0.02)
+    return path.read_text()
+
+
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + 20
+    while supervisor.start_ticks(pid) is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_supervisor_passes_on_the_exit_code_and_records_it(tmp_path: Path) -> None:
+    assert run_supervised(tmp_path, "exit 7").wait() == 7
+    assert recorded_code(tmp_path) == 7
+
+
+def test_supervisor_names_a_missing_program(tmp_path: Path) -> None:
+    process = subprocess.run(supervised(tmp_path, ["/no/such/program"]), capture_output=True, text=True, check=False)
+    assert process.returncode == supervisor.NOT_FOUND
+    assert "/no/such/program" in process.stderr
+
+
+def test_supervisor_ends_even_what_left_its_session(tmp_path: Path) -> None:
+    process = run_supervised(
+        tmp_path, f"setsid sh -c 'trap \"\" INT TERM HUP; echo $$ > {tmp_path}/child; exec sleep 300' & exec sleep 300"
+    )
+    child = int(wait_for(tmp_path / "child"))
+    process.terminate()
+    assert process.wait() == supervisor.INTERRUPTED
+    assert gone(child)
+    assert recorded_code(tmp_path) is None
+
+
+def test_supervisor_ends_its_command_when_its_parent_is_killed(tmp_path: Path) -> None:
+    code = (
+        "from subprocess import Popen;from pathlib import Path;from encaja.runbook.run.execution import supervised\n"
+        f"d=Path({str(tmp_path)!r})\n"
+        "Popen(supervised(d,['sh','-c',f'echo $$ > {d}/child; exec sleep 300']),start_new_session=True).wait()"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    child = int(wait_for(tmp_path / "child"))
+    parent.kill()
+    parent.wait()
+    assert gone(child)
+    assert recorded_code(tmp_path) is None
+
+
+def test_survivors_of_a_killed_supervisor_are_found_by_their_mark(tmp_path: Path) -> None:
+    environment = {**os.environ, "ENCAJA_ATTEMPT": str(tmp_path)}
+    orphan = subprocess.Popen(["sleep", "300"], env=environment, start_new_session=True)
+    assert end_survivors(tmp_path, patience=0.1) == 1
+    assert orphan.wait() == -9
+    assert end_survivors(tmp_path, patience=0.1) == 0
+
+
+def test_survivor_in_the_middle_of_its_exec_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {**os.environ, "ENCAJA_ATTEMPT": str(tmp_path)}
+    orphan = subprocess.Popen(["sleep", "300"], env=environment, start_new_session=True)
+    looks = []
+    read = recovery._environment
+
+    def empty_at_first(pid: int) -> bytes | None:
+        if pid == orphan.pid:
+            looks.append(pid)
+        return b"" if pid == orphan.pid and len(looks) == 1 else read(pid)
+
+    monkeypatch.setattr(recovery, "_environment", empty_at_first)
+    assert end_survivors(tmp_path, patience=0.1) == 1
+    assert orphan.wait() == -9
+    assert len(looks) >= 2
+
+
+def test_process_of_an_earlier_versions_supervisor_is_found(tmp_path: Path) -> None:
+    (tmp_path / "leash").write_text(f"{os.getpid()} {supervisor.start_ticks(os.getpid())}\n")
+    assert running_supervisor(tmp_path) == os.getpid()
+    (tmp_path / "leash").write_text(f"{os.getpid()} 1\n")
+    assert running_supervisor(tmp_path) is None
