@@ -11,7 +11,7 @@ import runbook_case as case
 from encaja.runbook.book.loader import RunbookError, load_runbook
 from encaja.runbook.book.model import Kind, Owner, RetryOn, Runbook, Urgency
 from encaja.runbook.durations import format_bytes, format_span, parse_span
-from encaja.runbook.record.workspace import Move
+from encaja.runbook.record.workspace import Move, open_move
 from encaja.runbook.report import tables
 
 HEAD = "version: 1\nbase: none\nphases: {1: {title: One, urgency: low}, 2: {title: Two, urgency: high}}\nsteps:\n"
@@ -350,3 +350,15 @@ def test_spans_and_sizes_are_shown_in_two_units() -> None:
     assert format_bytes(812_345) == "812 kB"
     assert format_bytes(30.2e9) == "30.2 GB"
     assert format_bytes(2e12) == "2.0 TB"
+
+
+SHIPPED = Path(__file__).parents[3] / "inventories"
+
+
+def test_of_several_inventories_the_run_book_of_the_first_counts(tmp_path: Path) -> None:
+    def target(*names: str) -> str:
+        move = open_move(project=tmp_path, inventories=[SHIPPED / name for name in names])
+        return move.runbook.settings.variables["target"]
+
+    assert target("production", "preproduction", "test") == "production"
+    assert target("test", "production") == "test"

@@ -144,8 +144,8 @@ def open_move(
     """The move as options, environment, journal and files describe it.
 
     Run-book files are laid over the shipped one in this order: `runbook.yml` of the project, `runbook.yml` beside
-    each inventory, those given. Inventories are those given, or of the environment, or those that the pass began with
-    (the latest pass where none is named), or of the run-book. A pass keeps its variables too.
+    the first inventory, those given. Inventories are those given, or of the environment, or those that the pass began
+    with (the latest pass where none is named), or of the run-book. A pass keeps its variables too.
 
     Raises:
         ConfigurationError: something is missing or wrong, each fault on a line of its own.
@@ -195,7 +195,7 @@ def _located(path: Path, root: Path) -> Path:
 
 def _overrides(root: Path, inventories: Sequence[Path], files: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
-    for directory in (root, *(_located(path, root) for path in inventories)):
+    for directory in (root, *(_located(path, root) for path in inventories[:1])):
         beside = (directory if directory.is_dir() else directory.parent) / RUNBOOK_NAME
         if beside.is_file() and beside not in found:
             found.append(beside)
