@@ -23,16 +23,16 @@ EstateName = Annotated[str, typer.Option("--estate", help="lab: a host per envir
 
 
 def project_root() -> Path:
-    """The project folder: the nearest one upwards that holds ``site.yml`` and ``inventories``.
+    """The clone: the nearest folder upwards that holds ``inventories/lab`` and ``tests/lab``.
 
     Raises:
         ConfigurationError: there is none.
     """
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / "ansible.cfg").is_file() and (folder / "inventories").is_dir():
+        if (folder / "inventories" / "lab").is_dir() and (folder / "tests" / "lab").is_dir():
             return folder
-    raise ConfigurationError("not inside the kit's folder", str(here), "change to the folder that holds site.yml")
+    raise ConfigurationError("the lab is in the kit's repository only", str(here), "change into a clone of it")
 
 
 def _workspace() -> estate.Workspace:
