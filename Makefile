@@ -87,5 +87,5 @@ lock: setup  ## pin the dependencies of pyproject.toml again
 
 clean:  ## remove the lab, its images and everything that was built
 	@if [ -x $(VENV)/bin/encaja ] && command -v podman >/dev/null; then encaja lab down --images; fi
-	rm -rf $(VENV) .encaja .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build .encaja .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find python plugins tests molecule roles -name __pycache__ -prune -exec rm -rf {} +

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 
 from ansible_collections.encaja.portal.plugins.plugin_utils import python_package  # noqa: F401
+from encaja.ansible.role_values import parents
 from encaja.preflight import inventory
 
 
@@ -31,7 +30,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         hostvars, groups = variables["hostvars"], variables["groups"]
         wanted = self._task.args.get("hosts") or [host for host in groups["all"] if host != "localhost"]
         hosts = {host: dict(hostvars.raw_get(host)) for host in wanted}
-        found = inventory.faults(hosts, groups, Path(constants.DEFAULT_ROLES_PATH[0]))
+        found = inventory.faults(hosts, groups, next(parents()))
         warnings = self._licences(hosts, groups, hostvars)
         requires = [self._required(item, hosts, variables) for item in self._task.args.get("requires") or []]
         lacking, later = inventory.requirement_faults(hosts, requires)

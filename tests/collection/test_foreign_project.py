@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,63 +10,25 @@ from pathlib import Path
 import pytest
 import yaml
 
+from collection.installing import ROOT, UV, done, pins, run
 from encaja.lab import estate
 
-ROOT = Path(__file__).parents[2]
-UV = Path(sys.executable).with_name("uv")
 HOST = "foreign"
 
 pytestmark = pytest.mark.lab
-
-
-def run(*command: str | Path, folder: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command as somebody who has nothing of the kit's environment."""
-    mine = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "ENCAJA_", "PYTHON"))}
-    mine["UV_CACHE_DIR"] = str(ROOT / ".cache/uv")
-    mine |= {"PATH": f"{path}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(folder), "LANG": "C.UTF-8"} if path else {}
-    return subprocess.run(
-        [str(part) for part in command], cwd=folder, env=mine, capture_output=True, text=True, timeout=900, check=False
-    )
-
-
-def done(*command: str | Path, folder: Path, path: Path | None = None) -> str:
-    """What a command printed, which has to succeed."""
-    ended = run(*command, folder=folder, path=path)
-    assert ended.returncode == 0, f"{' '.join(map(str, command))}\n{ended.stdout[-4000:]}\n{ended.stderr[-2000:]}"
-    return ended.stdout
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The collection's tarball and the Python package's wheel."""
-    folder = tmp_path_factory.mktemp("built")
-    tools = Path(sys.executable).parent
-    done(tools / "ansible-galaxy", "collection", "build", "--output-path", folder, ROOT, folder=folder)
-    # A copy, since what builds a wheel leaves its scratch files in the sources.
-    sources = folder / "sources"
-    shutil.copytree(ROOT / "python", sources / "python", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, sources)
-    done(UV, "--system-certs", "build", "--wheel", "--no-build-isolation", "--python", sys.executable,
-         "-o", folder, sources, folder=ROOT)  # fmt: skip
-    (collection,), (wheel,) = folder.glob("encaja-portal-*.tar.gz"), folder.glob("*.whl")
-    return {"collection": collection, "wheel": wheel}
 
 
 @pytest.fixture(scope="module")
 def project(built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a virtual environment of its own and the collection installed from the tarball."""
     folder = tmp_path_factory.mktemp("project")
-    pins = folder / "pins.txt"
-    pins.write_text(
-        "".join(f"{line.split(chr(92))[0].strip()}\n" for line in (ROOT / "requirements.txt").read_text().splitlines()
-                if line[:1].isalnum())
-    )  # fmt: skip
     done(sys.executable, "-m", "venv", "--without-pip", folder / "venv", folder=folder)
-    installing = ("--system-certs", "pip", "install", "--python", folder / "venv/bin/python", "--constraint", pins)
-    done(UV, *installing, "ansible-core", built["wheel"], folder=ROOT)
-    done(folder / "venv/bin/ansible-galaxy", "collection", "install", "--no-deps", "-p", folder / "collections",
-         built["collection"], folder=folder, path=folder / "venv/bin")  # fmt: skip
+    installing = ("--system-certs", "pip", "install", "--python", folder / "venv/bin/python")
+    done(UV, *installing, "--constraint", pins(folder), "ansible-core", built["wheel"], folder=ROOT)
+    # The wheel has brought one already, which is no reason not to install this one.
+    galaxy = (folder / "venv/bin/ansible-galaxy", "collection", "install", "--no-deps", "--force")
+    done(*galaxy, "-p", folder / "collections", built["collection"], folder=folder, path=folder / "venv/bin")
+    assert (folder / "collections/ansible_collections/encaja/portal/MANIFEST.json").is_file()
     (folder / "ansible.cfg").write_text("[defaults]\ncollections_path = collections\n")
     return folder
 
@@ -144,7 +103,7 @@ def test_the_collection_installs_from_git(project: Path, tmp_path: Path) -> None
 def test_without_the_python_package_it_says_so_in_one_line(project: Path, inventory: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     done(sys.executable, "-m", "venv", "--without-pip", bare, folder=tmp_path)
-    done(UV, "--system-certs", "pip", "install", "--python", bare / "bin/python", "--constraint", project / "pins.txt",
+    done(UV, "--system-certs", "pip", "install", "--python", bare / "bin/python", "--constraint", pins(tmp_path),
          "ansible-core", folder=ROOT)  # fmt: skip
     ended = run(bare / "bin/ansible-playbook", "-i", inventory, "encaja.portal.site", folder=project, path=bare / "bin")
     assert ended.returncode != 0

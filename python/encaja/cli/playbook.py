@@ -11,7 +11,7 @@ from typing import Any
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook.book.model import Action
 from encaja.runbook.record.journal import Document
-from encaja.runbook.record.workspace import INVENTORY_VARIABLE, open_move
+from encaja.runbook.record.workspace import INVENTORY_VARIABLE, project_inventories
 from encaja.runbook.run.ansible_command import ansible_environment, playbook_command, write_variables
 from encaja.runbook.run.execution import run_playbook
 from encaja.runbook.run.runner_events import Signals
@@ -19,10 +19,10 @@ from encaja.vocabulary import ENVIRONMENTS, LANGUAGES
 
 
 def find_inventories(project: Path, given: Sequence[Path]) -> tuple[Path, ...]:
-    """The inventories given, or those of the environment, or (only then it is read) those that the run-book names."""
+    """The inventories given, or those of the environment, or those that the project's run-book names."""
     named = tuple(given) or tuple(Path(item) for item in os.environ.get(INVENTORY_VARIABLE, "").split(":") if item)
     if not named:
-        return open_move(project=project).inventories
+        return project_inventories(project)
     if missing := [str(path) for path in named if not path.exists()]:
         raise ConfigurationError("no such inventory", ", ".join(missing), "give an existing file or directory with -i")
     return tuple(path.resolve() for path in named)

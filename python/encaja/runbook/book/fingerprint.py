@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from encaja.ansible.collection import collection
 from encaja.runbook.book.inventory_values import AnyTagLoader, InventoryValues, digest_of, files_below, read_values
 from encaja.runbook.book.mentions import Mentions, Reach, mentions, reach, strings
 from encaja.runbook.book.model import Action
@@ -103,14 +105,19 @@ class Fingerprinter:
             found.setdefault(value.name, []).append(value.mentions)
         for role in sorted(roles):
             for kind in _DEFINITIONS:
-                for path in sorted((self._project / "roles" / role / kind).glob("**/*.yml")):
+                for path in sorted((self._role(role) / kind).glob("**/*.yml")):
                     for name, said in _definitions(path.read_bytes()):
                         found.setdefault(name, []).append(said)
         return found
 
     def _roles_there(self) -> list[str]:
-        base = self._project / "roles"
-        return sorted(entry.name for entry in base.iterdir() if entry.is_dir()) if base.is_dir() else []
+        bases = [base / "roles" for base in (self._project, collection())]
+        return sorted({entry.name for base in bases if base.is_dir() for entry in base.iterdir() if entry.is_dir()})
+
+    def _role(self, name: str) -> Path:
+        """The folder of a role of the project's own, or else of the collection; it may not be there."""
+        own = self._project / "roles" / name
+        return own if own.is_dir() else collection() / "roles" / name
 
     # Files
 
@@ -128,13 +135,13 @@ class Fingerprinter:
         inside = _draws_in(data)
         drawn.unknown = drawn.unknown or inside.files_unknown
         for name in inside.files:
-            self._playbook((path.parent / name).resolve(), drawn)
+            self._playbook(_joined(path.parent, name), drawn)
         everyone = {(name, "") for name in self._roles_there()} if inside.roles_unknown else set()
         self._roles(inside.roles | everyone, drawn)
 
     def _roles(self, names: Collection[tuple[str, str]], drawn: _Drawn) -> None:
         for name, entry in sorted(names):
-            directory = self._project / "roles" / name
+            directory = self._role(name)
             place = directory / "tasks" / f"{entry.removesuffix('.yml')}.yml" if entry else directory
             if place in drawn.seen:
                 continue
@@ -173,7 +180,13 @@ class Fingerprinter:
         return self._trees[root]
 
     def _name(self, path: Path) -> str:
-        return str(path.relative_to(self._project)) if path.is_relative_to(self._project) else str(path)
+        base = next((base for base in (self._project, collection()) if path.is_relative_to(base)), None)
+        return str(path.relative_to(base) if base else path)
+
+
+def _joined(folder: Path, name: str) -> Path:
+    """A file that another names, without following links: the collection may be one."""
+    return Path(os.path.normpath(folder / name))
 
 
 def _part_of_role(tasks: Path) -> list[Path] | None:
@@ -190,7 +203,7 @@ def _part_of_role(tasks: Path) -> list[Path] | None:
         inside = _draws_in(data)
         if inside.files_unknown:
             return None
-        todo += [(path.parent / name).resolve() for name in inside.files]
+        todo += [_joined(path.parent, name) for name in inside.files]
     return found
 
 

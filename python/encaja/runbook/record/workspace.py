@@ -120,16 +120,20 @@ class Move:
 
 
 def find_project(start: Path | None = None) -> Path:
-    """The nearest directory upwards of `start` (the current one by default) that holds `playbooks/`.
+    """The nearest directory upwards of `start` (the current one by default) that holds `inventories/` or `playbooks/`.
 
     Raises:
         ConfigurationError: there is none.
     """
     here = (start or Path.cwd()).resolve()
     for directory in (here, *here.parents):
-        if (directory / "playbooks").is_dir():
+        if any((directory / name).is_dir() for name in ("inventories", "playbooks")):
             return directory
-    raise ConfigurationError("no project here: no 'playbooks' directory", str(here), "change into the kit's directory")
+    raise ConfigurationError(
+        "no project here, neither 'inventories' nor 'playbooks'",
+        str(here),
+        "change into the project's folder, or make one with 'encaja init DIR'",
+    )
 
 
 def open_move(
@@ -169,6 +173,16 @@ def open_move(
         merged = {**runbook.settings.variables, **chosen}
         runbook = replace(runbook, settings=replace(runbook.settings, variables=merged))
     return Move(root, directory, runbook, paths, chosen)
+
+
+def project_inventories(project: Path) -> tuple[Path, ...]:
+    """The inventories that the project's run-book names; where it names none, those that the latest pass began with.
+
+    Raises:
+        ConfigurationError: one of them is missing, or the run-book has faults.
+    """
+    named = load_runbook(project, _overrides(project, (), ())).settings.inventory
+    return open_move(project=project, inventories=[project / name for name in named]).inventories
 
 
 def _begun_with(journal: Path, pass_name: str | None) -> Mapping[str, Any]:

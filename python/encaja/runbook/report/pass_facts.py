@@ -14,6 +14,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from encaja.ansible.collection import collection
 from encaja.runbook.book.model import Kind, Owner, Runbook, Scale, Step
 from encaja.runbook.durations import format_bytes, format_span, now, to_text
 from encaja.runbook.forecast.past_passes import DOWNLOADS, PastStep, link_of, read_history, with_rates
@@ -252,8 +253,10 @@ def _good_end(failed: Attempt, attempts: Sequence[Attempt]) -> Attempt | None:
 
 
 def _without_paths(text: str, move: Move) -> str:
-    """A text without where the project lies on the controller, which is of no use to whoever reads the report."""
-    return text.replace(f"{move.state}/", ".encaja/").replace(f"{move.project}/", "")
+    """A text without where things lie on the controller, which is of no use to whoever reads the report."""
+    for folder, short in ((move.state, ".encaja/"), (move.project, ""), (collection(), "")):
+        text = text.replace(f"{folder}/", short)
+    return text
 
 
 def _transfers(runbook: Runbook, journal: Journal, attempts: Sequence[Attempt]) -> list[Transfer]:

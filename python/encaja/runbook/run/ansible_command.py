@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from encaja.ansible.accelerator import accelerator_environment
+from encaja.ansible.collection import collections_path
 from encaja.errors import ConfigurationError
 from encaja.runbook.book.model import Action
 from encaja.runbook.book.playbooks import get_playbook
@@ -32,7 +33,7 @@ def program(name: str) -> str:
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.is_file() else shutil.which(name)
     if not found:
-        raise ConfigurationError(f"'{name}' is not installed", sys.prefix, "run 'make setup'")
+        raise ConfigurationError(f"'{name}' is not installed", sys.prefix, "install encaja again")
     return found
 
 
@@ -103,7 +104,11 @@ def ansible_environment(project: Path, current: Mapping[str, str]) -> dict[str, 
     """What is added to the environment so that Ansible under ansible-runner behaves as it does by hand.
 
     ansible-runner switches host key checking off and overrides the callback path unless the environment names them;
-    so what the project's `ansible.cfg` says about them is put there.
+    so what the project's `ansible.cfg` says about them is put there. The collection is the one that belongs to this
+    program, whichever others there are.
+
+    Raises:
+        ConfigurationError: `ansible.cfg` is not readable, or there is no collection beside this program.
     """
     added: dict[str, str] = {"ANSIBLE_NOCOLOR": "1"}
     config = project / "ansible.cfg"
@@ -120,10 +125,17 @@ def ansible_environment(project: Path, current: Mapping[str, str]) -> dict[str, 
     callbacks = parser.get("defaults", "callback_plugins", fallback="")
     if callbacks and "ANSIBLE_CALLBACK_PLUGINS" not in current:
         base = Path(added["ANSIBLE_CONFIG"]).parent
-        added["ANSIBLE_CALLBACK_PLUGINS"] = ":".join(
-            str(base / Path(part).expanduser()) for part in callbacks.split(":") if part
-        )
+        added["ANSIBLE_CALLBACK_PLUGINS"] = ":".join(_paths(callbacks, base))
+    home = Path(current.get("ANSIBLE_HOME") or "~/.ansible").expanduser()
+    others = current.get("ANSIBLE_COLLECTIONS_PATH") or parser.get("defaults", "collections_path", fallback="")
+    searched = _paths(others or f"{home}/collections:/usr/share/ansible/collections", project)
+    added["ANSIBLE_COLLECTIONS_PATH"] = ":".join(dict.fromkeys([str(collections_path()), *searched]))
     return added | accelerator_environment({**current, **added})
+
+
+def _paths(listed: str, base: Path) -> list[str]:
+    """The paths of a list as Ansible's configuration has it, those that are relative from `base`."""
+    return [str(base / Path(part).expanduser()) for part in listed.split(":") if part]
 
 
 def parse_host_list(output: str) -> list[str]:
