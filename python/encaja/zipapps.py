@@ -15,7 +15,7 @@ import encaja
 from encaja.atomic import write_atomically
 
 _START = b"import sys\n\nfrom encaja.host_tools import main\n\nsys.exit(main())\n"
-_LEFT_OUT = frozenset({"__pycache__", "ansible", "cli", "lab", "runbook"})
+_LEFT_OUT = frozenset({"__pycache__", "ansible", "cli", "lab", "project.py", "runbook"})
 _SUFFIXES = frozenset({".py", ".yml", ".sql", ".json", ".php"})
 _DATE = (1980, 1, 1, 0, 0, 0)
 

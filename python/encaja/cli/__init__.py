@@ -34,6 +34,7 @@ class Entry:
 
 _MOVE, _PORTAL, _TOOLS = "The move", "The portal and its copies", "Tools"
 COMMANDS: dict[str, Entry] = {
+    "init": Entry("init", "Make a project: inventories of three environments, with generated secrets.", _MOVE),
     "check": Entry("runbook", "Preflight: everything that would stop the move, at once; changes nothing.", _MOVE),
     "plan": Entry("runbook", "The run-book: steps, owners, gates, estimates.", _MOVE),
     "run": Entry("runbook", "Go on from where the journal stands.", _MOVE),
@@ -52,6 +53,8 @@ COMMANDS: dict[str, Entry] = {
     "compare": Entry("clone", "Compare two environments.", _PORTAL),
     "carry-over": Entry("carryover", "Carry over what was made in the cloud since the backup.", _PORTAL),
     "reconcile": Entry("carryover", "Prove that nothing is missing and nothing doubled.", _PORTAL),
+    "playbook": Entry("ansible", "Run a playbook of the kit with ansible-playbook.", _TOOLS),
+    "vault": Entry("ansible", "Edit or view secrets with ansible-vault.", _TOOLS),
     "certificate": Entry("certificate", "List and check certificates.", _TOOLS, group=True),
     "telephony": Entry("telephony", "Test calls.", _TOOLS, group=True),
     "lab": Entry("lab", "The whole estate on this machine.", _TOOLS, group=True),

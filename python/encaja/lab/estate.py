@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from encaja.atomic import write_atomically
 from encaja.lab import authority, engine, images
 from encaja.lab.engine import LabError, alone, podman
+from encaja.project import new_secret
 
 DOMAIN = "encaja.test"
 LABEL = "encaja.lab"
@@ -195,8 +196,7 @@ def new_secrets() -> dict[str, str]:
         "crypto_key",
         "lab_password",
     )
-    made = {f"encaja_{name}": secrets.token_urlsafe(24) for name in names}
-    made["encaja_push_key"] = secrets.token_hex(64)
+    made = {f"encaja_{name}": new_secret(f"encaja_{name}") for name in (*names, "push_key")}
     made["encaja_lab_webhook"] = secrets.token_hex(12)
     made["encaja_licence_key"] = "LAB-" + secrets.token_hex(8).upper()
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ SINGLE = ("portal", "database", "cache", "push", "search")
 WORKED_OUT = "vars"  # entry point under which a role without tasks specifies what it gives
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 PLACEHOLDERS = ("change me", "changeme", "change_me", "todo", "xxx")
+EXAMPLE = re.compile(r"(^|[.@/])example\.com$")  # of the shipped inventories; reserved, so no one has it
 TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "path": (str,),
@@ -77,7 +79,7 @@ def faults(
         groups: the hosts of every group.
         roles: the folder with the kit's roles.
     """
-    found = list(_group_faults(groups))
+    found = [*_group_faults(groups), *_example_hosts(hosts, groups)]
     known = role_variables(roles)
     fixed = role_variables(roles, WORKED_OUT)
     prefixes = sorted({path.parent.parent.name for path in roles.glob("*/meta/argument_specs.yml")})
@@ -257,7 +259,7 @@ def _missing(hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequen
             is_needed = any(host in groups.get(group, ()) for group in spec.get("required", ()))
             if is_needed:
                 needed.add(name)
-            if isinstance(value, str) and value.strip().lower() in PLACEHOLDERS:
+            if isinstance(value, str) and _is_placeholder(value):
                 seen.setdefault((name, True), []).append(host)
             elif is_needed and not _given(value):
                 seen.setdefault((name, False), []).append(host)
@@ -269,6 +271,20 @@ def _missing(hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequen
         )
         for (name, placeholder), where in seen.items()
     ]
+
+
+def _is_placeholder(value: str) -> bool:
+    text = value.strip().lower()
+    return text in PLACEHOLDERS or bool(EXAMPLE.search(text))
+
+
+def _example_hosts(hosts: Collection[str], groups: Mapping[str, Sequence[str]]) -> list[Fault]:
+    """Hosts that still have the names of the shipped inventories."""
+    ours = {host for environment in ENVIRONMENTS for host in groups.get(environment, ())}
+    names = [host for host in hosts if host in ours and EXAMPLE.search(host.lower())]
+    what = "the host's name is still a placeholder" if len(names) == 1 else "the hosts' names are still placeholders"
+    mend = "write your hosts' names into hosts.yml, or remove those that you do not have"
+    return [Fault(what, ", ".join(names), mend)] if names else []
 
 
 def _given(value: Any) -> bool:

@@ -67,6 +67,20 @@ def test_a_placeholder_is_told_where_the_value_is_not_needed_too() -> None:
     )
 
 
+def test_the_domain_of_the_shipped_inventories_is_a_placeholder() -> None:
+    groups = {name: ["portal.example.com"] for name in GROUPS}
+    values = complete() | {
+        "encaja_domain": "portal.example.com",
+        "encaja_mail_from": "portal@example.com",
+        "encaja_mail_relay_host": "smtp.notexample.com",
+    }
+    assert [fault.what for fault in faults({"portal.example.com": values}, groups, ROLES)] == [
+        "the host's name is still a placeholder",
+        "encaja_domain still has its placeholder",
+        "encaja_mail_from still has its placeholder",
+    ]
+
+
 def test_the_same_fault_on_two_hosts_is_one_line() -> None:
     groups = GROUPS | {"production": ["box", "bin"], "telephony": ["bin"]}
     found = faults({"box": complete() | {"web_x": 1}, "bin": complete() | {"web_x": 1}}, groups, ROLES)

@@ -11,7 +11,8 @@ import runbook_case as case
 from encaja.runbook.book.loader import RunbookError, load_runbook
 from encaja.runbook.book.model import Kind, Owner, RetryOn, Runbook, Urgency
 from encaja.runbook.durations import format_bytes, format_span, parse_span
-from encaja.runbook.record.workspace import Move, open_move
+from encaja.runbook.record.journal import Journal
+from encaja.runbook.record.workspace import Move, open_move, project_inventories
 from encaja.runbook.report import tables
 
 HEAD = "version: 1\nbase: none\nphases: {1: {title: One, urgency: low}, 2: {title: Two, urgency: high}}\nsteps:\n"
@@ -269,7 +270,7 @@ def test_undoing_is_shown_as_one_would_type_it(project: Path) -> None:
     move = Move(project, project / ".encaja", load_runbook(project), (project / "inventories/lab",))
     undo = tables.undo_text(move.step("restore"), move, "es")
     assert "Se conservan" in undo
-    assert "ansible-playbook -i inventories/lab playbooks/restore.yml --limit production --tags rollback" in undo
+    assert "encaja playbook -i inventories/lab restore.yml --limit production --tags rollback" in undo
     assert tables.proof_text(move.step("settle"), move, "en") == "verify"
     assert tables.proof_text(move.step("deploy-box"), move, "es") == "test-box"
 
@@ -362,3 +363,15 @@ def test_of_several_inventories_the_run_book_of_the_first_counts(tmp_path: Path)
 
     assert target("production", "preproduction", "test") == "production"
     assert target("test", "production") == "test"
+
+
+def test_a_project_s_inventories_are_those_of_its_run_book_whatever_pass_there_was(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / "inventories" / name).mkdir(parents=True)
+    (tmp_path / "runbook.yml").write_text("version: 1\nmove: {inventory: [inventories/a, inventories/b]}\n")
+    with Journal(tmp_path / ".encaja/journal.sqlite3") as journal:
+        journal.start_pass("rehearsal-1", "marta", {"inventories": [str(tmp_path / "inventories/c")]})
+    assert [path.name for path in project_inventories(tmp_path)] == ["a", "b"]
+    assert [path.name for path in open_move(project=tmp_path).inventories] == ["c"]
+    (tmp_path / "runbook.yml").unlink()
+    assert [path.name for path in project_inventories(tmp_path)] == ["c"]

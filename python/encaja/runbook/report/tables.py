@@ -86,11 +86,11 @@ def typed(action: Action, move: Move) -> str:
     """An action as a person would type it."""
     if action.command:
         return shlex.join(action.command)
-    words = ["ansible-playbook"]
+    words = ["encaja", "playbook"]
     for path in move.inventories:
         inside = path.is_relative_to(move.project)
         words += ["-i", str(path.relative_to(move.project) if inside else path)]
-    words.append(f"playbooks/{action.playbook}" if "/" not in action.playbook else action.playbook)
+    words.append(action.playbook)
     for option, value in (("--limit", action.limit), ("--tags", ",".join(action.tags))):
         words += [option, value] if value else []
     for name, value in action.variables.items():
