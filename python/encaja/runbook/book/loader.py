@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 
-from encaja.ansible.collection import collection
 from encaja.errors import ConfigurationError
 from encaja.runbook.book.model import (
     Action,
@@ -508,15 +507,6 @@ def _undo(step_id: str, value: Any, where: str, project: Path, faults: _Faults) 
     if kind is Kind.HUMAN:
         faults.add(where, f"step '{step_id}' is undone by a person", "say it in words, without 'run'")
     return _text(words, where, f"step '{step_id}': undo", faults), action
-
-
-def find_playbook(project: Path, name: str) -> Path | None:
-    """The file of a playbook: of the project's `playbooks/`, of the collection, or of the project itself; or None."""
-    for folder in (project / "playbooks", collection() / "playbooks", project):
-        path = folder / name
-        if path.is_file():
-            return path
-    return None
 
 
 def _plain(value: Any) -> Any:

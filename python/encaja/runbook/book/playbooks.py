@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from encaja.ansible.collection import collection
 from encaja.errors import ConfigurationError
 
 
 def find_playbook(project: Path, name: str) -> Path | None:
-    """The file of a playbook, looked for below `playbooks/` and then below the project; None where there is none."""
-    for path in (project / "playbooks" / name, project / name):
+    """The file of a playbook: of the project's `playbooks/`, of the collection, or of the project itself; or None."""
+    for path in (project / "playbooks" / name, collection() / "playbooks" / name, project / name):
         if path.is_file():
             return path
     return None
