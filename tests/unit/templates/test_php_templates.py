@@ -61,6 +61,11 @@ def test_sessions_are_private_files_by_default(role):
     ("inventory", "path"),
     [
         ({}, "unix:///run/redis/redis.sock?database=1"),
+        ({"encaja_cache_password": "of others"}, "unix:///run/redis/redis.sock?database=1"),
+        (
+            {"encaja_cache_password": "a&b c", "wiring_cache_remote": True},
+            "unix:///run/redis/redis.sock?database=1&auth=a%26b+c",
+        ),
         (
             {"php_session_redis_host": "cache.example.com", "encaja_cache_password": "a&b c"},
             "tcp://cache.example.com:6379?database=1&auth=a%26b+c",
