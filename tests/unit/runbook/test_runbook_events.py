@@ -102,6 +102,25 @@ def test_document_of_a_task_counts_though_it_failed_over_it() -> None:
     assert [(item.kind, item.body["faults"]) for item in digest.documents] == [("preflight", [1])]
 
 
+SSH = {"what": "no answer by SSH: Connection refused", "where": "a", "hint": "check its SSH port"}
+DISK = {"what": "no space left", "where": "b", "hint": "give it a disk"}
+
+
+@pytest.mark.parametrize(
+    ("faults", "hint"),
+    [
+        ([SSH], "check its SSH port"),
+        ([SSH, {**SSH, "where": "b"}], "check its SSH port"),
+        ([SSH, DISK], "fix each fault as its line says, then run again"),
+    ],
+)
+def test_faults_with_cures_of_their_own_need_no_guess(faults: list[dict[str, str]], hint: str) -> None:
+    digest = Digest(1)
+    said = "\n".join(fault["what"] for fault in faults)
+    digest.take(event("runner_on_failed", res={"msg": said, "encaja_result": {"kind": "preflight", "faults": faults}}))
+    assert digest.faults()[0].hint == hint
+
+
 def test_progress_of_a_task_under_way_is_taken_from_its_line() -> None:
     status = {
         "host": "db",

@@ -121,9 +121,8 @@ class Digest:
         signals.events.append(self._event(data, at, "ignored" if ignored else "failed", text=what))
         if not ignored:
             host = str(data.get("host") or "")
-            self._failures[host] = Fault(
-                self.attempt, at, host, _task_name(data), what, lines, advice(what + "\n" + lines)
-            )
+            hint = _own_hint(result) or advice(what + "\n" + lines)
+            self._failures[host] = Fault(self.attempt, at, host, _task_name(data), what, lines, hint)
 
     def _on_unreachable(self, data: Mapping[str, Any], at: datetime, signals: Signals) -> None:
         what, lines = describe_failure(_result(data))
@@ -316,6 +315,14 @@ def advice(text: str) -> str:
     """What usually helps against a failure with this text; empty where nothing is known."""
     lowered = text.lower()
     return next((hint for patterns, hint in _ADVICE if any(pattern in lowered for pattern in patterns)), "")
+
+
+def _own_hint(result: Mapping[str, Any]) -> str:
+    """How to fix the faults that a task hands over with their hints; empty where it hands none over."""
+    handed = result.get(RESULT_KEY)
+    faults = handed.get("faults") if isinstance(handed, dict) else None
+    own = [fault["hint"] for fault in faults or [] if isinstance(fault, dict) and fault.get("hint")]
+    return str(own[0]) if len(set(own)) == 1 else f"fix each fault as its line says, {_AGAIN}" if own else ""
 
 
 def last_log_lines(lines: Sequence[str]) -> tuple[str, str]:
