@@ -258,6 +258,19 @@ def test_no_heading_stands_over_nothing(told: Told) -> None:
         assert f"<h2>{word}" not in page
 
 
+@pytest.mark.parametrize(("language", "said"), [("en", "worth a thought"), ("es", "por pensar")])
+def test_report_has_what_the_preflight_only_warned_of(told: Told, language: str, said: str) -> None:
+    document = {"kind": "preflight", "hosts": ["a"], "faults": []}
+    told.attempt("preflight", Result.DONE, document=document)
+    assert said not in told.page(language)
+    warning = {"what": "two portals share a disk", "where": "a", "hint": "give each its own"}
+    told.attempt("preflight", Result.DONE, document={**document, "warnings": [warning]})
+    page = told.page(language)
+    assert f"! 1 {said}" in page
+    for words in warning.values():
+        assert f">{words}<" in page
+
+
 def test_what_did_not_happen_is_not_drawn_as_a_success(told: Told) -> None:
     told.attempt("preflight", Result.DONE)
     told.attempt("provision", Result.DONE)
