@@ -232,6 +232,26 @@ def test_restics_own_words_are_kept_short() -> None:
         summary("not json")
 
 
+def test_restic_itself_gets_what_opens_the_repository_whatever_its_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[list[str], dict[str, str]]] = []
+
+    def run(command: list[str], *, env: dict[str, str], check: bool) -> subprocess.CompletedProcess[str]:
+        begun.append((command, env))
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr(nightly.subprocess, "run", run)
+    config = written(tmp_path, options=["-o", "sftp.command=ssh"], environment={"AWS_SECRET_ACCESS_KEY": "very-secret"})
+    words = ["key", "passwd", "--new-password-file", "/root/new"]
+    assert main(["--config", str(config), "restic", *words]) == 3
+    ((command, environment),) = begun
+    assert command == ["restic", "-o", "sftp.command=ssh", *words]
+    assert environment["RESTIC_REPOSITORY_FILE"] == str(tmp_path / "repository")
+    assert environment["RESTIC_PASSWORD_FILE"] == str(tmp_path / "password")
+    assert environment["AWS_SECRET_ACCESS_KEY"] == "very-secret"
+
+
 def test_a_name_with_pattern_letters_stands_for_itself() -> None:
     assert escape("/a/photo [1]*?.jpg") == "/a/photo \\[1\\]\\*\\?.jpg"
 

@@ -9,6 +9,7 @@ little else does. Its configuration is JSON (see :class:`Config`); what it does 
     encaja-backup restore --to DIR [--id ID]     bring back files and dump into an empty directory
     encaja-backup load DIR                       load such a dump into the database that the portal's settings name
     encaja-backup list                           the snapshots that there are
+    encaja-backup restic ARGUMENT …              restic itself, on this repository
 
 ``list`` and ``restore`` take ``--host NAME`` on a host that has another name than the one it replaces.
 """
@@ -668,6 +669,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("run", help="back up, apply retention, read a part back")
     commands.add_parser("check", help="check the repository").add_argument("--all", action="store_true")
     commands.add_parser("restore-test", help="prove that the newest backup restores")
+    handing = commands.add_parser("restic", help="restic itself, on this repository: encaja-backup restic key list")
+    handing.add_argument("words", nargs=argparse.REMAINDER, metavar="ARGUMENT")
     restoring = commands.add_parser("restore", help="bring files and dump back into an empty directory")
     restoring.add_argument("--to", type=Path, required=True)
     restoring.add_argument("--id", default="", help="a snapshot or run of 'list'; the newest by default")
@@ -685,6 +688,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         restic = Restic(config)
         restic.host = getattr(asked, "host", "") or restic.host
         status = Status(config.state / "status.json", asked.command)
+        if asked.command == "restic":
+            return subprocess.run(restic.command(*asked.words), env=restic.environment, check=False).returncode
         if asked.command == "list":
             show(restic, status)
             return 0
