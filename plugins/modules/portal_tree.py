@@ -155,7 +155,8 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal import (
 SETTINGS = "bitrix/.settings.php"
 DBCONN = "bitrix/php_interface/dbconn.php"
 LICENCE = "bitrix/license_key.php"
-MARKERS = Path("/var/lib/encaja/portal")
+INSTALLED = "bitrix/.encaja-installed"  # in the tree, with which it comes back from a backup and goes into a copy
+MARKERS = Path("/var/lib/encaja/portal")  # where the same stood before
 MASKS = ("/etc/systemd/system", "/run/systemd/system")
 UNITS = ("encaja-portal-cron.timer", "encaja-portal-cron.service")
 
@@ -370,7 +371,7 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
         "tree": name,
         "kind": kind,
         "waits_for_archive": root.waits,
-        "installed": (MARKERS / f"{name}.installed").exists(),
+        "installed": any(mark.exists() for mark in (root.trees / name / INSTALLED, MARKERS / f"{name}.installed")),
         "cron_masked": any(mask.is_symlink() and os.readlink(mask) == os.devnull for mask in masks),
     }
 

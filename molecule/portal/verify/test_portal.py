@@ -27,6 +27,7 @@ def test_the_archive_is_gone(host):
 
 def test_its_own_installation_ran_once_as_the_portal(host):
     assert host.file(f"{WWW}/bitrix/installed-by").content_string == "www-data\n"
+    assert host.file(f"{WWW}/bitrix/.encaja-installed").user == "www-data"
 
 
 def test_the_settings_lead_to_database_push_and_cache(settings):

@@ -199,9 +199,29 @@ def test_a_link_to_nothing_and_a_directory_are_named(converge, home):
         converge(source="restore")
 
 
-def test_the_distribution_counts_as_installed_with_its_marker_only(converge, tmp_path):
+def test_the_distribution_counts_as_installed_with_a_mark_only(converge, home, tmp_path):
     converge(source="distribution", archive=str(packed(tmp_path)))
     assert converge(source="distribution")["installed"] is False
+    (home / "trees/portal/bitrix/.encaja-installed").touch()
+    assert converge(source="distribution")["installed"] is True
+
+
+def test_a_tree_that_came_back_from_a_backup_is_not_installed_again(converge, home, tmp_path):
+    """The mark is in the tree, so it comes along to a host that knows nothing yet."""
+    converge(source="distribution", archive=str(packed(tmp_path)))
+    (home / "trees/portal/bitrix/.encaja-installed").touch()
+    (home / "trees/portal").rename(tmp_path / "backup")
+    (home / "www").unlink()
+    converge(source="restore")
+    (tmp_path / "backup").rename(home / "trees/portal")
+    (home / "www").unlink()
+    (home / "www").symlink_to("trees/portal")
+    found = converge(source="distribution")
+    assert (found["kind"], found["installed"]) == ("own", True)
+
+
+def test_the_mark_of_a_host_that_was_made_earlier_still_counts(converge, tmp_path):
+    converge(source="distribution", archive=str(packed(tmp_path)))
     (tmp_path / "markers").mkdir()
     (tmp_path / "markers" / "portal.installed").touch()
     assert converge(source="distribution")["installed"] is True
