@@ -40,22 +40,35 @@ def test_every_key_fits_its_certificate_and_is_hidden(host: Host, name: str) -> 
 
 
 NAME = "portal.example.org"
+STORE = "/etc/ssl/certs/ca-certificates.crt"
 SERVE = "openssl s_server -accept 8443 -www -cert {0}.crt -cert_chain {0}.crt -key {0}.key".format(f"{FOLDER}/{NAME}")
 PYTHON = (
     "import socket, ssl; to = socket.create_connection(('127.0.0.1', 8443));"
     f" ssl.create_default_context().wrap_socket(to, server_hostname='{NAME}')"
 )
+NODE = (
+    f"require('tls').connect({{host: '127.0.0.1', port: 8443, servername: '{NAME}'}}, () => process.exit(0))"
+    ".on('error', fault => { console.error(fault.code); process.exit(1) })"
+)
 CLIENTS = {
     "curl": f"curl -sS -o /dev/null --resolve {NAME}:8443:127.0.0.1 https://{NAME}:8443/",
     "python": f'python3 -c "{PYTHON}"',
     "openssl": f"openssl s_client -connect 127.0.0.1:8443 -verify_hostname {NAME} -verify_return_error < /dev/null",
+    "node": f'node -e "{NODE}"',
+    # Without a password the certificate is all that the client can know the server by.
+    "mariadb": f"mariadb -h {NAME} -u encrypted --ssl-ca={STORE} --ssl-verify-server-cert -e 'SELECT 1'",
 }
+SHOWN_BY_DATABASE = f"[mariadbd]\nssl_cert={FOLDER}/{NAME}.crt\nssl_key={FOLDER}/{NAME}.key\n"
 
 
 @pytest.fixture(scope="module")
 def served(host: Host) -> Iterator[None]:
     host.check_output(f"systemd-run --collect --unit=served {SERVE}")
     host.check_output("timeout 20 sh -c 'until ss -ltn | grep -q :8443; do sleep 0.1; done'")
+    host.check_output(f"grep -q {NAME} /etc/hosts || echo 127.0.0.1 {NAME} >> /etc/hosts")
+    host.check_output("printf %s > /etc/mysql/mariadb.conf.d/90-tls.cnf", SHOWN_BY_DATABASE)
+    host.check_output("usermod -a -G ssl-cert mysql && systemctl restart mariadb")
+    host.check_output("mariadb -e 'CREATE OR REPLACE USER encrypted REQUIRE SSL'")
     yield
     host.run("systemctl stop served.service")
 
