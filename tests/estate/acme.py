@@ -68,7 +68,7 @@ class Project:
     environment: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.root = self.folder / "certificates" / "root.crt"
+        self.root = self.folder / "certificates" / "ca.crt"
         self.environment = {
             **os.environ,
             **accelerator_environment(),
@@ -170,7 +170,7 @@ def write_inventory(project: Project, environment: str, portal: str, database: s
         ],
         "tls_certificate": f"{certificates}/{{{{ inventory_hostname }}}}.crt",
         "tls_key": f"{certificates}/{{{{ inventory_hostname }}}}.key",
-        "tls_chain": str(certificates / "chain.crt"),
+        "tls_chain": str(certificates / "issuing" / "ca.crt"),
         "tls_trusted": [str(project.root)],
         "ansible_ssh_private_key_file": str(project.workspace.key),
         "ansible_ssh_common_args": f"-o UserKnownHostsFile={project.workspace.known_hosts}",

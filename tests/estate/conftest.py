@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from encaja.lab import estate
+from encaja.lab import authority, estate
 from estate import backup
 from estate.acme import (
     ACME,
@@ -32,7 +32,6 @@ from estate.acme import (
     until,
     write_inventory,
 )
-from estate.authority import Authority, pem
 from lab.misbehaving_server import MisbehavingServer, running
 from lab.push_server import build as push_server
 
@@ -75,14 +74,11 @@ def link(cloud: backup.Backup, hosts: estate.Workspace) -> Iterator[MisbehavingS
 def project(hosts: estate.Workspace, cloud: backup.Backup, link: MisbehavingServer) -> Project:
     """Inventories copied from the examples, with the values of this estate; certificates; a run-book."""
     made = Project(hosts.root / "project", hosts)
-    certificates = made.folder / "certificates"
-    certificates.mkdir(parents=True)
-    root = Authority.root("Acme Root CA")
-    issuing = root.authority("Acme Issuing CA")
-    made.root.write_bytes(pem(root.certificate))
-    (certificates / "chain.crt").write_bytes(pem(issuing.certificate))
+    certificates = made.root.parent
+    root = authority.ensure(certificates, "Acme Root CA", below=1)
+    issuing = authority.ensure(certificates / "issuing", "Acme Issuing CA", above=root)
     for host in ACME.hosts:
-        issuing.host(certificates, host.domain)
+        authority.ensure_host(certificates, issuing, host.domain)
     (made.folder / "vault-password").write_text(f"{secrets.token_urlsafe(24)}\n")
     push = push_server.build(made.folder)
     packed = {

@@ -65,6 +65,11 @@ class TestInert:
         assert query(database, "SELECT API_TOKEN FROM acme_sync_endpoint") == ""
         assert "proven inert" in host.file("/etc/encaja/neutralised").content_string
 
+    def test_it_demands_tls_of_its_own_database(self, host):
+        """Production is on one host, so its settings demand none."""
+        assert connection(host)["host"] == "apart-debian13-database"
+        assert connection(host)["ssl_ca"]
+
     def test_it_serves_from_its_own_database(self, host):
         page = host.check_output("curl -si -H 'Host: copy.encaja.test' http://127.0.0.1/auth/")
         assert page.startswith("HTTP/1.1 200")

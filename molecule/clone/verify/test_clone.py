@@ -105,6 +105,7 @@ class TestInert:
 
     def test_licence_settings_and_constants(self, host):
         tree = "/srv/portal/www/bitrix"
+        assert "ssl_ca" not in host.file(f"{tree}/.settings.php").content_string, "its database is on its own host"
         assert "PRODUCTION" not in host.file(f"{tree}/license_key.php").content_string
         assert not host.file(f"{tree}/.settings_extra.php").exists
         dbconn = host.file(f"{tree}/php_interface/dbconn.php").content_string
@@ -124,6 +125,7 @@ class TestInert:
 
     def test_banner_and_search_engines(self, host):
         page = host.check_output("curl -si -H 'Host: copy.encaja.test' http://127.0.0.1/auth/")
+        assert page.startswith("HTTP/1.1 200")
         assert page.count("copy of production, nothing leaves it") == 1
         assert "X-Robots-Tag: noindex" in page
         robots = host.check_output("curl -s -H 'Host: copy.encaja.test' http://127.0.0.1/robots.txt")
