@@ -15,12 +15,13 @@ description:
     discovery).
   - V(check) changes nothing. It reports whether the host is a copy, and fails on one that is isolated, where nothing
     can run.
+  - V(open) changes nothing. It fails on a host that is or held a copy, from which a portal could reach nobody.
   - The other two fail on a host whose marker says production, or another environment than O(environment).
 options:
   state:
-    description: The state to bring the host to, or V(check) to only report.
+    description: The state to bring the host to, or a state to only check for (V(check), V(open)).
     type: str
-    choices: [isolated, released, check]
+    choices: [isolated, released, check, open]
     required: true
   services:
     description: Units to stop and mask (V(isolated)), or to unmask and start (V(released)). Unknown units are skipped.
@@ -65,7 +66,7 @@ EXAMPLES = r"""
 RETURN = r"""
 is_copy:
   description: Whether the host is a copy, which has no way out.
-  returned: when O(state=check)
+  returned: when O(state=check) or O(state=open)
   type: bool
 done:
   description: What was done, in order.
@@ -91,6 +92,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.atomic import write_
 
 RULES = "/etc/nftables.d/encaja-egress.nft"
 FLAG = "/etc/encaja/dark"  # the name that a host isolated by an earlier version has it under
+TIMER = "encaja-portal-cron.timer"
 HEADER = "# Written by encaja for a copy of production: outbound traffic is refused except to the addresses below.\n"
 
 
@@ -270,14 +272,21 @@ def check(module: AnsibleModule) -> None:
             msg=f"{FLAG}: this host is an isolated copy, which only another copy can change"
             f" (copy to it again: encaja clone production {environment} --confirm {environment})"
         )
-    module.exit_json(changed=False, is_copy=os.path.exists(RULES))
+    is_copy = os.path.exists(RULES)
+    if is_copy and module.params["state"] == "open":
+        module.fail_json(
+            msg=f"{RULES}: this host held a copy and still refuses everything outbound, so a portal could reach nobody"
+            f" (to make it a portal's host again: rm -f {RULES} {module.params['proof']};"
+            f" systemctl unmask {TIMER}; systemctl restart nftables; then run site.yml)"
+        )
+    module.exit_json(changed=False, is_copy=is_copy)
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["isolated", "released", "check"], "required": True},
+            "state": {"type": "str", "choices": ["isolated", "released", "check", "open"], "required": True},
             "services": {"type": "list", "elements": "str", "default": []},
             "allowed": {"type": "list", "elements": "str", "default": []},
             "environment": {"type": "str", "required": True},
@@ -288,7 +297,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given: dict[str, Any] = module.params
-    if given["state"] == "check":
+    if given["state"] in ("check", "open"):
         check(module)
     try:
         with open(given["marker"]) as stream:

@@ -283,3 +283,16 @@ class TestCutOff:
         host.check_output("echo preproduction > /etc/encaja/environment")
         assert done.returncode != 0
         assert "this host belongs to test, but the inventory says preproduction" in re.sub(r"\s+", " ", done.stdout)
+
+
+class TestNoLonger:
+    """The host of a copy that is to be a portal's host again."""
+
+    def test_a_restore_refuses_it_and_says_how_it_is_opened(self, host):
+        refused = play("playbooks/restore.yml", "--limit", "preproduction")
+        said = re.sub(r"\s+", " ", refused.stdout)
+        assert refused.returncode != 0
+        opening = re.search(r"portal's host again: (.*); then run site\.yml", said)
+        host.check_output(opening.group(1))
+        assert "reject" not in host.check_output("nft list chain inet encaja encaja_egress")
+        assert "this host held a copy" not in play("playbooks/restore.yml", "--limit", "preproduction").stdout

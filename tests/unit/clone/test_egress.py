@@ -38,13 +38,14 @@ class Answered(Exception):  # noqa: N818 - what a module ends with
     """What the module said."""
 
 
-def check(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def check(folder: Path, monkeypatch: pytest.MonkeyPatch, state: str = "check") -> dict[str, Any]:
     def answer(**said: Any) -> None:
         raise Answered(said)
 
     monkeypatch.setattr(isolation, "FLAG", str(folder / "dark"))
     monkeypatch.setattr(isolation, "RULES", str(folder / "egress"))
-    module = SimpleNamespace(params={"environment": "test"}, exit_json=answer, fail_json=answer)
+    params = {"environment": "test", "state": state, "proof": "/etc/encaja/neutralised"}
+    module = SimpleNamespace(params=params, exit_json=answer, fail_json=answer)
     with pytest.raises(Answered) as said:
         isolation.check(module)
     found: dict[str, Any] = said.value.args[0]
@@ -57,3 +58,13 @@ def test_what_a_host_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert check(tmp_path, monkeypatch) == {"changed": False, "is_copy": True}
     (tmp_path / "dark").touch()
     assert "encaja clone production test" in check(tmp_path, monkeypatch)["msg"]
+
+
+def test_a_host_that_held_a_copy_takes_no_portal_that_is_to_reach_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check(tmp_path, monkeypatch, "open") == {"changed": False, "is_copy": False}
+    (tmp_path / "egress").touch()
+    said = check(tmp_path, monkeypatch, "open")["msg"]
+    assert "\n" not in said
+    assert f"rm -f {tmp_path / 'egress'} /etc/encaja/neutralised" in said
