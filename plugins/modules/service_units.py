@@ -20,6 +20,8 @@ options:
         C(masked). What is left out is left alone; a dictionary without any of them is enabled and started.
       - With C(restart_if_newer), a list of files, a unit started before one of them changed is restarted, so that a run
         which was cut off between the file and the restart is made good by the next one.
+      - With C(resolves), a list of host names that the unit looks up at its start and when it is reloaded, a unit that
+        runs is reloaded when one of them leads to another address than when this module started or reloaded it last.
       - C(reloaded) starts a unit that does not run, and restarts one that cannot reload. C(refreshed) does the same
         with a unit that runs, and passes over one that does not run or does not exist.
     type: list
@@ -57,6 +59,7 @@ actions:
 """
 
 import glob
+import json
 import os
 import re
 import socket
@@ -78,6 +81,7 @@ PROPERTIES = (
     "ActiveEnterTimestamp",
 )
 DROP_INS = "/etc/systemd/system"
+RESOLVED = "/var/lib/encaja/resolved"
 UNIT_FOLDERS = (
     DROP_INS,
     "/run/systemd/system",
@@ -102,14 +106,14 @@ def normalise(unit: object) -> dict[str, Any]:
     name = str(unit["name"])
     if "." not in name:
         raise ValueError(f"{name}: give the unit with its suffix, such as {name}.service")
-    if unknown := set(unit) - {"name", "state", "enabled", "masked", "restart_if_newer"}:
+    if unknown := set(unit) - {"name", "state", "enabled", "masked", "restart_if_newer", "resolves"}:
         raise ValueError(f"{name}: unknown key {', '.join(sorted(unknown))}")
     asked = {key: unit.get(key) for key in ("state", "enabled", "masked")}
     if all(value is None for value in asked.values()):
         asked = {"state": "started", "enabled": True, "masked": None}
     if asked["state"] not in (None, *STATES):
         raise ValueError(f"{name}: unknown state {asked['state']!r}; use one of {', '.join(STATES)}")
-    return {"name": name, **asked, "restart_if_newer": list(unit.get("restart_if_newer") or [])}
+    return {"name": name, **asked, **{key: list(unit.get(key) or []) for key in ("restart_if_newer", "resolves")}}
 
 
 def parse_show(text: str) -> list[dict[str, str]]:
@@ -139,6 +143,8 @@ def plan(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
         unit["state"] == "started" and runs and is_outdated(unit["restart_if_newer"], now)
     ):
         verbs.append("restart")
+    elif unit["state"] == "started" and runs and has_moved(unit):
+        verbs.append("reload-or-restart")
     if unit["state"] == "reloaded":
         verbs.append("reload-or-restart" if runs else "start")
     if unit["state"] == "refreshed" and runs:
@@ -168,6 +174,41 @@ def is_outdated(files: list[str], now: dict[str, str]) -> bool:
     if not started.isdigit():
         return False
     return any(int(os.stat(path).st_mtime) > int(started) for path in files if os.path.exists(path))
+
+
+def addresses(names: list[str]) -> dict[str, list[str]]:
+    """Name to its addresses as this host knows them now; names that it does not know are left out."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = sorted({str(item[4][0]) for item in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
+        except OSError:
+            continue
+    return found
+
+
+def known_addresses(unit: dict[str, Any]) -> dict[str, list[str]]:
+    """What :func:`addresses` found when the unit was started or reloaded last; empty where nobody noted it."""
+    try:
+        with open(os.path.join(RESOLVED, f"{unit['name']}.json")) as stream:
+            return dict(json.load(stream))
+    except (OSError, ValueError):
+        return {}
+
+
+def has_moved(unit: dict[str, Any]) -> bool:
+    """Tell whether a name that the unit looks up leads elsewhere than when it did so."""
+    known = known_addresses(unit)
+    return any(known.get(name) != where for name, where in addresses(unit["resolves"]).items())
+
+
+def note_addresses(unit: dict[str, Any]) -> None:
+    """Note where the names lead that the unit has just looked up."""
+    path = os.path.join(RESOLVED, f"{unit['name']}.json")
+    os.makedirs(RESOLVED, exist_ok=True)
+    with open(f"{path}.new", "w") as stream:
+        json.dump({**known_addresses(unit), **addresses(unit["resolves"])}, stream)
+    os.rename(f"{path}.new", path)
 
 
 def has_file(name: str, folders: Sequence[str] = UNIT_FOLDERS) -> bool:
@@ -283,6 +324,9 @@ class Units:
         self.apply(verbs, ("stop", "mask"))
         if is_begun and not self.module.check_mode:
             self._confirm()
+            for unit in self.units:
+                if unit["resolves"]:
+                    note_addresses(unit)
 
     def apply(self, verbs: dict[str, list[str]], which: Sequence[str]) -> bool:
         """Do those of the ``verbs`` that are named, in this order, and tell whether there was one."""

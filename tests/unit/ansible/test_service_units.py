@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.encaja.portal.plugins.modules import service_units
 from ansible_collections.encaja.portal.plugins.modules.service_units import (
     Units,
     answers,
@@ -15,6 +16,7 @@ from ansible_collections.encaja.portal.plugins.modules.service_units import (
     is_stale,
     needs_unit,
     normalise,
+    note_addresses,
     parse_address,
     parse_show,
     plan,
@@ -34,6 +36,7 @@ def test_a_plain_name_is_enabled_and_started() -> None:
         "enabled": True,
         "masked": None,
         "restart_if_newer": [],
+        "resolves": [],
     }
 
 
@@ -96,6 +99,30 @@ def test_a_unit_that_has_not_read_its_file_yet_is_restarted(tmp_path: Path) -> N
     assert plan(unit, {**RUNNING, "ActiveEnterTimestamp": "@1000"}) == []
     assert plan(unit, {**RUNNING, "ActiveEnterTimestamp": ""}) == []
     assert plan(unit, {**STOPPED, "ActiveEnterTimestamp": "@999"}) == ["start"]
+
+
+def test_a_unit_whose_name_leads_elsewhere_is_reloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = {"push": ["10.0.0.1"]}
+
+    def look_up(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        if name not in where:
+            raise socket.gaierror("unknown")
+        return [(0, 0, 0, "", (address, 0)) for address in where[name]]
+
+    monkeypatch.setattr(service_units, "RESOLVED", str(tmp_path / "resolved"))
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    unit = normalise({"name": "nginx.service", "state": "started", "resolves": ["push"]})
+    assert plan(unit, RUNNING) == ["reload-or-restart"], "nobody knows what it looked up"
+    note_addresses(unit)
+    assert plan(unit, RUNNING) == []
+    where["push"] = ["10.0.0.2"]
+    assert plan(unit, RUNNING) == ["reload-or-restart"]
+    assert plan(unit, STOPPED) == ["start"]
+    assert plan(normalise({**unit, "state": "reloaded"}), RUNNING) == ["reload-or-restart"]
+    note_addresses(unit)
+    assert plan(unit, RUNNING) == []
+    where.clear()
+    assert plan(unit, RUNNING) == [], "a resolver that is away moves nobody"
 
 
 def test_a_unit_that_is_absent_matters_only_where_it_has_to_do_something() -> None:
