@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from encaja.cli.playbook import find_inventories
-from encaja.runbook.book.loader import find_playbook
+from encaja.runbook.book.playbooks import find_playbook
 from encaja.runbook.record.workspace import find_project
 from encaja.runbook.run.ansible_command import GROUPS, ansible_environment, inventory_arguments, program
 

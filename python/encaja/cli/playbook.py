@@ -12,7 +12,7 @@ from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook.book.model import Action
 from encaja.runbook.record.journal import Document
 from encaja.runbook.record.workspace import INVENTORY_VARIABLE, project_inventories
-from encaja.runbook.run.ansible_command import ansible_environment, playbook_command, write_variables
+from encaja.runbook.run.ansible_command import action_command, ansible_environment, write_variables
 from encaja.runbook.run.execution import run_playbook
 from encaja.runbook.run.runner_events import Signals
 from encaja.vocabulary import ENVIRONMENTS, LANGUAGES
@@ -68,9 +68,7 @@ def play(
     with tempfile.TemporaryDirectory(prefix="encaja-") as temporary:
         directory = Path(temporary)
         action = Action(playbook=name, limit=limit)
-        command = playbook_command(
-            project / "playbooks" / name, action, inventories, variables_file=write_variables(directory, variables)
-        )
+        command = action_command(project, action, inventories, variables_file=write_variables(directory, variables))
         execution = run_playbook(0, directory, project, command, ansible_environment(project, os.environ))
         try:
             for signals in execution:
