@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -28,6 +29,7 @@ from estate import backup
 ROOT = Path(__file__).parents[2]
 ZONE = "acme.example"
 GATEWAY = "10.89.83.1"
+STORE_PORT = 8000
 ACME = estate.Estate(
     name="acme",
     subnet="10.89.83.0/24",
@@ -118,11 +120,28 @@ class Project:
     def _is_off(self, host: str) -> bool:
         return not engine.containers(estate.LABEL)[ACME.container(ACME.host(host))].running
 
-    def write_vault(self, environment: str, values: dict[str, str]) -> None:
+    def write_vault(self, environment: str, values: dict[str, Any]) -> None:
         """Write an environment's vault, encrypted."""
         path = self.folder / "inventories" / environment / "group_vars" / environment / "vault.yml"
         path.write_text(yaml.safe_dump(values))
         self.done("ansible-vault", "encrypt", str(path))
+
+    def change_vault(self, environment: str, values: dict[str, str]) -> None:
+        """Change values of an environment's vault."""
+        path = self.folder / "inventories" / environment / "group_vars" / environment / "vault.yml"
+        known = yaml.safe_load(self.done("ansible-vault", "view", str(path)))
+        self.write_vault(environment, {**known, **values})
+
+    def as_written(self, block: str) -> str:
+        """Run commands of the docs on the controller, where ``inventories/production`` is this estate's."""
+        folder = str(self.folder / "inventories" / PRODUCTION)
+        words = block.replace("inventories/production", folder)
+        return self.done("env", f"ENCAJA_INVENTORY={folder}", "sh", "-ec", words)
+
+    def on_host(self, host: str, block: str) -> str:
+        """Run commands of the docs on a host."""
+        name = ACME.container(ACME.host(host))
+        return self.done(*engine.command("exec", name, "bash", "-ec", block))
 
     def page(self, host: str, path: str = "/auth/") -> tuple[int, str]:
         """Status and text of a page, asked for as by somebody who knows the company's authority and no other."""
@@ -133,6 +152,11 @@ class Project:
         connection.request("GET", path)
         answer = connection.getresponse()
         return answer.status, answer.read().decode(errors="replace")
+
+
+def changed(output: str) -> dict[str, int]:
+    """Host to the number of changes, from Ansible's recap."""
+    return {host: int(count) for host, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)}
 
 
 def new_secrets() -> dict[str, str]:
@@ -249,3 +273,18 @@ class Again:
 
     waiting: list[dict[str, Any]]
     after: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A portal that was lost.
+
+    Attributes:
+        tables: table to what ``backup.sums`` says, before.
+        loaded: the same as soon as its database was loaded again.
+        files: file of the tree to SHA-256, before.
+    """
+
+    tables: dict[str, str]
+    loaded: dict[str, str]
+    files: dict[str, str]

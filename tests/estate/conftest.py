@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from encaja.lab import authority, estate
+from encaja.lab import authority, engine, estate
 from estate import backup
 from estate.acme import (
     ACME,
@@ -21,8 +20,11 @@ from estate.acme import (
     PREPRODUCTION,
     PRODUCTION,
     ROOT,
+    STORE_PORT,
+    ZONE,
     Again,
     Project,
+    Rebuilt,
     Restored,
     new_secrets,
     restore_status,
@@ -32,6 +34,7 @@ from estate.acme import (
     until,
     write_inventory,
 )
+from estate.page import commands
 from lab.misbehaving_server import MisbehavingServer, running
 from lab.push_server import build as push_server
 
@@ -71,7 +74,18 @@ def link(cloud: backup.Backup, hosts: estate.Workspace) -> Iterator[MisbehavingS
 
 
 @pytest.fixture(scope="session")
-def project(hosts: estate.Workspace, cloud: backup.Backup, link: MisbehavingServer) -> Project:
+def store(hosts: estate.Workspace) -> tuple[str, str]:
+    """Name and password of a place for backups, on a host that is not lost; it is there before that host is closed."""
+    opens = "acme", secrets.token_urlsafe(24)
+    serve = f"rclone serve restic /srv/store --addr :{STORE_PORT} --user {opens[0]} --pass {opens[1]}"
+    install = "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends rclone"
+    script = f"{install} && mkdir /srv/store && systemd-run --collect --unit=store {serve}"
+    engine.podman("exec", ACME.container(ACME.host("pre")), "sh", "-ec", script)
+    return opens
+
+
+@pytest.fixture(scope="session")
+def project(hosts: estate.Workspace, cloud: backup.Backup, link: MisbehavingServer, store: tuple[str, str]) -> Project:
     """Inventories copied from the examples, with the values of this estate; certificates; a run-book."""
     made = Project(hosts.root / "project", hosts)
     certificates = made.root.parent
@@ -86,10 +100,12 @@ def project(hosts: estate.Workspace, cloud: backup.Backup, link: MisbehavingServ
         "encaja_push_tarball_sha256": push.sha256,
         "push_packages": ["nodejs", *push.packages],
     }
-    write_inventory(made, PRODUCTION, "crm", "db", {**packed, "encaja_expected_backup_gb": 0.1})
-    write_inventory(made, PREPRODUCTION, "pre", "pre", packed)
+    stored = {"backup_repository": f"rest:http://pre.{ZONE}:{STORE_PORT}/acme"}
+    write_inventory(made, PRODUCTION, "crm", "db", {**packed, **stored, "encaja_expected_backup_gb": 0.1})
+    write_inventory(made, PREPRODUCTION, "pre", "pre", {**packed, "encaja_firewall_open": [{"port": STORE_PORT}]})
     source = f"http://{GATEWAY}:{link.server_address[1]}/{cloud.first}"
-    made.write_vault(PRODUCTION, {**new_secrets(), "encaja_backup_source": source})
+    opens = dict(zip(("RESTIC_REST_USERNAME", "RESTIC_REST_PASSWORD"), store, strict=True))
+    made.write_vault(PRODUCTION, {**new_secrets(), "encaja_backup_source": source, "backup_environment": opens})
     made.write_vault(PREPRODUCTION, new_secrets())
     shutil.copy(Path(__file__).with_name("runbook.yml"), made.folder / "inventories" / PRODUCTION)
     return made
@@ -167,10 +183,37 @@ def copied(built: Project, again: Again) -> Project:
 @pytest.fixture(scope="session")
 def rotated(copied: Project) -> dict[str, str]:
     """The estate after production's passwords were changed in the vault; gives the new ones."""
-    path = copied.folder / "inventories" / PRODUCTION / "group_vars" / PRODUCTION / "vault.yml"
-    known = yaml.safe_load(copied.done("ansible-vault", "view", str(path)))
     fresh = new_secrets()
     changed = {name: fresh[name] for name in ("encaja_database_password", "encaja_cache_password", "encaja_push_key")}
-    copied.write_vault(PRODUCTION, {**known, **changed})
+    copied.change_vault(PRODUCTION, changed)
     copied.done("ansible-playbook", *copied.inventories(PRODUCTION), "site.yml")
     return changed
+
+
+@pytest.fixture(scope="session")
+def stored(copied: Project, rotated: dict[str, str]) -> Project:
+    """The estate with a backup in the store, whose password was rotated as the page says."""
+    (rotate,) = (block for block in commands("Rotate a secret") if "restic" in block)
+    fresh = new_secrets()["encaja_backup_password"]
+    copied.as_written("ansible-playbook -i inventories/production playbooks/backup.yml")
+    copied.shell("crm", f"umask 077; cp /etc/encaja/backup.password /root/old; echo {fresh} > /root/new")
+    copied.on_host("crm", rotate)
+    copied.change_vault(PRODUCTION, {"encaja_backup_password": fresh})
+    copied.as_written("ansible-playbook -i inventories/production site.yml --tags backup")
+    return copied
+
+
+@pytest.fixture(scope="session")
+def rebuilt(stored: Project, cloud: backup.Backup) -> Rebuilt:
+    """The estate after portal and database were lost, and made again from the inventory and the store by the page."""
+    tables, files = restored_tables(stored, cloud), restored_files(stored)
+    loaded: dict[str, str] = {}
+    engine.remove([ACME.container(ACME.host(name)) for name in ("crm", "db")])
+    estate.bring_up(stored.workspace, ACME)
+    for block in commands("Rebuild a lost host", "Portal"):
+        if block.startswith(("ansible-playbook", "encaja verify")):
+            stored.as_written(block)
+        else:
+            stored.on_host("crm", block)
+        loaded = loaded or restored_tables(stored, cloud)
+    return Rebuilt(tables, loaded, files)
