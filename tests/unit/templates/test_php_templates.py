@@ -63,7 +63,7 @@ def test_sessions_are_private_files_by_default(role):
         ({}, "unix:///run/redis/redis.sock?database=1"),
         ({"encaja_cache_password": "of others"}, "unix:///run/redis/redis.sock?database=1"),
         (
-            {"encaja_cache_password": "a&b c", "wiring_cache_remote": True},
+            {"encaja_cache_password": "a&b c", "topology_cache_remote": True},
             "unix:///run/redis/redis.sock?database=1&auth=a%26b+c",
         ),
         (

@@ -91,7 +91,7 @@ def test_no_secret_stands_among_the_sections(portal):
 def test_the_cache_on_this_host_is_a_socket_and_elsewhere_a_host_with_a_password(portal):
     here = laid_over(portal(encaja_cache_password="cache-secret"), {})["cache"]["value"]
     assert here["redis"] == {"host": "/run/redis/redis.sock", "port": 0}
-    shared = laid_over(portal(encaja_cache_password="cache-secret", wiring_cache_remote=True), {})["cache"]["value"]
+    shared = laid_over(portal(encaja_cache_password="cache-secret", topology_cache_remote=True), {})["cache"]["value"]
     assert shared["redis"] == {**here["redis"], "password": "cache-secret"}, "Redis asks on its socket as well"
     there = laid_over(portal(portal_cache_host="10.0.0.5", encaja_cache_password="cache-secret"), {})["cache"]["value"]
     assert there["redis"] == {"host": "10.0.0.5", "port": 6379, "password": "cache-secret"}
