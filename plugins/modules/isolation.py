@@ -15,11 +15,11 @@ description:
     discovery).
   - V(check) changes nothing. It reports whether the host is a copy, and fails on one that is isolated, where nothing
     can run.
-  - V(open) changes nothing. It fails on a host that is or held a copy, from which a portal could reach nobody.
+  - V(open) changes nothing. It fails on a host that is or was a copy and still blocks outbound traffic.
   - The other two fail on a host whose marker says production, or another environment than O(environment).
 options:
   state:
-    description: The state to bring the host to, or a state to only check for (V(check), V(open)).
+    description: The state to bring the host to, or V(check) or V(open) to check only.
     type: str
     choices: [isolated, released, check, open]
     required: true
@@ -70,12 +70,12 @@ is_copy:
   type: bool
 done:
   description: What was done, in order.
-  returned: unless O(state=check)
+  returned: when O(state=isolated) or O(state=released)
   type: list
   elements: str
 refused:
   description: Packets refused since the rules were loaded.
-  returned: unless O(state=check)
+  returned: when O(state=isolated) or O(state=released)
   type: int
 """
 
@@ -275,7 +275,7 @@ def check(module: AnsibleModule) -> None:
     is_copy = os.path.exists(RULES)
     if is_copy and module.params["state"] == "open":
         module.fail_json(
-            msg=f"{RULES}: this host held a copy and still refuses everything outbound, so a portal could reach nobody"
+            msg=f"{RULES}: this host held a copy and still blocks outbound traffic, which a portal requires"
             f" (to make it a portal's host again: rm -f {RULES} {module.params['proof']};"
             f" systemctl unmask {TIMER}; systemctl restart nftables; then run site.yml)"
         )

@@ -37,7 +37,7 @@ def worked_out(folder: Path, production: list[str], portal: list[str], database:
         "ansible.builtin.copy": {"content": SHOWN, "dest": f"{folder}/{{{{ inventory_hostname }}}}.json"}
     }
     write["vars"] = {"clone_sources": "{{ copy_sources }}", "clone_parts": "{{ copy_stages[0] }}"}
-    told = {"clone_told": {"content": "{{ ('ssh-ed25519 ' ~ inventory_hostname) | b64encode }}"}}
+    told = {"clone_host_key": {"content": "{{ ('ssh-ed25519 ' ~ inventory_hostname) | b64encode }}"}}
     plays = [
         {"hosts": "production", "gather_facts": False, "tasks": [{"ansible.builtin.set_fact": told}]},
         {

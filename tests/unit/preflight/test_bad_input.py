@@ -76,7 +76,7 @@ def test_all_that_is_wrong_with_a_roles_values_is_told_at_once_and_good_values_p
     for fault in (
         "encaja_cache_prot is not set (push_redis_port)",
         "hosts.yml: its SHA-256 is ",
-        "push_key needs 32 or more letters and digits",
+        "push_key must be 32 or more letters and digits",
         "'push_pub_processes' is of type str and we were unable to convert to int",
     ):
         assert fault in lines[0]
