@@ -1,4 +1,4 @@
-"""Action ``certificate_list``: the certificates that a host has, looked at as a client would."""
+"""Action ``certificate_list``: a host's certificates, validated as a client would."""
 
 from __future__ import annotations
 

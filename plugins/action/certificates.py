@@ -1,4 +1,4 @@
-"""Controller side of ``certificates``: check what is given, sign what is not, and have the host place both."""
+"""Controller side of ``certificates``: validates provided certificates, signs the others, and installs both."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from encaja.errors import EncajaError
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Check, sign and place certificates."""
+    """Validates, signs and installs certificates."""
 
     _supports_check_mode = True
     _supports_async = False
     _requires_connection = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Check all, fail with all faults at once, then place."""
+        """Validate all, fail with all problems together, then install."""
         super().run(tmp, task_vars)
         _, asked = self.validate_argument_spec(
             argument_spec={
@@ -71,7 +71,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return placed
 
     def _sign(self, authority: Authority, items: list[dict[str, Any]], before: dict[str, Any]) -> dict[str, Any]:
-        """Sign for the hosts' keys what has to be signed, place it, and return the sum of both calls."""
+        """Sign certificates for the host's keys, install them, and return the sum of both calls."""
         seen = {item["name"]: item for item in before["seen"]}
         fresh = []
         for item in items:
@@ -85,7 +85,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if now["public_key"]:
                 pem = authority.issue(now["public_key"].encode(), names, self._asked["days"])
                 fresh.append({"name": item["name"], "certificate": pem})
-            else:  # check mode, where the host made no key
+            else:  # check mode, in which the host generates no key
                 before["changed"] = True
         if not fresh:
             return before
@@ -99,14 +99,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return after
 
     def _report(self, result: dict[str, Any], found: dict[str, Found]) -> dict[str, Any]:
-        """Say what each certificate is and how long it lasts."""
-        told = []
+        """Add facts about each certificate to the result."""
+        facts = []
         for item in result.pop("seen", []):
             looked = found.get(item["name"])
             if looked is None and item["certificate"]:
                 looked = examine(item["certificate"].encode(), None, b"", names=[], roots=[])
             if looked is None or looked.expires is None:
                 continue
-            told.append(looked.facts(item["name"]))
-        result["certificates"] = told
+            facts.append(looked.facts(item["name"]))
+        result["certificates"] = facts
         return result

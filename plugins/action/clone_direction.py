@@ -1,4 +1,4 @@
-"""Action ``clone_direction``: refuses a copy that goes the wrong way, before any host is touched."""
+"""Action ``clone_direction``: validates the direction of a copy before any host is changed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         }
         found = direction.faults(source, target, known["groups"], addresses)
         if not found and confirmed != target:
-            found.append(f"say that {target!r} may be overwritten: -e clone_confirm={target}")
+            found.append(f"confirm that {target!r} may be overwritten: -e clone_confirm={target}")
         if found:
             return {"failed": True, "changed": False, "msg": f"{source} -> {target}: " + "; ".join(found)}
         return {"changed": False, "msg": f"{source} may be copied to {target}"}

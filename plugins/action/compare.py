@@ -20,7 +20,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the comparison; fail when a host told nothing."""
+        """Return the comparison; fail if a host has no snapshot."""
         super().run(tmp, task_vars)
         _, asked = self.validate_argument_spec(
             argument_spec={
@@ -41,12 +41,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _environment(self, name: str, hosts: list[str], variables: dict[str, Any]) -> Environment:
         members = [host for host in hosts if host in variables["groups"].get(name, ())]
-        told = {host: variables["hostvars"][host].get("compare_snapshot") or {} for host in members}
+        taken = {host: variables["hostvars"][host].get("compare_snapshot") or {} for host in members}
         faults = [
-            f"{host}: {result.get('msg', 'no answer')}" for host, result in told.items() if "snapshot" not in result
+            f"{host}: {result.get('msg', 'no answer')}" for host, result in taken.items() if "snapshot" not in result
         ]
         if faults:
             raise EncajaError("; ".join(faults), name, "fix it and compare again")
         if not any(host in variables["groups"].get("portal", ()) for host in members):
             raise EncajaError("no host of group 'portal'", f"environment {name}", "give the inventories of both")
-        return Environment.of(name, {host: result["snapshot"] for host, result in told.items()})
+        return Environment.of(name, {host: result["snapshot"] for host, result in taken.items()})

@@ -1,12 +1,12 @@
-"""Action ``host_tool``: runs a host tool under systemd until the tool itself says that it is done.
+"""Action ``host_tool``: runs a host tool under systemd until the tool itself reports that it is done.
 
-A unit that is inactive says nothing: it may have ended, been killed, or never have run since the host was started. So
-every start that is ordered here has a name (``encaja.status.START_VARIABLE``), which the unit reads from a file and
-the tool puts into its status. Done, or failed, is what the tool says of this very start; a start that ended without a
-word is followed by another one, because a tool goes on where it stopped.
+An inactive unit means nothing: it may have ended, been killed, or never have run since the host was booted. So every
+start gets an id (``encaja.status.START_VARIABLE``), which the unit reads from a file and the tool writes into its
+status. Only the status of this start reports success or failure; a start that ended without it is repeated, because a
+tool continues where it stopped.
 
-The action starts it again, and not the host by itself when it boots: what a tool does was ordered by somebody, with a
-job that may be changed before it goes on. Where the controller is gone too, the next ``encaja run`` goes on.
+The action repeats the start, not the host when it boots: the job was requested by a person, who may change it
+before the tool continues. If the controller is gone too, the next ``encaja run`` continues.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from encaja.status import PROGRESS_MARK, PROGRESS_VARIABLE, START_VARIABLE, STAR
 
 _RUNNING = frozenset({"active", "activating", "deactivating", "reloading"})
 _LEAVING = frozenset({"stopping", "offline", "unknown", ""})
-"""States of systemd in which a host is on its way down: what its units look like then tells nothing."""
+"""States of systemd in which a host is shutting down: the state of its units then means nothing."""
 _STOPPED_BY_SIGNAL = 143
 _PROPERTIES = ("ActiveState", "Result", "Job", "ExecMainStatus", "InvocationID")
 _display = Display()
 
 
-class ToolFailed(Exception):  # noqa: N818  (named as people say it)
-    """The tool failed: its own reason, or nothing where it said none."""
+class ToolFailed(Exception):  # noqa: N818  (reads like its message)
+    """The tool failed: its own reason, or empty."""
 
 
 def progress_line(status: dict[str, Any]) -> str:
@@ -57,7 +57,7 @@ def progress_line(status: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at the host brought.
+    """The result of one query of the host.
 
     Attributes:
         unit: the unit's properties as systemd has them.
@@ -73,12 +73,12 @@ class Look:
 
     @property
     def seen(self) -> bool:
-        """Whether systemd answered, and the host is not on its way down."""
+        """Whether systemd answered, and the host is not shutting down."""
         return bool(self.unit.get("ActiveState")) and self.system not in _LEAVING
 
     @property
     def running(self) -> bool:
-        """Whether the unit runs, or is about to."""
+        """Whether the unit runs or is starting."""
         return self.unit.get("ActiveState") in _RUNNING or self.unit.get("Job", "0") not in ("", "0")
 
     def is_of(self, start: str) -> bool:
@@ -87,7 +87,7 @@ class Look:
 
 
 def parse_look(text: str) -> Look:
-    """Read what one look brought: properties, a line ``---``, the status file."""
+    """Parse the output of one query: properties, a line ``---``, the status file."""
     head, _, tail = text.replace("\r", "").partition("\n---\n")
     properties = dict(line.split("=", 1) for line in head.splitlines() if "=" in line)
     try:
@@ -110,7 +110,7 @@ def verdict(look: Look, start: str, boot: str) -> tuple[bool, str]:
         Whether the tool is done, and else why it has to be started again.
 
     Raises:
-        ToolFailed: it failed; with the tool's own reason, or none where it said nothing.
+        ToolFailed: it failed; with the tool's own reason, or empty.
     """
     result, code = look.unit.get("Result", ""), int(look.unit.get("ExecMainStatus") or 0)
     if look.is_of(start):
@@ -121,23 +121,23 @@ def verdict(look: Look, start: str, boot: str) -> tuple[bool, str]:
                 raise ToolFailed("")
             return True, ""
     if look.boot != boot:
-        return False, "the host was started anew meanwhile"
+        return False, "the host was restarted meanwhile"
     if result == "exit-code" and code != _STOPPED_BY_SIGNAL:
         raise ToolFailed("")
     if result in ("success", "exit-code"):
-        return False, "it was stopped, or ended without saying that it is done"
+        return False, "it was stopped, or ended without reporting that it is done"
     if result in ("resources", "protocol", "exec-condition", "start-limit-hit"):
         raise ToolFailed(f"systemd could not run it ({result})")
-    return False, f"it was ended by the system ({result})"
+    return False, f"it was terminated by the system ({result})"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Orders a start, then looks at unit and status file until the tool has said how it ended."""
+    """Starts the unit, then queries unit and status file until the tool has reported its end."""
 
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the tool and give its last status."""
+        """Run the tool and return its last status."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._task_vars = task_vars or {}
         _, self._given = self.validate_argument_spec(
@@ -159,14 +159,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         except ToolFailed as fault:
             failed = {"failed": True, "changed": True, "msg": f"{self._given['unit']}: {fault}"}
             return {**result, **failed, "status": self._last.status}
-        told: dict[str, Any] = {"encaja_progress": self._transfer} if self._transfer else {}
-        return {**result, **told, "changed": changed, "status": status, "msg": progress_line(status)}
+        progress: dict[str, Any] = {"encaja_progress": self._transfer} if self._transfer else {}
+        return {**result, **progress, "changed": changed, "status": status, "msg": progress_line(status)}
 
     def _carry_out(self) -> tuple[dict[str, Any], bool]:
-        """Start the tool as often as it takes; gives its status, and whether anything was changed.
+        """Start the tool as often as necessary; returns its status, and whether anything was changed.
 
         Raises:
-            ToolFailed: it failed, or never came to its end.
+            ToolFailed: it failed, or never finished.
         """
         look = self._look()
         ran = look.running
@@ -176,7 +176,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         reason = ""
         for number in range(1, int(self._given["starts"]) + 1):
             if reason:
-                self._tell({}, f"{reason}: started again, it goes on ({number} of {self._given['starts']} starts)")
+                self._tell({}, f"{reason}: started again, continuing ({number} of {self._given['starts']} starts)")
             start, boot = uuid.uuid4().hex, look.boot
             self._order(start, boot)
             look = self._wait_until_ended(start)
@@ -187,15 +187,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if done:
                 return look.status, bool(look.status.get("changed", True)) or ran or number > 1
         raise ToolFailed(
-            f"started {self._given['starts']} times and never came to its end, at last because {reason}; see "
-            f"'journalctl -u {self._given['unit']}' on {self._host}, then run it again: it goes on"
+            f"started {self._given['starts']} times and never finished, the last time because {reason}; see "
+            f"'journalctl -u {self._given['unit']}' on {self._host}, then run it again to continue"
         )
 
     def _follow(self) -> tuple[dict[str, Any], bool]:
-        """Show a unit that somebody else starts, until it is stopped.
+        """Show a unit that was started otherwise, until it stops.
 
         Raises:
-            ToolFailed: it ended by a failure.
+            ToolFailed: it failed.
         """
         look = self._wait_until_ended("")
         if look.unit.get("Result") != "success" or look.status.get("phase") != "done" or look.status.get("error"):
@@ -203,7 +203,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return look.status, False
 
     def _order(self, start: str, boot: str) -> None:
-        """Name the start, so that the name is on the disk, and order it.
+        """Write the id of the start to disk, then start the unit.
 
         Raises:
             ToolFailed: systemd refuses.
@@ -214,7 +214,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             f" && mv {file}.new {file} && sync {STARTS} && systemctl daemon-reload"
             f" && {{ systemctl reset-failed {self._unit} 2>/dev/null; systemctl start --no-block {self._unit}; }}"
         )
-        if code and self._look().boot == boot:  # else it went down just then, and the start is ordered anew
+        if code and self._look().boot == boot:  # else it was just shutting down, and the start is repeated
             raise ToolFailed(f"cannot be started: {(err or out).strip() or f'exit code {code}'}")
 
     def _look(self) -> Look:
@@ -231,7 +231,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return self._last
 
     def _wait_until_ended(self, start: str) -> Look:
-        """Look until the unit has ended; only what the start (empty: any) says of itself is shown."""
+        """Query until the unit has ended; shows only the status of this start (empty: of any)."""
         pause = 0.5
         while True:
             look = self._look()
@@ -246,16 +246,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             pause = min(float(self._given["interval"]), pause * 1.5)
 
     def _last_words(self, look: Look) -> str:
-        """What the tool wrote before it ended without a reason of its own; never empty."""
+        """The last output of a tool that ended without a reason of its own; never empty."""
         unit, code = self._given["unit"], look.unit.get("ExecMainStatus", "?")
         invocation = look.unit.get("InvocationID", "")
         _, out, _ = self._ask(f"journalctl -q -o cat -n 5 _SYSTEMD_INVOCATION_ID={shlex.quote(invocation)}")
         words = " / ".join(line.strip() for line in out.splitlines() if line.strip())
         ended = f"ended with {look.unit.get('Result') or 'no result'}, exit code {code}"
-        return words or f"{ended}, and said nothing; see 'journalctl -u {unit}' on {self._host}"
+        return words or f"{ended}, without output; see 'journalctl -u {unit}' on {self._host}"
 
     def _tell(self, status: dict[str, Any], words: str = "") -> None:
-        """Show the status, or words about it, once: to a person, or to the conductor, who makes more of it."""
+        """Show the status, or a message, once: to a person, or as a marked line to the conductor."""
         line = words or progress_line(status)
         if not line or line == self._shown:
             return
@@ -273,17 +273,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return str(self._task_vars.get("inventory_hostname", ""))
 
     def _ask(self, command: str, good: Callable[[int, str], bool] | None = None) -> tuple[int, str, str]:
-        """Run a command on the host and give its exit code, output and errors.
+        """Run a command on the host and return its exit code, output and errors.
 
         While the host is out of reach, or its answer not ``good`` because it is on its way down or up, it is asked
         again for as long as the patience lasts.
 
         Raises:
             AnsibleConnectionFailure: the host stayed out of reach.
-            ToolFailed: it answered, but not as it has to.
+            ToolFailed: its answer is not ``good``.
         """
         began, since = time.monotonic(), time.time()
-        told: set[str] = set()
+        shown: set[str] = set()
         while True:
             try:
                 done = self._low_level_execute_command(command)
@@ -296,9 +296,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if time.monotonic() - began > self._given["patience"]:
                 raise fault or ToolFailed(f"{self._host} gives no answer: {''.join(reason) or 'systemd is not there'}")
             words = waiting_for(self._host, "".join(reason)[:200], since, since + self._given["patience"])
-            if words not in told:
+            if words not in shown:
                 self._tell({}, words)
-            told.add(words)
+            shown.add(words)
             if fault:
                 self._connection.reset()
             time.sleep(float(self._given["interval"]))

@@ -13,7 +13,7 @@ from encaja.restore.fetch.links import Link, read_index
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Has the host look, and judges what it saw by the code that restores."""
+    """Has the host inspect the backup, and evaluates the result with the restore's code."""
 
     _supports_check_mode = True
 

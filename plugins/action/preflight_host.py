@@ -1,4 +1,4 @@
-"""Controller side of ``preflight_host``: looks at the host, and compares its clock with this one."""
+"""Controller side of ``preflight_host``: inspects the host, and compares its clock with the controller's."""
 
 from __future__ import annotations
 

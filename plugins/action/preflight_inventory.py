@@ -1,4 +1,4 @@
-"""Action ``preflight_inventory``: everything wrong with the inventory that this play was given."""
+"""Action ``preflight_inventory``: everything wrong with the play's inventory."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from encaja.preflight import inventory
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Runs on the controller and changes nothing; ``faults`` in the result is a list of what, where, hint.
 
-    ``advice`` is the same of what stops nothing. With ``refuse`` it fails when there are faults.
+    ``advice`` is a list of warnings in the same form. With ``refuse`` it fails on faults.
     """
 
     _supports_check_mode = True
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Look at the variables of all hosts, or of ``hosts``, as they are written."""
+        """Validate the variables of all hosts, or of ``hosts``, as they are written."""
         super().run(tmp, task_vars)
         variables = task_vars or {}
         hostvars, groups = variables["hostvars"], variables["groups"]
@@ -46,7 +46,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return result
 
     def _required(self, item: Mapping[str, Any], hosts: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        """A step's requirement, with the hosts that its patterns and its limit stand for, or the groups without any."""
+        """A step's requirement, with the hosts that match its patterns and its limit, or the groups without hosts."""
         if "groups" in item:
             return {**item, "absent": [name for name in item["groups"] if not self._matching(name, variables)]}
         concerned = self._matching(":".join(item["hosts"]), variables)
@@ -63,7 +63,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _licences(
         self, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Any], hostvars: Any
     ) -> list[inventory.Fault]:
-        """Licence keys in too many places; values that cannot be worked out are told of elsewhere."""
+        """Licence keys in too many places; values that cannot be templated are reported elsewhere."""
         keys: dict[str, str] = {}
         covers: dict[str, int] = {}
         for host in hosts:

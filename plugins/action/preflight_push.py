@@ -15,12 +15,12 @@ from encaja.preflight import push
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Takes the role's own values, has the host look, and judges what was seen."""
+    """Reads the role's values, has the host inspect, and evaluates the result."""
 
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return ``faults``; none where the role's values cannot be worked out, which is told elsewhere."""
+        """Return ``faults``; none where the role's values cannot be templated, which is reported elsewhere."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         seen = scope("push", task_vars or {})
         templar = self._templar.copy_with_new_env(available_variables=seen)

@@ -1,4 +1,4 @@
-"""Action ``preflight_verdict``: one list of all faults, and one of all warnings; fails when there is a fault."""
+"""Action ``preflight_verdict``: one list of all faults, and one of all warnings; fails if there are faults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _VARIABLE = re.compile(r"\b[a-z]\w*_\w+")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Joins what was found in the inventory with what was found on the hosts."""
+    """Merges the faults of the inventory with those of the hosts."""
 
     _supports_check_mode = True
     _requires_connection = False
@@ -25,16 +25,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return ``faults`` and ``advice``; fail with all faults, one line each, when there are any."""
         super().run(tmp, task_vars)
         hostvars = (task_vars or {})["hostvars"]
-        looked_at: list[str] = []
+        inspected: list[str] = []
         backups: list[dict[str, Any]] = []
-        told = [Fault(**fault) for fault in self._task.args["inventory"]]
-        found = list(told)
+        of_inventory = [Fault(**fault) for fault in self._task.args["inventory"]]
+        found = list(of_inventory)
         advice = [Fault(**warning) for warning in self._task.args.get("advice") or []]
         for host in self._task.args["hosts"]:
             result = hostvars[host].get("preflight_host_result")
             if result is None:
                 continue
-            looked_at.append(host)
+            inspected.append(host)
             if result.get("unreachable"):
                 what = ": ".join(filter(None, ["no answer by SSH", reason(str(result.get("msg") or ""))]))
                 found.append(Fault(what, host, "check its address, its SSH port, its host key and your key"))
@@ -44,17 +44,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             found += self._backup(host, hostvars[host].get("preflight_backup_result") or {}, backups)
             roles = hostvars[host].get("preflight_roles_result") or {}
             found += self._seen(host, {key: roles[key] for key in ("failed", "msg") if key in roles})
-            found += of_roles(host, roles.get("faults", []), told)
+            found += of_roles(host, roles.get("faults", []), of_inventory)
             advice += of_roles(host, roles.get("advice", []), [])
         found, advice = joined(found), joined(advice)
-        handed: dict[str, Any] = {
+        document: dict[str, Any] = {
             "kind": "preflight",
-            "hosts": looked_at,
+            "hosts": inspected,
             "faults": [vars(fault) for fault in found],
             "warnings": [vars(warning) for warning in advice],
             "backups": backups,
         }
-        result = {"changed": False, "faults": handed["faults"], "advice": handed["warnings"], "encaja_result": handed}
+        result = {
+            "changed": False,
+            "faults": document["faults"],
+            "advice": document["warnings"],
+            "encaja_result": document,
+        }
         if found:
             said = f"{len(found)} thing{'s' if len(found) > 1 else ''} to fix before the move:\n"
             return {**result, "failed": True, "msg": said + "\n".join(str(fault) for fault in found)}
@@ -62,14 +67,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     @staticmethod
     def _seen(host: str, result: dict[str, Any]) -> list[Fault]:
-        """What a look at a host found, or that it failed itself."""
+        """The findings of an inspection of a host, or that it failed."""
         if result.get("failed"):
-            return [Fault(str(result.get("msg", "could not be looked at")), host, "see the task's output")]
+            return [Fault(str(result.get("msg", "could not be inspected")), host, "see the task's output")]
         return [Fault(fault["what"], host, fault["hint"]) for fault in result.get("faults", [])]
 
     @staticmethod
     def _backup(host: str, result: dict[str, Any], backups: list[dict[str, Any]]) -> list[Fault]:
-        """What is wrong with the backup as a host saw it; what it saw goes into ``backups``."""
+        """What is wrong with the backup as seen by a host; adds its view to ``backups``."""
         if result.get("unreachable") or "bytes" not in result:
             return []
         if result["volumes"]:
@@ -83,15 +88,17 @@ def reason(message: str) -> str:
     return lines[-1].removeprefix("Task failed: ").rstrip(".") if lines else ""
 
 
-def of_roles(host: str, lines: Iterable[str], told: Iterable[Fault]) -> list[Fault]:
-    """What a host's roles have to say, but for variables of which the inventory's own faults speak already."""
-    known = {name for fault in told if host in fault.where.split(", ") for name in _VARIABLE.findall(fault.what)[:1]}
+def of_roles(host: str, lines: Iterable[str], reported: Iterable[Fault]) -> list[Fault]:
+    """Faults of a host's roles, without variables that the inventory's own faults already name."""
+    known = {
+        name for fault in reported if host in fault.where.split(", ") for name in _VARIABLE.findall(fault.what)[:1]
+    }
     fresh = [line for line in lines if not known & set(_VARIABLE.findall(line))]
     return [Fault(what, host, hint) for what, hint in map(split_cure, fresh)]
 
 
 def joined(faults: Iterable[Fault]) -> list[Fault]:
-    """The same fault of several hosts as one."""
+    """Faults with the same fault of several hosts merged into one."""
     where: dict[tuple[str, str], list[str]] = {}
     for fault in faults:
         hosts = where.setdefault((fault.what, fault.hint), [])

@@ -1,4 +1,4 @@
-"""Action ``role_arguments``: looks at everything that is given to a host's roles before one of them changes a thing."""
+"""Action ``role_arguments``: validates the arguments of all roles of a host before one of them changes anything."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def with_hint(line: str, hint: str | None) -> str:
 
 
 def split_cure(line: str) -> tuple[str, str]:
-    """What is wrong, and how to fix it, of a line that a rule or a specification told."""
+    """Split a line of a rule or a specification into what is wrong and how to fix it."""
     found = CURE.search(line)
     if " is not set (" in line:
         return line, "set it in the environment's group_vars or vault.yml"
@@ -41,7 +41,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Fail with every fault of every role, or hand the faults over where ``refuse`` is false."""
+        """Fail with all faults of all roles, or return them where ``refuse`` is false."""
         super().run(tmp, task_vars)
         _, asked = self.validate_argument_spec(
             argument_spec={
@@ -55,11 +55,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self._advice: list[str] = []
         self._has_facts = "distribution" in (variables.get("ansible_facts") or {})
         try:
-            told = [fault for role in roles for fault in self._faults(str(role), variables)]
+            of_roles = [fault for role in roles for fault in self._faults(str(role), variables)]
         except EncajaError as fault:
             raise AnsibleActionFail(f"role_arguments: {fault}") from fault
         missing = [f"{name} is not set ({', '.join(users)})" for name, users in sorted(self._undefined.items())]
-        faults = list(dict.fromkeys(missing + told))
+        faults = list(dict.fromkeys(missing + of_roles))
         advice = list(dict.fromkeys(self._advice))
         result: dict[str, Any] = {"changed": False, "faults": faults, "advice": advice}
         if not asked["refuse"]:
@@ -69,7 +69,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._display.warning(f"{where}: {line}")
         if faults:
             return {**result, "failed": True, "msg": f"{where}: " + "; ".join(faults)}
-        return {**result, "msg": f"{len(roles)} roles have what they need"}
+        return {**result, "msg": f"the arguments of {len(roles)} roles are valid"}
 
     def _faults(self, role: str, variables: dict[str, Any]) -> list[str]:
         meta = folder(role) / "meta"
@@ -77,38 +77,38 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options = (specs.get("main") or specs.get(WORKED_OUT) or {}).get("options") or {}
         seen = scope(role, variables)
         templar = self._templar.copy_with_new_env(available_variables=seen)
-        told: list[str] = []
+        found: list[str] = []
         given: dict[str, Any] = {}
         broken = set()
         for name in options:
             if name in seen:
                 try:
-                    # The next value that refers to this one finds it worked out.
+                    # Values that refer to this one use the result.
                     given[name] = seen[name] = templar.template(seen[name])
                 except AnsibleError as fault:
                     broken.add(name)
-                    told += self._sort(name, fault)
+                    found += self._sort(name, fault)
         sound = {name: spec for name, spec in options.items() if name not in broken}
-        told += ArgumentSpecValidator(sound).validate(given, validate_role_argument_spec=True).error_messages
+        found += ArgumentSpecValidator(sound).validate(given, validate_role_argument_spec=True).error_messages
         for rule in read(meta / "rules.yml") or []:
             wanted = rule["that"] if isinstance(rule["that"], list) else [rule["that"]]
             try:
                 if not all(templar.evaluate_conditional(one) for one in wanted):
                     said = templar.template(rule["fail_msg"])
                     lines = said if isinstance(said, list) else [said]
-                    (self._advice if rule.get("warns") else told).extend(
+                    (self._advice if rule.get("warns") else found).extend(
                         with_hint(str(line).strip(), rule.get("hint")) for line in lines
                     )
             except AnsibleError as fault:
-                told += self._sort(role, fault)
-        return told
+                found += self._sort(role, fault)
+        return found
 
     def _sort(self, name: str, fault: AnsibleError) -> list[str]:
-        """Gather what is undefined under its own name, and return what else went wrong."""
+        """Collect undefined variables under their names, and return other errors."""
         found = UNDEFINED.search(str(fault))
         if not self._has_facts and NO_FACT in str(
             fault
-        ):  # a host that does not answer: what is not made of facts counts
+        ):  # a host that does not answer: only values without facts count
             return []
         if not found:
             return [f"{name}: {fault.message}"]

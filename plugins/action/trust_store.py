@@ -1,4 +1,4 @@
-"""Controller side of ``trust_store``: see that what is given are authorities, and hand them to the host by name."""
+"""Controller side of ``trust_store``: validates the authorities and passes them to the host by name."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from encaja.errors import EncajaError
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Read, check and place authorities."""
+    """Reads, validates and installs authorities."""
 
     _supports_check_mode = True
     _supports_async = False
     _requires_connection = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Fail with all faults of all that is given, or have the host trust it."""
+        """Fail with all problems together, or have the host trust the authorities."""
         super().run(tmp, task_vars)
         _, asked = self.validate_argument_spec(
             argument_spec={

@@ -10,8 +10,9 @@ class ModuleDocFragment:
 options:
   trusted:
     description:
-      - Authorities, beside those of the controller, to which a chain may lead; PEM text, or paths on the controller,
-        also of files that are encrypted with ansible-vault.
+      - Certificate authorities, in addition to those of the controller, to which a chain may lead; PEM text, or paths
+        on
+        the controller, also of files encrypted with ansible-vault.
     type: list
     elements: str
     default: []

@@ -1,6 +1,6 @@
 """Options of the modules that work on a portal (``portal``), on one of its files (``portal.file``) or on a copy.
 
-``portal.address`` is for those that have to know a portal's address, ``portal.copy`` for those that refuse production.
+``portal.address`` is for those that require a portal's address, ``portal.copy`` for those that refuse production.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ options:
     type: path
     default: /srv/portal/www
   state:
-    description: Directory in which earlier runs noted what they found.
+    description: Directory of the findings of earlier runs.
     type: path
     default: /var/lib/encaja/settle
   fpm_socket:
-    description: Socket of the portal's PHP-FPM pool; its memory caches are emptied when something changed.
+    description: Socket of the portal's PHP-FPM pool; its memory caches are purged when something changed.
     type: path
     default: /run/php/portal.sock
 """
@@ -28,16 +28,16 @@ options:
     FILE = r"""
 options:
   owner:
-    description: Owner of the file; what it has now, or the directory's, when not given.
+    description: Owner of the file; by default its current owner, or the directory's.
     type: str
   group:
-    description: Group of the file; what it has now, or the directory's, when not given.
+    description: Group of the file; by default its current group, or the directory's.
     type: str
   mode:
-    description: Mode of the file as an octal string; what it has now, or 0640, when not given.
+    description: Mode of the file as an octal string; by default its current mode, or 0640.
     type: str
   backup:
-    description: Keep a copy of a file that is changed, below /var/lib/encaja/kept.
+    description: Whether to keep a copy of a changed file below /var/lib/encaja/kept.
     type: bool
     default: true
 """
@@ -49,25 +49,25 @@ options:
     type: str
     required: true
   scheme:
-    description: Its scheme.
+    description: The portal's scheme.
     type: str
     choices: [https, http]
     default: https
   port:
-    description: Its TCP port; 0 for the scheme's own.
+    description: The portal's TCP port; 0 for the scheme's own.
     type: int
     default: 0
   site:
-    description: The site that has the domain, or gets it; needed only when active sites have different hosts.
+    description: The site of the domain; required only when active sites have different hosts.
     type: str
     default: ""
   old_hosts:
-    description: Further hosts that the portal had, beside those that its own options name.
+    description: Further former host names of the portal, besides those in its options.
     type: list
     elements: str
     default: []
   mail_from:
-    description: The portal's sender address; empty leaves it, or looks at none.
+    description: The portal's sender address; empty leaves or skips it.
     type: str
     default: ""
 """
@@ -79,7 +79,7 @@ options:
     type: path
     default: /srv/portal/www
   marker:
-    description: The file that names the host's environment. A host of production is refused.
+    description: File that names the host's environment. Production is refused.
     type: path
     default: /etc/encaja/environment
 """

@@ -12,16 +12,16 @@ from encaja.ansible.certificate_inputs import judge
 
 DOCUMENTATION = r"""
 name: certificate_faults
-short_description: Names what is wrong with certificates before a host is touched
+short_description: Validate certificates before a host is changed
 description:
-  - Looks at what is given to the action C(certificates), on the controller, with the eyes of that action.
-  - The same faults would stop it. The list is empty where everything can be installed.
+  - Validates the arguments of M(encaja.portal.certificates) on the controller, as that action does.
+  - Returns the problems that would make it fail; an empty list if everything can be installed.
 options:
   _terms:
-    description: A dictionary of C(certificates), C(authority), C(trusted) and C(renew_days), as the action takes them.
+    description: A dictionary of C(certificates), C(authority), C(trusted) and C(renew_days), as for the action.
     required: true
   warnings:
-    description: Whether to give what will become a fault, in place of the faults.
+    description: Whether to return warnings instead of problems.
     type: bool
     default: false
 author: encaja

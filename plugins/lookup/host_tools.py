@@ -13,9 +13,9 @@ from encaja.zipapps import build_file
 
 DOCUMENTATION = r"""
 name: host_tools
-short_description: Builds the kit's host tools and gives the path of the file
+short_description: Build the host tools and return the path of the file
 description:
-  - The file lies in the user's cache; the same sources give the same file.
+  - The file is in the user's cache; the same sources give the same file.
 options: {}
 author: encaja
 """

@@ -13,10 +13,10 @@ from encaja.errors import EncajaError
 
 DOCUMENTATION = r"""
 name: role_values
-short_description: Joins the lists that several roles give under the same suffix
+short_description: Join the lists of several roles' variables with the same suffix
 description:
-  - For every role named, takes the variable C(<role>_<suffix>) as the host has it, else as the role's defaults say it.
-  - Used to install the packages of all roles of a host in one transaction, and to open the ports of all of them.
+  - Joins the variables C(<role>_<suffix>) of the named roles, from the host's variables or else the role's defaults.
+  - Used to install the packages of all roles of a host in one transaction, and to open all their ports.
 options:
   _terms:
     description: The suffix, then the names of the roles.

@@ -1,4 +1,4 @@
-"""Lookup ``sha256``: what a file on the controller is, before it goes anywhere."""
+"""Lookup ``sha256``: the digest of a file on the controller."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ansible.plugins.lookup import LookupBase
 
 DOCUMENTATION = r"""
 name: sha256
-short_description: The SHA-256 of files on the controller
+short_description: Compute the SHA-256 of files on the controller
 description:
-  - Reads the files as bytes, where C(ansible.builtin.file) with the filter C(hash) takes them for text.
+  - Reads the files as bytes, whereas C(ansible.builtin.file) with the filter C(hash) reads them as text.
 options:
   _terms:
     description: Paths of the files.

@@ -1,32 +1,32 @@
 #!/usr/bin/python
-"""Give a running Redis its password without a restart, with the old one beside it while clients follow."""
+"""Sets the password of a running Redis without a restart; the old one stays valid while clients are updated."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cache_password
-short_description: The password of Redis, in its file and in the running server
+short_description: Set the password of Redis in its file and in the running server
 description:
-  - Writes the file that C(redis.conf) includes, then compares the running server with it and sets what differs. So a
-    run that was cut off between the two is made good by the next one, and nobody's connection is cut.
-  - The server is reached through its socket; no password is seen in a process list.
+  - Writes the file that C(redis.conf) includes, then compares the running server with it and sets what differs. So the
+    next run completes an interrupted one, and no connection is closed.
+  - Connects through the server's socket; no password appears in the process list.
 options:
   file:
     description: The file, included by C(redis.conf).
     type: path
     default: /etc/redis/password.conf
   socket:
-    description: Socket of the server. A server that does not run reads the file when it starts.
+    description: Socket of the server. A stopped server reads the file when it starts.
     type: path
     default: /run/redis/redis.sock
   password:
-    description: The password. Empty for a server that asks for none.
+    description: The password. Empty for a server without one.
     type: str
     default: ""
   keep_old_password:
     description:
-      - Whether passwords that the file has are taken beside the new one, so that clients can follow one by one. The
-        same task without it takes the old ones away.
+      - Whether passwords in the file stay valid in addition to the new one, so that clients can be updated one by one.
+        The same task without this option revokes the old ones.
     type: bool
     default: false
 author: encaja
@@ -41,11 +41,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 old_passwords:
-  description: How many passwords, beside the new one, the server is left with.
+  description: Number of old passwords that the server still accepts.
   returned: always
   type: int
 restart:
-  description: Whether the running server knows none of these passwords and has to be restarted.
+  description: Whether the running server accepts none of these passwords and must be restarted.
   returned: always
   type: bool
 """
@@ -67,7 +67,7 @@ QUOTED = re.compile(r'^requirepass ("(?:[^"\\]|\\.)*")$|(?<= )(">(?:[^"\\]|\\.)*
 
 
 def file_text(passwords: list[str]) -> str:
-    """The file for a server that takes each of these passwords; without one it lets everybody in, as Redis does."""
+    """The file for a server that accepts each of these passwords; without any it requires none."""
     if not passwords:
         return HEAD
     ways = " ".join(json.dumps(f">{password}", ensure_ascii=False) for password in passwords)
@@ -75,18 +75,18 @@ def file_text(passwords: list[str]) -> str:
 
 
 def passwords_in(text: str) -> list[str]:
-    """The passwords that such a file names, in the older form (``requirepass``) as well."""
+    """The passwords in such a file, also in its older form (``requirepass``)."""
     found = [first or second for first, second in QUOTED.findall(text)]
     return [json.loads(quoted).removeprefix(">") for quoted in found]
 
 
 def hashed(password: str) -> str:
-    """A password as Redis shows it."""
+    """A password's hash as Redis shows it."""
     return hashlib.sha256(password.encode()).hexdigest()
 
 
 class Server:
-    """The running server. Raises OSError where there is none, or where it does not speak as Redis does."""
+    """The running server. Raises OSError if there is none, or if its answer is not Redis's protocol."""
 
     def __init__(self, path: str) -> None:
         self._stream = socket.socket(socket.AF_UNIX)
@@ -95,12 +95,12 @@ class Server:
         self._reader = self._stream.makefile("rb")
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._reader.close()
         self._stream.close()
 
     def ask(self, *words: str) -> object:
-        """Send a command and return the answer; a refusal is a ValueError."""
+        """Send a command and return the reply; an error reply is a ValueError."""
         sent = [word.encode() for word in words]
         self._stream.sendall(b"*%d\r\n" % len(sent) + b"".join(b"$%d\r\n%s\r\n" % (len(one), one) for one in sent))
         return self._answer()
@@ -121,7 +121,7 @@ class Server:
         return rest.decode(errors="replace")
 
     def is_open_with(self, passwords: list[str]) -> bool:
-        """Log in with the first of the passwords that is taken, or without any."""
+        """Authenticate with the first password that is accepted, or without any."""
         return any(self._takes("AUTH", password) for password in passwords) or self._takes("PING")
 
     def _takes(self, *words: str) -> bool:
@@ -132,11 +132,11 @@ class Server:
         return True
 
     def set_passwords(self, passwords: list[str], is_check: bool) -> bool:
-        """Let the server take exactly these passwords, and tell whether it took others."""
-        told = self.ask("ACL", "GETUSER", "default")
-        if not isinstance(told, list):
-            raise OSError("it does not say which passwords it takes")
-        shown = dict(zip(told[::2], told[1::2], strict=True))
+        """Make the server accept exactly these passwords; returns whether it accepted others."""
+        reply = self.ask("ACL", "GETUSER", "default")
+        if not isinstance(reply, list):
+            raise OSError("unexpected reply to ACL GETUSER")
+        shown = dict(zip(reply[::2], reply[1::2], strict=True))
         is_free = "nopass" in shown["flags"]
         wanted = {hashed(password) for password in passwords}
         if set(shown["passwords"]) == wanted and is_free == (not wanted):
@@ -148,12 +148,12 @@ class Server:
 
 
 def write(path: Path, text: str) -> None:
-    """Write the file for Redis alone, whole or not at all."""
+    """Write the file atomically, readable by Redis only."""
     write_atomically(path, text.encode(), 0o640, (pwd.getpwnam("redis").pw_uid, grp.getgrnam("redis").gr_gid))
 
 
 def needs_writing(path: Path, text: str) -> bool:
-    """Whether the file has other content, or another owner or mode, than it has to have."""
+    """Whether the file has other content, or another owner or mode, than it must have."""
     try:
         now = path.stat()
         return path.read_text() != text or (path.owner(), path.group(), now.st_mode & 0o777) != (

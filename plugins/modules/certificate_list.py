@@ -3,16 +3,16 @@
 
 DOCUMENTATION = r"""
 module: certificate_list
-short_description: Lists the certificates of a host
+short_description: List the certificates of a host
 description:
-  - Reads the certificates that role C(tls) has placed, and looks at each as a client would. Keys are not read.
+  - Reads the certificates installed by role C(tls) and validates each as a client would. Keys are not read.
 options:
   names:
-    description: The host names that a certificate has to cover, by the name of its file.
+    description: Host names that a certificate must cover, by the base name of its file.
     type: dict
     default: {}
   renew_days:
-    description: A certificate with fewer days left is warned about.
+    description: Remaining days below which a certificate causes a warning.
     type: int
     default: 30
 extends_documentation_fragment: [encaja.portal.certificates]

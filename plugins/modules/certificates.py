@@ -5,19 +5,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: certificates
-short_description: Check certificate files, or have them signed, and install them
+short_description: Validate or sign certificates, and install them
 description:
-  - Certificates given as files are checked on the controller before any host is touched. The key fits, the names are
-    covered, the dates hold, the chain leads to a known authority; all faults of all certificates are told at once.
+  - Provided certificates are validated on the controller before any host is changed: the key matches, the names are
+    covered, the dates are valid, the chain leads to a trusted authority. All problems are reported together.
   - A certificate without files is signed on the controller by the private authority in O(authority). The private key is
-    made on the host and never leaves it; the authority's key never leaves the controller.
-  - One round trip where all is well, one more where something is signed.
+    generated on the host and never leaves it; the authority's key never leaves the controller.
+  - One round trip if nothing is signed, two otherwise.
 options:
   certificates:
     description:
-      - The certificates. Each has C(name) (of the files C(<name>.crt) with the full chain, and C(<name>.key)) and
+      - The certificates. Each has C(name) (for the files C(<name>.crt) with the full chain, and C(<name>.key)) and
         C(names) (host names to cover).
-      - Given ones have C(certificate), C(key) and perhaps C(chain), as paths on the controller or as PEM text.
+      - Provided ones have C(certificate), C(key) and optionally C(chain), as paths on the controller or PEM text.
     type: list
     elements: dict
     required: true
@@ -25,11 +25,11 @@ options:
     description: The private authority, with C(certificate) and C(key) as paths on the controller or PEM text.
     type: dict
   days:
-    description: Validity of what the private authority signs, in days.
+    description: Validity of signed certificates, in days.
     type: int
     default: 397
   renew_days:
-    description: It signs anew, and warns about given ones, when fewer days are left.
+    description: Remaining days below which signed certificates are renewed and provided ones cause a warning.
     type: int
     default: 30
   group:
@@ -52,7 +52,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 certificates:
-  description: For each certificate its name, names, issuer, last day and the days that are left.
+  description: For each certificate its name, names, issuer, last day and days left.
   returned: always
   type: list
   elements: dict
@@ -84,7 +84,7 @@ class Store:
             self.group = 0
 
     def directory(self) -> None:
-        """Make the directory. Everybody may look, the keys have their own mode."""
+        """Create the directory, readable by all; the keys have their own mode."""
         if not os.path.isdir(self.folder):
             self.changed.append(self.folder)
             if not self.check:
@@ -95,29 +95,29 @@ class Store:
         return os.path.join(self.folder, name)
 
     def read(self, name: str) -> str:
-        """Return a file's text, empty where there is none."""
+        """Return a file's text, empty if there is none."""
         if not os.path.isfile(self.path(name)):
             return ""
         with open(self.path(name), encoding="ascii", errors="replace") as stream:
             return stream.read()
 
     def _beside(self, name: str, text: str, mode: int, group: int) -> str:
-        handle, beside = tempfile.mkstemp(prefix=f".{name}.", dir=self.folder)
+        handle, staged = tempfile.mkstemp(prefix=f".{name}.", dir=self.folder)
         with os.fdopen(handle, "w", encoding="ascii") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chown(beside, 0, group)
-        os.chmod(beside, mode)
-        return beside
+        os.chown(staged, 0, group)
+        os.chmod(staged, mode)
+        return staged
 
     def write(self, files: dict[str, tuple[str, int, int]]) -> None:
-        """Write files that belong together (name to text, mode, group): the first is renamed when all are complete."""
+        """Write related files (name to text, mode, group); all are complete before the first is renamed."""
         differ = {name: wanted for name, wanted in files.items() if self.read(name) != wanted[0]}
         if differ and not self.check:
             ready = [(self._beside(name, *wanted), self.path(name)) for name, wanted in differ.items()]
-            for beside, path in ready:
-                os.rename(beside, path)
+            for staged, path in ready:
+                os.rename(staged, path)
         self.changed += [self.path(name) for name in differ]
         for name, (_, mode, group) in files.items():
             self._attributes(name, mode, group)
@@ -136,7 +136,7 @@ class Store:
             os.chmod(path, mode)
 
     def make_key(self, name: str) -> None:
-        """Make a private key where there is none."""
+        """Generate a private key if there is none."""
         if self.read(name):
             self._attributes(name, 0o640, self.group)
             return
@@ -146,7 +146,7 @@ class Store:
             os.rename(self._beside(name, made, 0o640, self.group), self.path(name))
 
     def public_key(self, name: str) -> str:
-        """Return the public half of a key in PEM, empty where there is none that openssl can read."""
+        """Return the public half of a key in PEM, empty if there is none that openssl can read."""
         if not os.path.isfile(self.path(name)):
             return ""
         asked = ["openssl", "pkey", "-pubout", "-in", self.path(name), "-passin", "pass:"]
@@ -194,7 +194,7 @@ def main() -> None:
     except KeyError:
         module.fail_json(msg=f"the group {module.params['group']} does not exist: install the package ssl-cert first")
     except (OSError, subprocess.CalledProcessError) as fault:
-        module.fail_json(msg=f"certificates cannot be placed in {module.params['folder']}: {fault}")
+        module.fail_json(msg=f"certificates cannot be installed in {module.params['folder']}: {fault}")
     module.exit_json(changed=bool(store.changed), files_changed=store.changed, seen=seen)
 
 

@@ -3,19 +3,19 @@
 
 DOCUMENTATION = r"""
 module: clone_direction
-short_description: Refuses a copy that goes the wrong way
-description: Production is never a target, nothing is copied onto itself, and the target has to be confirmed by name.
+short_description: Validate the direction of a copy
+description: Fails if the target is production or the source itself, or was not confirmed by name.
 options:
   source:
     description: The environment to copy.
     type: str
     required: true
   target:
-    description: The environment that is overwritten.
+    description: The environment to overwrite.
     type: str
     required: true
   confirm:
-    description: The target's name once more.
+    description: The target's name again.
     type: str
 author: encaja
 """
@@ -27,7 +27,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: The reasons, or that it may.
+  description: The problems, or that the copy is permitted.
   returned: always
   type: str
 """

@@ -3,30 +3,31 @@
 
 DOCUMENTATION = r"""
 module: compare
-short_description: Compares the snapshots of two environments
+short_description: Compare the snapshots of two environments
 description:
-  - Lays the snapshots of each environment's hosts together and compares the two. What has to differ is folded away.
+  - Merges the snapshots of each environment's hosts and compares the two. Expected differences are listed separately.
 options:
   a:
-    description: The one environment, usually production.
+    description: The first environment, usually production.
     type: str
     required: true
   b:
-    description: The other.
+    description: The second environment.
     type: str
     required: true
   hosts:
-    description: Hosts whose variable C(compare_snapshot) holds what module C(snapshot) returned.
+    description: Hosts whose variable C(compare_snapshot) holds the result of M(encaja.portal.snapshot).
     type: list
     elements: str
     required: true
   expected:
-    description: Further rules of what has to differ, with C(id), C(why), C(sections), C(names), perhaps C(when).
+    description: >-
+      Further rules for expected differences, with C(id), C(why), C(sections), C(names) and optionally C(when).
     type: list
     elements: dict
     default: []
   drift:
-    description: Per cent by which the number of a table's rows may differ.
+    description: Percentage by which a table's number of rows may differ.
     type: float
     default: 0
 author: encaja

@@ -5,39 +5,39 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: database_directory
-short_description: MariaDB's data directory, made again where it is empty, and never over data
+short_description: Initialise MariaDB's data directory where it is empty
 description:
-  - A server whose data directory was deleted, or whose new disk is still empty, does not start
-    (C(Table 'mysql.db' doesn't exist)). Here the directory is initialised as Debian's package does it.
-  - It counts as empty while it holds nothing but files that a server makes for itself when it starts on nothing. Those
-    are set aside, not deleted. Anything else, a directory of a database or a binary log, makes the module refuse.
-  - The new files are made in a folder within the directory, and put in place with the system tables last. A directory
-    without system tables is therefore one that was not finished, and the next run begins again.
-  - A directory whose disk is not mounted, and one that was deleted under a server that still runs, are refused as well.
+  - A server whose data directory was deleted, or whose new disk is empty, does not start
+    (C(Table 'mysql.db' doesn't exist)). The module initialises the directory as Debian's package does.
+  - The directory counts as empty if it holds only files that a server creates when it starts without data. Those are
+    set aside, not deleted. With anything else, such as a database's directory or a binary log, the module fails.
+  - The new files are created in a folder within the directory and moved into place, the system tables last. So a
+    directory without system tables was not completed, and the next run starts again.
+  - Also fails if the directory's disk is not mounted, or if it was deleted under a running server.
 options:
   unit:
     description: The server's unit.
     type: str
     default: mariadb.service
   user:
-    description: The user as whom the server runs.
+    description: The user that runs the server.
     type: str
     default: mysql
 author: encaja
 """
 
 EXAMPLES = r"""
-- name: See that the server has a data directory
+- name: Ensure that the data directory exists
   encaja.portal.database_directory:
 """
 
 RETURN = r"""
 directory:
-  description: The data directory, empty while the server is not installed.
+  description: The data directory, empty if the server is not installed.
   returned: always
   type: str
 set_aside:
-  description: Where files that lay in the directory are now; empty where there were none.
+  description: Directory to which former files were moved; empty if there were none.
   returned: always
   type: str
 """
@@ -53,7 +53,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 FIRST = ".encaja-initial"
 SYSTEM = "mysql"
-# What a server writes that finds nothing: no row of anybody's is in them without a database's directory beside them.
+# What a server writes into an empty directory: these files hold no user's data unless there is a database's directory.
 OWN_FILES = re.compile(
     r"aria_log(_control|\.\d+)|ib_buffer_pool(\.incomplete)?|ib_logfile\d+|ibdata\d+|ibtmp\d+|undo\d+|"
     r"ddl_recovery(-backup)?\.log|tc\.log|multi-master\.info|(mariadb|mysql)_upgrade_info|debian-[\d.]+\.flag|.+\.pid"
@@ -63,11 +63,11 @@ ELSEWHERE = ("innodb_data_home_dir", "innodb_log_group_home_dir", "innodb_undo_d
 
 
 class DirectoryError(Exception):
-    """Why nothing was made, in one line with what to do."""
+    """Why nothing was initialised, in one line with how to fix it."""
 
 
 def setting(lines: list[str], name: str) -> str:
-    """The last value of a setting among ``my_print_defaults``' lines, in either spelling; empty where it has none."""
+    """The last value of a setting among ``my_print_defaults``' lines, in either spelling; empty if it has none."""
     values = [
         value
         for key, _, value in (line.removeprefix("--").partition("=") for line in lines)
@@ -77,7 +77,7 @@ def setting(lines: list[str], name: str) -> str:
 
 
 def content(directory: Path) -> tuple[list[str], list[str]]:
-    """What lies in a data directory without system tables: what a server made for itself, and everything else."""
+    """The files in a data directory without system tables: those that a server creates, and all others."""
     own: list[str] = []
     other: list[str] = []
     for entry in sorted(directory.iterdir()) if directory.is_dir() else []:
@@ -90,12 +90,12 @@ def content(directory: Path) -> tuple[list[str], list[str]]:
 
 
 def has_system_tables(directory: Path) -> bool:
-    """Whether the server's own tables are there."""
+    """Whether the system tables exist."""
     return (directory / SYSTEM).is_dir()
 
 
 def put_aside(directory: Path, names: list[str], stamp: str) -> str:
-    """Move what a server had made for itself out of the directory, and return where it is now."""
+    """Move files of a failed start out of the directory, and return their new place."""
     if not names:
         return ""
     place = directory.with_name(f"{directory.name}.set-aside-{stamp}")
@@ -106,7 +106,7 @@ def put_aside(directory: Path, names: list[str], stamp: str) -> str:
 
 
 def put_in_place(directory: Path) -> None:
-    """Move the new files to where the server looks for them; the system tables last, which say that all is there."""
+    """Move the new files into place; the system tables last, which mark the directory as complete."""
     first = directory / FIRST
     for entry in sorted(first.iterdir(), key=lambda entry: (entry.name == SYSTEM, entry.name)):
         if entry.name == SYSTEM:
@@ -117,7 +117,7 @@ def put_in_place(directory: Path) -> None:
 
 
 def sync(directory: Path) -> None:
-    """Write the directory's entries, and everything that waits, to the disk."""
+    """Flush the directory's entries, and all pending writes, to disk."""
     os.sync()
     descriptor = os.open(directory, os.O_RDONLY)
     try:
@@ -127,7 +127,7 @@ def sync(directory: Path) -> None:
 
 
 def output(*command: str) -> str:
-    """What a command printed, empty where it failed or is not there."""
+    """A command's output, empty if it failed or does not exist."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
     except OSError:
@@ -135,14 +135,14 @@ def output(*command: str) -> str:
 
 
 def mount_units(directory: Path) -> dict[str, str]:
-    """The names of the mount units for the directory and the ones above it, to their paths."""
+    """Names of the mount units of the directory and its parents, to their paths."""
     above = [path for path in (directory, *directory.parents) if path != Path("/")]
     escaped = output("systemd-escape", "--path", "--suffix=mount", *map(str, above)).split()
     return {unit: str(path) for unit, path in zip(escaped, above, strict=True)} if len(escaped) == len(above) else {}
 
 
 def unmounted(shown: str, units: dict[str, str]) -> str:
-    """The path of a disk that belongs to this host and is not mounted, from ``systemctl show``; empty where all are."""
+    """The path of a disk that belongs to this host and is not mounted, from ``systemctl show``; empty if all are."""
     for block in shown.strip().split("\n\n"):
         now = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         if now.get("LoadState") == "loaded" and now.get("ActiveState") != "active" and now.get("Id") in units:
@@ -151,7 +151,7 @@ def unmounted(shown: str, units: dict[str, str]) -> str:
 
 
 def check(directory: Path, lines: list[str], unit: str) -> list[str]:
-    """The files that are in the way of a new data directory.
+    """The files to set aside for a new data directory.
 
     Raises:
         DirectoryError: there is, or may be, something that must not be touched.
@@ -160,15 +160,15 @@ def check(directory: Path, lines: list[str], unit: str) -> list[str]:
     if other:
         shown = ", ".join(other[:5]) + (" …" if len(other) > 5 else "")
         raise DirectoryError(
-            f"{directory} has no system tables but holds {shown}; nothing was touched: put the whole directory back "
-            f"from a physical copy, or move it away (mv {directory} {directory}.old) to begin with an empty server"
+            f"{directory} has no system tables but holds {shown}; nothing was changed: restore the whole directory "
+            f"from a physical copy, or move it away (mv {directory} {directory}.old) to start with an empty server"
         )
     if moved := [
         name for name in ELSEWHERE if setting(lines, name).strip("./") and setting(lines, name) != str(directory)
     ]:
         raise DirectoryError(
-            f"{directory} is empty, but {moved[0]} points to {setting(lines, moved[0])}; nothing was touched: see what "
-            "is there, and initialise this server by hand (mariadb-install-db)"
+            f"{directory} is empty, but {moved[0]} points to {setting(lines, moved[0])}; nothing was changed: inspect "
+            "it, and initialise this server by hand (mariadb-install-db)"
         )
     units = mount_units(directory)
     shown = output("systemctl", "show", "--property=Id,LoadState,ActiveState", *units) if units else ""
@@ -178,19 +178,19 @@ def check(directory: Path, lines: list[str], unit: str) -> list[str]:
         )
     if output("systemctl", "is-active", unit).strip() == "active":
         raise DirectoryError(
-            f"{directory} was emptied under {unit}, which still runs and may still give what it holds: save that "
+            f"{directory} was emptied under {unit}, which still runs and may still have its data: save it "
             f"(mariadb-dump --all-databases), stop it (systemctl stop {unit}), then run this again"
         )
     return own
 
 
 def initialise(directory: Path, user: str, unit: str, own: list[str], stamp: str) -> str:
-    """Make the server's first files, put them in place, and return where what lay there is now.
+    """Initialise the directory, and return the place of the files set aside.
 
     Raises:
         DirectoryError: the server's own program failed.
     """
-    # A server that fails and is started again by systemd would write into the same place.
+    # A failing server that systemd restarts would write to the same place.
     output("systemctl", "stop", unit)
     directory.mkdir(parents=True, exist_ok=True)
     shutil.chown(directory, user, user)
@@ -206,8 +206,8 @@ def initialise(directory: Path, user: str, unit: str, own: list[str], stamp: str
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "TMPDIR": ""})
     if done.returncode or not has_system_tables(first):
-        told = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        raise DirectoryError(f"mariadb-install-db failed for {directory}: {' / '.join(told[-3:])}")
+        lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        raise DirectoryError(f"mariadb-install-db failed for {directory}: {' / '.join(lines[-3:])}")
     aside = put_aside(directory, own, stamp)
     put_in_place(directory)
     return aside
@@ -225,12 +225,12 @@ def main() -> None:
     if not shutil.which("my_print_defaults"):
         if module.check_mode:
             module.exit_json(changed=False, directory="", set_aside="")
-        module.fail_json(msg="MariaDB is not installed on this host; its packages are role database's (tag install)")
+        module.fail_json(msg="MariaDB is not installed on this host; run role database with tag install")
     lines = output("my_print_defaults", "--mariadbd").splitlines()
     directory = Path(setting(lines, "datadir") or "/var/lib/mysql")
     if has_system_tables(directory):
         if (directory / FIRST).is_dir() and not module.check_mode:
-            shutil.rmtree(directory / FIRST)  # a run that was cut off after its last step but one
+            shutil.rmtree(directory / FIRST)  # a run that was interrupted after its last but one step
         module.exit_json(changed=False, directory=str(directory), set_aside="")
     aside = ""
     try:
@@ -241,9 +241,9 @@ def main() -> None:
     except (DirectoryError, OSError) as fault:
         module.fail_json(msg=str(fault))
     module.warn(
-        f"{directory} held no server: it {'would be' if module.check_mode else 'was'} initialised, with no data in it. "
-        "Databases that were there have to be brought back from a backup (docs/estate.md)"
-        + (f"; what a failed start had left is in {aside}" if aside else "")
+        f"{directory} was empty: it {'would be' if module.check_mode else 'was'} initialised, without data. "
+        "Restore former databases from a backup (docs/estate.md)"
+        + (f"; files of a failed start are in {aside}" if aside else "")
     )
     module.exit_json(changed=True, directory=str(directory), set_aside=aside)
 

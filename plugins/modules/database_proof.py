@@ -5,14 +5,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: database_proof
-short_description: Prove that a portal's database is reached from this host
+short_description: Test a portal's connection to its database from this host
 description:
-  - Connects as the portal does, with its user, and sees that the connection is encrypted, and the certificate one that
-    this host trusts, of the name that the portal connects to. Changes nothing.
-  - What is wrong is told by codes, whatever language server and system speak.
+  - Connects as the portal's user and checks that the connection is encrypted, and that the certificate is trusted by
+    this host and valid for the name that the portal uses. Changes nothing.
+  - Errors are reported by code, independently of the language of server and system.
 options:
   host:
-    description: The database's host, as the portal is told it.
+    description: The database's host, as in the portal's settings.
     type: str
     required: true
   user:
@@ -28,14 +28,14 @@ options:
     type: str
     required: true
   ca:
-    description: File of the authorities that vouch for the database.
+    description: CA file for the database.
     type: path
     default: /etc/ssl/certs/ca-certificates.crt
 author: encaja
 """
 
 EXAMPLES = r"""
-- name: See that the portal's host reaches the database
+- name: Check the connection from the portal's host
   encaja.portal.database_proof:
     host: database.example.org
     user: portal
@@ -46,7 +46,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 cipher:
-  description: What the connection is encrypted with.
+  description: Cipher of the connection.
   returned: success
   type: str
 """
@@ -61,7 +61,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal import tls_fa
 
 try:
     import pymysql
-except ImportError:  # told by main, in one line
+except ImportError:  # reported by main
     pymysql = None  # type: ignore[assignment]
 
 _REFUSED = frozenset({1044, 1045, 1049, 1698})
@@ -83,14 +83,14 @@ def prove(given: dict[str, Any], here: str) -> str:
             host=given["host"], user=given["user"], password=given["password"], database=given["database"],
             ssl_ca=given["ca"], ssl_verify_cert=True, ssl_verify_identity=True, connect_timeout=10,
         )  # fmt: skip
-    except OSError as fault:  # the file of authorities
+    except OSError as fault:  # the CA file
         raise EncajaError(f"{given['ca']} cannot be read", here, "install ca-certificates, or correct it") from fault
     except pymysql.MySQLError as fault:
         if fault.args and fault.args[0] in _REFUSED:
             raise EncajaError(
                 f"the database refuses {given['user']} ({fault.args[0]})",
                 where,
-                "let database_client_hosts hold that host",
+                "add that host to database_client_hosts",
             ) from fault
         hint = "see mariadb.service, database_bind, and the firewall (database_client_addresses)"
         found = tls_faults.connection_fault(fault, given["host"], hint)
@@ -100,7 +100,7 @@ def prove(given: dict[str, Any], here: str) -> str:
         row = cursor.fetchone()
     cipher = str(row[1]) if row else ""
     if not cipher:
-        raise EncajaError("the connection is not encrypted", where, "let database_tls be true, and run role database")
+        raise EncajaError("the connection is not encrypted", where, "set database_tls to true and run role database")
     return cipher
 
 
@@ -122,7 +122,7 @@ def main() -> None:
     try:
         cipher = prove(module.params, here)
     except EncajaError as fault:
-        module.fail_json(msg=f"the portal would not reach its database: {fault}")
+        module.fail_json(msg=f"the portal cannot connect to its database: {fault}")
     module.exit_json(changed=False, cipher=cipher)
 
 

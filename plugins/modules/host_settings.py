@@ -5,15 +5,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_settings
-short_description: Environment marker, time zone, kernel settings and host names in one round trip
+short_description: Converge environment marker, time zone, kernel parameters and host names in one round trip
 description:
-  - Compares the environment marker first, and fails before anything is touched where the host says another one.
-  - Kernel settings are set at once and kept in O(sysctl_file).
-  - In a container only C(net.*) belongs to the host; other settings are compared and reported, never set, because
-    they would change the machine below.
+  - Compares the environment marker first, and fails before any change if the host belongs to another environment.
+  - Kernel parameters are set immediately and stored in O(sysctl_file).
+  - In a container only C(net.*) is set; other parameters are compared and reported, because they would change the
+    container's host.
 options:
   environment:
-    description: The word in O(marker). A host without a marker gets it; a host with another one is refused.
+    description: >-
+      The environment for O(marker). It is written where there is no marker; the module fails on a different one.
     type: str
     required: true
   marker:
@@ -21,26 +22,26 @@ options:
     type: path
     default: /etc/encaja/environment
   time_zone:
-    description: Name of the zone in the time zone database, such as C(Europe/Madrid); without it the zone is left.
+    description: Time zone, such as C(Europe/Madrid); by default it is not changed.
     type: str
   sysctl:
-    description: Kernel settings, name to value; without it they are left.
+    description: Kernel parameters, name to value; by default they are not changed.
     type: dict
   sysctl_file:
-    description: File that sets them again at the next start.
+    description: File with the kernel parameters for the next boot.
     type: path
     default: /etc/sysctl.d/60-encaja.conf
   hosts:
     description: >-
-      Entries for C(/etc/hosts), each with C(address) and C(names). Other lines are kept; without this all of
-      them are.
+      Entries for C(/etc/hosts), each with C(address) and C(names). Other lines are kept; by default
+      the file is not changed.
     type: list
     elements: dict
 author: encaja
 """
 
 EXAMPLES = r"""
-- name: Settle the host
+- name: Configure the host
   encaja.portal.host_settings:
     environment: test
     time_zone: Europe/Madrid
@@ -51,7 +52,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 not_settable:
-  description: Kernel settings that differ and belong to the machine below the container.
+  description: Kernel parameters that differ and belong to the container's host.
   returned: always
   type: list
   elements: str

@@ -7,14 +7,14 @@ DOCUMENTATION = r"""
 module: host_tool
 short_description: Run a host tool under systemd and wait for it
 description:
-  - Starts the unit of a host tool and shows the tool's progress until the tool says that it is done, in its status and
-    under the name of this very start. The unit reads that name with C(EnvironmentFile=-/var/lib/encaja/starts/%n).
+  - Starts the unit of a host tool and shows its progress until its status file reports the end, with the id of this
+    start. The unit reads the id with C(EnvironmentFile=-/var/lib/encaja/starts/%n).
   - >-
-    A start that ends without the tool's word, because the host lost power, was restarted, or the tool was killed, is
-    followed by another one, and the tool goes on. A tool that says why it failed, or exits with a code, has failed.
-  - One that runs already is waited for, and then started with the job as it is now.
-  - A connection that breaks meanwhile does no harm, the tool goes on, and the task connects again.
-  - Changed unless the tool's status says C(changed=false), as it does when there was nothing to do.
+    A start that ends without such a report, because the host lost power or was restarted, or the tool was killed, is
+    repeated, and the tool continues. A tool that reports an error or exits with a code has failed.
+  - A tool that is already running is waited for, and then started with the current job.
+  - A lost connection does not stop the tool; the task reconnects.
+  - Reports a change unless the tool's status has C(changed=false), as when there was nothing to do.
   - Does nothing in check mode.
 options:
   unit:
@@ -22,23 +22,23 @@ options:
     type: str
     required: true
   status:
-    description: The tool's progress file.
+    description: The tool's status file.
     type: path
     required: true
   start:
-    description: Whether it is started; V(false) only shows a unit that somebody else runs, until it is stopped.
+    description: Whether to start it; V(false) only shows a unit started otherwise, until it stops.
     type: bool
     default: true
   starts:
-    description: How many times it is started at most.
+    description: Maximum number of starts.
     type: int
     default: 6
   interval:
-    description: Seconds between two looks.
+    description: Seconds between two status queries.
     type: float
     default: 5
   patience:
-    description: Seconds that the host may be out of reach at a time.
+    description: Seconds for which the host may be unreachable at a time.
     type: int
     default: 3600
 author: encaja

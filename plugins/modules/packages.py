@@ -7,34 +7,34 @@ DOCUMENTATION = r"""
 module: packages
 short_description: Install a list of Debian packages
 description:
-  - Asks dpkg's own list what is installed; apt is started only where something is missing.
-  - Package lists are fetched only then, and only where they are older than O(cache_valid_time).
-  - Works in check mode on a host that has never fetched a package list, where M(ansible.builtin.apt) cannot.
-  - Units that packages bring are enabled as Debian does, and started as Debian does but for those in O(later).
+  - Reads dpkg's list of installed packages; apt runs only if something is missing.
+  - Package lists are updated only then, and only if they are older than O(cache_valid_time).
+  - Works in check mode on a host without package lists, where M(ansible.builtin.apt) fails.
+  - Units of the packages are enabled and started as Debian does, except that those in O(later) are not started.
 options:
   names:
-    description: Packages. A name that another package provides counts as installed with it.
+    description: The packages. A virtual package counts as installed if an installed package provides it.
     type: list
     elements: str
     required: true
   recommends:
-    description: Whether recommended packages come with them.
+    description: Whether to install recommended packages.
     type: bool
     default: false
   later:
     description:
-      - Units of these packages that the caller starts once they are configured, so that none serves with Debian's
-        defaults meanwhile. Where one of them runs already, or a package with units would be upgraded, all is done as
-        Debian does it, which restarts what has to be.
+      - Units of these packages that the caller starts after configuring them, so that none runs with Debian's
+        defaults. If one of them runs already, or a package with units would be upgraded, Debian's own behaviour
+        applies, which restarts what is necessary.
     type: list
     elements: str
     default: []
   cache_valid_time:
-    description: Seconds for which fetched package lists are good.
+    description: Seconds for which package lists are valid.
     type: int
     default: 86400
   lock_timeout:
-    description: Seconds to wait for another apt or dpkg to end.
+    description: Seconds to wait for another apt or dpkg.
     type: int
     default: 300
 author: encaja
@@ -54,7 +54,7 @@ missing:
   type: list
   elements: str
 started:
-  description: Units that were started because the packages enable them.
+  description: Units started because the packages enable them.
   returned: always
   type: list
   elements: str

@@ -1,36 +1,36 @@
 #!/usr/bin/python
-"""Sets how a portal works by itself: agents, waiting mail, sessions, and the frost."""
+"""Configures a portal's background work: agents, queued mail, sessions, and the freeze."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: portal_background_work
-short_description: Set how a portal works by itself
+short_description: Configure a portal's background work
 description:
-  - Sends agents to cron, holds (or purges, or releases) mail that was waiting when the backup was made, relaxes
-    policies that log people out, and completes task comments.
-  - O(frozen) keeps agents and mail still until the release step clears it.
+  - Moves agents to cron, holds (or purges, or releases) mail that was queued when the backup was made, relaxes
+    policies that log users out, and completes task comments.
+  - O(frozen) stops agents and mail until the release clears it.
 options:
   frozen:
-    description: Whether the freeze switches stand in C(dbconn.php). C(keep) sets them until the first release.
+    description: Whether the constants for the freeze are in C(dbconn.php). C(keep) sets them until the first release.
     type: str
     choices: [keep, "yes", "no"]
     default: keep
   mail:
-    description: What becomes of mail that was waiting in the backup.
+    description: Handling of mail that was queued in the backup.
     type: str
     choices: [hold, purge, release]
     default: hold
   session_minutes:
-    description: The shortest time without activity after which a group's policy may end a session.
+    description: Minimum minutes of inactivity after which a group's policy may end a session.
     type: int
     default: 1440
   all_agents_on_cron:
-    description: Whether no agent runs on pages.
+    description: Whether all agents run on cron instead of page views.
     type: bool
     default: true
   fast_download:
-    description: Whether the web server hands out files instead of PHP; the web role prepares it.
+    description: Whether the web server delivers files instead of PHP; requires role C(web).
     type: bool
     default: true
 extends_documentation_fragment: [encaja.portal.portal]
@@ -38,28 +38,28 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Keep the portal still until it is released
+- name: Freeze agents and mail until the release
   encaja.portal.portal_background_work:
     frozen: keep
 """
 
 RETURN = r"""
 report:
-  description: What was found.
+  description: The findings.
   returned: always
   type: dict
 portal_warnings:
-  description: What a person should know; nothing was done about it.
+  description: Problems that an administrator must solve.
   returned: always
   type: list
   elements: str
 kept:
-  description: Copies of files as they were.
+  description: Copies of the original files.
   returned: when files were changed
   type: list
   elements: str
 purged:
-  description: Caches that were emptied.
+  description: Caches that were purged.
   returned: when something was changed
   type: list
   elements: str
@@ -79,7 +79,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
-    """Bring the portal's own work to its state (or say what would change); returns the module's result."""
+    """Converge the portal's background work (in check mode, only plan); returns the module's result."""
     wanted = module.params
     portal = open_portal(module)
     frozen = not portal.state().get("released", False) if wanted["frozen"] == "keep" else wanted["frozen"] == "yes"

@@ -7,21 +7,21 @@ DOCUMENTATION = r"""
 module: portal_cloud
 short_description: Turn a restored cloud portal into a boxed one
 description:
-  - Removes the module row and constants that switch the kernel to the cloud's behaviour, credentials of the cloud's
-    services, its CDN and its licence.
-  - Takes stock of REST applications, bots and files in buckets, and switches off what cannot work in the box.
+  - Removes the module row and constants that enable the cloud's behaviour in the kernel, and credentials of the
+    cloud's services, its CDN and its licence.
+  - Lists REST applications, bots and files in buckets, and deactivates what cannot work in the box.
 options:
   licence:
-    description: Licence key of the box; empty leaves the file alone.
+    description: Licence key of the box; empty leaves the file unchanged.
     type: str
     default: ""
   applications:
-    description: What becomes of market applications until they are installed anew.
+    description: Handling of market applications until they are reinstalled.
     type: str
     choices: [deactivate, keep]
     default: deactivate
   bots:
-    description: What becomes of bots that cannot work in the box.
+    description: Handling of bots that cannot work in the box.
     type: str
     choices: [deactivate, keep]
     default: deactivate
@@ -37,21 +37,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 report:
-  description: What was found.
+  description: The findings.
   returned: always
   type: dict
 portal_warnings:
-  description: What a person should know; nothing was done about it.
+  description: Problems that an administrator must solve.
   returned: always
   type: list
   elements: str
 kept:
-  description: Copies of files as they were.
+  description: Copies of the original files.
   returned: when files were changed
   type: list
   elements: str
 purged:
-  description: Caches that were emptied.
+  description: Caches that were purged.
   returned: when something was changed
   type: list
   elements: str
@@ -71,7 +71,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
-    """Turn the portal into a boxed one (or say what would change); returns the module's result."""
+    """Turn the portal into a boxed one (in check mode, only plan); returns the module's result."""
     wanted = module.params
     portal = open_portal(module)
     policy = cloud.CloudPolicy(wanted["licence"], wanted["applications"], wanted["bots"])

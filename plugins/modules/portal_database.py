@@ -1,24 +1,24 @@
 #!/usr/bin/python
-"""Bring a portal's database, its user and that user's rights to their state, and check the server's settings."""
+"""Converges a portal's database, its user and that user's rights, and checks the server's settings."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: portal_database
-short_description: A portal's database, user and rights on MariaDB, and the settings that the portal demands
+short_description: Converge a portal's database, user and rights on MariaDB, and check the server's settings
 description:
-  - Connects as root through the server's socket, so that no password of root exists.
-  - Makes the database, and the user with exactly the rights asked for. Accounts of the same user for other client
-    hosts, and other rights, are taken away. Databases are never removed.
-  - The password is sent to the server as its hash only.
-  - Compares the server's live settings with O(settings), and fails with all that differ.
+  - Connects as root through the server's socket, so that root has no password.
+  - Creates the database, and the user with exactly the rights requested. Accounts of the same user for other client
+    hosts are dropped and other rights revoked. Databases are never dropped.
+  - The password is sent to the server as a hash only.
+  - Compares the server's live settings with O(settings), and reports all differences together.
 options:
   database:
-    description: The database that has to exist.
+    description: The database to create.
     type: str
     required: true
   databases:
-    description: Databases, as patterns of GRANT, on which the user has all rights.
+    description: Databases, as patterns for GRANT, on which the user has all rights.
     type: list
     elements: str
     required: true
@@ -39,22 +39,22 @@ options:
     type: str
     required: true
   client_hosts:
-    description: Hosts, as patterns, from which the user may come.
+    description: Hosts, as patterns, from which the user may connect.
     type: list
     elements: str
     default: [localhost]
   keep_old_password:
     description:
-      - Whether a password that an account has is taken beside the new one, so that clients can follow one by one. The
-        same task without it takes the old one away.
+      - Whether an account's current password stays valid in addition to the new one, so that clients can be updated one
+        by one. The same task without this option revokes the old one.
     type: bool
     default: false
   require_tls:
-    description: Whether accounts for other hosts than localhost have to use TLS.
+    description: Whether accounts for other hosts than localhost must use TLS.
     type: bool
     default: false
   settings:
-    description: Global variables of the server and the values that they must have.
+    description: Global variables of the server and their required values.
     type: dict
     default: {}
   socket:
@@ -77,12 +77,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 statements:
-  description: What was (or, in check mode, would be) done, without the password.
+  description: Statements that were (or, in check mode, would be) executed, without the password.
   returned: always
   type: list
   elements: str
 old_passwords:
-  description: How many passwords, beside the new one, the user's accounts are left with.
+  description: Number of old passwords that the user's accounts still accept.
   returned: always
   type: int
 """
@@ -106,7 +106,7 @@ GRANT = re.compile(r"^GRANT (?P<rights>.+?) ON (?P<on>`(?:[^`]|``)+`\.\*|\*\.\*)
 
 
 def native_hash(password: str) -> str:
-    """Return a password as mysql_native_password keeps it: ``*`` and SHA-1 of SHA-1 in capitals."""
+    """Return a password as mysql_native_password stores it: ``*`` and SHA-1 of SHA-1 in capitals."""
     inner = hashlib.sha1(password.encode()).digest()  # noqa: S324  the server's own format
     return "*" + hashlib.sha1(inner).hexdigest().upper()  # noqa: S324
 
@@ -117,12 +117,12 @@ def quoted(name: str) -> str:
 
 
 def text(value: str) -> str:
-    """Quote a string for a statement that takes no parameters (user names and hosts)."""
+    """Quote a string for a statement without parameters (user names and hosts)."""
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def granted(lines: list[str]) -> dict[str, str]:
-    """Read SHOW GRANTS: what is granted on (as written there) to the rights, USAGE left out."""
+    """Parse SHOW GRANTS: object (as written there) to its privileges, without USAGE."""
     rights: dict[str, str] = {}
     for line in lines:
         if found := GRANT.match(line):
@@ -134,14 +134,14 @@ def granted(lines: list[str]) -> dict[str, str]:
 
 
 def ways_in(account: dict[str, Any]) -> list[tuple[str, str]]:
-    """The ways to log in that an account (a row of mysql.global_priv) has: plugin and what it compares with."""
-    # An empty entry of the list stands for what the account itself says.
+    """The authentication methods of an account (a row of mysql.global_priv): plugin and stored value."""
+    # An empty entry of the list means the account's own plugin and password.
     ways = [way or account for way in account.get("auth_or", [{}])]
     return [(str(way.get("plugin", NATIVE)) or NATIVE, str(way.get("authentication_string", ""))) for way in ways]
 
 
 def same(have: str, want: object) -> bool:
-    """Tell whether a variable has the wanted value, whatever the spelling of switches and numbers."""
+    """Whether a variable has the wanted value, in any spelling of switches and numbers."""
     if isinstance(want, bool):
         want = "ON" if want else "OFF"
     spelled = {"1": "ON", "0": "OFF"}
@@ -162,17 +162,17 @@ class Server:
         )
 
     def close(self) -> None:
-        """End the connection as a good client does."""
+        """Close the connection."""
         self._link.close()
 
     def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """Return the rows of a query that changes nothing."""
+        """Return the rows of a read-only query."""
         with self._link.cursor() as cursor:
             cursor.execute(query, values or None)
             return list(cursor.fetchall())
 
     def do(self, statement: str, hidden: Sequence[str] = ()) -> None:
-        """Run a statement, unless in check mode, and note it without what is hidden."""
+        """Run a statement, unless in check mode, and record it without secrets."""
         noted = statement
         for secret in hidden:
             noted = noted.replace(secret, "(hidden)")
@@ -182,7 +182,7 @@ class Server:
                 cursor.execute(statement)
 
     def check_settings(self, wanted: dict[str, object]) -> None:
-        """Fail with every global variable that has another value."""
+        """Fail with all global variables that have another value."""
         live = {str(name): str(value) for name, value in self.ask("SHOW GLOBAL VARIABLES")}
         live.update({new: live[old] for new, old in OLD_NAMES.items() if old in live})
         faults = [
@@ -194,12 +194,12 @@ class Server:
             self.statements.extend(faults)
         elif faults:
             self.module.fail_json(
-                msg=f"the server runs with settings that the portal does not work with: {'; '.join(faults)} "
+                msg=f"the server has settings with which the portal does not work: {'; '.join(faults)} "
                 "(a later file in /etc/mysql overrides the role's, or the server was not restarted)"
             )
 
     def database(self, name: str, character_set: str, collation: str) -> None:
-        """Make the database, or correct its default character set and collation."""
+        """Create the database, or correct its default character set and collation."""
         now = self.ask(
             "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA "
             "WHERE SCHEMA_NAME = %s",
@@ -212,7 +212,7 @@ class Server:
             self.do(f"ALTER DATABASE {quoted(name)} {kind}")
 
     def user(self, name: str, password: str, hosts: list[str], require_tls: bool, keep_old: bool) -> int:
-        """Make the user's accounts, one for each client host, drop those for other hosts, and count old passwords."""
+        """Create the user's accounts, one for each client host, drop those for other hosts, and count old passwords."""
         wanted = native_hash(password)
         rows = self.ask("SELECT Host, Priv FROM mysql.global_priv WHERE User = %s", name)
         now: dict[str, dict[str, Any]] = {str(host): json.loads(read) for host, read in rows}
@@ -222,8 +222,8 @@ class Server:
             has = now.get(host, {})
             ways = ways_in(has) if host in now else []
             old = [secret for plugin, secret in ways if plugin == NATIVE and secret not in ("", wanted) and keep_old]
-            # Clients let a server ask for another way only once. Two old ones are of a run that was cut off, most
-            # likely before the portal had followed, so it still has the older one.
+            # Clients accept a change of the authentication method only once. Two old passwords come from an interrupted
+            # run, most likely before the portal was updated, so it still uses the older one.
             old = old[-1:]
             kept += len(old)
             tls = 1 if require_tls and host != "localhost" else 0
@@ -239,7 +239,7 @@ class Server:
         return kept
 
     def rights(self, name: str, hosts: list[str], databases: list[str]) -> None:
-        """Give all rights on ``databases``, and take every other right."""
+        """Grant all rights on ``databases``, and revoke all others."""
         wanted = {f"{quoted(database)}.*" for database in databases}
         exists = {str(row[0]) for row in self.ask("SELECT Host FROM mysql.user WHERE User = %s", name)}
         for host in hosts:
@@ -280,7 +280,7 @@ def main() -> None:
     if pymysql is None:
         if module.check_mode:
             module.exit_json(changed=True, statements=[not_yet], old_passwords=0)
-        module.fail_json(msg="the package python3-pymysql is not installed on this host; it is one of role database's")
+        module.fail_json(msg="python3-pymysql is not installed on this host; run role database with tag install")
     try:
         server = Server(module)
         server.check_settings(asked["settings"])
@@ -297,7 +297,7 @@ def main() -> None:
     except pymysql.Error as fault:
         if module.check_mode:
             module.exit_json(changed=True, statements=[not_yet], old_passwords=0)
-        module.fail_json(msg=f"MariaDB at {asked['socket']} refuses root of the host: {fault.args[-1]}")
+        module.fail_json(msg=f"MariaDB at {asked['socket']} refuses the host's root: {fault.args[-1]}")
     module.exit_json(changed=bool(server.statements), statements=server.statements, old_passwords=old)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Sets and removes single constants and variables of a portal's ``dbconn.php``."""
+"""Sets and removes constants and variables of a portal's ``dbconn.php``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ DOCUMENTATION = r"""
 module: portal_dbconn
 short_description: Set constants and variables in a portal's dbconn.php
 description:
-  - The file is a program of its owner, so only the named C(define()) calls and assignments are touched; comments,
-    conditions and everything else stay as they are. A new constant is put at the top, where it wins.
+  - The file is a program of the portal's owner, so only the named C(define()) calls and assignments are changed;
+    comments, conditions and everything else are kept. A new constant is added at the top, where it takes precedence.
   - A definition that is the only body of an C(if) without braces is replaced by an empty statement when it is removed.
 options:
   path:
@@ -20,7 +20,7 @@ options:
     type: dict
     default: {}
   undefine:
-    description: Constants that are removed, wherever the file defines them.
+    description: Constants to remove, wherever the file defines them.
     type: list
     elements: str
     default: []
@@ -29,7 +29,7 @@ options:
     type: dict
     default: {}
   secrets:
-    description: Variables whose values are secret.
+    description: Variables with secret values.
     type: dict
     default: {}
 extends_documentation_fragment: [encaja.portal.portal.file]
@@ -45,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 backup_file:
-  description: The copy of the file as it was.
+  description: Copy of the original file.
   returned: when a file was changed
   type: str
 """
@@ -65,7 +65,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
-    """Bring the file to its state (or say what would change); returns the module's result."""
+    """Converge the file (in check mode, only plan); returns the module's result."""
     wanted = module.params
     path = Path(wanted["path"])
     before = php.decode(path.read_bytes()) if path.exists() else ""

@@ -1,15 +1,15 @@
 #!/usr/bin/python
-"""Gives a restored portal its new address."""
+"""Sets a restored portal's domain."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: portal_domain
-short_description: Give a restored portal its new address
+short_description: Set a restored portal's domain
 description:
   - Sites, options, handlers, templates and files get the new host; values inside serialised PHP and JSON keep correct
-    lengths and escapes. What people wrote is changed only where O(content) says so.
-  - The whole database and tree are scanned for what is left of the old host.
+    lengths and escapes. Users' texts are changed only in the columns of O(content).
+  - Database and tree are scanned for remains of the old host.
 options:
   content:
     description: Further columns, as C(table.column), in which the old host is replaced; C(*) for every text.
@@ -17,7 +17,7 @@ options:
     elements: str
     default: []
   scan:
-    description: When the database and tree are scanned; C(changed) also when no earlier scan is noted.
+    description: When to scan database and tree; C(changed) also scans when no earlier scan is recorded.
     type: str
     choices: [always, changed, never]
     default: changed
@@ -33,21 +33,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 report:
-  description: What was found.
+  description: The findings.
   returned: always
   type: dict
 portal_warnings:
-  description: What a person should know; nothing was done about it.
+  description: Problems that an administrator must solve.
   returned: always
   type: list
   elements: str
 kept:
-  description: Copies of files as they were.
+  description: Copies of the original files.
   returned: when files were changed
   type: list
   elements: str
 purged:
-  description: Caches that were emptied.
+  description: Caches that were purged.
   returned: when something was changed
   type: list
   elements: str
@@ -69,7 +69,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
-    """Bring the portal to its address (or say what would change); returns the module's result."""
+    """Set the portal's domain (in check mode, only plan); returns the module's result."""
     wanted = module.params
     portal = open_portal(module)
     planned, change = domain.plan_domain(portal, address(module, tuple(wanted["content"])))

@@ -1,33 +1,34 @@
 #!/usr/bin/python
-"""Masks the personal data of a copied portal, and keeps its test users."""
+"""Masks the personal data of a copied portal and maintains its test users."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: portal_masking
-short_description: Masks personal data of a copied portal, and keeps its test users
+short_description: Mask personal data of a copied portal and maintain its test users
 description:
-  - Masks names, telephone numbers and mail addresses by a list of rules, the same value alike wherever it stands, and
-    proves that nothing unmasked is left. A masked value is known as one, so the module can be run again at any time.
-  - Makes, changes and shuts out test users, and no others.
-  - Refuses a host whose marker says production.
+  - Masks names, phone numbers and mail addresses by a list of rules, the same value with the same mask everywhere, and
+    verifies that nothing unmasked is left. Masked values are recognised, so the module is idempotent.
+  - Creates, changes and blocks test users only.
+  - Fails on a host whose marker says production.
 options:
   mask:
     description:
-      - The rules, each with C(id), C(table), C(columns), C(as) (name, phone, mail, login or nothing) and perhaps
-        C(where) (a condition in SQL) and C(why). Nothing is masked when the list is empty.
+      - The rules, each with C(id), C(table), C(columns), C(as) (name, phone, mail, login or null) and
+        optionally C(where) (a condition in SQL) and C(why). An empty list masks nothing.
     type: list
     elements: dict
     default: []
   users:
     description:
-      - The test users, each with C(login) and C(password), and perhaps C(name), C(last_name), C(email), C(groups) and
-        C(department). Test users that are not in the list cannot log in any more.
+      - The test users, each with C(login) and C(password), and optionally C(name), C(last_name), C(email), C(groups)
+        and
+        C(department). Test users not in the list can no longer log in.
     type: list
     elements: dict
     default: []
   key_file:
-    description: The key of the masks; made once.
+    description: Key of the masks, generated once.
     type: path
     default: /var/lib/encaja/mask.key
 extends_documentation_fragment: [encaja.portal.portal.copy]
@@ -43,12 +44,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 masked:
-  description: Per rule the number of rows that were masked, and its state (changed, masked or absent).
+  description: For each rule the number of masked rows, and its state (changed, masked or absent).
   returned: always
   type: list
   elements: dict
 users:
-  description: Log-in names of the test users that were made, changed or shut out.
+  description: Login names of the test users that were created, changed or blocked.
   returned: always
   type: list
   elements: str
@@ -69,7 +70,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
-    """Mask, then keep the test users; returns the module's result."""
+    """Mask, then converge the test users; returns the module's result."""
     given = module.params
     database, settings = open_copy(module, "people of production are never masked")
     masked = []

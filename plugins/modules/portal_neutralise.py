@@ -1,23 +1,23 @@
 #!/usr/bin/python
-"""Make a copied portal inert by a list of rules, and prove that nothing live is left."""
+"""Makes a copied portal inert by a list of rules, and verifies that nothing live is left."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: portal_neutralise
-short_description: Makes a copied portal inert
+short_description: Make a copied portal inert
 description:
-  - Runs every rule on the portal's database, purges the option cache when something changed, and counts what is left
-    alive; anything left is an error.
-  - Refuses a host whose marker says production.
-  - Names columns and options with values that look like credentials or endpoints and that no rule covers, and fails on
-    them unless they are in O(acknowledged).
-  - Leaves the proof in O(proof), without which M(encaja.portal.isolation) releases nothing.
-  - With O(state=check) it looks at the portal that will be copied, production too, and changes nothing; rules that
-    cannot be run on it, and what no rule covers, are named together.
+  - Applies every rule to the portal's database, purges the option cache after changes, and counts what is still live;
+    anything left is an error.
+  - Fails on a host whose marker says production.
+  - Fails on columns and options with values that look like credentials or endpoints and that no rule covers, unless
+    they are in O(acknowledged).
+  - Writes O(proof), without which M(encaja.portal.isolation) does not release the copy.
+  - With O(state=check) it inspects the portal that will be copied, which may be production, and changes nothing.
+    Rules that cannot be applied to it, and what no rule covers, are reported together.
 options:
   state:
-    description: Whether the portal is made inert, or looked at before it is copied.
+    description: Whether to make the portal inert, or inspect it before it is copied.
     type: str
     choices: [inert, check]
     default: inert
@@ -28,12 +28,12 @@ options:
     elements: dict
     required: true
   acknowledged:
-    description: Tables, columns as C(table.column), or options as C(module.name), that somebody has looked at.
+    description: Tables, columns as C(table.column), or options as C(module.name), that have been reviewed.
     type: list
     elements: str
     default: []
   proof:
-    description: Where the host keeps that its copy is inert.
+    description: File that proves that the host's copy is inert.
     type: path
     default: /etc/encaja/neutralised
 extends_documentation_fragment: [encaja.portal.portal.copy]
@@ -44,12 +44,12 @@ EXAMPLES = r"""
 - name: Make the copy inert
   encaja.portal.portal_neutralise:
     rules:
-      - {id: mail-queue, why: waiting mail would be sent, table: b_event, live: "SUCCESS_EXEC = 'N'", delete: true}
+      - {id: mail-queue, why: queued mail would be sent, table: b_event, live: "SUCCESS_EXEC = 'N'", delete: true}
 """
 
 RETURN = r"""
 rules:
-  description: Per rule the number of rows that were changed, and its state (changed, neutral or absent).
+  description: For each rule the number of changed rows, and its state (changed, neutral or absent).
   returned: always
   type: list
   elements: dict
@@ -82,12 +82,12 @@ COVER = "add a rule to neutralise_rules_extra, or name them in neutralise_acknow
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
-    """Run the rules, or look at the portal that they will be run on; returns the module's result."""
+    """Apply the rules, or check them on the portal that will be copied; returns the module's result."""
     return look(module) if module.params["state"] == "check" else run_rules(module)
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
-    """See that the rules fit a portal that will be copied, and that they cover all of it.
+    """Check that the rules fit a portal that will be copied, and that they cover all of it.
 
     Raises:
         EncajaError: with every rule that does not, and everything that no rule covers.
@@ -109,7 +109,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
 
 
 def run_rules(module: AnsibleModule) -> dict[str, Any]:
-    """Run the rules, and prove what came of it; returns the module's result."""
+    """Apply the rules and verify their effect; returns the module's result."""
     given = module.params
     database, settings = open_copy(module, "production is never neutralised")
     applied = neutralise.apply(database, given["rules"], module.check_mode)
@@ -129,7 +129,7 @@ def run_rules(module: AnsibleModule) -> dict[str, Any]:
 
 
 def vouch(proof: Path, database: str, rules: list[dict[str, Any]]) -> bool:
-    """Note on the host that the copy is inert, and by which rules; returns whether that was news."""
+    """Write the proof that the copy is inert, with the rules; returns whether it changed."""
     digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
     text = f"database {database} was proven inert by {len(rules)} rules, sha256 {digest}\n"
     if proof.exists() and proof.read_text() == text:

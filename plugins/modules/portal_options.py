@@ -7,11 +7,11 @@ DOCUMENTATION = r"""
 module: portal_options
 short_description: Set and remove options of a portal's modules
 description:
-  - Works on C(b_option) and C(b_option_site) directly and empties the portal's caches only when something changed.
-  - Values of options whose name says that they are secret are not shown.
+  - Changes C(b_option) and C(b_option_site) directly and purges the portal's caches only when something changed.
+  - Values of options with a name for secrets are not shown.
 options:
   options:
-    description: Options that are set, each with C(module), C(name), C(value) and, for one site only, C(site).
+    description: Options to set, each with C(module), C(name), C(value) and, for one site only, C(site).
     type: list
     elements: dict
     default: []
@@ -21,11 +21,11 @@ options:
         type: str
         required: true
       name:
-        description: The option; case does not matter.
+        description: The option, case-insensitive.
         type: str
         required: true
       value:
-        description: Its value as text.
+        description: The value as text.
         type: str
         required: true
       site:
@@ -33,7 +33,7 @@ options:
         type: str
         default: ""
   absent:
-    description: Options that are removed (for all sites), as C(module.name); C(module.*) for all of a module.
+    description: Options to remove (for all sites), as C(module.name), or C(module.*) for all of a module.
     type: list
     elements: str
     default: []
@@ -42,7 +42,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Let the portal ask nobody for updates
+- name: Disable the check for updates
   encaja.portal.portal_options:
     options:
       - {module: main, name: update_autocheck, value: "0"}
@@ -51,21 +51,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 report:
-  description: What was found.
+  description: The findings.
   returned: always
   type: dict
 portal_warnings:
-  description: What a person should know; nothing was done about it.
+  description: Problems that an administrator must solve.
   returned: always
   type: list
   elements: str
 kept:
-  description: Copies of files as they were.
+  description: Copies of the original files.
   returned: when files were changed
   type: list
   elements: str
 purged:
-  description: Caches that were emptied.
+  description: Caches that were purged.
   returned: when something was changed
   type: list
   elements: str
@@ -85,7 +85,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
-    """Bring the options to their values (or say what would change); returns the module's result."""
+    """Converge the options (in check mode, only plan); returns the module's result."""
     portal = open_portal(module)
     wanted = plan.Plan()
     for item in module.params["absent"]:

@@ -7,12 +7,12 @@ DOCUMENTATION = r"""
 module: portal_pull
 short_description: Connect a portal to the push server of the box
 description:
-  - Removes the rows of module pull that came along from the cloud and win over the settings file, and writes the
-    file's section.
-  - Proves the way, when asked to, by publishing a message as the portal does and receiving it as a browser does.
+  - Removes rows of module pull from the cloud, which take precedence over the settings file, and writes the file's
+    section.
+  - Optionally verifies delivery by publishing a message as the portal does and receiving it as a browser does.
 options:
   key:
-    description: The key that signs channels, the same as the push server's.
+    description: Key that signs channels, the same as the push server's.
     type: str
     required: true
   port:
@@ -20,7 +20,7 @@ options:
     type: int
     default: 0
   publish_url:
-    description: Where the portal publishes.
+    description: URL to which the portal publishes.
     type: str
     default: http://127.0.0.1:8895/bitrix/pub/
   mobile_port:
@@ -32,16 +32,16 @@ options:
     type: int
     default: 8894
   prove:
-    description: The portal's host name, to prove the way through it; empty proves nothing.
+    description: The portal's host name, for verifying delivery; empty for no verification.
     type: str
     default: ""
   scheme:
-    description: The portal's scheme, for the proof.
+    description: The portal's scheme, for this verification.
     type: str
     choices: [https, http]
     default: https
   connect_to:
-    description: Address to connect to for the proof when the name does not lead to this host yet.
+    description: Address to connect to for this verification while the name does not resolve to this host yet.
     type: str
     default: ""
 extends_documentation_fragment: [encaja.portal.portal]
@@ -57,21 +57,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 report:
-  description: What was found.
+  description: The findings.
   returned: always
   type: dict
 portal_warnings:
-  description: What a person should know; nothing was done about it.
+  description: Problems that an administrator must solve.
   returned: always
   type: list
   elements: str
 kept:
-  description: Copies of files as they were.
+  description: Copies of the original files.
   returned: when files were changed
   type: list
   elements: str
 purged:
-  description: Caches that were emptied.
+  description: Caches that were purged.
   returned: when something was changed
   type: list
   elements: str
@@ -91,7 +91,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
-    """Connect the portal (or say what would change) and prove it; returns the module's result."""
+    """Connect the portal (in check mode, only plan) and verify delivery; returns the module's result."""
     wanted = module.params
     policy = pull.PullPolicy(
         wanted["key"], wanted["port"], wanted["publish_url"], wanted["mobile_port"], wanted["mobile_port_secure"]

@@ -1,26 +1,26 @@
 #!/usr/bin/python
-"""Sees which restore the live portal stands on."""
+"""Checks which restore the live portal comes from."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: portal_restored
-short_description: See which restore the live portal stands on
+short_description: Check which restore the live portal comes from
 description:
-  - Tells the restore that the live tree came from, by the record that it wrote into its tree.
+  - Reads the record that the restore wrote into the live tree.
   - >-
-    Fails where the restore that this host was told to make is not finished, or another tree is live: nothing that
-    comes after a restore may pass on the portal that was there before.
-  - A portal that the kit did not restore, and a neutralised copy, pass. Changes nothing.
+    Fails if the restore last requested on this host is not finished, or another tree is live, so that no later step
+    works on a previous portal.
+  - Accepts a portal that the kit did not restore, and a neutralised copy. Changes nothing.
 options:
   restore:
     description: >-
-      Name of the restore that the portal has to stand on; empty for the one of the host's job, V(any) for whatever is
-      live.
+      Name of the restore that the portal must come from; empty for the one in the host's job, V(any) for any live
+      portal.
     type: str
     default: ""
   job:
-    description: The job of the host's restore.
+    description: Job file of the host's restore.
     type: path
     default: /etc/encaja/restore.json
 extends_documentation_fragment: [encaja.portal.portal]
@@ -28,7 +28,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: See which restore this portal stands on
+- name: Check which restore the portal comes from
   encaja.portal.portal_restored:
 """
 
@@ -55,7 +55,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
-    """Look; returns the module's result."""
+    """Inspect the portal; returns the module's result."""
     portal = open_portal(module)
     found = restored.look(
         portal.root,
@@ -64,7 +64,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         wanted=module.params["restore"],
         job=Path(module.params["job"]),
     )
-    if found.fault and module.check_mode:  # the restore of the same run has not been made
+    if found.fault and module.check_mode:  # the restore of the same run has not taken place
         module.warn(found.fault)
     elif found.fault:
         raise EncajaError(found.fault, str(portal.root), found.hint)

@@ -1,15 +1,15 @@
 #!/usr/bin/python
-"""Chooses a portal's search engine and rebuilds its index."""
+"""Sets a portal's search engine and rebuilds its index."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: portal_search
-short_description: Choose a portal's search engine and rebuild its index
+short_description: Set a portal's search engine and rebuild its index
 description:
   - The index is rebuilt through the portal's own kernel, in steps, with progress in
-    C(/var/lib/encaja/reindex/status.json), and checked with known words afterwards. A rebuild that was broken off goes
-    on where it stood.
+    C(/var/lib/encaja/reindex/status.json), and checked with known words afterwards. An interrupted rebuild is
+    continued.
 options:
   engine:
     description: The engine.
@@ -21,7 +21,8 @@ options:
     type: str
     default: 127.0.0.1:9306
   reindex:
-    description: When the index is rebuilt. C(needed) when it is empty, another engine's, or does not find known words.
+    description: >-
+      When to rebuild the index. C(needed) if it is empty, belongs to another engine, or does not find known words.
     type: str
     choices: [needed, always, never]
     default: needed
@@ -41,21 +42,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 report:
-  description: What was found.
+  description: The findings.
   returned: always
   type: dict
 portal_warnings:
-  description: What a person should know; nothing was done about it.
+  description: Problems that an administrator must solve.
   returned: always
   type: list
   elements: str
 kept:
-  description: Copies of files as they were.
+  description: Copies of the original files.
   returned: when files were changed
   type: list
   elements: str
 purged:
-  description: Caches that were emptied.
+  description: Caches that were purged.
   returned: when something was changed
   type: list
   elements: str
@@ -84,7 +85,7 @@ STATUS = Path("/var/lib/encaja/reindex/status.json")
 
 
 def _rebuild(portal: site.Portal, engine: str, domain: str) -> int:
-    """Rebuild the index, or go on where a run with the same engine was broken off; returns the number of records."""
+    """Rebuild the index, or continue an interrupted run with the same engine; returns the number of records."""
     STATUS.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     broken_off = portal.state().get("reindex") or {}
     what = {"engine": engine, "of": search.identity(portal)}
@@ -118,7 +119,7 @@ def _rebuild(portal: site.Portal, engine: str, domain: str) -> int:
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
-    """Choose the engine and rebuild the index (or say what would change); returns the module's result."""
+    """Set the engine and rebuild the index (in check mode, only plan); returns the module's result."""
     wanted = module.params
     portal = open_portal(module)
     before = portal.option("search", "full_text_engine")

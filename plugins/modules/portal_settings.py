@@ -7,16 +7,16 @@ DOCUMENTATION = r"""
 module: portal_settings
 short_description: Merge sections into a portal's .settings.php
 description:
-  - Reads the array that the file returns, lays sections over it and writes it in the form in which the portal's kernel
-    writes it. Nothing is written when nothing changes, so comments of a file that is right survive.
-  - A file that is no plain data (closure, function call, syntax error) is left alone and reported with its line.
+  - Reads the array that the file returns, merges sections into it and writes it in the format of the portal's kernel.
+    An unchanged file is not written, so its comments are kept.
+  - A file that is not plain data (closure, function call, syntax error) is not changed and reported with its line.
 options:
   path:
-    description: The file, usually C(bitrix/.settings.php) below the document root. It is made when it is not there.
+    description: The file, usually C(bitrix/.settings.php) below the document root. It is created if missing.
     type: path
     required: true
   sections:
-    description: Sections to lay over the file, each C({value, readonly}). Must not hold secrets.
+    description: Sections to merge into the file, each C({value, readonly}). Must not contain secrets.
     type: dict
     default: {}
   secrets:
@@ -24,12 +24,12 @@ options:
     type: dict
     default: {}
   replace:
-    description: Sections that are replaced whole by those in O(sections) instead of being merged.
+    description: Sections to replace by those in O(sections) instead of merging.
     type: list
     elements: str
     default: []
   absent:
-    description: Dotted paths (a section, or one value in it) that are removed.
+    description: Dotted paths to remove (a section, or one value in it).
     type: list
     elements: str
     default: []
@@ -38,7 +38,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Give the portal its database
+- name: Set the portal's database
   encaja.portal.portal_settings:
     path: /srv/portal/www/bitrix/.settings.php
     sections:
@@ -52,7 +52,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 backup_file:
-  description: The copy of the file as it was.
+  description: Copy of the original file.
   returned: when a file was changed
   type: str
 """
@@ -72,7 +72,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
-    """Bring the file to its state (or say what would change); returns the module's result."""
+    """Converge the file (in check mode, only plan); returns the module's result."""
     wanted = module.params
     path = Path(wanted["path"])
     before = php.parse_settings(php.decode(path.read_bytes()), str(path)) if path.exists() else {}

@@ -1,18 +1,18 @@
 #!/usr/bin/python
-"""Bring the portal's document root to its state: which tree it is, and the kit's own settings in it."""
+"""Converges the portal's document root: the tree in use, and the managed settings in it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: portal_tree
-short_description: The portal's document root, and the kit's own settings in it
+short_description: Converge the portal's document root and the managed settings in it
 description:
-  - The document root C(www) below O(home) is a link to one of the directories in C(trees). A tree that is in use is
-    never replaced, whatever O(source) says; a restore makes a new tree and switches the link by itself.
-  - Without a tree, or with the holding page only, the distribution is unpacked beside its place, checked, completed
-    with O(seed_files), O(seed_sections) and O(seed_secrets), and put there by renaming.
-  - In the tree that is in use only O(sections), O(secrets), O(absent), O(define), O(undefine) and O(licence) are
-    kept as they should be; everything else in its files belongs to the portal.
+  - The document root C(www) below O(home) is a link to one of the directories in C(trees). A tree in use is never
+    replaced, whatever O(source) is; a restore creates a new tree and switches the link itself.
+  - Without a tree, or with the holding page only, the distribution is unpacked to a temporary directory, checked,
+    completed with O(seed_files), O(seed_sections) and O(seed_secrets), and moved into place.
+  - In the tree in use only O(sections), O(secrets), O(absent), O(define), O(undefine) and O(licence) are managed;
+    everything else in its files belongs to the portal.
 options:
   home:
     description: Directory with C(www) and C(trees).
@@ -23,16 +23,16 @@ options:
     type: str
     default: portal
   holding:
-    description: Name of the tree that is shown until there is a portal.
+    description: Name of the tree with the holding page.
     type: str
     default: holding
   source:
-    description: Where the portal comes from. C(restore) shows the holding page until something is restored.
+    description: Origin of the portal. C(restore) shows the holding page until a backup is restored.
     type: str
     choices: [distribution, restore]
     required: true
   archive:
-    description: The distribution as an archive on this host. Without it RV(waits_for_archive) tells that it is needed.
+    description: The distribution's archive on this host. Without it RV(waits_for_archive) shows whether it is required.
     type: path
   sha256:
     description: The archive's SHA-256.
@@ -47,7 +47,7 @@ options:
     type: str
     default: www-data
   seed_files:
-    description: Files of a new tree by their path in it. What the distribution brings itself is left alone.
+    description: Files of a new tree by their path in it. Files of the distribution are not replaced.
     type: dict
     default: {}
   seed_sections:
@@ -60,8 +60,8 @@ options:
     default: {}
   sections:
     description:
-      - Sections laid over C(.settings.php), each C({value, readonly}). Must not hold secrets.
-      - C({tree}) in a value stands for the name of the tree in use.
+      - Sections to merge into C(.settings.php), each C({value, readonly}). Must not contain secrets.
+      - C({tree}) in a value is replaced by the name of the tree in use.
     type: dict
     default: {}
   secrets:
@@ -69,12 +69,12 @@ options:
     type: dict
     default: {}
   replace:
-    description: Sections that are replaced whole instead of being merged.
+    description: Sections to replace instead of merging.
     type: list
     elements: str
     default: []
   absent:
-    description: Dotted paths that are removed from C(.settings.php).
+    description: Dotted paths to remove from C(.settings.php).
     type: list
     elements: str
     default: []
@@ -85,18 +85,18 @@ options:
   define_for_pages:
     description:
       - Constants that C(dbconn.php) defines as true for pages, and not at all for the schedule (C(cron_events.php)).
-      - With C(BX_CRONTAB_SUPPORT) as one of them the schedule runs every agent, periodic ones too. Defined for the
-        schedule as well, it would leave the periodic ones to pages, where C(main.check_agents) may forbid them.
+      - With C(BX_CRONTAB_SUPPORT) in the list, the schedule runs all agents, also periodic ones. Defined for the
+        schedule as well, it would leave these to pages, where C(main.check_agents) may disable them.
     type: list
     elements: str
     default: []
   undefine:
-    description: Constants that are removed from C(dbconn.php).
+    description: Constants to remove from C(dbconn.php).
     type: list
     elements: str
     default: []
   licence:
-    description: Licence key of the boxed portal; empty leaves the key alone.
+    description: Licence key of the boxed portal; empty leaves the key unchanged.
     type: str
     default: ""
 author: encaja
@@ -119,15 +119,15 @@ kind:
   returned: always
   type: str
 waits_for_archive:
-  description: Whether the distribution is needed to go on.
+  description: Whether the distribution's archive is required to continue.
   returned: always
   type: bool
 installed:
-  description: Whether the distribution's own installation has been run.
+  description: Whether the distribution's installer has run.
   returned: always
   type: bool
 cron_masked:
-  description: Whether somebody has masked the portal's timer, as on a copy that has to stay isolated.
+  description: Whether the portal's timer is masked, as on an isolated copy.
   returned: always
   type: bool
 """
@@ -155,8 +155,8 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal import (
 SETTINGS = "bitrix/.settings.php"
 DBCONN = "bitrix/php_interface/dbconn.php"
 LICENCE = "bitrix/license_key.php"
-INSTALLED = "bitrix/.encaja-installed"  # in the tree, with which it comes back from a backup and goes into a copy
-MARKERS = Path("/var/lib/encaja/portal")  # where the same stood before
+INSTALLED = "bitrix/.encaja-installed"  # in the tree, so that a backup and a copy contain it
+MARKERS = Path("/var/lib/encaja/portal")  # of earlier versions
 MASKS = ("/etc/systemd/system", "/run/systemd/system")
 UNITS = ("encaja-portal-cron.timer", "encaja-portal-cron.service")
 
@@ -168,7 +168,7 @@ def digest(path: Path) -> str:
 
 
 def root_of(folder: Path) -> Path | None:
-    """Where the portal begins in an unpacked archive: at its top, or in the one directory there; None if nowhere."""
+    """The portal's root in an unpacked archive: its top, or the only directory there; None if neither."""
     if (folder / "bitrix").is_dir():
         return folder
     inside = list(folder.iterdir())
@@ -176,7 +176,7 @@ def root_of(folder: Path) -> Path | None:
 
 
 def shown(text: str) -> str:
-    """The text of ``dbconn.php`` as a difference may show it; old portals keep their password in it."""
+    """The text of ``dbconn.php`` for a diff, without passwords; old portals have one in it."""
     return (
         text
         if php.read_variable(text, "DBPassword") is None
@@ -213,12 +213,12 @@ class DocumentRoot:
         self.waits = False
 
     def note(self, path: Path, before: str, after: str) -> None:
-        """Remember a change for the result."""
+        """Record a change for the result."""
         header = str(path)
         self.diffs.append({"before_header": header, "after_header": header, "before": before, "after": after})
 
     def current(self) -> str:
-        """Name of the tree in use; empty when there is none.
+        """Name of the tree in use; empty if there is none.
 
         Raises:
             EncajaError: ``www`` is no link, or points to nothing.
@@ -226,20 +226,22 @@ class DocumentRoot:
         if not os.path.lexists(self.link):
             return ""
         if not self.link.is_symlink():
-            raise EncajaError("is no link", str(self.link), f"move it to {self.trees}/NAME and link it from there")
+            raise EncajaError("is not a link", str(self.link), f"move it to {self.trees}/NAME and link it from there")
         if not self.link.exists():
             target = os.readlink(self.link)
-            raise EncajaError(f"points to {target}, which is not there", str(self.link), "link it to one of the trees")
+            raise EncajaError(
+                f"points to {target}, which does not exist", str(self.link), "link it to one of the trees"
+            )
         return self.link.resolve().name
 
     def kind(self, name: str) -> str:
-        """What a tree of this name is."""
+        """Kind of the tree of this name."""
         if name in ("", self.wanted["holding"]):
             return "holding"
         return "own" if name == self.wanted["name"] else "restored"
 
     def switch(self, name: str) -> None:
-        """Let ``www`` point to another tree, in one step."""
+        """Switch ``www`` to another tree atomically."""
         target = f"trees/{name}"
         before = os.readlink(self.link) if self.link.is_symlink() else ""
         if before == target:
@@ -249,7 +251,7 @@ class DocumentRoot:
             link_atomically(self.link, target)
 
     def choose(self) -> str:
-        """Make sure that there is a tree, and return its name."""
+        """Ensure that there is a tree, and return its name."""
         name, holding = self.current(), str(self.wanted["holding"])
         if self.kind(name) != "holding":
             return name
@@ -267,11 +269,11 @@ class DocumentRoot:
         return own.name
 
     def unpack(self, own: Path) -> None:
-        """Unpack the distribution beside its place, complete it, and put it there by renaming."""
+        """Unpack the distribution to a temporary directory, complete it, and move it into place."""
         archive = Path(self.wanted["archive"])
         if self.wanted["sha256"] and (found := digest(archive)) != self.wanted["sha256"].lower():
             raise EncajaError(
-                f"its SHA-256 is {found}, not {self.wanted['sha256']}", str(archive), "fetch the archive again"
+                f"its SHA-256 is {found}, not {self.wanted['sha256']}", str(archive), "download the archive again"
             )
         self.note(own, "", "(the distribution, unpacked)\n")
         if self.check:
@@ -292,7 +294,7 @@ class DocumentRoot:
                 raise EncajaError(f"cannot be unpacked: {done.stderr.strip()[-300:]}", str(archive))
             root = root_of(partial)
             if root is None:
-                raise EncajaError("holds no directory bitrix", str(archive), "give the portal's distribution")
+                raise EncajaError("contains no directory bitrix", str(archive), "use the portal's distribution")
             self.complete(root)
             subprocess.run(["chown", "-R", f"{self.wanted['owner']}:{self.wanted['group']}", root], check=True)
             root.chmod(0o750)
@@ -302,7 +304,7 @@ class DocumentRoot:
             shutil.rmtree(partial, ignore_errors=True)
 
     def complete(self, root: Path) -> None:
-        """Give a new tree what the distribution leaves open."""
+        """Write the files and settings of a new tree that the distribution lacks."""
         for name, content in self.wanted["seed_files"].items():
             path = root / name
             if not path.exists():
@@ -314,11 +316,11 @@ class DocumentRoot:
         files.write(path, php.encode(php.render_settings(seeded)), files.Attributes(mode=0o640))
 
     def keep(self, name: str) -> None:
-        """Bring the kit's own settings in the tree to their state."""
+        """Converge the managed settings in the tree."""
         tree = self.trees / name
         path = tree / SETTINGS
         if not path.exists():
-            raise EncajaError("is not there", str(path), "is this tree a portal? if not, link www to another one")
+            raise EncajaError("does not exist", str(path), "if this tree is not a portal, link www to another one")
         before = php.parse_settings(php.decode(path.read_bytes()), str(path))
         wanted = self.wanted
         sections = for_tree(wanted["sections"], name)
@@ -346,7 +348,7 @@ class DocumentRoot:
                 self.write(path, php.edit_variable(text, "LICENSE_KEY", wanted["licence"]))
 
     def write(self, path: Path, text: str) -> None:
-        """Write a file of the tree in use; the old one is kept."""
+        """Write a file of the tree in use, and keep a copy of the old one."""
         if self.check:
             return
         if path.exists():
@@ -358,7 +360,7 @@ class DocumentRoot:
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
-    """Bring the document root to its state (or say what would change); returns the module's result."""
+    """Converge the document root (in check mode, only plan); returns the module's result."""
     root = DocumentRoot(module)
     name = root.choose()
     kind = root.kind(name)

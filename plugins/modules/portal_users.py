@@ -1,25 +1,26 @@
 #!/usr/bin/python
-"""Lets the people of a restored portal log in again."""
+"""Enables the users of a restored portal to log in again."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: portal_users
-short_description: Let the people of a restored portal log in again
+short_description: Enable the users of a restored portal to log in again
 description:
-  - Counts who can log in and who cannot and why, and clears the mark of Bitrix24.Network from real employees.
-  - Nobody is mailed before O(recovery=mail), which the release step sets.
+  - Counts users who can log in and those who cannot, with reasons, and clears the mark of Bitrix24.Network from real
+    employees.
+  - Sends no mail without O(recovery=mail), which the release sets.
 options:
   clear_marks:
-    description: Clear the mark of Bitrix24.Network. Pseudo-users are never touched.
+    description: Whether to clear the mark of Bitrix24.Network. Pseudo-users are never changed.
     type: bool
     default: true
   guests:
-    description: Also for people without a department.
+    description: Whether to do the same for users without a department.
     type: bool
     default: false
   csv:
-    description: A file in which the people and their states are written for an administrator; empty for none.
+    description: File for a list of users and their states; empty for none.
     type: str
     default: ""
   csv_language:
@@ -29,18 +30,18 @@ options:
     default: en
   recovery:
     description:
-      - What everybody who waits for a recovery link gets now. C(mail) queues a mail in each user's language, C(list)
-        writes the links into O(recovery_csv) for somebody to hand out and mails nobody, C(none) does nothing.
-      - How long a link holds is the portal's security policy (a day, unless it was changed).
+      - How recovery links are sent. C(mail) queues a mail in each user's language, C(list) writes the links into
+        O(recovery_csv) for distribution and sends no mail, C(none) does nothing.
+      - The portal's security policy sets how long a link is valid (a day by default).
     type: str
     choices: [none, mail, list]
     default: none
   recovery_csv:
-    description: The file for O(recovery=list). Whoever has it can set these people's passwords.
+    description: The file for O(recovery=list). Its links allow setting these users' passwords.
     type: path
     default: /var/lib/encaja/settle/recovery.csv
   domain:
-    description: The portal's host name, for the links; needed with O(recovery).
+    description: The portal's host name, for the links; required with O(recovery).
     type: str
     default: ""
   scheme:
@@ -53,28 +54,28 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Let employees log in with login and password
+- name: Enable login by password
   encaja.portal.portal_users:
     csv: /var/lib/encaja/portal-users.csv
 """
 
 RETURN = r"""
 report:
-  description: What was found.
+  description: The findings.
   returned: always
   type: dict
 portal_warnings:
-  description: What a person should know; nothing was done about it.
+  description: Problems that an administrator must solve.
   returned: always
   type: list
   elements: str
 kept:
-  description: Copies of files as they were.
+  description: Copies of the original files.
   returned: when files were changed
   type: list
   elements: str
 purged:
-  description: Caches that were emptied.
+  description: Caches that were purged.
   returned: when something was changed
   type: list
   elements: str
@@ -115,7 +116,7 @@ def _list(portal: site.Portal, wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
-    """Clear marks (or say what would change), write the lists, queue recovery mails; returns the module's result."""
+    """Clear marks (in check mode, only plan), write the lists, queue recovery mails; returns the module's result."""
     wanted = module.params
     portal = open_portal(module)
     planned, cured = users.plan_users(portal, clear_marks=wanted["clear_marks"], guests=wanted["guests"])

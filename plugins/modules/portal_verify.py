@@ -7,50 +7,51 @@ DOCUMENTATION = r"""
 module: portal_verify
 short_description: Verify a portal and its host
 description:
-  - Runs the checks of the case (ten dangers, three bugs), the vendor's two server tests as far as they can be made from
-    outside, and a plain performance check. Looks only, and changes nothing of the portal.
-  - Some looks need a page, a table or files of their own, which go again at once; in check mode these are left out.
+  - Runs the checks of the case (ten dangers, three bugs), the vendor's two server tests as far as possible from
+    outside,
+    and a simple performance check. Changes nothing in the portal.
+  - Some checks require a temporary page, table or files, which are removed immediately; they are skipped in check mode.
 options:
   connect_to:
-    description: Address to connect to when the name does not lead to this host yet.
+    description: Address to connect to while the name does not resolve to this host yet.
     type: str
     default: ""
   session_minutes:
-    description: The shortest time without activity after which a session may end.
+    description: Minimum minutes of inactivity after which a session may end.
     type: int
     default: 1440
   trusted_proxies:
-    description: Proxies in front of the portal, whose word on the visitor's address has to be believed.
+    description: Proxies in front of the portal whose forwarded client address must be trusted.
     type: list
     elements: str
     default: []
   carry_over:
-    description: Directory on the host in which the carry-over keeps its state.
+    description: Directory of the carry-over's state.
     type: path
     default: /var/lib/encaja/carry-over
   restore:
     description: >-
-      Name of the restore that the portal has to stand on; empty for the one of the host's job, V(any) for whatever is
-      live.
+      Name of the restore that the portal must come from; empty for the one in the host's job, V(any) for any live
+      portal.
     type: str
     default: ""
   rules:
     description:
-      - What neutralises a copy. On one, what they set is as it should be, and has to be so; a copy that does not keep
-        still is an error.
+      - The rules that neutralise a copy. On a copy, their values are expected and required; a copy that is not inert is
+        an error.
     type: list
     elements: dict
     default: []
   environment:
-    description: Where the host keeps which environment it belongs to.
+    description: File that names the host's environment.
     type: path
     default: /etc/encaja/environment
   inert:
-    description: Where the host keeps that its copy was proven inert.
+    description: File that proves that the host's copy is inert.
     type: path
     default: /etc/encaja/neutralised
   only:
-    description: Beginnings of the ids of the checks that are run; all when empty.
+    description: Prefixes of the ids of the checks to run; empty for all.
     type: list
     elements: str
     default: []
@@ -67,7 +68,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 verification:
-  description: Findings of all checks, their counts, and the number of differences (errors that were found).
+  description: Findings of all checks, their counts, and the number of differences (errors found).
   returned: always
   type: dict
 """

@@ -1,25 +1,26 @@
 #!/usr/bin/python
-"""What a host sees of a backup: the head of the first volume at a link, or the files of a folder."""
+"""Reads what a host sees of a backup: the head of the first volume at a link, or the files of a folder."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: preflight_backup
-short_description: Looks at a backup from the host that will restore it
+short_description: Inspect a backup from the host that will restore it
 description:
-  - Asks for the first bytes at a link, or lists a folder. The action of the same name says what they mean.
-  - Changes nothing and does not fail; RV(faults) says what is wrong, RV(bytes) how big it is.
+  - Requests the first bytes at a link, or lists a folder. The action of the same name evaluates them.
+  - Changes nothing and does not fail; see RV(faults) for the problems and RV(bytes) for the size.
 options:
   source:
-    description: Link to the first volume, or a folder on the host; empty for nothing to look at.
+    description: Link to the first volume, or a folder on the host; empty for no inspection.
     type: str
     default: ""
   volumes:
-    description: Number of volumes of an archive that does not say it; 0 for unknown.
+    description: Number of volumes of an archive that does not contain it; 0 for unknown.
     type: int
     default: 0
   hosts:
-    description: Entries that C(/etc/hosts) will get, as a list of C(address) and C(names). They count already.
+    description: >-
+      Future entries of C(/etc/hosts), as a list of C(address) and C(names), which are used for name resolution.
     type: list
     elements: dict
     default: []
@@ -43,7 +44,7 @@ faults:
   type: list
   elements: dict
 bytes:
-  description: Size of all volumes, worked out from some of them; 0 for unknown.
+  description: Size of all volumes, derived from some of them; 0 for unknown.
   returned: always
   type: int
 volumes:
@@ -67,7 +68,7 @@ PAGE_BYTES = 1 << 20
 
 
 def _ask(url: str, limit: int, timeout: int) -> dict[str, Any]:
-    """The status, the first bytes and the whole size of what is at an address."""
+    """Status, first bytes and total size of the file at a URL."""
     headers = {"Range": f"bytes=0-{limit - 1}", "Accept-Encoding": "identity"}
     try:
         with open_url(url, headers=headers, timeout=timeout) as answer:
@@ -81,14 +82,14 @@ def _ask(url: str, limit: int, timeout: int) -> dict[str, Any]:
 
 
 def look_at_link(url: str, folder: str, timeout: int) -> dict[str, Any]:
-    """The head of the first volume, and the folder's page where one is asked for."""
+    """The head of the first volume, and the folder's index page if requested."""
     found = _ask(url, HEAD_BYTES, timeout)
     page = _ask(folder, PAGE_BYTES, timeout)["head"] if folder else b""
     return {**found, "head": base64.b64encode(found["head"]).decode(), "page": page.decode("utf-8", "replace")}
 
 
 def look_at_volumes(urls: list[str], timeout: int) -> dict[str, Any]:
-    """Status and size of what is at each address."""
+    """Status and size of the file at each URL."""
     answers = [_ask(url, 1, timeout) for url in urls]
     return {"answers": [[answer["status"], answer["size"]] for answer in answers]}
 
@@ -107,7 +108,7 @@ def look_at_folder(folder: str, first: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Runs the module."""
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "url": {"type": "str", "no_log": True},

@@ -1,51 +1,54 @@
 #!/usr/bin/python
-"""What would stop the kit on this host: release, marker, clock, disk, ports, name resolution."""
+"""Finds what would stop the kit on this host: release, marker, clock, disk, ports, name resolution."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: preflight_host
-short_description: Names everything that would stop the kit on a host
+short_description: Report everything that would stop the kit on a host
 description:
-  - Looks at Debian's release, the environment marker, the clock, free disk, taken ports and name resolution.
-  - Changes nothing and does not fail; RV(faults) says what is wrong.
+  - Inspects Debian's release, the environment marker, the clock, free disk space, used ports and name resolution.
+  - Changes nothing and does not fail; see RV(faults) for the problems.
 options:
   environment:
-    description: The environment that the inventory puts this host in.
+    description: The host's environment in the inventory.
     type: str
     required: true
   releases:
-    description: Debian releases that this host's roles know.
+    description: Debian releases that this host's roles support.
     type: list
     elements: str
     required: true
   skew_seconds:
-    description: How far the clocks of host and controller may differ.
+    description: Seconds by which the clocks of host and controller may differ.
     type: float
     default: 5
   disk:
-    description: Room needed, as a list of C(path), C(bytes) and C(why). Needs on the same filesystem add up.
+    description: >-
+      Disk space required, as a list of C(path), C(bytes) and C(why). Entries on the same file system are added up.
     type: list
     elements: dict
     default: []
   ports:
-    description: Ports that the roles will serve, as a list of C(port), C(proto) and C(programs) that may hold them.
+    description: Ports that the roles will serve, as a list of C(port), C(proto) and the C(programs) that may use them.
     type: list
     elements: dict
     default: []
   names:
-    description: Host names that have to resolve.
+    description: Host names that must resolve.
     type: list
     elements: str
     default: []
   hosts:
-    description: Entries that C(/etc/hosts) will get, as a list of C(address) and C(names). Their names resolve then.
+    description: >-
+      Future entries of C(/etc/hosts), as a list of C(address) and C(names), which are used for name resolution.
     type: list
     elements: dict
     default: []
   apart:
     description: >-
-      Directories that should not share a disk, as a list of C(path), C(other), C(what) is at the path, and C(hint).
+      Directories that should not share a disk, as a list of C(path), C(other), C(what) (the content of the path) and
+      C(hint).
     type: list
     elements: dict
     default: []
@@ -53,7 +56,7 @@ author: encaja
 """
 
 EXAMPLES = r"""
-- name: Look at the host
+- name: Inspect the host
   encaja.portal.preflight_host:
     environment: production
     releases: ["12", "13"]
@@ -67,7 +70,7 @@ faults:
   type: list
   elements: dict
 advice:
-  description: What is worth a warning, likewise.
+  description: Warnings, likewise.
   returned: always
   type: list
   elements: dict
@@ -93,7 +96,7 @@ Found = list[tuple[str, str]]
 
 
 def release_faults(releases: list[str]) -> Found:
-    """Debian, and of a release that the roles know."""
+    """Faults if this is not a Debian release that the roles support."""
     with open("/etc/os-release") as stream:
         pairs = dict(line.rstrip().split("=", 1) for line in stream if "=" in line)
     name = pairs.get("ID", "").strip('"')
@@ -106,7 +109,7 @@ def release_faults(releases: list[str]) -> Found:
 
 
 def marker_faults(environment: str) -> Found:
-    """The marker on the host, if there is one, says the same environment as the inventory."""
+    """Faults if the host's marker names another environment than the inventory."""
     try:
         with open(MARKER) as stream:
             marked = stream.read().strip()
@@ -119,14 +122,14 @@ def marker_faults(environment: str) -> Found:
 
 
 def present(path: str) -> str:
-    """The path, or the nearest directory above it that is there."""
+    """The path, or its nearest existing parent."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return path
 
 
 def apart_advice(pairs: list[dict[str, Any]]) -> Found:
-    """What would be lost together with what it should outlive."""
+    """Warnings about directories on the same disk that should survive each other."""
     return [
         (f"{pair['what']} ({pair['path']}) is on the same disk as {pair['other']}", pair["hint"])
         for pair in pairs
@@ -135,7 +138,7 @@ def apart_advice(pairs: list[dict[str, Any]]) -> Found:
 
 
 def disk_faults(needs: list[dict[str, Any]]) -> Found:
-    """Room for everything that goes onto the same filesystem."""
+    """Faults for file systems without enough space for everything on them."""
     by_device: dict[int, tuple[str, int, list[str]]] = {}
     for need in needs:
         path = present(need["path"])
@@ -152,7 +155,7 @@ def disk_faults(needs: list[dict[str, Any]]) -> Found:
 
 
 def listeners() -> dict[tuple[str, int], str]:
-    """Who listens where: protocol and port to the program's name."""
+    """The listening programs: protocol and port to the program's name."""
     shown = subprocess.run(["ss", "-Hlntup"], capture_output=True, text=True, check=False).stdout
     held = {}
     for line in shown.splitlines():
@@ -165,7 +168,7 @@ def listeners() -> dict[tuple[str, int], str]:
 
 
 def port_faults(ports: list[dict[str, Any]]) -> Found:
-    """Ports are free, or held by the program that the role runs there."""
+    """Faults for ports used by other programs than the role's."""
     held = listeners()
     found = []
     for port in ports:
@@ -177,7 +180,7 @@ def port_faults(ports: list[dict[str, Any]]) -> Found:
 
 
 def name_faults(names: list[str], hosts: list[dict[str, Any]]) -> Found:
-    """Names resolve, or will as soon as ``hosts`` are in /etc/hosts."""
+    """Faults for names that do not resolve, also not with ``hosts`` in /etc/hosts."""
     coming = coming_names(hosts)
     found = []
     for name in dict.fromkeys(names):

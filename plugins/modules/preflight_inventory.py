@@ -3,34 +3,35 @@
 
 DOCUMENTATION = r"""
 module: preflight_inventory
-short_description: Names everything wrong with the inventory
+short_description: Report everything wrong with the inventory
 description:
-  - Groups that contradict each other, unknown and renamed variables, missing secrets, values of the wrong type.
+  - Finds contradictory groups, unknown and renamed variables, missing secrets and values of the wrong type.
   - Runs on the controller and changes nothing.
 options:
   hosts:
-    description: The hosts whose variables are looked at; all by default.
+    description: The hosts whose variables are validated; all by default.
     type: list
     elements: str
   requires:
     description:
-      - What the run-book's steps require, each with C(step), C(names) of the variables of which one needs a value, the
-        patterns in C(hosts), C(limit), and in C(brought_by) the step that brings the value; or with C(groups) that have
-        to have hosts.
+      - Requirements of the run-book's steps, each with C(step), the C(names) of variables of which one must have a
+        value,
+        C(hosts) (patterns), C(limit), and C(brought_by), the step that provides the value; or with C(groups) that must
+        have hosts.
     type: list
     elements: dict
     default: []
   refuse:
-    description: Whether to fail when something is wrong, rather than hand over what.
+    description: Whether to fail on problems instead of returning them.
     type: bool
     default: false
 author: encaja
 """
 
 EXAMPLES = r"""
-- name: Look at the inventory
+- name: Inspect the inventory
   encaja.portal.preflight_inventory:
-  register: looked
+  register: inspected
 """
 
 RETURN = r"""
@@ -40,7 +41,7 @@ faults:
   type: list
   elements: dict
 advice:
-  description: What is worth a warning, likewise.
+  description: Warnings, likewise.
   returned: always
   type: list
   elements: dict

@@ -1,18 +1,19 @@
 #!/usr/bin/python
-"""What a host sees of the push server: whether its release is there, and the tarball where that is an address."""
+"""Reads what a host sees of the push server: whether its release is installed, and a tarball at a URL."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: preflight_push
-short_description: Looks at the push server's tarball before anything is installed
+short_description: Inspect the push server's tarball before anything is installed
 description:
-  - The action of the same name takes what role C(push) is given; a release that is there needs its tarball no more.
-  - A tarball on the controller is read there; one at an address is fetched by the host, and not kept.
-  - Changes nothing and does not fail; RV(faults) says what is wrong.
+  - The action of the same name uses the variables of role C(push). An installed release no longer requires its tarball.
+  - A tarball on the controller is read there; one at a URL is downloaded by the host and not kept.
+  - Changes nothing and does not fail; see RV(faults) for the problems.
 options:
   hosts:
-    description: Entries that C(/etc/hosts) will get, as a list of C(address) and C(names). They count already.
+    description: >-
+      Future entries of C(/etc/hosts), as a list of C(address) and C(names), which are used for name resolution.
     type: list
     elements: dict
     default: []
@@ -50,7 +51,7 @@ LIMIT = 1 << 26
 
 
 def fetch(url: str, timeout: int) -> dict[str, Any]:
-    """The tarball's hash and libraries, or why there is none."""
+    """The tarball's hash and libraries, or the error."""
     try:
         with open_url(url, timeout=timeout) as answer:
             found = read_tarball(answer.read(LIMIT))

@@ -3,21 +3,21 @@
 
 DOCUMENTATION = r"""
 module: preflight_verdict
-short_description: Fails with everything that the preflight found
-description: Joins the faults of the inventory with those of the hosts, one line each. Runs on the controller.
+short_description: Fail with everything that the preflight found
+description: Merges the problems of the inventory with those of the hosts, one line each. Runs on the controller.
 options:
   inventory:
-    description: Faults that M(preflight_inventory) found.
+    description: Problems found by M(encaja.portal.preflight_inventory).
     type: list
     elements: dict
     required: true
   advice:
-    description: Warnings that M(preflight_inventory) found.
+    description: Warnings of M(encaja.portal.preflight_inventory).
     type: list
     elements: dict
     default: []
   hosts:
-    description: Hosts of which it looks at what the tasks of playbook C(preflight) registered.
+    description: Hosts whose registered results of playbook C(preflight) are evaluated.
     type: list
     elements: str
     required: true
@@ -27,8 +27,8 @@ author: encaja
 EXAMPLES = r"""
 - name: Report all problems
   encaja.portal.preflight_verdict:
-    inventory: "{{ looked.faults }}"
-    advice: "{{ looked.advice }}"
+    inventory: "{{ inspected.faults }}"
+    advice: "{{ inspected.advice }}"
     hosts: "{{ groups['all'] }}"
 """
 
@@ -39,7 +39,7 @@ faults:
   type: list
   elements: dict
 advice:
-  description: What is worth a warning, likewise.
+  description: Warnings, likewise.
   returned: always
   type: list
   elements: dict

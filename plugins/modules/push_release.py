@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Unpack an npm tarball into a directory of its own, and only if it is whole and can run."""
+"""Unpacks an npm tarball into a new directory, if it is complete and can run."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ DOCUMENTATION = r"""
 module: push_release
 short_description: Install a release of the push server from its npm tarball
 description:
-  - Checks the tarball's SHA-256, unpacks it beside its place, sees that its libraries are found, and renames it.
-  - Whatever fails, fails before O(directory) exists, so a directory that is there is a whole release.
-  - Libraries may lie in the tarball, come as Debian packages, or be installed by C(npm) where the host has it.
-  - Releases beside O(directory) are removed, but for the newest one before it. The tarball is removed.
+  - Checks the tarball's SHA-256, unpacks it to a temporary directory, checks that its libraries are found, and moves it
+    into place.
+  - All failures occur before O(directory) exists, so an existing directory is a complete release.
+  - Libraries may be in the tarball, in Debian packages, or installed by C(npm) where the host has it.
+  - Older releases are removed except the previous one. The tarball is removed.
 options:
   tarball:
-    description: Path of the tarball on the host. It need not exist in check mode.
+    description: Path of the tarball on the host. It may be missing in check mode.
     type: path
     required: true
   sha256:
-    description: Its SHA-256.
+    description: SHA-256 of the tarball.
     type: str
     required: true
   directory:
-    description: Where the release goes. An existing one is left alone.
+    description: Directory of the release. An existing one is not changed.
     type: path
     required: true
 author: encaja
@@ -37,7 +38,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 version:
-  description: Version that the tarball gives itself.
+  description: Version in the tarball.
   returned: when it was unpacked
   type: str
 npm:
@@ -74,7 +75,7 @@ console.log(JSON.stringify(names.filter((name) => !found(name))));
 
 
 class ReleaseError(Exception):
-    """The tarball cannot become a release."""
+    """The tarball cannot be installed."""
 
 
 def digest(path: Path) -> str:
@@ -84,7 +85,7 @@ def digest(path: Path) -> str:
 
 
 def unpack(tarball: Path, to: Path) -> dict[str, Any]:
-    """Unpack what lies under ``package/`` and return the package's description.
+    """Unpack the contents of ``package/`` and return the package's description.
 
     Raises:
         ReleaseError: it is not the push server's npm tarball, or has entries other than files inside it.
@@ -132,7 +133,7 @@ def missing_libraries(directory: Path, described: dict[str, Any]) -> list[str]:
 
 
 def complete(directory: Path, described: dict[str, Any]) -> bool:
-    """See that every library is found; let npm install them where not. Tells whether npm had to.
+    """Check that every library is found, or else let npm install them; returns whether npm ran.
 
     Raises:
         ReleaseError: a library is missing, and there is no npm or it failed.
@@ -149,20 +150,20 @@ def complete(directory: Path, described: dict[str, Any]) -> bool:
 
 
 def prune(releases: Path, keep: Path) -> None:
-    """Remove the releases beside ``keep``, but for the newest of them."""
+    """Remove the releases except ``keep`` and the newest of the others."""
     others = sorted((p for p in releases.iterdir() if p != keep), key=lambda p: p.stat().st_mtime, reverse=True)
     for old in others[1:]:
         shutil.rmtree(old, ignore_errors=True)
 
 
 def install(tarball: Path, sha256: str, directory: Path) -> dict[str, Any]:
-    """Make ``directory`` out of ``tarball``, or raise ReleaseError and leave the releases as they are."""
+    """Install ``tarball`` as ``directory``, or raise ReleaseError and change nothing."""
     have = digest(tarball)
     if have != sha256.lower():
         raise ReleaseError(f"{tarball}: its SHA-256 is {have}, not {sha256}; nothing was changed")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=directory.parent) as beside:
-        fresh = Path(beside) / "release"
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=directory.parent) as staging:
+        fresh = Path(staging) / "release"
         fresh.mkdir(mode=0o755)
         described = unpack(tarball, fresh)
         npm = complete(fresh, described)

@@ -3,13 +3,14 @@
 
 DOCUMENTATION = r"""
 module: role_arguments
-short_description: Looks at everything that is given to a host's roles before one of them changes a thing
+short_description: Validate the arguments of all roles of a host before one of them changes anything
 description:
-  - Reads the argument specification of every role, and the rules in its C(meta/rules.yml) for what a specification
-    cannot say.
-  - A rule has C(that), an expression or a list of them, and C(fail_msg), what is wrong and how to fix it, or a list
-    of such lines. C(hint) is how to fix those that do not say it. With C(warns) a rule warns and stops nothing.
-  - Names all faults of all roles at once.
+  - Reads the argument specification of every role, and rules that a specification cannot express from its
+    C(meta/rules.yml).
+  - A rule has C(that), an expression or a list of them, and C(fail_msg), a line of what is wrong and how to fix it, or
+    a
+    list of such lines. C(hint) is appended to lines without a fix. A rule with C(warns) only causes a warning.
+  - Reports all problems of all roles together.
 options:
   roles:
     description: The roles of this host.
@@ -17,14 +18,14 @@ options:
     elements: str
     required: true
   refuse:
-    description: Whether to fail when something is wrong, rather than hand over what.
+    description: Whether to fail on problems instead of returning them.
     type: bool
     default: true
 author: encaja
 """
 
 EXAMPLES = r"""
-- name: See that every role has what it needs
+- name: Validate role arguments
   encaja.portal.role_arguments: {roles: [base, web]}
 """
 
@@ -35,7 +36,7 @@ faults:
   type: list
   elements: str
 advice:
-  description: What is worth a warning, one line each.
+  description: Warnings, one line each.
   returned: always
   type: list
   elements: str

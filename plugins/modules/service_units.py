@@ -8,32 +8,33 @@ module: service_units
 short_description: Enable, start, mask, restart or reload several systemd units at once
 description:
   - Reads the state of all units with one C(systemctl show), and changes only what differs.
-  - Reloads the manager only where it holds in memory what has changed on disk. What it does not hold it reads when it
-    is asked for it.
-  - Waits until every address in O(listening) accepts a connection, so that the next task finds the service ready.
-  - A unit that cannot be started fails the task with the last lines of its journal.
+  - Reloads systemd only if a unit that it has loaded changed on disk. Other units are read when they are used.
+  - Waits until every address in O(listening) accepts a connection, so that the service is ready for the next task.
+  - Fails with the last lines of the journal if a unit cannot be started.
 options:
   units:
     description:
-      - The units, with their suffix. A plain name stands for C({name, enabled, state=started}).
-      - As a dictionary each takes C(name), C(state) (started, stopped, restarted, reloaded, refreshed), C(enabled) and
-        C(masked). What is left out is left alone; a dictionary without any of them is enabled and started.
-      - With C(restart_if_newer), a list of files, a unit started before one of them changed is restarted, so that a run
-        which was cut off between the file and the restart is made good by the next one.
-      - With C(resolves), a list of host names that the unit looks up at its start and when it is reloaded, a unit that
-        runs is reloaded when one of them leads to another address than when this module started or reloaded it last.
-      - C(reloaded) starts a unit that does not run, and restarts one that cannot reload. C(refreshed) does the same
-        with a unit that runs, and passes over one that does not run or does not exist.
+      - The units, with their suffix. A plain name is short for C({name, enabled, state=started}).
+      - A dictionary has C(name), C(state) (started, stopped, restarted, reloaded, refreshed), C(enabled) and
+        C(masked). What is omitted is not changed; a dictionary with C(name) only is enabled and started.
+      - With C(restart_if_newer), a list of files, a unit started before one of them changed is restarted. So the next
+        run completes one that was interrupted between file and restart.
+      - With C(resolves), a list of host names that the unit resolves at its start and reload, a running unit is
+        reloaded
+        when the address of one of them has changed since this module last started or reloaded it.
+      - C(reloaded) starts a unit that does not run, and restarts one that cannot reload. C(refreshed) reloads or
+        restarts
+        a running unit, and skips one that does not run or does not exist.
     type: list
     elements: raw
     required: true
   listening:
-    description: Addresses to wait for, as C(unix:/path) or C(tcp:host:port). Not waited for in check mode.
+    description: Addresses to wait for, as C(unix:/path) or C(tcp:host:port). Ignored in check mode.
     type: list
     elements: str
     default: []
   timeout:
-    description: Seconds to wait for all the addresses together.
+    description: Seconds to wait for all addresses together.
     type: int
     default: 60
 author: encaja
@@ -45,7 +46,7 @@ EXAMPLES = r"""
     units: [redis-server.service]
     listening: ["unix:/run/redis/redis.sock"]
 
-- name: Keep the timer off
+- name: Disable the timer
   encaja.portal.service_units:
     units: [{name: encaja-backup.timer, enabled: false, state: stopped}]
 """

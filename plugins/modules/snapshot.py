@@ -8,20 +8,20 @@ module: snapshot
 short_description: Take a snapshot of a host for a comparison
 description:
   - Reads system, packages, timers and crontabs; on a database's host MariaDB's variables; on a portal's host also PHP,
-    nginx, options, sites, modules, settings files and the number of rows of every table. Looks only.
-  - Every value leaves the host as a keyed digest; its text goes along only when it is no secret.
+    nginx, options, sites, modules, settings files and the number of rows of every table. Changes nothing.
+  - Every value leaves the host as a keyed digest, with its text only if it is not secret.
 options:
   environment:
     description: The host's environment.
     type: str
     required: true
   functions:
-    description: What the host serves; C(portal) and C(database) count.
+    description: The host's functions; C(portal) and C(database) are used.
     type: list
     elements: str
     default: []
   names:
-    description: Domain, host names and addresses by which the environment calls itself.
+    description: Domain, host names and addresses of the environment.
     type: list
     elements: str
     default: []
@@ -30,7 +30,7 @@ options:
     type: str
     required: true
   rules:
-    description: The rules that neutralise a copy, to tell what they did from a difference.
+    description: The rules that neutralise a copy, to distinguish their effects from differences.
     type: list
     elements: dict
     default: []
@@ -43,7 +43,7 @@ options:
     type: path
     default: /run/php/portal.sock
   database_socket:
-    description: Socket of MariaDB; empty for the usual place.
+    description: Socket of MariaDB; empty for the default.
     type: str
     default: ""
 author: encaja

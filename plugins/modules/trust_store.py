@@ -5,12 +5,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: trust_store
-short_description: Have a host trust authorities of one's own
+short_description: Install your own certificate authorities in a host's trust store
 description:
-  - Places authorities in Debian's trust store, where OpenSSL looks, and with it PHP, curl, Python and MariaDB's
-    programs. Those that are no longer given go.
-  - What is given is checked on the controller first. Each has to be an authority's certificate that is still valid.
-  - Looks at what the store really holds, so that a run that was killed before the store was made anew is made good.
+  - Installs authorities in Debian's trust store, which OpenSSL uses, and with it PHP, curl, Python and MariaDB's
+    programs. Those no longer listed are removed.
+  - The certificates are validated on the controller first. Each must be a valid certificate of an authority.
+  - Inspects the store itself, so that the next run completes one that was killed before the store was rebuilt.
 options:
   trusted:
     description: Authorities, PEM text or paths on the controller; a file may hold several.
@@ -22,25 +22,25 @@ options:
     type: str
     default: ""
   authority_name:
-    description: Name of that one's file.
+    description: Base name of its file.
     type: str
     default: encaja-lab
   folder:
-    description: Debian's directory for authorities of one's own. Everything in C(encaja) below it is this module's.
+    description: Debian's directory for local authorities. The module manages everything in C(encaja) below it.
     type: path
     default: /usr/local/share/ca-certificates
 author: encaja
 """
 
 EXAMPLES = r"""
-- name: Trust the company's own authority
+- name: Install the company's certificate authority
   encaja.portal.trust_store:
     trusted: [files/company-root.crt]
 """
 
 RETURN = r"""
 placed:
-  description: Files that were placed.
+  description: Files that were installed.
   returned: always
   type: list
   elements: str

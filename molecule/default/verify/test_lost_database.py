@@ -68,6 +68,6 @@ def test_data_is_never_initialised_over(
     before = database.check_output(f"find {DATA}/portal -type f | sort | xargs sha256sum")
     refused = site()
     assert refused.returncode != 0
-    assert "has no system tables but holds portal; nothing was touched" in refused.stdout
+    assert "has no system tables but holds portal; nothing was changed" in refused.stdout
     assert database.check_output(f"find {DATA}/portal -type f | sort | xargs sha256sum") == before
     database.check_output(f"systemctl stop mariadb; mv /var/lib/away {DATA}/mysql; systemctl start mariadb")

@@ -54,7 +54,7 @@ def test_anything_else_is_never_touched(directory: Path, host: dict[str, str], n
         (directory / name).write_text("")
     else:
         (directory / name).mkdir()
-    with pytest.raises(module.DirectoryError, match=f"holds {name}; nothing was touched"):
+    with pytest.raises(module.DirectoryError, match=f"holds {name}; nothing was changed"):
         module.check(directory, [], "mariadb.service")
 
 

@@ -73,13 +73,13 @@ def test_a_connection_is_proven_by_its_cipher(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (Connection(""), "the connection is not encrypted (let database_tls be true"),
+        (Connection(""), "the connection is not encrypted (set database_tls to true"),
         (refused_certificate(20), "certificate: this host does not trust its authority (name its root in tls_trusted"),
         (refused_certificate(62), "certificate: it does not cover db.acme.es (give one that does"),
         (unreachable(socket.gaierror(-2, "Имя не найдено")), "the name does not resolve on this host (give it"),
         (unreachable(ConnectionRefusedError(111, "x")), "nothing listens there (see mariadb.service"),
         (unreachable(TimeoutError()), "no answer in time (see mariadb.service"),
-        (pymysql.OperationalError(1045, "Доступ закрыт"), "the database refuses portal (1045) (let"),
+        (pymysql.OperationalError(1045, "Доступ закрыт"), "the database refuses portal (1045) (add"),
         (FileNotFoundError(2, "x"), "/ca.crt cannot be read"),
     ],
 )  # fmt: skip

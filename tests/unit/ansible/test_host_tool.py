@@ -122,7 +122,7 @@ def test_a_unit_that_never_ran_since_the_host_was_started_is_not_done(status: di
     assert len(host.started) == 2
     assert result["status"]["start"] == host.started[1] != host.started[0]
     assert not result.get("failed") and result["changed"]
-    assert any("the host was started anew meanwhile: started again" in line for line in shown)
+    assert any("the host was restarted meanwhile: started again" in line for line in shown)
 
 
 def test_a_tool_that_was_done_before_the_host_lost_power_is_done() -> None:
@@ -148,8 +148,8 @@ def test_starts_are_bounded_and_the_reason_is_said() -> None:
     host = Host(lost_power)
     result = run(host, starts=3)
     assert result["failed"] and len(host.started) == 3
-    assert "started 3 times and never came to its end" in result["msg"]
-    assert "the host was started anew meanwhile" in result["msg"]
+    assert "started 3 times and never finished" in result["msg"]
+    assert "the host was restarted meanwhile" in result["msg"]
 
 
 def test_the_tools_own_reason_fails_at_once() -> None:
@@ -236,7 +236,7 @@ def test_what_a_host_on_its_way_down_looks_like_tells_nothing(shown: list[str]) 
     host = Host(restarted, done)
     assert not run(host).get("failed")
     assert len(host.started) == 2
-    assert any("the host was started anew meanwhile" in line for line in shown)
+    assert any("the host was restarted meanwhile" in line for line in shown)
 
 
 def test_a_host_out_of_reach_is_waited_for_and_it_is_said_until_when(shown: list[str]) -> None:

@@ -114,7 +114,7 @@ def test_a_single_directory_at_the_top_is_stepped_over(converge, home, tmp_path)
 
 @pytest.mark.parametrize(
     ("sha256", "files", "what"),
-    [("0" * 64, None, "its SHA-256 is"), ("", {"readme.txt": "no portal"}, "holds no directory bitrix")],
+    [("0" * 64, None, "its SHA-256 is"), ("", {"readme.txt": "no portal"}, "contains no directory bitrix")],
 )
 def test_a_bad_distribution_leaves_nothing_behind(converge, home, tmp_path, sha256, files, what):
     with pytest.raises(EncajaError, match=what):
@@ -191,11 +191,11 @@ def test_a_constant_for_pages_is_defined_once_and_stays_where_it_is(tree_module,
 
 def test_a_link_to_nothing_and_a_directory_are_named(converge, home):
     (home / "www").symlink_to("trees/gone")
-    with pytest.raises(EncajaError, match="points to trees/gone, which is not there"):
+    with pytest.raises(EncajaError, match="points to trees/gone, which does not exist"):
         converge(source="restore")
     (home / "www").unlink()
     (home / "www").mkdir()
-    with pytest.raises(EncajaError, match="is no link"):
+    with pytest.raises(EncajaError, match="is not a link"):
         converge(source="restore")
 
 
