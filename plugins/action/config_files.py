@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
-KINDS = ("template", "content", "copy", "directory", "link", "absent")
-KEYS = {*KINDS, "dest", "to", "owner", "group", "mode", "secret", "force", "state"}
+from ansible_collections.encaja.portal.plugins.module_utils import file_items
+from ansible_collections.encaja.portal.plugins.plugin_utils import python_package  # noqa: F401
+from encaja.ansible import converged
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Turn ``template``, ``content`` and ``copy`` items into bytes and hand the whole list to the module."""
+    """Turns ``template`` and ``copy`` into ``content`` and hands the whole list to the module."""
+
+    _validator = ArgumentSpecValidator(file_items.OPTIONS, **file_items.RULES)
 
     _supports_check_mode = True
     _supports_async = False
@@ -28,52 +32,32 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         files = self._task.args.get("files")
         if not isinstance(files, list):
             raise AnsibleActionFail("config_files: 'files' must be a list of files; see the module's documentation")
-        unknown = set(self._task.args) - {"files", "validate"}
-        faults = [f"unknown option {name!r}" for name in sorted(unknown)]
-        prepared = []
+        if unknown := sorted(set(self._task.args) - {"files", "validate"}):
+            raise AnsibleActionFail(f"config_files: unknown option {', '.join(map(repr, unknown))}")
+        faults, prepared = [], []
         for number, item in enumerate(files):
             if item:
-                try:
-                    prepared.append(self._prepare(item, variables))
-                except AnsibleActionFail as fault:
-                    faults.append(f"files[{number}]: {fault.message}")
+                told = self._validator.validate(item).error_messages if isinstance(item, dict) else ["is no dictionary"]
+                faults += [f"files[{number}]: {fault}" for fault in told]
+                if not told:
+                    prepared.append(self._prepared(item, variables))
         if faults:
             raise AnsibleActionFail("config_files: " + "; ".join(faults))
-        result: dict[str, Any] = self._execute_module(
-            module_name="encaja.portal.config_files",
-            module_args={
-                "files": prepared,
-                "validate": self._task.args.get("validate"),
-                "diff": bool(self._task.diff),
-            },
-            task_vars=variables,
-        )
-        return result
+        asked = {"files": prepared, "validate": self._task.args.get("validate")}
+        return converged.ask(self, "config_files", asked, variables, file_items)
 
-    def _prepare(self, item: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        kinds = [kind for kind in KINDS if kind in item]
-        if len(kinds) != 1:
-            raise AnsibleActionFail(f"give exactly one of {', '.join(KINDS)}, found {kinds or 'none'}")
-        if extra := set(item) - KEYS:
-            raise AnsibleActionFail(f"unknown key {', '.join(sorted(extra))}")
-        kind = kinds[0]
-        sent: dict[str, Any] = {key: item[key] for key in ("owner", "group", "mode", "secret", "force") if key in item}
-        if kind in ("template", "content", "copy"):
-            if "dest" not in item:
-                raise AnsibleActionFail("'dest' is missing")
-            return {**sent, "kind": "file", "path": item["dest"], "content": self._content(kind, item, variables)}
-        if kind == "link" and "to" not in item:
-            raise AnsibleActionFail("'to' is missing: where the link points")
-        return {**sent, "kind": kind, "path": item[kind], "to": item.get("to")}
-
-    def _content(self, kind: str, item: dict[str, Any], variables: dict[str, Any]) -> str:
-        if kind == "content":
-            data = str(item["content"]).encode()
-        elif kind == "copy":
-            data = Path(self._find_needle("files", item["copy"])).read_bytes()
-        else:
+    def _prepared(self, item: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """The item with its template or file turned into content."""
+        kept = {key: value for key, value in item.items() if key not in ("template", "content", "copy")}
+        if "template" in item:
             data = self._render(item["template"], variables).encode()
-        return base64.b64encode(data).decode()
+        elif "copy" in item:
+            data = Path(self._find_needle("files", item["copy"])).read_bytes()
+        elif "content" in item:
+            data = file_items.content_of({"encoding": "text", **item, "content": str(item["content"])})
+        else:
+            return kept
+        return {**kept, "content": base64.b64encode(data).decode(), "encoding": "base64"}
 
     def _render(self, name: str, variables: dict[str, Any]) -> str:
         """What the lookup ``template`` does, without its deep copy of all of the host's variables for every file."""

@@ -7,7 +7,9 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.encaja.portal.plugins.module_utils import trusted_roots
 from ansible_collections.encaja.portal.plugins.plugin_utils import python_package  # noqa: F401
+from encaja.ansible import converged
 from encaja.ansible.certificate_inputs import given_pem
 from encaja.certificates import authorities
 from encaja.errors import EncajaError
@@ -48,9 +50,4 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if faults:
             raise AnsibleActionFail("trust_store: " + "; ".join(faults))
         arguments = {"files": wanted, "folder": asked["folder"], "owned": "encaja"}
-        result: dict[str, Any] = self._execute_module(
-            module_name="encaja.portal.trust_store",
-            module_args=arguments,
-            task_vars=task_vars or {},
-        )
-        return result
+        return converged.ask(self, "trust_store", arguments, task_vars or {}, trusted_roots)

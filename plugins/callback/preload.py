@@ -12,6 +12,7 @@ from ansible.plugins.callback import CallbackBase
 from ansible.plugins.loader import filter_loader, test_loader
 
 from ansible_collections.encaja.portal.plugins.plugin_utils import python_package  # noqa: F401
+from encaja.ansible import converged
 from encaja.ansible.role_values import read_all
 
 DOCUMENTATION = r"""
@@ -22,6 +23,7 @@ description:
   - Ansible starts a process per task and host. Each of them would load every plugin with filters and tests again, as
     soon as it compiles a template, and read what the roles specify. Loaded before, all of it is there for all.
   - What is loaded is taken out of the garbage collector's sight, so that workers share its memory and copy less.
+  - Keeps for them what the module M(encaja.portal.converged) has found on a host, until anything changes there.
   - With two or three cores, Mitogen keeps one for its connections and pins Ansible with all its workers to what is
     left, so that hosts wait for each other. There nobody is pinned.
 options: {}
@@ -54,3 +56,15 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             list(loader.all())
         gc.collect()
         gc.freeze()
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Keep what a host said of itself, until it changes; a delegated change makes all hosts unknown."""
+        task, host = result.task, result.host.get_name()
+        if task.action == "encaja.portal.converged":
+            converged.learn(host, result.result.get("held") or {})
+        elif result.is_changed():
+            converged.forget(None if task.delegate_to else host)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:  # noqa: ARG002 - Ansible's signature
+        """A task that fails may have changed something before."""
+        converged.forget(None if result.task.delegate_to else result.host.get_name())

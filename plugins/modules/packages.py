@@ -37,6 +37,11 @@ options:
     description: Seconds to wait for another apt or dpkg.
     type: int
     default: 300
+  fingerprint:
+    description:
+      - Name under which the host remembers that these are there, for M(encaja.portal.converged).
+      - Given by the action.
+    type: str
 author: encaja
 """
 
@@ -67,10 +72,11 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.encaja.portal.plugins.module_utils import records
 from ansible_collections.encaja.portal.plugins.module_utils.atomic import write_atomically
+from ansible_collections.encaja.portal.plugins.module_utils.dpkg import UNITS, missing_of
 
 STAMP = "/var/lib/encaja/package-lists"
-UNITS = "/var/lib/encaja/units-before-packages"
 TYPES = "--type=service,socket,timer,path"
 PATTERNS = ("*.service", "*.socket", "*.timer", "*.path")
 PROPERTIES = "Id,ActiveState,FragmentPath,NeedDaemonReload"
@@ -86,18 +92,6 @@ while read -r archive; do
 done
 exit 0
 """
-QUERY = "${db:Status-Status}\t${Package}\t${Provides}\n"
-
-
-def installed(listing: str) -> set[str]:
-    """Return every name that the installed packages have or provide, from ``dpkg-query`` with QUERY as its format."""
-    names = set()
-    for line in listing.splitlines():
-        status, package, provides = line.split("\t")
-        if status == "installed":
-            names.add(package)
-            names.update(item.split("(")[0].split(":")[0].strip() for item in provides.split(",") if item.strip())
-    return names
 
 
 def apt_error(output: str) -> str:
@@ -251,19 +245,19 @@ def main() -> None:
             "later": {"type": "list", "elements": "str", "default": []},
             "cache_valid_time": {"type": "int", "default": 86400},
             "lock_timeout": {"type": "int", "default": 300},
+            "fingerprint": {"type": "str"},
         },
         supports_check_mode=True,
     )
-    listing = subprocess.run(["dpkg-query", "-W", "-f", QUERY], capture_output=True, text=True, check=True).stdout
-    present = installed(listing)
-    # In the order given: of several providers of what a package needs, apt takes the one asked for before it.
-    missing = [name for name in dict.fromkeys(module.params["names"]) if name not in present]
+    missing = missing_of(module.params["names"])
     cut_off = os.path.exists(UNITS)
     started = []
     if missing and not module.check_mode:
         started = Apt(module).install(missing)
     elif cut_off and not module.check_mode:
         started = Quiet(module.params["later"]).end()
+    if module.params["fingerprint"] and not module.check_mode:
+        records.remember(module.params["fingerprint"], {"packages": module.params["names"]})
     diff = {"before": "", "after": "".join(f"{name}\n" for name in missing)} if missing else {}
     module.exit_json(changed=bool(missing) or cut_off, missing=missing, started=started, diff=diff)
 

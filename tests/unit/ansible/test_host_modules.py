@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.encaja.portal.plugins.modules.host_settings import hosts_text, sysctl_path, sysctl_value
-from ansible_collections.encaja.portal.plugins.modules.packages import apt_error, installed
+from ansible_collections.encaja.portal.plugins.module_utils.dpkg import installed
+from ansible_collections.encaja.portal.plugins.module_utils.host_state import hosts_text, sysctl_path, sysctl_value
+from ansible_collections.encaja.portal.plugins.modules.packages import apt_error
 from ansible_collections.encaja.portal.plugins.modules.portal_database import granted, native_hash, quoted, same, text
 
 ENTRY = {"address": "192.0.2.7", "names": ["db.example.org", "db"]}

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.encaja.portal.plugins.modules import service_units
-from ansible_collections.encaja.portal.plugins.modules.service_units import (
+from ansible_collections.encaja.portal.plugins.module_utils import unit_states as service_units
+from ansible_collections.encaja.portal.plugins.module_utils.unit_states import (
     Units,
     answers,
     has_file,

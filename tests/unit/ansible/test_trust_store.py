@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from ansible_collections.encaja.portal.plugins.modules import trust_store
+from ansible_collections.encaja.portal.plugins.module_utils import trusted_roots as trust_store
 from encaja.certificates import CertificateError, authorities
 
 

@@ -1,0 +1,129 @@
+#!/usr/bin/python
+"""Tell which earlier demands on a host still hold."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: converged
+short_description: Find out in one round trip which tasks have nothing to do
+description:
+  - A host remembers what M(encaja.portal.config_files), M(encaja.portal.service_units), M(encaja.portal.packages),
+    M(encaja.portal.host_settings) and M(encaja.portal.trust_store) have brought it to; of files it keeps the hashes.
+    This module compares all of that with what there is now, with the code of those modules.
+  - A task whose demand holds then ends on the controller, as unchanged. From the first change on the host by any task,
+    and from the first failure, every task asks the host again.
+  - Needs the callback P(encaja.portal.preload#callback), which keeps the answer. Without it, or without this module,
+    every task asks the host.
+author: encaja
+"""
+
+EXAMPLES = r"""
+- name: Find out which tasks have nothing to do
+  encaja.portal.converged:
+"""
+
+RETURN = r"""
+held:
+  description: The demands that hold, by their fingerprints, with what the task returns.
+  returned: always
+  type: dict
+"""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.encaja.portal.plugins.module_utils import dpkg, host_state, records, trusted_roots, unit_states
+from ansible_collections.encaja.portal.plugins.module_utils.file_items import Converger
+
+
+class NotHeldError(Exception):
+    """Something is to be changed."""
+
+
+def files(module: AnsibleModule, record: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``config_files`` returns where nothing is to be changed."""
+    converger = Converger(module, check=True)
+    try:
+        for item in record["files"]:
+            converger.converge(item)
+            if converger.changed:
+                raise NotHeldError
+    finally:
+        converger.close()
+    return {"files_changed": [], "diff": []}
+
+
+def packages(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``packages`` returns where all are there, and no installation was cut off."""
+    if dpkg.missing_of(record["packages"]) or os.path.exists(dpkg.UNITS):
+        raise NotHeldError
+    return {"missing": [], "started": []}
+
+
+def settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``host_settings`` returns where nothing is to be changed."""
+    host = host_state.Host(check=True)
+    host.converge(record["settings"])
+    if host.diffs:
+        raise NotHeldError
+    warnings = [host_state.told(host.not_settable)] if host.not_settable else []
+    return {"not_settable": host.not_settable, "diff": [], "warnings": warnings}
+
+
+def roots(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``trust_store`` returns where nothing is to be changed."""
+    asked = record["roots"]
+    result = trusted_roots.converge(Path(asked["folder"]), asked["owned"], asked["files"], check=True)
+    if result.pop("changed"):
+        raise NotHeldError
+    return result
+
+
+def units(now: Mapping[str, dict[str, str]], record: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``service_units`` returns where all are in their state and what they serve answers."""
+    if not all(unit_states.holds(unit, now[unit["name"]]) for unit in record["units"]):
+        raise NotHeldError
+    if not all(unit_states.answers(unit_states.parse_address(address)) for address in record["listening"] or []):
+        raise NotHeldError
+    return {"actions": []}
+
+
+def shown(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """What systemd says of all units, asked once; nothing where it does not answer."""
+    names = sorted({unit.get("name", "") for record in records for unit in record.get("units", [])} - {""})
+    if not names:
+        return {}
+    command = ["systemctl", "--no-pager", *unit_states.show(names)]
+    blocks = unit_states.parse_show(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    return dict(zip(names, blocks, strict=True)) if len(blocks) == len(names) else {}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    known = records.read()
+    now = shown(known.values())
+    kinds: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+        "files": lambda record: files(module, record),
+        "packages": packages,
+        "settings": settings,
+        "roots": roots,
+        "units": lambda record: units(now, record),
+    }
+    held = {}
+    for fingerprint, record in known.items():
+        try:
+            [kind] = [kind for kind in kinds if kind in record]
+            held[fingerprint] = kinds[kind](record)
+        except (NotHeldError, OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
+            continue  # its task asks the host, and says what is wrong
+    module.exit_json(changed=False, held=held)
+
+
+if __name__ == "__main__":
+    main()
