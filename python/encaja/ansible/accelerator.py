@@ -1,4 +1,9 @@
-"""Mitogen as an optional accelerator of Ansible: used where it is installed, never required.
+"""Mitogen as an accelerator of Ansible, for those who install it (``pip install encaja[fast]``); never required.
+
+ansible-core has deprecated strategies of third parties, so everything runs with stock Ansible as well, and is tested
+with both. All that the kit does for Mitogen is here, but for one rule: Mitogen sends a module only what it imports by
+an absolute name, so the kit's modules name every part that they use (``module_utils/portal_library.py``, which a test
+keeps complete).
 
 `python -m encaja.ansible.accelerator` prints the environment as KEY=VALUE lines for shells and Makefiles;
 `ENCAJA_ACCELERATOR=off` switches it off.
@@ -8,11 +13,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 SWITCH = "ENCAJA_ACCELERATOR"
 STRATEGY = "mitogen_linear"
+FEW = 4  # cores; with fewer, Mitogen reserves one of them for its connections
+OWN_DEPRECATION = "Use of strategy plugins not included in ansible.builtin"
 
 
 def accelerator_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -31,12 +40,38 @@ def accelerator_environment(environment: Mapping[str, str] | None = None) -> dic
     if not (plugins / f"{STRATEGY}.py").is_file():
         return {}
     paths = [str(plugins), *filter(None, [current.get("ANSIBLE_STRATEGY_PLUGINS")])]
-    return {
-        "ANSIBLE_STRATEGY": STRATEGY,
-        "ANSIBLE_STRATEGY_PLUGINS": ":".join(paths),
-        # ansible-core says at every start that it will drop third-party strategies one day.
-        "ANSIBLE_DEPRECATION_WARNINGS": "False",
-    }
+    return {"ANSIBLE_STRATEGY": STRATEGY, "ANSIBLE_STRATEGY_PLUGINS": ":".join(paths)}
+
+
+def prepare(strategy: str, display: Any) -> None:
+    """Make Ansible's own process ready, where the strategy is Mitogen's; the callback ``preload`` calls it.
+
+    Args:
+        strategy: the strategy that Ansible is configured with.
+        display: Ansible's own, which is silenced about this one deprecation and no other.
+    """
+    if not strategy.startswith("mitogen"):
+        return
+    unpin()
+    warn = display.deprecated
+
+    def deprecated(msg: str, *arguments: Any, **named: Any) -> None:
+        _skip_stackwalk = True  # by this, Ansible finds who is deprecated behind this function
+        if not msg.startswith(OWN_DEPRECATION):
+            warn(msg, *arguments, **named)
+
+    display.deprecated = deprecated
+
+
+def unpin() -> None:
+    """Let Mitogen pin nobody to a core on a machine that has few.
+
+    With two or three cores it keeps one for its connections and pins Ansible with all its workers to what is left, so
+    that hosts wait for each other.
+    """
+    if len(os.sched_getaffinity(0)) < FEW:
+        affinity: Any = import_module("ansible_mitogen.affinity")
+        affinity.policy = affinity.Policy()
 
 
 def main() -> None:

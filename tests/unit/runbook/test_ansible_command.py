@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from encaja.ansible.accelerator import accelerator_environment
 from encaja.runbook.book.model import Action
 from encaja.runbook.run.ansible_command import (
     GROUPS,
@@ -49,13 +48,6 @@ def test_environment_keeps_what_the_project_says_against_ansible_runner(tmp_path
 
 def test_host_keys_are_checked_without_a_configuration_too(tmp_path: Path) -> None:
     assert ansible_environment(tmp_path, {})["ANSIBLE_HOST_KEY_CHECKING"] == "True"
-
-
-def test_accelerator_can_be_switched_off_and_respects_a_set_strategy() -> None:
-    assert accelerator_environment({"ENCAJA_ACCELERATOR": "off"}) == {}
-    assert accelerator_environment({"ANSIBLE_STRATEGY": "free"}) == {}
-    on = accelerator_environment({"ANSIBLE_STRATEGY_PLUGINS": "/mine"})
-    assert not on or on["ANSIBLE_STRATEGY_PLUGINS"].endswith(":/mine")
 
 
 def test_host_list_is_read_once_each() -> None:
