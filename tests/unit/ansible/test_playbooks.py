@@ -14,6 +14,12 @@ ARGUMENT_CHECKS = {"encaja.portal.preflight_inventory", "encaja.portal.role_argu
 READS_ONLY = {"encaja.portal.converged"}
 
 
+def told(task: dict[str, Any]) -> list[dict[str, Any]]:
+    """The task, or those of the file that it imports."""
+    imported = task.get("ansible.builtin.import_tasks")
+    return yaml.safe_load((PLAYBOOKS / imported).read_text()) if imported else [task]
+
+
 @pytest.mark.parametrize("path", sorted(PLAYBOOKS.glob("*.yml")), ids=lambda path: path.stem)
 def test_a_host_of_another_environment_is_refused_first_whatever_tags_are_chosen(path: Path) -> None:
     if path.stem in LOOK_ONLY | OWN_CHECK:
@@ -25,7 +31,7 @@ def test_a_host_of_another_environment_is_refused_first_whatever_tags_are_chosen
         plays = [play for play in plays if not set(play["hosts"].split(":")) <= looked]
     # The first play of provision.yml has all hosts; elsewhere each play has hosts of its own.
     for play in plays[:1] if path.stem == "provision" else plays:
-        tasks = [*play.get("pre_tasks", []), *play.get("tasks", [])]
+        tasks = [task for key in ("pre_tasks", "tasks") for one in play.get(key, []) for task in told(one)]
         looks = next(task for task in tasks if task.get("ansible.builtin.import_role", {}).get("name") == "base")
         assert looks["ansible.builtin.import_role"]["tasks_from"] in {"environment", "mark"}
         assert looks["tags"] == ["always"]
