@@ -13,7 +13,9 @@ DOCUMENTATION = r"""
 name: sha256
 short_description: Compute the SHA-256 of files on the controller
 description:
-  - Reads the files as bytes, whereas C(ansible.builtin.file) with the filter C(hash) reads them as text.
+  - Reads the files as bytes. The stock lookups read text, so that P(ansible.builtin.file#lookup) with the filter
+    P(ansible.builtin.hash#filter) fails on an archive, and M(ansible.builtin.stat) is a task, which a rule about a
+    role's arguments cannot run.
 options:
   _terms:
     description: Paths of the files.

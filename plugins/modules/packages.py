@@ -7,6 +7,9 @@ DOCUMENTATION = r"""
 module: packages
 short_description: Install a list of Debian packages
 description:
+  - M(ansible.builtin.apt) starts a service in the middle of the installation, with Debian's defaults, and cannot tell in
+    check mode what is missing on a host that has never fetched a package list. This module can keep services unstarted
+    (O(later)), can tell, and starts apt only where something is missing.
   - Reads dpkg's list of installed packages; apt runs only if something is missing.
   - Package lists are updated only then, and only if they are older than O(cache_valid_time).
   - Works in check mode on a host without package lists, where M(ansible.builtin.apt) fails.

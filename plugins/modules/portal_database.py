@@ -7,6 +7,9 @@ DOCUMENTATION = r"""
 module: portal_database
 short_description: Converge a portal's database, user and rights on MariaDB, and check the server's settings
 description:
+  - C(community.mysql) keeps one password per account. This module lets a new one be valid next to the old one
+    (O(keep_old_password)), so that a secret is rotated without a failed request, takes rights and accounts away that
+    are not asked for, and compares the live settings, in one round trip.
   - Connects as root through the server's socket, so that root has no password.
   - Creates the database, and the user with exactly the rights requested. Accounts of the same user for other client
     hosts are dropped and other rights revoked. Databases are never dropped.

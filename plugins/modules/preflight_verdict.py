@@ -4,7 +4,11 @@
 DOCUMENTATION = r"""
 module: preflight_verdict
 short_description: Fail with everything that the preflight found
-description: Merges the problems of the inventory with those of the hosts, one line each. Runs on the controller.
+description:
+  - Merges the problems of the inventory with those of the hosts, one line each. Runs on the controller.
+  - M(ansible.builtin.assert) fails with the conditions of one host. This action reports a problem of several hosts
+    once, leaves out what follows from a problem that is already reported, and includes hosts that could not be
+    reached.
 options:
   inventory:
     description: Problems found by M(encaja.portal.preflight_inventory).
