@@ -8,7 +8,7 @@ module: host_settings
 short_description: Converge environment marker, time zone, kernel parameters and host names in one round trip
 description:
   - No stock module refuses a host whose marker names another environment before anything is touched. The rest would be
-    one task each with M(ansible.posix.sysctl#module), C(timezone) and M(ansible.builtin.blockinfile), of which the first
+    one task each, with M(ansible.posix.sysctl), C(timezone) and M(ansible.builtin.blockinfile), of which the first
     changes the machine below when it is run in a container.
   - Compares the environment marker first, and fails before any change if the host belongs to another environment.
   - Kernel parameters are set immediately and stored in O(sysctl_file).

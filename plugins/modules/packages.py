@@ -7,13 +7,12 @@ DOCUMENTATION = r"""
 module: packages
 short_description: Install a list of Debian packages
 description:
-  - M(ansible.builtin.apt) starts a service in the middle of the installation, with Debian's defaults, and cannot tell in
-    check mode what is missing on a host that has never fetched a package list. This module can keep services unstarted
-    (O(later)), can tell, and starts apt only where something is missing.
-  - Reads dpkg's list of installed packages; apt runs only if something is missing.
-  - Package lists are updated only then, and only if they are older than O(cache_valid_time).
-  - Works in check mode on a host without package lists, where M(ansible.builtin.apt) fails.
-  - Units of the packages are enabled and started as Debian does, except that those in O(later) are not started.
+  - M(ansible.builtin.apt) starts a service in the middle of the installation, with Debian's defaults, and cannot tell
+    in check mode what is missing on a host that has never fetched a package list. This module can keep services
+    unstarted (O(later)), can tell, and starts apt only where something is missing.
+  - Asks dpkg's own list what is installed. Package lists are fetched only where something is missing, and only where
+    they are older than O(cache_valid_time).
+  - Units that packages bring are enabled as Debian does, and started as Debian does but for those in O(later).
 options:
   names:
     description: The packages. A virtual package counts as installed if an installed package provides it.

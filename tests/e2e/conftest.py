@@ -50,10 +50,10 @@ class Lab:
             raise AssertionError(f"{host}: {command}: {done.stderr or done.stdout}")
         return done.stdout.strip()
 
-    def play(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run ``ansible-playbook`` on the lab's inventory."""
+    def play(self, *arguments: str, stock: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run ``ansible-playbook`` on the lab's inventory, with the accelerator where there is one, or ``stock``."""
         command = ["ansible-playbook", "-i", str(self.inventory), *arguments]
-        environment = {**os.environ, **accelerator_environment()}
+        environment = {**os.environ, **({} if stock else accelerator_environment())}
         return subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False
         )

@@ -16,6 +16,16 @@ def changed(output: str) -> dict[str, int]:
     return {host: int(count) for host, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)}
 
 
+def results(output: str) -> list[tuple[str, str, str]]:
+    """Task, result and host, in order; hosts of one task are done in any order, so they are sorted within it."""
+    found: list[tuple[str, str, str]] = []
+    for task in re.split(r"^TASK ", output.split("PLAY RECAP", maxsplit=1)[0], flags=re.MULTILINE)[1:]:
+        name = task.split("] ***")[0]
+        lines = re.findall(r"^(ok|changed|skipping|failed): \[(\S+?)\]", task, re.MULTILINE)
+        found += sorted((name, result, host) for result, host in lines)
+    return found
+
+
 def test_every_step_is_done(moved: Lab) -> None:
     shown = subprocess.run(["encaja", "journal", "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
     events = json.loads(shown.stdout)
@@ -84,10 +94,25 @@ def test_the_call_became_a_lead_with_a_recording(moved: Lab) -> None:
     assert int(calls) >= 1
 
 
-def test_the_site_changes_nothing_the_second_time(moved: Lab) -> None:
-    done = moved.play("site.yml", "--limit", "production:telephony")
+def test_the_site_changes_nothing_the_second_time_and_says_the_same_without_the_accelerator(moved: Lab) -> None:
+    said = []
+    for stock in (False, True):
+        done = moved.play("site.yml", "--limit", "production:telephony", stock=stock)
+        assert done.returncode == 0, done.stdout[-4000:]
+        assert set(changed(done.stdout).values()) == {0}, done.stdout[-4000:]
+        said.append(results(done.stdout))
+    assert said[0] == said[1]
+    assert len(said[1]) > 60
+    assert len({task for task, *_ in said[1]}) > 30
+
+
+def test_what_was_damaged_on_a_host_is_mended_although_the_host_remembers_it_whole(moved: Lab) -> None:
+    moved.shell("production", "echo '# by hand' >> /etc/nginx/encaja/push.conf; systemctl stop redis-server.service")
+    done = moved.play("site.yml", "--limit", "production", "--tags", "web,cache", stock=True)
     assert done.returncode == 0, done.stdout[-4000:]
-    assert set(changed(done.stdout).values()) == {0}, done.stdout[-4000:]
+    assert changed(done.stdout)["production.encaja.test"] == 3, done.stdout[-4000:]  # file, nginx, Redis
+    assert "by hand" not in moved.shell("production", "cat /etc/nginx/encaja/push.conf")
+    assert moved.shell("production", "systemctl is-active redis-server.service") == "active"
 
 
 def test_check_mode_on_converged_hosts(moved: Lab) -> None:
