@@ -160,7 +160,7 @@ def _settings() -> str:
     shipped = (collection() / "ansible.cfg").read_text(encoding="utf-8").splitlines()
     kept = [line for line in shipped if not line.startswith(_OF_A_CLONE)]
     kept.insert(1, f"vault_password_file = {VAULT_PASSWORD}")
-    head = "# The collection encaja.portal is found beside the Python package encaja, wherever that is installed."
+    head = "# The collection encaja.portal comes with the Python package encaja; Ansible needs that next to it."
     return "\n".join([head, *kept, ""])
 
 
