@@ -14,7 +14,7 @@ from rich.console import Console
 
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.notices import compose, send
-from encaja.runbook.book.loader import RunbookError
+from encaja.runbook.book.faults import RunbookError
 from encaja.runbook.durations import from_text, to_text
 from encaja.runbook.forecast.live import Outlook, pass_outlook
 from encaja.runbook.record import timeline
@@ -136,9 +136,10 @@ def plan(
         return
     if drawing.suffix.lower() not in (".svg", ".png"):
         raise ConfigurationError("is neither .svg nor .png", str(drawing), "give the file one of these endings")
-    from encaja.runbook.report import charts  # noqa: PLC0415 - a slow import, for pictures only
+    from encaja.runbook.report.charts import write_picture  # noqa: PLC0415 - a slow import, for pictures only
+    from encaja.runbook.report.drawing import draw_runbook  # noqa: PLC0415
 
-    charts.write_picture(charts.drawing(move, chosen, tables.WORDS[chosen]), drawing)
+    write_picture(draw_runbook(move, chosen, tables.WORDS[chosen]), drawing)
     _console().print(f"drawn into {drawing}")
 
 

@@ -60,7 +60,7 @@ def test_a_change_is_seen_and_named(project: Path, name: str) -> None:
 def test_what_was_parsed_once_is_parsed_again_only_if_it_changed(project: Path, monkeypatch) -> None:
     before = manifest(project)
     with monkeypatch.context() as patched:
-        patched.setattr("encaja.runbook.book.fingerprint.yaml.load", lambda *_, **__: pytest.fail("parsed again"))
+        patched.setattr("encaja.runbook.book.ansible_files.yaml.load", lambda *_, **__: pytest.fail("parsed again"))
         assert manifest(project) == before
     (project / "playbooks/p.yml").write_text("- {hosts: all, roles: [other]}\n")
     assert "roles/other/tasks/main.yml" in manifest(project)

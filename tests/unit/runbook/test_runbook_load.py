@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import runbook_case as case
 
-from encaja.runbook.book.loader import RunbookError, load_runbook
+from encaja.runbook.book.faults import RunbookError
+from encaja.runbook.book.loader import load_runbook
 from encaja.runbook.book.model import Kind, Owner, RetryOn, Runbook, Urgency
 from encaja.runbook.durations import format_bytes, format_span, parse_span
 from encaja.runbook.record.journal import Journal

@@ -23,7 +23,8 @@ from encaja.runbook.forecast.step_duration import Assumptions
 from encaja.runbook.record.journal import Document, Fault, GateState, Journal, Measure, Pass, Result
 from encaja.runbook.record.step_states import State, read_states
 from encaja.runbook.record.workspace import Move
-from encaja.runbook.report import charts, pass_facts, tables
+from encaja.runbook.report import pass_facts, tables
+from encaja.runbook.report.drawing import draw_runbook
 from encaja.runbook.report.notifications import compose_for
 from encaja.runbook.run.ansible_command import GROUPS
 from encaja.runbook.run.runner_events import Digest, last_log_lines, plain
@@ -62,7 +63,7 @@ def test_titles_of_a_rehearsal_name_the_place_of_the_rehearsal(
     assert not [title for title in titles if "produc" in title or "$" in title]
     plan = printed(tables.plan_table(move, language))
     drawn = "".join(
-        text.get_text() for text in charts.drawing(move, language, tables.WORDS[language]).findobj(match=_is_text)
+        text.get_text() for text in draw_runbook(move, language, tables.WORDS[language]).findobj(match=_is_text)
     )
     page = page_of(move, language)
     for title in wanted:

@@ -5,26 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from encaja.ansible.collection import collection
-from encaja.runbook.book.inventory_values import AnyTagLoader, InventoryValues, digest_of, files_below, read_values
+from encaja.runbook.book.ansible_files import definitions, host_patterns, references, role_options
+from encaja.runbook.book.inventory_values import InventoryValues, digest_of, files_below, read_values
 from encaja.runbook.book.mentions import Mentions, Reach, mentions, reach, strings
 from encaja.runbook.book.model import Action
 from encaja.runbook.book.playbooks import find_playbook
 
-_ROLE_ACTIONS = ("include_role", "import_role", "ansible.builtin.include_role", "ansible.builtin.import_role")
-_FILE_ACTIONS = tuple(
-    f"{prefix}{name}"
-    for prefix in ("", "ansible.builtin.")
-    for name in ("import_playbook", "include_tasks", "import_tasks", "include_vars")
-)
 _PLUGINS = ("action_plugins", "lookup_plugins", "filter_plugins", "vars_plugins")
 # Values in these are evaluated only where a variable of theirs is used.
 _DEFINITIONS = ("defaults", "vars")
@@ -33,8 +24,6 @@ _UNREAD = ("files", "meta/argument_specs.yml", "meta/rules.yml")
 _TASKS = ("tasks", "handlers")
 # What a task file of a role cannot say by itself: which templates and handlers it uses.
 _BESIDE = re.compile(rb"\b(template|config_files|notify|lookup|first_found)\b|{{[^}]*}}\.ya?ml")
-# The entry point under which a role without tasks specifies what it gives: nobody checks it when the role begins.
-_GIVEN = "vars"
 EVERYWHERE = ("all", "ungrouped")
 
 
@@ -62,7 +51,9 @@ class Fingerprinter:
     def manifest(self, action: Action) -> dict[str, str]:
         """All inputs of an action whose variables are already filled in."""
         definition = {key: value for key, value in asdict(action).items() if value}
-        found = {"run-book: what the step runs": _hash(json.dumps(definition, sort_keys=True, default=str).encode())}
+        found = {
+            "run-book: what the step runs": digest_of(json.dumps(definition, sort_keys=True, default=str).encode())
+        }
         drawn = None
         if action.playbook and (playbook := find_playbook(self._project, action.playbook)):
             drawn = _Drawn(mentions=[mentions(" ".join(strings(dict(action.variables))))])
@@ -106,7 +97,7 @@ class Fingerprinter:
         for role in sorted(roles):
             for kind in _DEFINITIONS:
                 for path in sorted((self._role(role) / kind).glob("**/*.yml")):
-                    for name, said in _definitions(path.read_bytes()):
+                    for name, said in definitions(path.read_bytes()):
                         found.setdefault(name, []).append(said)
         return found
 
@@ -126,13 +117,13 @@ class Fingerprinter:
             return
         drawn.seen.add(path)
         data = path.read_bytes()
-        drawn.manifest[self._name(path)] = _hash(data)
+        drawn.manifest[self._name(path)] = digest_of(data)
         drawn.mentions.append(mentions(data.decode(errors="replace")))
-        drawn.patterns += _patterns(data)
+        drawn.patterns += host_patterns(data)
         for folder in _PLUGINS:
             for plugin in sorted((path.parent / folder).glob("*.py")):
                 drawn.mentions.append(mentions(plugin.read_text(errors="replace")))
-        inside = _draws_in(data)
+        inside = references(data)
         drawn.unknown = drawn.unknown or inside.files_unknown
         for name in inside.files:
             self._playbook(_joined(path.parent, name), drawn)
@@ -159,7 +150,7 @@ class Fingerprinter:
             for path in files:
                 within = path.relative_to(directory)
                 if path.suffix == ".yml" and (within.parts[0] in _TASKS or str(within) == "meta/main.yml"):
-                    needed |= _draws_in(path.read_bytes()).roles
+                    needed |= references(path.read_bytes()).roles
             self._roles(needed, drawn)
 
     @staticmethod
@@ -171,12 +162,12 @@ class Fingerprinter:
         ]
         specification = role / "meta" / "argument_specs.yml"
         if specification.is_file():
-            found.append(Mentions(_options(specification.read_bytes(), entry)))
+            found.append(Mentions(role_options(specification.read_bytes(), entry)))
         return found
 
     def _tree(self, root: Path) -> dict[str, str]:
         if root not in self._trees:
-            self._trees[root] = {self._name(path): _hash(path.read_bytes()) for path in files_below(root)}
+            self._trees[root] = {self._name(path): digest_of(path.read_bytes()) for path in files_below(root)}
         return self._trees[root]
 
     def _name(self, path: Path) -> str:
@@ -200,7 +191,7 @@ def _part_of_role(tasks: Path) -> list[Path] | None:
         if not path.is_file() or _BESIDE.search(data := path.read_bytes()):
             return None
         found.append(path)
-        inside = _draws_in(data)
+        inside = references(data)
         if inside.files_unknown:
             return None
         todo += [_joined(path.parent, name) for name in inside.files]
@@ -250,112 +241,9 @@ def _concerns(scope: str, hosts: frozenset[str], groups: Mapping[str, frozenset[
 
 def digest(manifest: Mapping[str, str]) -> str:
     """One hash for a whole manifest."""
-    return _hash(json.dumps(dict(manifest), sort_keys=True).encode())
+    return digest_of(json.dumps(dict(manifest), sort_keys=True).encode())
 
 
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Names of inputs that differ between two manifests."""
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-
-
-def _hash(data: bytes) -> str:
-    return digest_of(data)
-
-
-@dataclass(frozen=True)
-class _Inside:
-    """What a playbook or task file names, and whether names are only known when it runs.
-
-    A role stands with the task file of it that is wanted, "" for all of the role.
-    """
-
-    roles: frozenset[tuple[str, str]] = frozenset()
-    files: frozenset[str] = frozenset()
-    roles_unknown: bool = False
-    files_unknown: bool = False
-
-
-def _load(data: bytes) -> Any:
-    return yaml.load(data, Loader=AnyTagLoader)  # noqa: S506 - a SafeLoader underneath
-
-
-@lru_cache(maxsize=4096)
-def _draws_in(data: bytes) -> _Inside:
-    """What a playbook or task file draws in.
-
-    It depends on the text alone, so what was parsed once is kept: a conductor asks before every step.
-    """
-    roles: set[tuple[str, str]] = set()
-    files: set[str] = set()
-    try:
-        loaded = _load(data)
-    except yaml.YAMLError:
-        return _Inside(roles_unknown=True, files_unknown=True)
-    for key, value in _pairs(loaded):
-        if key in ("roles", "dependencies") and isinstance(value, list):
-            roles |= {(name, "") for item in value if isinstance(name := _role_name(item), str)}
-        elif key in _ROLE_ACTIONS and isinstance(value, dict) and isinstance(value.get("name"), str):
-            entry = str(value.get("tasks_from", ""))
-            roles.add((value["name"], "" if "{{" in entry else entry))
-        elif key == "vars_files" and isinstance(value, list):
-            files |= {name for name in value if isinstance(name, str)}
-        elif key in _FILE_ACTIONS:
-            name = value.get("file") if isinstance(value, dict) else value
-            if isinstance(name, str):
-                files.add(name)
-    plain = frozenset(role for role in roles if "{{" not in role[0])
-    named = frozenset(name for name in files if "{{" not in name)
-    return _Inside(plain, named, plain != roles, named != files)
-
-
-def _role_name(item: Any) -> Any:
-    return item.get("role") or item.get("name") if isinstance(item, dict) else item
-
-
-@lru_cache(maxsize=1024)
-def _patterns(data: bytes) -> tuple[str, ...]:
-    """The patterns of hosts of a playbook's plays."""
-    try:
-        loaded = _load(data)
-    except yaml.YAMLError:
-        return ("{{ unknown }}",)
-    plays = [play for play in loaded if isinstance(play, dict)] if isinstance(loaded, list) else []
-    found = [play["hosts"] for play in plays if "hosts" in play]
-    return tuple(":".join(map(str, hosts)) if isinstance(hosts, list) else str(hosts) for hosts in found)
-
-
-@lru_cache(maxsize=1024)
-def _definitions(data: bytes) -> tuple[tuple[str, Mentions], ...]:
-    """The variables of a role's file and what their values mention."""
-    try:
-        loaded = _load(data)
-    except yaml.YAMLError:
-        return ()
-    items = loaded.items() if isinstance(loaded, dict) else ()
-    return tuple((str(name), mentions(" ".join(strings(value)))) for name, value in items)
-
-
-@lru_cache(maxsize=1024)
-def _options(data: bytes, only: str) -> frozenset[str]:
-    """The options that Ansible evaluates when a role begins, or one entry point (`only`) of it."""
-    try:
-        loaded = _load(data)
-    except yaml.YAMLError:
-        return frozenset()
-    entries = loaded.get("argument_specs") if isinstance(loaded, dict) else None
-    return frozenset(
-        str(name)
-        for entry, specification in (entries or {}).items()
-        if entry != _GIVEN and (not only or entry == only) and isinstance(specification, dict)
-        for name in specification.get("options") or {}
-    )
-
-
-def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield str(key), item
-            yield from _pairs(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _pairs(item)

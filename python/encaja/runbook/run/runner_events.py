@@ -28,6 +28,7 @@ LAST_LINES = 15
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _NO_TRACEBACK = "(traceback unavailable)"
+_NO_MESSAGE = "failed without a message"
 
 
 def plain(text: str) -> str:
@@ -254,25 +255,32 @@ def describe_failure(result: Mapping[str, Any]) -> tuple[str, str]:
     if "censored" in result:
         return "failed; its output is hidden because it holds secrets", ""
     message = plain(_message(result))
-    lines: list[str] = []
-    for key in ("module_stdout", "module_stderr", "stdout", "stderr", "exception"):
-        value = result.get(key)
-        if isinstance(value, str) and value.strip() and value != _NO_TRACEBACK:
-            lines += plain(value).strip().splitlines()
-    failed = [
-        item
-        for item in result.get("results") or []
-        if isinstance(item, dict) and (item.get("failed") or item.get("unreachable"))
-    ]
-    for item in failed:
-        label = item.get("item") if isinstance(item.get("item"), str) else ""
-        lines.append(plain(f"{label}: {_message(item)}" if label else _message(item)))
-    if failed and message.lower().startswith(("one or more items failed", "all items completed")):
-        message = lines[-len(failed)]
-    if not lines:
-        lines = message.splitlines()
-    first = next((line.strip() for line in message.splitlines() if line.strip()), "failed without a message")
-    return first[:TEXT_LIMIT], "\n".join(line[:TEXT_LIMIT] for line in lines[-LAST_LINES:])
+    items = _failed_items(result)
+    if items and message.lower().startswith(("one or more items failed", "all items completed")):
+        message = items[0]
+    lines = [*_output(result), *items] or message.splitlines()
+    first = next((line.strip() for line in message.splitlines() if line.strip()), _NO_MESSAGE)
+    return first[:TEXT_LIMIT], _last_lines(lines)
+
+
+def _output(result: Mapping[str, Any]) -> list[str]:
+    values = [result.get(key) for key in ("module_stdout", "module_stderr", "stdout", "stderr", "exception")]
+    texts = [value for value in values if isinstance(value, str) and value.strip() and value != _NO_TRACEBACK]
+    return [line for text in texts for line in plain(text).strip().splitlines()]
+
+
+def _failed_items(result: Mapping[str, Any]) -> list[str]:
+    """A line for each item of a loop that failed."""
+    found = []
+    for item in result.get("results") or []:
+        if isinstance(item, dict) and (item.get("failed") or item.get("unreachable")):
+            label = item.get("item") if isinstance(item.get("item"), str) else ""
+            found.append(plain(f"{label}: {_message(item)}" if label else _message(item)))
+    return found
+
+
+def _last_lines(lines: Sequence[str]) -> str:
+    return "\n".join(line[:TEXT_LIMIT] for line in lines[-LAST_LINES:])
 
 
 def _message(result: Mapping[str, Any]) -> str:
@@ -286,7 +294,7 @@ def _message(result: Mapping[str, Any]) -> str:
             value = result.get(key)
             if isinstance(value, str) and value.strip():
                 return plain(value).strip().splitlines()[-1]
-    return text or "failed without a message"
+    return text or _NO_MESSAGE
 
 
 _UNREACHABLE_ADVICE = "check that the host is up and that SSH reaches it, then run again"
@@ -329,10 +337,10 @@ def last_log_lines(lines: Sequence[str]) -> tuple[str, str]:
     """For a run that broke before its first task: the line that names the fault, and the last lines of the log."""
     wanted = [line for line in map(plain, lines) if line.strip()]
     marked = [line for line in wanted if line.startswith(("ERROR!", "[ERROR]", "Traceback", "error:"))]
-    what = (marked or wanted or ["ended without a word"])[0 if marked else -1]
+    what = (marked or wanted or ["ended without any output"])[0 if marked else -1]
     for prefix in ("ERROR!", "[ERROR]:", "[ERROR]", "error:"):
         what = what.removeprefix(prefix).strip()
-    return what[:TEXT_LIMIT], "\n".join(line[:TEXT_LIMIT] for line in wanted[-LAST_LINES:])
+    return what[:TEXT_LIMIT], _last_lines(wanted)
 
 
 def _task_name(data: Mapping[str, Any]) -> str:
