@@ -16,7 +16,7 @@ from encaja.errors import ConfigurationError, EncajaError
 from encaja.notices import compose, send
 from encaja.runbook.book.faults import RunbookError
 from encaja.runbook.durations import from_text, to_text
-from encaja.runbook.forecast.live import Outlook, pass_outlook
+from encaja.runbook.forecast.live import LiveForecast, finish_text
 from encaja.runbook.record import timeline
 from encaja.runbook.record.journal import EntryKind, GateState, Journal, Pass
 from encaja.runbook.record.lock import is_held
@@ -26,7 +26,7 @@ from encaja.runbook.report import tables
 from encaja.runbook.report.live_display import TerminalDisplay
 from encaja.runbook.report.notifications import TeamNotifier
 from encaja.runbook.report.pass_diff import compare_passes
-from encaja.runbook.report.summary import close, expected_seconds, report_json, write_report
+from encaja.runbook.report.summary import expected_seconds, print_summary, report_json, write_report
 from encaja.runbook.run import gates
 from encaja.runbook.run.conductor import Conductor
 from encaja.runbook.run.preflight import preflight
@@ -128,11 +128,12 @@ def plan(
     move = _move(inventory, runbook, settings, state)
     chosen = _language(move, language)
     if drawing is None:
-        from encaja.runbook.forecast import view  # noqa: PLC0415 - brings numpy, which the other commands do without
+        from encaja.runbook.forecast import view  # noqa: PLC0415 - imports numpy, which other commands do not need
+        from encaja.runbook.report import forecast_tables  # noqa: PLC0415
 
         _console().print(tables.plan_table(move, chosen, _latest_states(move)))
-        made = view.forecast(move, None, replace(view.assumptions(move), leads=()))
-        _console().print(view.window(move, made, tables.WORDS[chosen]))
+        made = view.forecast_pass(move, None, replace(view.read_assumptions(move), leads=()))
+        _console().print(forecast_tables.finish_line(move, made, tables.WORDS[chosen]))
         return
     if drawing.suffix.lower() not in (".svg", ".png"):
         raise ConfigurationError("is neither .svg nor .png", str(drawing), "give the file one of these endings")
@@ -200,13 +201,15 @@ def run(
         known = journal.passes()
         name = pass_name or (known[-1].name if known else DEFAULT_PASS)
         options = RunOptions(name, by or whoami(), phase, start, until, yes, check, tuple(keep or ()))
-        with Outlook(lambda: pass_outlook(move, name)) as outlook:
+        with LiveForecast(lambda: finish_text(move, name)) as live:
             expected = expected_seconds(move, journal)
-            display = TerminalDisplay(console, expected, interactive=sys.stdin.isatty(), outlook=lambda: outlook.text)
+            display = TerminalDisplay(console, expected, interactive=sys.stdin.isatty(), forecast=lambda: live.text)
             conductor = Conductor(move, journal, options, display, TeamNotifier())
             code = conductor.run()
         if not check:
-            close(move, journal, _pass(journal, name), console, conductor.inventory.addresses, part=until is not None)
+            print_summary(
+                move, journal, _pass(journal, name), console, conductor.inventory.addresses, part=until is not None
+            )
     return code
 
 
@@ -286,7 +289,7 @@ def journal_main(
     if as_json:
         print(json.dumps([line.as_json() for line in lines], indent=2))
         return
-    _console().print(tables.story_table(lines, several=len(chosen) > 1))
+    _console().print(tables.timeline_table(lines, several=len(chosen) > 1))
 
 
 @journal_app.command("add")
@@ -359,22 +362,23 @@ def forecast(
 ) -> None:
     """When each step and the whole will be over, with a spread, and what the gap costs."""
     move = _move(inventory, runbook, settings, state, pass_name)
-    from encaja.runbook.forecast import view  # noqa: PLC0415 - brings numpy, which the other commands do without
+    from encaja.runbook.forecast import view  # noqa: PLC0415 - imports numpy, which other commands do not need
+    from encaja.runbook.report import forecast_tables  # noqa: PLC0415
 
-    told = view.assumptions(move, link=link, size=size, leads_per_day=leads_per_day)
+    assumptions = view.read_assumptions(move, link=link, size=size, leads_per_day=leads_per_day)
     if backtested:
         with Journal(move.journal, create=False) as journal:
-            results = view.backtests(move, journal, told)
+            results = view.backtests(move, journal, assumptions)
         if as_json:
             print(json.dumps([view.backtest_json(item) for item in results], indent=2))
         else:
-            _console().print(view.backtest_table(results))
+            _console().print(forecast_tables.backtest_table(results))
         return
-    made = view.forecast(move, pass_name, told)
+    made = view.forecast_pass(move, pass_name, assumptions)
     if as_json:
         print(json.dumps(view.forecast_json(made), indent=2))
     else:
-        _console().print(view.forecast_view(move, made))
+        _console().print(forecast_tables.forecast_view(move, made))
 
 
 @app.command()

@@ -15,10 +15,10 @@ import runbook_case as case
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook.durations import format_span, now
 from encaja.runbook.forecast import view
-from encaja.runbook.forecast.live import Outlook, pass_outlook
+from encaja.runbook.forecast.live import LiveForecast, finish_text
 from encaja.runbook.forecast.past_passes import link_of, read_history
-from encaja.runbook.forecast.simulation import Calendar, Standing, backtest, make_forecast, make_guesses
-from encaja.runbook.forecast.step_duration import Assumptions, Guess, under_way
+from encaja.runbook.forecast.simulation import Calendar, PassProgress, backtest, expected_durations, make_forecast
+from encaja.runbook.forecast.step_duration import Assumptions, ExpectedDuration, under_way
 from encaja.runbook.record.journal import GateState, Journal, Measure, Result
 from encaja.runbook.record.step_states import ANSWERED_BY_YES, State, StepState
 from encaja.runbook.record.workspace import Move
@@ -72,7 +72,7 @@ def test_measured_link_and_size_decide_how_long_the_download_takes(move: Move) -
     assert link.size == case.SIZE
 
     def restore(told: Assumptions) -> float:
-        made = make_forecast(move.runbook, history, told, Standing(MONDAY))
+        made = make_forecast(move.runbook, history, told, PassProgress(MONDAY))
         return next(item.duration.median for item in made.steps if item.step == "restore")
 
     slow, fast = restore(Assumptions(link=600_000)), restore(Assumptions(link=6_000_000))
@@ -94,7 +94,7 @@ def test_people_work_in_working_hours_and_leads_follow_their_hours() -> None:
 
 
 def test_gap_counts_leads_and_best_hour_costs_less_than_the_worst(move: Move) -> None:
-    made = make_forecast(move.runbook, {}, Assumptions(leads=DAY), Standing(MONDAY))
+    made = make_forecast(move.runbook, {}, Assumptions(leads=DAY), PassProgress(MONDAY))
     assert made.gap is not None
     assert made.gap.leads.low <= made.gap.leads.median <= made.gap.leads.p90 <= made.gap.leads.high
     assert made.worst_hour is not None
@@ -103,26 +103,26 @@ def test_gap_counts_leads_and_best_hour_costs_less_than_the_worst(move: Move) ->
 
 
 def test_lead_rates_come_from_the_crm_that_a_rehearsal_restored(move: Move) -> None:
-    assert view.assumptions(move).leads == ()
+    assert view.read_assumptions(move).leads == ()
     clock = case.Clock()
     with Journal(move.journal, clock=clock) as journal:
         case.Week(move, journal, clock).go("rehearsal-1", rate=833_000)
-    told = view.assumptions(move)
+    told = view.read_assumptions(move)
     assert len(told.leads) == 168
     assert (told.leads[9], told.leads[8], told.leads[6 * 24 + 12]) == (10.0, 0.0, 0.0)
     assert told.leads_from == "the CRM, 2 weeks to 2026-11-05 20:00:00"
-    made = view.forecast(move, "cutover", told)
+    made = view.forecast_pass(move, "cutover", told)
     assert made.gap is not None
     assert made.gap.leads.median > 50
     assert made.best_hours[0].leads < made.worst_hour.leads if made.worst_hour else False
-    assert view.assumptions(move, leads_per_day=24).leads_from == "--leads-per-day"
+    assert view.read_assumptions(move, leads_per_day=24).leads_from == "--leads-per-day"
 
 
 def test_nothing_is_proposed_without_a_lead_rate_or_once_the_backup_is_made(move: Move) -> None:
-    assert make_forecast(move.runbook, {}, Assumptions(), Standing(MONDAY)).best_hours == ()
+    assert make_forecast(move.runbook, {}, Assumptions(), PassProgress(MONDAY)).best_hours == ()
     step = move.step("request-backup")
     done = StepState(step, State.DONE, MONDAY - timedelta(hours=1), 3600.0)
-    made = make_forecast(move.runbook, {}, Assumptions(leads=DAY), Standing(MONDAY, {step.id: done}))
+    made = make_forecast(move.runbook, {}, Assumptions(leads=DAY), PassProgress(MONDAY, {step.id: done}))
     assert made.best_hours == ()
     assert made.gap is not None
     assert made.gap.seconds.low >= 2 * 3600
@@ -133,9 +133,9 @@ def test_step_under_way_is_forecast_from_its_own_rate() -> None:
         Measure(1, MONDAY + timedelta(minutes=minute), "h", "fetch", minute * 60e6, 30e9, "bytes", 1e6)
         for minute in range(1, 100)
     ]
-    left = under_way(Guess(36000, 0.1, "rehearsal-1"), 5940, samples)
+    left = under_way(ExpectedDuration(36000, 0.1, "rehearsal-1"), 5940, samples)
     assert left.median == pytest.approx((30e9 - 99 * 60e6) / 1e6)
-    overdue = under_way(Guess(100, 0.1, "rehearsal-1"), 500, [])
+    overdue = under_way(ExpectedDuration(100, 0.1, "rehearsal-1"), 500, [])
     assert overdue.median == 50
 
 
@@ -144,20 +144,20 @@ def test_download_that_was_broken_off_is_forecast_without_what_is_there(move: Mo
     told = Assumptions(link=1e6, size=10e9)
     samples = [Measure(1, MONDAY, "h", "fetch", 7e9, 10e9, "bytes", 1e6)]
     state = StepState(step, State.FAILED, MONDAY, 7000.0)
-    guesses = make_guesses(move.runbook, {}, told, Standing(MONDAY, {step.id: state}, {step.id: samples}))
-    assert guesses["restore"].median == pytest.approx(3000)
+    expected = expected_durations(move.runbook, {}, told, PassProgress(MONDAY, {step.id: state}, {step.id: samples}))
+    assert expected["restore"].median == pytest.approx(3000)
 
 
 def test_wait_for_a_person_that_has_begun_is_shorter(move: Move) -> None:
     step = move.step("request-backup")
     state = StepState(step, State.WAITING, MONDAY - timedelta(hours=10))
-    standing = Standing(MONDAY, {step.id: state})
-    fresh = make_guesses(move.runbook, {}, Assumptions(), Standing(MONDAY))["request-backup"]
-    begun = make_guesses(move.runbook, {}, Assumptions(), standing)["request-backup"]
+    progress = PassProgress(MONDAY, {step.id: state})
+    fresh = expected_durations(move.runbook, {}, Assumptions(), PassProgress(MONDAY))["request-backup"]
+    begun = expected_durations(move.runbook, {}, Assumptions(), progress)["request-backup"]
     assert begun.median == pytest.approx(fresh.median - 10 * 3600)
 
 
-def test_outlook_is_made_anew_while_the_run_goes_on() -> None:
+def test_live_forecast_is_refreshed_while_the_run_goes_on() -> None:
     made: list[int] = []
 
     def make() -> str:
@@ -166,18 +166,18 @@ def test_outlook_is_made_anew_while_the_run_goes_on() -> None:
             raise EncajaError("the journal is in use")
         return f"forecast {len(made)}"
 
-    with Outlook(make, first=0.0, every=0.01) as outlook:
+    with LiveForecast(make, first=0.0, every=0.01) as live:
         deadline = time.monotonic() + 20
         while len(made) < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert outlook.text in ("forecast 3", "forecast 4", f"forecast {len(made)}")
+        assert live.text in ("forecast 3", "forecast 4", f"forecast {len(made)}")
 
 
-def test_outlook_says_when_all_is_over_by_the_journal(move: Move) -> None:
+def test_live_forecast_says_when_all_is_over_by_the_journal(move: Move) -> None:
     with Journal(move.journal) as journal:
         pass_ = journal.start_pass("cutover", "ana", {})
         journal.begin(pass_, "preflight", "run", by="ana", kind="check", directory="/x")
-    text = pass_outlook(move, "cutover")
+    text = finish_text(move, "cutover")
     assert text.startswith("all over ")
     assert text.endswith("UTC")
 
@@ -221,7 +221,7 @@ def test_unknown_time_zone_is_told() -> None:
 
 
 def test_forecast_of_a_move_that_has_not_begun_uses_the_runbook(move: Move) -> None:
-    made = view.forecast(move, None, Assumptions())
+    made = view.forecast_pass(move, None, Assumptions())
     assert {item.basis for item in made.steps} == {"run-book"}
     assert made.whole.low < made.whole.median < made.whole.high
     assert abs((made.moment - now()).total_seconds()) < 60

@@ -1,4 +1,4 @@
-"""The forecast of the pass under way, made anew again and again beside the run."""
+"""Live forecast, refreshed while a pass runs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from encaja.runbook.record.workspace import Move
 FIRST, EVERY = 15.0, 20.0
 
 
-class Outlook:
-    """Knows when the pass will be over. It reads the journal in a thread of its own, so that it never holds up the run.
+class LiveForecast:
+    """Says in `text` when the pass will be over; made in a thread of its own, so that it never delays the run.
 
-    Use it as a context manager; `text` is empty until the first forecast is there, and after a failed one.
+    Use it as a context manager. `text` is empty before the first forecast and after a failed one.
     """
 
     def __init__(self, make: Callable[[], str], *, first: float = FIRST, every: float = EVERY) -> None:
-        """`make` gives the text, `first` and `every` say after how many seconds it is asked."""
+        """`make` gives the text; it is called after `first` seconds, then every `every` seconds."""
         self.text = ""
         self._make = make
         self._pauses = (first, every)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="outlook", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="live-forecast", daemon=True)
 
-    def __enter__(self) -> Outlook:
+    def __enter__(self) -> LiveForecast:
         self._thread.start()
         return self
 
@@ -42,16 +42,16 @@ class Outlook:
             try:
                 self.text = self._make()
             except (EncajaError, OSError):
-                # The run itself meets the same trouble, and tells it better.
+                # The run meets the same problem and explains it better.
                 self.text = ""
 
 
-def pass_outlook(move: Move, pass_name: str) -> str:
+def finish_text(move: Move, pass_name: str) -> str:
     """When the pass will be over, by its journal as it is now."""
-    from encaja.runbook.forecast.view import assumptions, forecast  # noqa: PLC0415 - brings numpy, which a short run does without
+    from encaja.runbook.forecast import view  # noqa: PLC0415 - imports numpy, which a short run does not need
 
     zone = ZoneInfo(move.runbook.settings.time_zone)
-    made = forecast(move, pass_name, replace(assumptions(move), leads=()))
+    made = view.forecast_pass(move, pass_name, replace(view.read_assumptions(move), leads=()))
     median, sure = (
         (made.moment + timedelta(seconds=seconds)).astimezone(zone) for seconds in (made.whole.median, made.whole.p90)
     )

@@ -1,9 +1,8 @@
 """When each step and the whole will be over, with a spread, and what the gap costs.
 
-Every step's duration is a guess (see `guess`): its median from earlier passes, the run-book's estimate or the case's,
-its spread from how much is known. The steps are drawn many times along the run-book's order: machine steps one after
-another as the conductor runs them, people's steps beside them and only in working hours. Bands are the 5 % and 95 %
-quantiles.
+A step's expected duration has its median from earlier passes, the run-book's estimate or the case's, and its spread
+from how much is known. The steps are drawn many times in the run-book's order: machine steps one after another as the
+conductor runs them, people's steps at the same time and only in working hours. Bands are the 5 % and 95 % quantiles.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from encaja.runbook.forecast.step_duration import (
     Array,
     Assumptions,
     Day,
-    Guess,
-    guess,
+    ExpectedDuration,
+    expected_duration,
     next_day,
+    rest_of_download,
     under_way,
-    without_what_is_there,
 )
 from encaja.runbook.record.journal import Journal, Measure, Pass
 from encaja.runbook.record.step_states import State, StepState
@@ -104,25 +103,25 @@ class Calendar:
     """Hours from a moment on: when people work, and how many leads arrive."""
 
     moment: datetime
-    told: Assumptions
+    assumptions: Assumptions
     work: Array = field(init=False)
     leads: Array = field(init=False)
 
     def __post_init__(self) -> None:
         try:
-            zone = ZoneInfo(self.told.zone)
+            zone = ZoneInfo(self.assumptions.zone)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            what = f"there is no time zone '{self.told.zone}'"
+            what = f"there is no time zone '{self.assumptions.zone}'"
             raise ConfigurationError(what, "move: time_zone", "give one like Europe/Madrid") from error
         local = self.moment.astimezone(zone)
-        first, last = self.told.working_hours
+        first, last = self.assumptions.working_hours
         offset = local.minute / 60 + local.second / HOUR
         self._grid = np.concatenate([[0.0], (np.arange(1, HORIZON + 1) - offset) * HOUR])
         hours = [(local + timedelta(hours=number)) for number in range(HORIZON)]
         working = np.array(
-            [hour.weekday() in self.told.working_days and first <= hour.hour < last for hour in hours], float
+            [hour.weekday() in self.assumptions.working_days and first <= hour.hour < last for hour in hours], float
         )
-        rates = self.told.leads if len(self.told.leads) == WEEK else self.told.leads * 7
+        rates = self.assumptions.leads if len(self.assumptions.leads) == WEEK else self.assumptions.leads * 7
         arriving = np.array([rates[hour.weekday() * 24 + hour.hour] if rates else 0.0 for hour in hours]) / HOUR
         lengths = np.diff(self._grid)
         self.work = np.concatenate([[0.0], np.cumsum(working * lengths)])
@@ -130,7 +129,7 @@ class Calendar:
 
     def after_work(self, start: Array, seconds: Array) -> Array:
         """When people who begin at `start` have worked `seconds`."""
-        if not self.told.people:
+        if not self.assumptions.people:
             return start + seconds
         wanted = np.interp(start, self._grid, self.work) + seconds
         # Hours off have no slope; a tiny one makes the curve invertible.
@@ -155,7 +154,7 @@ class Simulation:
 
 def simulate(
     runbook: Runbook,
-    guesses: Mapping[str, Guess],
+    expected: Mapping[str, ExpectedDuration],
     calendar: Calendar,
     *,
     day: Day,
@@ -166,7 +165,7 @@ def simulate(
 
     Args:
         runbook: the steps.
-        guesses: how long each of them takes.
+        expected: how long each of them takes.
         calendar: when people work.
         day: what the day does to all that machines do.
         delay: when the first step may begin, in seconds.
@@ -179,7 +178,7 @@ def simulate(
     finishes: dict[str, Array] = {}
     durations: dict[str, Array] = {}
     for step in runbook:
-        known = guesses[step.id]
+        known = expected[step.id]
         duration = known.draw(random, count, shared)
         start = np.full(count, delay)
         for need in step.needs:
@@ -197,7 +196,7 @@ def simulate(
 
 
 @dataclass(frozen=True)
-class Standing:
+class PassProgress:
     """Where the pass under way stands at the forecast's moment, with progress samples of what is running."""
 
     moment: datetime
@@ -205,56 +204,56 @@ class Standing:
     measures: Mapping[str, Sequence[Measure]] = field(default_factory=dict)
 
 
-def make_guesses(
-    runbook: Runbook, history: Mapping[str, Sequence[PastStep]], told: Assumptions, standing: Standing
-) -> dict[str, Guess]:
-    """A guess for each step; finished ones take no more time, those under way what is left."""
-    guesses: dict[str, Guess] = {}
+def expected_durations(
+    runbook: Runbook, history: Mapping[str, Sequence[PastStep]], assumptions: Assumptions, progress: PassProgress
+) -> dict[str, ExpectedDuration]:
+    """By step; finished ones take no more time, those under way what is left."""
+    expected: dict[str, ExpectedDuration] = {}
     for step in runbook:
-        known = guess(step, history.get(step.id, ()), told)
-        state = standing.states.get(step.id)
+        known = expected_duration(step, history.get(step.id, ()), assumptions)
+        state = progress.states.get(step.id)
         if state and state.done:
-            known = Guess(state.seconds or 0.0, 0.0, "done", passed=True)
+            known = ExpectedDuration(state.seconds or 0.0, 0.0, "done", passed=True)
         elif state and state.state is State.RUNNING and state.last:
-            elapsed = (standing.moment - state.last.at).total_seconds()
-            known = under_way(known, elapsed, standing.measures.get(step.id, ()))
+            elapsed = (progress.moment - state.last.at).total_seconds()
+            known = under_way(known, elapsed, progress.measures.get(step.id, ()))
         elif state and state.state is State.WAITING and step.kind is Kind.HUMAN and state.since:
-            known = under_way(known, (standing.moment - state.since).total_seconds(), ())
+            known = under_way(known, (progress.moment - state.since).total_seconds(), ())
         elif state and step.scale is Scale.LINK:
-            known = without_what_is_there(known, standing.measures.get(step.id, ()))
-        guesses[step.id] = known
-    return guesses
+            known = rest_of_download(known, progress.measures.get(step.id, ()))
+        expected[step.id] = known
+    return expected
 
 
 def make_forecast(
-    runbook: Runbook, history: Mapping[str, Sequence[PastStep]], told: Assumptions, standing: Standing
+    runbook: Runbook, history: Mapping[str, Sequence[PastStep]], assumptions: Assumptions, progress: PassProgress
 ) -> Forecast:
-    """The forecast from the moment of `standing` on.
+    """The forecast from the moment of `progress` on.
 
     Args:
         runbook: the steps.
         history: what earlier passes took, by step.
-        told: link, size, leads and working hours.
-        standing: where the pass under way stands.
+        assumptions: link, size, leads and working hours.
+        progress: where the pass under way stands.
     """
-    guesses = make_guesses(runbook, history, told, standing)
-    calendar = Calendar(standing.moment, told)
+    expected = expected_durations(runbook, history, assumptions, progress)
+    calendar = Calendar(progress.moment, assumptions)
     day = next_day(history)
-    drawn = simulate(runbook, guesses, calendar, day=day)
+    drawn = simulate(runbook, expected, calendar, day=day)
     steps = tuple(
         StepForecast(
             step.id,
             Spread.of(drawn.durations[step.id]),
             Spread.of(drawn.finishes[step.id]),
-            guesses[step.id].basis,
-            guesses[step.id].passed,
+            expected[step.id].basis,
+            expected[step.id].passed,
         )
         for step in runbook
     )
     whole = Spread.of(np.max(np.stack([drawn.finishes[step.id] for step in runbook]), axis=0))
-    gap = _gap(runbook, drawn, calendar, standing)
-    best, worst = _hours(runbook, guesses, told, standing, day)
-    return Forecast(standing.moment, steps, whole, gap, best, worst, told.leads_from)
+    gap = _gap(runbook, drawn, calendar, progress)
+    best, worst = _hours(runbook, expected, assumptions, progress, day)
+    return Forecast(progress.moment, steps, whole, gap, best, worst, assumptions.leads_from)
 
 
 def _ends(runbook: Runbook) -> tuple[Step, Step] | None:
@@ -263,20 +262,20 @@ def _ends(runbook: Runbook) -> tuple[Step, Step] | None:
     return (opens, closes) if opens and closes else None
 
 
-def _gap(runbook: Runbook, drawn: Simulation, calendar: Calendar, standing: Standing) -> Gap | None:
+def _gap(runbook: Runbook, drawn: Simulation, calendar: Calendar, progress: PassProgress) -> Gap | None:
     ends = _ends(runbook)
     if ends is None:
         return None
     opens, closes = ends
     end = drawn.finishes[closes.id]
-    state = standing.states.get(opens.id)
-    at = standing.moment
+    state = progress.states.get(opens.id)
+    at = progress.moment
     before = 0.0
     if state and state.done and state.since:
         opened = state.since - timedelta(seconds=state.seconds or 0)
         before = max((at - opened).total_seconds(), 0.0)
         start = np.zeros_like(end)
-        earlier = Calendar(opened, calendar.told)
+        earlier = Calendar(opened, calendar.assumptions)
         already = float(earlier.arrived(np.array([0.0]), np.array([before]))[0])
     else:
         start = drawn.starts[opens.id]
@@ -285,22 +284,26 @@ def _gap(runbook: Runbook, drawn: Simulation, calendar: Calendar, standing: Stan
 
 
 def _hours(
-    runbook: Runbook, guesses: Mapping[str, Guess], told: Assumptions, standing: Standing, day: Day
+    runbook: Runbook,
+    expected: Mapping[str, ExpectedDuration],
+    assumptions: Assumptions,
+    progress: PassProgress,
+    day: Day,
 ) -> tuple[tuple[Hour, ...], Hour | None]:
     """The best hours of the coming week to have the backup made, and the worst."""
     ends = _ends(runbook)
-    if ends is None or not told.leads:
+    if ends is None or not assumptions.leads:
         return (), None
     opens, closes = ends
-    at = standing.moment
-    state = standing.states.get(opens.id)
+    at = progress.moment
+    state = progress.states.get(opens.id)
     if state and state.done:
         return (), None
     before = runbook.ancestors(opens.id)
     ready = {
-        step.id: replace(guesses[step.id], passed=True) if step.id in before else guesses[step.id] for step in runbook
+        step.id: replace(expected[step.id], passed=True) if step.id in before else expected[step.id] for step in runbook
     }
-    calendar = Calendar(at, told)
+    calendar = Calendar(at, assumptions)
     first = 1.0 - (at.minute * 60 + at.second) / HOUR
     found: list[Hour] = []
     for number in range(WEEK):
@@ -314,7 +317,7 @@ def _hours(
 
 @dataclass(frozen=True)
 class Backtest:
-    """A finished pass against what would have been forecast for it."""
+    """What would have been forecast for a finished pass, and how long it took."""
 
     pass_name: str
     step: str
@@ -333,7 +336,7 @@ class Backtest:
         return abs(self.forecast.median - self.actual) / self.actual if self.actual else 0.0
 
 
-def backtest(runbook: Runbook, journal: Journal, passes: Sequence[Pass], told: Assumptions) -> list[Backtest]:
+def backtest(runbook: Runbook, journal: Journal, passes: Sequence[Pass], assumptions: Assumptions) -> list[Backtest]:
     """Forecasts every pass but the first from those before it, with the link as its first tenth showed it.
 
     Only steps that a machine ran in both are compared; the whole is their sum.
@@ -350,7 +353,9 @@ def backtest(runbook: Runbook, journal: Journal, passes: Sequence[Pass], told: A
         total = np.zeros(DRAWS)
         for step in common:
             taken = actual[step.id][-1]
-            known = guess(step, earlier[step.id], at_place(measured_early(told, taken), passes[number]))
+            known = expected_duration(
+                step, earlier[step.id], at_place(measured_early(assumptions, taken), passes[number])
+            )
             draws = known.draw(random, DRAWS, shared)
             total += draws
             results.append(Backtest(passes[number].name, step.id, Spread.of(draws), taken.seconds, known.basis))
@@ -359,15 +364,15 @@ def backtest(runbook: Runbook, journal: Journal, passes: Sequence[Pass], told: A
     return results
 
 
-def at_place(told: Assumptions, pass_: Pass) -> Assumptions:
+def at_place(assumptions: Assumptions, pass_: Pass) -> Assumptions:
     """The assumptions with where a pass went."""
     details = pass_.details
-    return replace(told, inventories=tuple(details.get("inventories") or ()), chosen=details.get("set") or {})
+    return replace(assumptions, inventories=tuple(details.get("inventories") or ()), chosen=details.get("set") or {})
 
 
-def measured_early(told: Assumptions, taken: PastStep) -> Assumptions:
+def measured_early(assumptions: Assumptions, taken: PastStep) -> Assumptions:
     """The link as it showed itself in the first tenth of the download, which is when one forecasts."""
     if taken.link is None or not taken.link.rates:
-        return told
+        return assumptions
     early = taken.link.rates[: max(1, len(taken.link.rates) // 10)]
-    return replace(told, link=sum(early) / len(early), size=taken.link.size)
+    return replace(assumptions, link=sum(early) / len(early), size=taken.link.size)

@@ -40,10 +40,10 @@ LINK_PARTS = 8
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What the forecast is told: link in bytes a second, size in bytes, leads by hour of the day or week and whence.
+    """What a forecast assumes: link in bytes a second, size in bytes, leads by hour of the day or week, their source.
 
-    `inventories` and `chosen`, the pass's own variables, say where it goes: of a step on the same hosts it is known
-    what needs no change any more.
+    `inventories` and `chosen`, the pass's own variables, say where it goes: a step that ran on the same hosts before
+    has less to change.
     """
 
     link: float | None = None
@@ -59,7 +59,7 @@ class Assumptions:
 
 
 @dataclass(frozen=True)
-class Guess:
+class ExpectedDuration:
     """A step's duration: median in seconds, spread, and what it was taken from.
 
     Of a download, `median` is the transfer alone and `fixed` what the step does besides. `freedom` are the degrees of
@@ -108,22 +108,26 @@ class Day:
         return _scatter(random, count, self.spread, self.freedom)
 
 
-def guess(step: Step, past: Sequence[PastStep], told: Assumptions) -> Guess:
+def expected_duration(step: Step, past: Sequence[PastStep], assumptions: Assumptions) -> ExpectedDuration:
     """How long a step will take, before anything of it has happened."""
     human = step.kind is Kind.HUMAN
     if not past:
-        if step.scale is Scale.LINK and told.link and told.size:
-            return Guess(told.size / told.link, SPREAD_LINK_UNMEASURED, "measured link", machine=False)
+        if step.scale is Scale.LINK and assumptions.link and assumptions.size:
+            return ExpectedDuration(
+                assumptions.size / assumptions.link, SPREAD_LINK_UNMEASURED, "measured link", machine=False
+            )
         spread = SPREAD_PERSON * math.sqrt(2) if human else SPREAD_ESTIMATE
-        return Guess(step.estimate.total_seconds(), spread if step.estimate else 0.0, "run-book", machine=not human)
+        return ExpectedDuration(
+            step.estimate.total_seconds(), spread if step.estimate else 0.0, "run-book", machine=not human
+        )
     links = [item.link for item in past if item.link]
     if step.scale is Scale.LINK and links:
-        return _guess_link(past, links, told)
-    here = place(step, told.inventories, told.chosen)
+        return _link_duration(past, links, assumptions)
+    here = place(step, assumptions.inventories, assumptions.chosen)
     known = [_seconds(item, here) for item in past]
     median, spread, freedom = _learned([seconds for seconds, _ in known], SPREAD_PERSON if human else SPREAD_RUN)
     spread = math.hypot(_widened(spread, median, past), known[-1][1])
-    return Guess(median, spread, _basis(past), machine=not human, freedom=freedom)
+    return ExpectedDuration(median, spread, _basis(past), machine=not human, freedom=freedom)
 
 
 def _seconds(item: PastStep, here: tuple[str, ...]) -> tuple[float, float]:
@@ -149,19 +153,19 @@ def _widened(spread: float, median: float, past: Sequence[PastStep]) -> float:
     return math.hypot(spread, min(0.5, START_SECONDS * math.sqrt(1 + 1 / len(past)) / max(median, START_SECONDS)))
 
 
-def _guess_link(past: Sequence[PastStep], links: Sequence[Link], told: Assumptions) -> Guess:
+def _link_duration(past: Sequence[PastStep], links: Sequence[Link], assumptions: Assumptions) -> ExpectedDuration:
     besides = [max(item.seconds - item.link.seconds, 0.0) for item in past if item.link]
     link = links[-1]
-    size = told.size or link.size
-    rate = told.link or math.exp(float(np.median([math.log(item.rate) for item in links])))
-    base = SPREAD_LINK_MEASURED if told.link else SPREAD_LINK_UNMEASURED
+    size = assumptions.size or link.size
+    rate = assumptions.link or math.exp(float(np.median([math.log(item.rate) for item in links])))
+    base = SPREAD_LINK_MEASURED if assumptions.link else SPREAD_LINK_UNMEASURED
     spread = math.hypot(base, max(unsteadiness(item.rates) for item in links))
-    basis = f"{_basis(past)}, {'measured link' if told.link else 'link as it was'}"
+    basis = f"{_basis(past)}, {'measured link' if assumptions.link else 'link as it was'}"
     fixed, fixed_spread, freedom = _learned(besides, SPREAD_RUN)
     if max(besides) <= 0:
-        return Guess(size / rate, spread, basis, machine=False)
+        return ExpectedDuration(size / rate, spread, basis, machine=False)
     fixed_spread = _widened(fixed_spread, fixed, past)
-    return Guess(size / rate, spread, basis, fixed=fixed, fixed_spread=fixed_spread, freedom=freedom)
+    return ExpectedDuration(size / rate, spread, basis, fixed=fixed, fixed_spread=fixed_spread, freedom=freedom)
 
 
 def unsteadiness(rates: Sequence[float]) -> float:
@@ -195,8 +199,8 @@ def next_day(history: Mapping[str, Sequence[PastStep]]) -> Day:
     return Day(math.sqrt(variance * (1 + 1 / count)), freedom)
 
 
-def under_way(known: Guess, elapsed: float, measures: Sequence[Measure]) -> Guess:
-    """The guess for a step that began `elapsed` seconds ago; gives what is left."""
+def under_way(known: ExpectedDuration, elapsed: float, measures: Sequence[Measure]) -> ExpectedDuration:
+    """What is left of a step that began `elapsed` seconds ago."""
     recent = [item for item in measures if item.unit == "bytes"]
     link = link_of(recent)
     if link and recent[-1].total > recent[-1].done:
@@ -204,14 +208,14 @@ def under_way(known: Guess, elapsed: float, measures: Sequence[Measure]) -> Gues
         rate = sum(rates) / len(rates) if rates else link.rate
         if rate > 0:
             left = (recent[-1].total - recent[-1].done) / rate
-            return Guess(left, math.hypot(SPREAD_LINK_MEASURED, 0.05), "under way", machine=False)
+            return ExpectedDuration(left, math.hypot(SPREAD_LINK_MEASURED, 0.05), "under way", machine=False)
     left = known.fixed + known.median - elapsed
     # What is overdue goes on being overdue: a tenth of what it has taken, at the least.
-    return Guess(max(left, elapsed * 0.1), max(known.spread, 0.2), "under way", machine=known.machine)
+    return ExpectedDuration(max(left, elapsed * 0.1), max(known.spread, 0.2), "under way", machine=known.machine)
 
 
-def without_what_is_there(known: Guess, measures: Sequence[Measure]) -> Guess:
-    """The guess for a download that was broken off: what has arrived is not fetched again."""
+def rest_of_download(known: ExpectedDuration, measures: Sequence[Measure]) -> ExpectedDuration:
+    """What is left of an interrupted download: what has arrived is not fetched again."""
     arrived = [item for item in measures if item.unit == "bytes" and item.total > 0]
     if not arrived:
         return known

@@ -95,10 +95,10 @@ class TerminalDisplay:
         expected: Mapping[str, float] | None = None,
         *,
         interactive: bool = True,
-        outlook: Callable[[], str] = str,
+        forecast: Callable[[], str] = str,
     ) -> None:
         """`expected` holds seconds by step id, from earlier passes or the run-book; `outlook` says when all is over."""
-        self._outlook = outlook
+        self._forecast = forecast
         self._console = console
         self._expected = dict(expected or {})
         self._interactive = interactive and console.is_terminal
@@ -182,8 +182,8 @@ class TerminalDisplay:
             for measure in self._now.measures.values():
                 self.note(f"  {measure.host}: {measure.name} {amount(measure)}")
             self.note(f"  {self._now.task or self._now.line} ({format_span(time.monotonic() - self._now.began)})")
-            if outlook := self._outlook():
-                self.note(f"  {outlook}")
+            if text := self._forecast():
+                self.note(f"  {text}")
 
     def end(self, step: Step, attempt: Attempt, ending: Ending, result: Result) -> None:
         """An attempt ended."""
@@ -327,8 +327,8 @@ class TerminalDisplay:
             body.add_row(f"    {host}", Text(kind, style))
         ahead = sum(self._todo.values())
         after = [f"then {len(self._todo)} more steps of machines, about {format_span(ahead)}"] if ahead else []
-        if outlook := self._outlook():
-            after.append(outlook)
+        if text := self._forecast():
+            after.append(text)
         return Group(head, body, Text(f"    {' · '.join(after)}", "dim")) if after else Group(head, body)
 
     @staticmethod

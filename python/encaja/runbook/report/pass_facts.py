@@ -19,7 +19,7 @@ from encaja.runbook.book.model import Kind, Owner, Runbook, Scale, Step
 from encaja.runbook.durations import format_bytes, format_span, now, to_text
 from encaja.runbook.forecast.past_passes import DOWNLOADS, PastStep, link_of, read_history, with_rates
 from encaja.runbook.forecast.simulation import Calendar, Spread, backtest
-from encaja.runbook.forecast.step_duration import Assumptions, guess
+from encaja.runbook.forecast.step_duration import Assumptions, expected_duration
 from encaja.runbook.record.journal import (
     Attempt,
     Document,
@@ -183,7 +183,7 @@ class Facts:
         return "waiting" if shown & {State.WAITING, State.EXPIRED} else "open"
 
 
-def gather(move: Move, journal: Journal, pass_: Pass, told: Assumptions) -> Facts:
+def gather(move: Move, journal: Journal, pass_: Pass, assumptions: Assumptions) -> Facts:
     """Reads everything about a pass."""
     runbook = move.runbook
     attempts = [attempt for attempt in journal.attempts(pass_) if attempt.part != CHECK]
@@ -205,12 +205,12 @@ def gather(move: Move, journal: Journal, pass_: Pass, told: Assumptions) -> Fact
         _fault_rows(move, journal, pass_, attempts),
         _transfers(move.runbook, journal, attempts),
         _documents(journal, pass_, attempts),
-        _bands(move, journal, [*earlier, pass_], history, told),
+        _bands(move, journal, [*earlier, pass_], history, assumptions),
         compare_passes(runbook, journal, previous, pass_) if previous else [],
         previous,
         _pass_seconds(move, journal, [*earlier[-3:], pass_]) if previous else {},
         gap,
-        _leads(gap, told) if gap else None,
+        _leads(gap, assumptions) if gap else None,
     )
 
 
@@ -331,12 +331,14 @@ def _bands(
     journal: Journal,
     passes: Sequence[Pass],
     history: Mapping[str, Sequence[PastStep]],
-    told: Assumptions,
+    assumptions: Assumptions,
 ) -> list[charts.Band]:
     """What was to be expected of each step from the earlier passes, as `encaja forecast --backtest` has it."""
     random = np.random.default_rng(0)
     known = {
-        item.step: item for item in backtest(move.runbook, journal, passes, told) if item.pass_name == passes[-1].name
+        item.step: item
+        for item in backtest(move.runbook, journal, passes, assumptions)
+        if item.pass_name == passes[-1].name
     }
     found = []
     for step in move.runbook:
@@ -344,7 +346,7 @@ def _bands(
             item = known[step.id]
             found.append(charts.Band(step.id, item.forecast.low, item.forecast.median, item.forecast.high, item.actual))
         elif step.kind is not Kind.HUMAN and step.id in history:
-            spread = Spread.of(guess(step, history[step.id], told).draw(random, 2000))
+            spread = Spread.of(expected_duration(step, history[step.id], assumptions).draw(random, 2000))
             found.append(charts.Band(step.id, spread.low, spread.median, spread.high, None))
     if "" in known:
         whole = known[""]
@@ -436,11 +438,11 @@ def _gap(
     return (start, end) if start and end else None
 
 
-def _leads(gap: tuple[datetime, datetime], told: Assumptions) -> float | None:
-    if not told.leads:
+def _leads(gap: tuple[datetime, datetime], assumptions: Assumptions) -> float | None:
+    if not assumptions.leads:
         return None
     seconds = (gap[1] - gap[0]).total_seconds()
-    return float(Calendar(gap[0], told).arrived(np.array([0.0]), np.array([seconds]))[0])
+    return float(Calendar(gap[0], assumptions).arrived(np.array([0.0]), np.array([seconds]))[0])
 
 
 def words(language: str) -> dict[str, str]:

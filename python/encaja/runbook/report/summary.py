@@ -1,4 +1,4 @@
-"""What a run leaves the reader with: the table, the addresses to open, and the report."""
+"""What is printed after a run: the table, the addresses to open, the report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def expected_seconds(move: Move, journal: Journal) -> dict[str, float]:
     return expected
 
 
-def close(
+def print_summary(
     move: Move,
     journal: Journal,
     pass_: Pass,
@@ -40,7 +40,7 @@ def close(
         journal: its journal.
         pass_: the pass that was run.
         console: where to print.
-        addresses: gives the portals' names and addresses; asked only then, for it may have to read the inventory.
+        addresses: gives the portals' names and addresses; called only then, because it may have to read the inventory.
         part: only a part of the pass was asked for; what it did has been shown already.
     """
     language = move.runbook.settings.language
@@ -64,11 +64,11 @@ def write_report(move: Move, journal: Journal, pass_: Pass, language: str, outpu
     Raises:
         EncajaError: the file cannot be written.
     """
-    from encaja.runbook.forecast.view import assumptions  # noqa: PLC0415
-    from encaja.runbook.report import pass_facts  # noqa: PLC0415 - brings matplotlib, which a run does without
+    from encaja.runbook.forecast.view import read_assumptions  # noqa: PLC0415
+    from encaja.runbook.report import pass_facts  # noqa: PLC0415 - imports matplotlib, which a run does not need
 
     path = output or move.state / "reports" / f"{pass_.name}.html"
-    page = pass_facts.to_html(pass_facts.gather(move, journal, pass_, assumptions(move)), language)
+    page = pass_facts.to_html(pass_facts.gather(move, journal, pass_, read_assumptions(move)), language)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
@@ -81,7 +81,7 @@ def write_report(move: Move, journal: Journal, pass_: Pass, language: str, outpu
 
 def report_json(move: Move, journal: Journal, pass_: Pass) -> dict[str, Any]:
     """The report's facts for programs."""
-    from encaja.runbook.forecast.view import assumptions  # noqa: PLC0415
+    from encaja.runbook.forecast.view import read_assumptions  # noqa: PLC0415
     from encaja.runbook.report import pass_facts  # noqa: PLC0415 - as above
 
-    return pass_facts.to_json(pass_facts.gather(move, journal, pass_, assumptions(move)))
+    return pass_facts.to_json(pass_facts.gather(move, journal, pass_, read_assumptions(move)))

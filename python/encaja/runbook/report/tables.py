@@ -243,7 +243,7 @@ _KIND_STYLE = {
 }
 
 
-def story_table(lines: Sequence[Line], *, several: bool) -> Table:
+def timeline_table(lines: Sequence[Line], *, several: bool) -> Table:
     """The journal, line by line."""
     table = Table(border_style="dim", show_lines=False)
     table.add_column("when (UTC)", no_wrap=True, style="dim")

@@ -14,7 +14,7 @@ import runbook_case as case
 from encaja.runbook.book.model import Action, Kind, Owner, Scale, Step, Text, Urgency
 from encaja.runbook.forecast.past_passes import Converged, Link, PastStep, converged, place, read_history
 from encaja.runbook.forecast.simulation import Spread
-from encaja.runbook.forecast.step_duration import Assumptions, guess, next_day, unsteadiness
+from encaja.runbook.forecast.step_duration import Assumptions, expected_duration, next_day, unsteadiness
 from encaja.runbook.record.journal import Event, Journal
 
 AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -62,7 +62,9 @@ def made_up_move(
                 history[step.id].append(past(step.id, str(number), taken[step.id], link=own))
     drawn = np.random.default_rng(1)
     shared = next_day(history).draw(drawn, 2000)
-    return Spread.of(sum(guess(step, history[step.id], told).draw(drawn, 2000, shared) for step in STEPS)), actual
+    return Spread.of(
+        sum(expected_duration(step, history[step.id], told).draw(drawn, 2000, shared) for step in STEPS)
+    ), actual
 
 
 @pytest.mark.parametrize("passes", [1, 3])
@@ -87,16 +89,16 @@ def test_band_narrows_with_steady_passes_and_widens_with_unsteady_ones() -> None
 
 def test_one_observation_counts_as_uncertain_itself() -> None:
     step = a_step("settle")
-    one = guess(step, [past("settle", "a", 1000.0)], Assumptions())
-    two = guess(step, [past("settle", "a", 1000.0), past("settle", "b", 1000.0)], Assumptions())
+    one = expected_duration(step, [past("settle", "a", 1000.0)], Assumptions())
+    two = expected_duration(step, [past("settle", "a", 1000.0), past("settle", "b", 1000.0)], Assumptions())
     assert one.median == pytest.approx(1000)
     assert one.spread > 1.1 * two.spread
     assert (one.freedom, two.freedom) == (5, 6)
 
 
 def test_start_of_processes_weighs_in_short_steps_only() -> None:
-    short = guess(a_step("a"), [past("a", "1", 2.0)], Assumptions())
-    long = guess(a_step("a"), [past("a", "1", 2000.0)], Assumptions())
+    short = expected_duration(a_step("a"), [past("a", "1", 2.0)], Assumptions())
+    long = expected_duration(a_step("a"), [past("a", "1", 2000.0)], Assumptions())
     assert short.spread > 1.5 * long.spread
 
 
@@ -109,7 +111,7 @@ def test_unsteady_link_gives_a_wider_band() -> None:
 
     def spread(rates: list[float]) -> float:
         earlier = past("fetch", "a", 90.0, link=Link(8000, 80.0, tuple(rates)))
-        return guess(a_step("fetch", Scale.LINK), [earlier], Assumptions(link=100.0)).spread
+        return expected_duration(a_step("fetch", Scale.LINK), [earlier], Assumptions(link=100.0)).spread
 
     assert spread(slow_waves) > 2 * spread(steady)
 
@@ -119,7 +121,7 @@ def test_what_a_download_does_besides_is_learned_from_all_passes() -> None:
         past("fetch", name, besides + 100.0, link=Link(1e9, 100.0, (1e7,) * 20))
         for name, besides in (("a", 10.0), ("b", 20.0), ("c", 20.0))
     ]
-    known = guess(a_step("fetch", Scale.LINK), passes, Assumptions(link=1e6))
+    known = expected_duration(a_step("fetch", Scale.LINK), passes, Assumptions(link=1e6))
     assert known.fixed == pytest.approx(20)
     assert known.median == pytest.approx(1000)
 
@@ -150,7 +152,7 @@ def test_only_a_pass_over_the_same_hosts_finds_its_changes_there() -> None:
 
     def median(target: str, backup: str, *inventories: str) -> float:
         told = Assumptions(inventories=inventories, chosen={"target": target, "backup": backup})
-        return guess(step, [there], told).median
+        return expected_duration(step, [there], told).median
 
     assert median("test", "one", "inventories/lab") == pytest.approx(12)
     assert median("test", "another", "inventories/lab") == pytest.approx(12)
