@@ -13,7 +13,7 @@ LAYERS = {
     "encaja": [
         "errors status",
         "rest portal",
-        "carryover telephony",
+        "carryover telephony runbook",
         "cli",
     ],
     "encaja.rest": [
@@ -32,6 +32,13 @@ LAYERS = {
         "change_probe reconcile",
         "rounds",
         "commands",
+    ],
+    "encaja.runbook": [
+        "durations redact",
+        "book",
+        "record",
+        "run forecast",
+        "report",
     ],
     "encaja.telephony": [
         "settings events recording",
@@ -72,7 +79,7 @@ def test_no_module_imports_a_higher_layer(package: str) -> None:
     assert not faults, faults
 
 
-@pytest.mark.parametrize("package", ["encaja.rest", "encaja.carryover", "encaja.telephony"])
+@pytest.mark.parametrize("package", ["encaja.rest", "encaja.carryover", "encaja.telephony", "encaja.runbook"])
 def test_every_module_of_a_layered_package_has_its_layer(package: str) -> None:
     folder = PYTHON.joinpath(*package.split("."))
     there = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
