@@ -9,33 +9,33 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from encaja.cli.playbook import find_inventories
+from encaja.cli.playbook_run import find_inventories
 from encaja.runbook.book.playbooks import find_playbook
 from encaja.runbook.record.workspace import find_project
 from encaja.runbook.run.ansible_command import GROUPS, ansible_environment, inventory_arguments, program
 
+app = typer.Typer(no_args_is_help=True)
+
 _AS_THEY_ARE = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the group that holds them."""
+@app.command("playbook", context_settings=_AS_THEY_ARE)
+def playbook(
+    words: Annotated[list[str], typer.Argument(metavar="NAME.yml…", help="Whatever ansible-playbook takes.")],
+) -> None:
+    """It runs on all inventories of the project, or on those given with -i."""
+    project = find_project()
+    given = any(word.startswith(("-i", "--inventory")) for word in words)
+    inventories = ["-i", str(GROUPS)] if given else inventory_arguments(find_inventories(project, ()))
+    _become("ansible-playbook", project, [*(_found(project, word) for word in words), *inventories])
 
-    @app.command("playbook", context_settings=_AS_THEY_ARE)
-    def playbook(
-        words: Annotated[list[str], typer.Argument(metavar="NAME.yml…", help="Whatever ansible-playbook takes.")],
-    ) -> None:
-        """Run a playbook of the kit or of the project: on all its inventories, or on those given with -i."""
-        project = find_project()
-        given = any(word.startswith(("-i", "--inventory")) for word in words)
-        inventories = ["-i", str(GROUPS)] if given else inventory_arguments(find_inventories(project, ()))
-        _become("ansible-playbook", project, [*(_found(project, word) for word in words), *inventories])
 
-    @app.command("vault", context_settings=_AS_THEY_ARE)
-    def vault(
-        words: Annotated[list[str], typer.Argument(metavar="edit|view FILE…", help="Whatever ansible-vault takes.")],
-    ) -> None:
-        """Edit or view a vault, with the password that the project's ansible.cfg names."""
-        _become("ansible-vault", find_project(), words)
+@app.command("vault", context_settings=_AS_THEY_ARE)
+def vault(
+    words: Annotated[list[str], typer.Argument(metavar="edit|view FILE…", help="Whatever ansible-vault takes.")],
+) -> None:
+    """The password is the one that the project's ansible.cfg names."""
+    _become("ansible-vault", find_project(), words)
 
 
 def _found(project: Path, word: str) -> str:

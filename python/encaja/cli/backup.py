@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
+from encaja.cli.options import AsJson
 from encaja.errors import DifferencesFound
 from encaja.restore import coordinator
 from encaja.restore.archive import naming, volume_set
@@ -30,7 +31,7 @@ from encaja.restore.run import RestoreRun
 from encaja.restore.switch import roll_back
 from encaja.status import conducted
 
-app = typer.Typer(no_args_is_help=True, help="Look at, prove, fetch, unpack and restore a backup of the portal.")
+app = typer.Typer(no_args_is_help=True)
 _console = Console()
 
 JOB = Path("/etc/encaja/restore.json")
@@ -42,7 +43,6 @@ Licence = Annotated[
 Stored = Annotated[str | None, typer.Option("--archive", help="Backup in the vendor's storage; else the newest.")]
 Place = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the backup, or its first volume.")]
 PasswordFile = Annotated[Path | None, typer.Option(help="File whose first line is the archive's password.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def read_password(file: Path | None, *, needed: bool) -> str | None:

@@ -13,10 +13,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from encaja.cli.playbook import check_words, find_inventories, play
+from encaja.cli.options import AsJson, Inventory, Language
+from encaja.cli.output import table_console
+from encaja.cli.playbook_run import check_words, find_inventories, play
 from encaja.errors import ConfigurationError, DifferencesFound
 from encaja.runbook.record.workspace import find_project
 from encaja.runbook.run.runner_events import Signals
+
+app = typer.Typer(no_args_is_help=True)
+group = typer.Typer()
+app.add_typer(group, name="carry-over")
 
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {"entity": "record", "new": "new", "changed": "changed", "in_box": "in the box", "missing": "missing",
@@ -38,12 +44,7 @@ _ALWAYS: Final = frozenset({"lead", "deal", "contact", "company"})
 _ANSWER = re.compile(r"(?:(all)|([a-z_]+):([\w:]+?)(?:\.(\w+|\(record\)))?)=(cloud|box)")
 _TAG = re.compile(r"(lead|deal|contact|company)[:/ ](\d+)")
 
-Inventory = Annotated[
-    list[Path] | None, typer.Option("--inventory", "-i", help="Inventory; may be given several times.")
-]
 Environment = Annotated[str, typer.Option("--environment", "-e", help="The environment of the box.")]
-Language = Annotated[str, typer.Option("--language", help="en or es.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def carry(inventory: Sequence[Path] | None, environment: str, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def carry(inventory: Sequence[Path] | None, environment: str, variables: Mapping
     project = find_project()
     console = Console(stderr=True, highlight=False)
 
-    def tell(signals: Signals) -> None:
+    def follow_run(signals: Signals) -> None:
         for _, text in signals.messages:
             console.print(f"[dim]{escape(text)}[/dim]", soft_wrap=True)
 
@@ -67,7 +68,7 @@ def carry(inventory: Sequence[Path] | None, environment: str, variables: Mapping
         {"carry_over_strict": False, **variables},
         limit=environment,
         where=environment,
-        tell=tell,
+        follow=follow_run,
     )
     bodies = [item.body for item in documents if isinstance(item.body, dict)]
     return bodies[-1] if bodies else {}
@@ -136,8 +137,7 @@ def _show(body: Mapping[str, Any], language: str, as_json: bool) -> None:
         print(json.dumps(body, indent=2, ensure_ascii=False))
     elif body.get("kind") == "reconcile":
         console = Console(highlight=False)
-        wide = console if console.is_terminal else Console(highlight=False, width=max(console.width, 120))
-        wide.print(table(body, language))
+        table_console().print(table(body, language))
         for item in body["records"][:20]:
             values = f"{item['in_cloud']!r} / {item['in_box']!r}"
             console.print(escape(f"  {item['entity']} {item['cloud']} → {item['box']} {item['field']}: {values}"))
@@ -160,86 +160,87 @@ def _show(body: Mapping[str, Any], language: str, as_json: bool) -> None:
         raise DifferencesFound(f"{body['differences']} records differ", str(body["box"]), "see the list; run it again")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the group that holds them."""
-    group = typer.Typer(add_completion=False)
+@group.callback(invoke_without_command=True)
+def carry_over(
+    context: typer.Context,
+    *,
+    inventory: Inventory = None,
+    environment: Environment = "production",
+    since: Annotated[str, typer.Option("--since", help="From when on (ISO 8601); else since 'prepare'.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", help="Go on, and show how far behind it is.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="With --follow: do not stay to watch.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be carried; write nothing.")] = False,
+    language: Language = "en",
+    as_json: AsJson = False,
+) -> None:
+    """Both sides are compared afterwards. Exit code 4 when something differs."""
+    if context.invoked_subcommand:
+        return
+    if follow and dry_run:
+        raise ConfigurationError("--follow and --dry-run exclude each other", "carry-over", "give one of them")
+    mode = "follow" if follow else "preview" if dry_run else "once"
+    watched = {"carry_over_attached": True} if follow and not detach else {}
+    _show(carry(inventory, environment, _given(mode, since) | watched), language, as_json)
 
-    @group.callback(invoke_without_command=True)
-    def carry_over(  # noqa: PLR0917  the command line names them
-        ctx: typer.Context,
-        inventory: Inventory = None,
-        environment: Environment = "production",
-        since: Annotated[str, typer.Option("--since", help="From when on (ISO 8601); else since 'prepare'.")] = "",
-        follow: Annotated[bool, typer.Option("--follow", help="Go on, and show how far behind it is.")] = False,
-        detach: Annotated[bool, typer.Option("--detach", help="With --follow: do not stay to watch.")] = False,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be carried; write nothing.")] = False,
-        language: Language = "en",
-        as_json: AsJson = False,
-    ) -> None:
-        """Carry over what the cloud got since the backup, and compare. Exit code 4 when something differs."""
-        if ctx.invoked_subcommand:
-            return
-        if follow and dry_run:
-            raise ConfigurationError("--follow and --dry-run exclude each other", "carry-over", "give one of them")
-        mode = "follow" if follow else "preview" if dry_run else "once"
-        watched = {"carry_over_attached": True} if follow and not detach else {}
-        _show(carry(inventory, environment, _given(mode, since) | watched), language, as_json)
 
-    @group.command("prepare")
-    def prepare(inventory: Inventory = None, environment: Environment = "production") -> None:
-        """Before the backup is ordered: see that the cloud can be read, and note from when on."""
-        _show(carry(inventory, environment, _given("prepare")), "en", as_json=False)
+@group.command("prepare")
+def prepare(inventory: Inventory = None, environment: Environment = "production") -> None:
+    """Before the backup is ordered: see that the cloud can be read, and note from when on."""
+    _show(carry(inventory, environment, _given("prepare")), "en", as_json=False)
 
-    @group.command("stop")
-    def stop(inventory: Inventory = None, environment: Environment = "production") -> None:
-        """End a carry-over that follows; it can be started again at any time."""
-        carry(inventory, environment, _given("stop"))
 
-    @group.command("decide")
-    def decide(
-        answers: Annotated[
-            list[str] | None, typer.Argument(help="lead:12.title=cloud, deal:8=box (all its fields) or all=box.")
-        ] = None,
-        inventory: Inventory = None,
-        environment: Environment = "production",
-        language: Language = "en",
-        as_json: AsJson = False,
-    ) -> None:
-        """List the conflicts that wait for a decision, or decide them; the next round applies it."""
-        decisions = read_answers(answers or [])
-        body = carry(inventory, environment, _given("decide") | {"carry_over_decisions": decisions})
-        _show(body, language, as_json)
+@group.command("stop")
+def stop(inventory: Inventory = None, environment: Environment = "production") -> None:
+    """End a carry-over that follows; it can be started again at any time."""
+    carry(inventory, environment, _given("stop"))
 
-    @group.command("tag-tests")
-    def tag_tests(
-        records: Annotated[list[str], typer.Argument(help="Records of the box: lead:12 contact:7 …")],
-        inventory: Inventory = None,
-        environment: Environment = "production",
-    ) -> None:
-        """Mark records of the box as test data."""
-        found = [_TAG.fullmatch(text) for text in records]
-        if wrong := [text for text, match in zip(records, found, strict=True) if not match]:
-            raise ConfigurationError(f"no records: {', '.join(wrong)}", "tag-tests", "write lead:12, deal:5, contact:7")
-        tests = [{"entity": match[1], "id": int(match[2])} for match in found if match]
-        _show(carry(inventory, environment, _given("tag-tests") | {"carry_over_tests": tests}), "en", as_json=False)
 
-    @group.command("forget-tests")
-    def forget_tests(inventory: Inventory = None, environment: Environment = "production") -> None:
-        """Delete the records of the box that are marked as test data, and only those."""
-        _show(carry(inventory, environment, _given("forget-tests")), "en", as_json=False)
+@group.command("decide")
+def decide(
+    answers: Annotated[
+        list[str] | None, typer.Argument(help="lead:12.title=cloud, deal:8=box (all its fields) or all=box.")
+    ] = None,
+    inventory: Inventory = None,
+    environment: Environment = "production",
+    language: Language = "en",
+    as_json: AsJson = False,
+) -> None:
+    """List the conflicts that wait for a decision, or decide them; the next round applies it."""
+    decisions = read_answers(answers or [])
+    body = carry(inventory, environment, _given("decide") | {"carry_over_decisions": decisions})
+    _show(body, language, as_json)
 
-    app.add_typer(group, name="carry-over")
 
-    @app.command("reconcile")
-    def reconcile(
-        inventory: Inventory = None,
-        environment: Environment = "production",
-        since: Annotated[str, typer.Option("--since", help="From when on (ISO 8601).")] = "",
-        language: Language = "en",
-        as_json: AsJson = False,
-    ) -> None:
-        """Compare both sides, record by record and field by field. Exit code 4 when something differs."""
-        _show(carry(inventory, environment, _given("reconcile", since)), language, as_json)
+@group.command("tag-tests")
+def tag_tests(
+    records: Annotated[list[str], typer.Argument(help="Records of the box: lead:12 contact:7 …")],
+    inventory: Inventory = None,
+    environment: Environment = "production",
+) -> None:
+    """Mark records of the box as test data."""
+    found = [_TAG.fullmatch(text) for text in records]
+    if wrong := [text for text, match in zip(records, found, strict=True) if not match]:
+        raise ConfigurationError(f"no records: {', '.join(wrong)}", "tag-tests", "write lead:12, deal:5, contact:7")
+    tests = [{"entity": match[1], "id": int(match[2])} for match in found if match]
+    _show(carry(inventory, environment, _given("tag-tests") | {"carry_over_tests": tests}), "en", as_json=False)
+
+
+@group.command("forget-tests")
+def forget_tests(inventory: Inventory = None, environment: Environment = "production") -> None:
+    """Delete the records of the box that are marked as test data, and only those."""
+    _show(carry(inventory, environment, _given("forget-tests")), "en", as_json=False)
+
+
+@app.command("reconcile")
+def reconcile(
+    inventory: Inventory = None,
+    environment: Environment = "production",
+    since: Annotated[str, typer.Option("--since", help="From when on (ISO 8601).")] = "",
+    language: Language = "en",
+    as_json: AsJson = False,
+) -> None:
+    """Exit code 4 when something differs."""
+    _show(carry(inventory, environment, _given("reconcile", since)), language, as_json)
 
 
 def _given(mode: str, since: str = "") -> dict[str, Any]:

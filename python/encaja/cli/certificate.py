@@ -1,4 +1,4 @@
-"""``encaja certificate``: what the hosts have, and whether files are good before anybody installs them."""
+"""`encaja certificate`: the certificates of hosts, and whether files are good before they are installed."""
 
 from __future__ import annotations
 
@@ -9,31 +9,25 @@ from typing import Annotated, Any, Final
 
 import typer
 from cryptography import x509
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from encaja.certificates import KIND, examine, read_pem, system_roots
-from encaja.cli.playbook import check_words, find_inventories, play
+from encaja.cli.options import AsJson, EnvironmentName, Inventory, Language
+from encaja.cli.output import table_console
+from encaja.cli.playbook_run import check_words, find_inventories, play
 from encaja.errors import ConfigurationError, DifferencesFound, EncajaError
 from encaja.runbook.record.workspace import find_project
 
-app = typer.Typer(help="List and check certificates.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
-Language = Annotated[str, typer.Option("--language", help="en or es.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-RenewDays = Annotated[int, typer.Option("--renew-days", help="Fewer days left than these are worth a warning.")]
+RenewDays = Annotated[int, typer.Option("--renew-days", help="Warn when fewer days are left.")]
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {"host": "host", "name": "name", "names": "names", "issuer": "issuer", "expires": "last day",
            "days_left": "days left", "state": "state", "ok": "good", "none": "no certificate"},
     "es": {"host": "host", "name": "nombre", "names": "nombres", "issuer": "emisor", "expires": "último día",
            "days_left": "días restantes", "state": "estado", "ok": "correcto", "none": "ningún certificado"},
 }  # fmt: skip
-
-
-@app.callback()
-def certificate() -> None:
-    """List and check certificates."""
 
 
 def _state(row: Mapping[str, Any], words: Mapping[str, str]) -> str:
@@ -57,16 +51,14 @@ def _table(rows: Sequence[Mapping[str, Any]], language: str) -> Table:
     return table
 
 
-def _tell(rows: Sequence[Mapping[str, Any]], language: str, as_json: bool, where: str) -> None:
+def _show(rows: Sequence[Mapping[str, Any]], language: str, as_json: bool, where: str) -> None:
     """Print what was found, as a table or as JSON; exit code 4 when a certificate has a fault."""
     faulty = [str(row["name"]) for row in rows if row["faults"]]
     if as_json:
         body = {"kind": KIND, "differences": len(faulty), "certificates": list(rows)}
         print(json.dumps(body, indent=2, ensure_ascii=False))
     elif rows:
-        console = Console(highlight=False)
-        wide = console if console.is_terminal else Console(highlight=False, width=max(console.width, 160))
-        wide.print(_table(rows, language))
+        table_console().print(_table(rows, language))
     else:
         print(WORDS[language]["none"])
     if faulty:
@@ -75,15 +67,14 @@ def _tell(rows: Sequence[Mapping[str, Any]], language: str, as_json: bool, where
 
 @app.command("list")
 def list_(
-    environment: Annotated[str, typer.Argument(help="production, preproduction or test.")],
-    inventory: Annotated[
-        list[Path] | None, typer.Option("--inventory", "-i", help="Inventory; may be given several times.")
-    ] = None,
+    environment: EnvironmentName,
+    *,
+    inventory: Inventory = None,
     renew_days: RenewDays = 30,
     language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
-    """List the certificates of an environment's hosts; changes nothing. Exit code 4 when one of them has a fault."""
+    """List the certificates of an environment's hosts. Changes nothing. Exit code 4 when one of them has a fault."""
     check_words("certificate list", [environment], language)
     project = find_project()
     variables = {"certificates_environment": environment, "certificates_renew_days": renew_days}
@@ -94,13 +85,14 @@ def list_(
         (item.body for item in documents if isinstance(item.body, dict) and item.body.get("kind") == KIND), None
     )
     if body is None:
-        raise EncajaError("no host was asked", environment, "name hosts in that group of the inventory")
-    _tell(body["certificates"], language, as_json, environment)
+        raise EncajaError("no host was queried", environment, "name hosts in that group of the inventory")
+    _show(body["certificates"], language, as_json, environment)
 
 
 @app.command()
-def check(  # noqa: PLR0917  the command line names them
+def check(
     certificate: Annotated[Path, typer.Argument(help="The certificate, PEM, with or without its chain behind it.")],
+    *,
     key: Annotated[Path | None, typer.Option("--key", help="Its private key, PEM.")] = None,
     chain: Annotated[Path | None, typer.Option("--chain", help="Its intermediate certificates, PEM.")] = None,
     name: Annotated[list[str] | None, typer.Option("--name", help="A host name that it has to cover.")] = None,
@@ -109,7 +101,7 @@ def check(  # noqa: PLR0917  the command line names them
     language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
-    """Check files before they are installed, as a browser or a telephone would; all faults at once, exit code 4."""
+    """Check files before they are installed, as a browser or a telephone would. Exit code 4 when they have faults."""
     check_words("certificate check", [], language)
     roots = system_roots()
     for path in trusted or ():
@@ -125,4 +117,4 @@ def check(  # noqa: PLR0917  the command line names them
         roots=roots,
         renew_days=renew_days,
     )
-    _tell([found.as_row(certificate.name)], language, as_json, str(certificate))
+    _show([found.as_row(certificate.name)], language, as_json, str(certificate))

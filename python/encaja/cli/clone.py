@@ -1,4 +1,4 @@
-"""``encaja clone`` and ``encaja compare``: a full, neutralised copy of an environment, and what differs between two."""
+"""`encaja clone` and `encaja compare`: a full, neutralised copy of an environment, and what differs between two."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
-from encaja.cli.playbook import check_words, find_inventories, play
+from encaja.cli.options import AsJson, Inventory, Language
+from encaja.cli.output import table_console
+from encaja.cli.playbook_run import check_words, find_inventories, play
 from encaja.clone.direction import TARGETS
 from encaja.compare.differences import KIND
 from encaja.compare.page import WORDS, to_html
@@ -25,9 +27,8 @@ from encaja.runbook.record.workspace import find_project
 from encaja.runbook.report.live_display import amount
 from encaja.runbook.run.runner_events import Signals
 
-Inventory = Annotated[
-    list[Path] | None, typer.Option("--inventory", "-i", help="Inventory; may be given several times.")
-]
+app = typer.Typer(no_args_is_help=True)
+
 _SAID: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {"ask": "Everything on {target} will be replaced by a copy of {source}. Type {target} to go on",
            "done": "{target} is a neutralised copy of {source} ({span})"},
@@ -73,7 +74,7 @@ def tables(body: Mapping[str, Any], language: str, names: bool = False) -> list[
 
 
 def _confirm(source: str, target: str, given: str, language: str) -> None:
-    """See that the copy goes the right way, and that somebody said so by name."""
+    """Refuse a copy in the wrong direction, or one that is not confirmed by the target's name."""
     check_words("clone", [source, target], language)
     if target not in TARGETS:
         raise ConfigurationError(f"{target} is never a target", "clone", f"use {' or '.join(TARGETS)}")
@@ -82,9 +83,7 @@ def _confirm(source: str, target: str, given: str, language: str) -> None:
     if not given and sys.stdin.isatty():
         given = typer.prompt(_SAID[language]["ask"].format(source=source, target=target))
     if given != target:
-        raise ConfigurationError(
-            f"the overwriting of {target} is not confirmed", "clone", f"say so: --confirm {target}"
-        )
+        raise ConfigurationError(f"overwriting {target} is not confirmed", "clone", f"confirm it: --confirm {target}")
 
 
 class _Progress:
@@ -109,78 +108,77 @@ class _Progress:
             elapsed = format_span(time.monotonic() - self._began)
             self._console.print(f"[dim]{elapsed:>10}[/dim]  {escape(signals.play)}")
         self._task = signals.task or self._task
-        told = [f"{measure.name}: {amount(measure)}" for measure in signals.measures]
-        told = told or [message for _, message in signals.messages]
-        if told or signals.task:
-            self._status.update(escape(" · ".join([self._task, *told])))
+        words = [f"{measure.name}: {amount(measure)}" for measure in signals.measures]
+        words = words or [message for _, message in signals.messages]
+        if words or signals.task:
+            self._status.update(escape(" · ".join([self._task, *words])))
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the group that holds them."""
+@app.command("clone")
+def clone(
+    source: Annotated[str, typer.Argument(help="The environment to copy.")],
+    target: Annotated[str, typer.Argument(help="preproduction or test: all of it is replaced.")],
+    *,
+    inventory: Inventory = None,
+    confirm: Annotated[str, typer.Option("--confirm", help="The target's name once more.")] = "",
+    language: Language = "en",
+    as_json: AsJson = False,
+) -> None:
+    """If it is interrupted, the copy stays isolated; run it again."""
+    _confirm(source, target, confirm, language)
+    project = find_project()
+    inventories = find_inventories(project, inventory or ())
+    variables = {"clone_source": source, "clone_target": target, "clone_confirm": target}
+    console = Console(stderr=True, highlight=False)
+    began = time.monotonic()
+    with _Progress(console) as progress:
+        documents = play(project, inventories, "clone.yml", variables, where=f"{source} -> {target}", follow=progress)
+    span = format_span(time.monotonic() - began)
+    console.print(f"[green]✓[/green] {_SAID[language]['done'].format(source=source, target=target, span=span)}")
+    if as_json:
+        bodies = [document.body for document in documents]
+        print(json.dumps({"kind": "clone", "source": source, "target": target, "documents": bodies}, indent=2))
 
-    @app.command("clone")
-    def clone(  # noqa: PLR0917  the command line names them
-        source: Annotated[str, typer.Argument(help="The environment to copy.")],
-        target: Annotated[str, typer.Argument(help="preproduction or test: all of it is replaced.")],
-        inventory: Inventory = None,
-        confirm: Annotated[str, typer.Option("--confirm", help="The target's name once more.")] = "",
-        language: Annotated[str, typer.Option("--language", help="en or es.")] = "en",
-        as_json: Annotated[bool, typer.Option("--json", help="Print what was handed over as JSON.")] = False,
-    ) -> None:
-        """Make one environment a full, neutralised copy of another. Cut off, it stays isolated; run it again."""
-        _confirm(source, target, confirm, language)
-        project = find_project()
-        inventories = find_inventories(project, inventory or ())
-        variables = {"clone_source": source, "clone_target": target, "clone_confirm": target}
-        console = Console(stderr=True, highlight=False)
-        began = time.monotonic()
-        with _Progress(console) as progress:
-            documents = play(project, inventories, "clone.yml", variables, where=f"{source} -> {target}", tell=progress)
-        span = format_span(time.monotonic() - began)
-        console.print(f"[green]✓[/green] {_SAID[language]['done'].format(source=source, target=target, span=span)}")
-        if as_json:
-            told = [document.body for document in documents]
-            print(json.dumps({"kind": "clone", "source": source, "target": target, "documents": told}, indent=2))
 
-    @app.command("compare")
-    def compare(  # noqa: PLR0917  the command line names them
-        a: Annotated[str, typer.Argument(help="The one environment, usually production.")],
-        b: Annotated[str, typer.Argument(help="The other.")],
-        inventory: Inventory = None,
-        drift: Annotated[
-            float, typer.Option("--drift", min=0, max=100, help="Per cent by which rows of a table may differ.")
-        ] = 0.0,
-        language: Annotated[str, typer.Option("--language", help="en or es.")] = "en",
-        output: Annotated[Path | None, typer.Option("--output", help="Also write a file: .html, or JSON.")] = None,
-        names: Annotated[bool, typer.Option("--all", help="Name also every difference that is expected.")] = False,
-        as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    ) -> None:
-        """Compare two environments; changes nothing. Exit code 4 when they differ in what should be the same."""
-        check_words("compare", [a, b], language)
-        if a == b:
-            raise ConfigurationError(f"{a} is compared with itself", "compare", "give two environments")
-        project = find_project()
-        body = _collect(project, find_inventories(project, inventory or ()), a, b, drift)
-        text = json.dumps(body, indent=2, ensure_ascii=False)
-        if output:
-            page = to_html(body, language) if output.suffix in {".html", ".htm"} else f"{text}\n"
-            output.write_text(page, encoding="utf-8")
-        if as_json:
-            print(text)
-        else:
-            console = Console(highlight=False)
-            wide = console if console.is_terminal else Console(highlight=False, width=max(console.width, 160))
-            for table in tables(body, language, names):
-                wide.print(table)
-        if body["differences"]:
-            where = ", ".join(row["section"]["en"] for row in body["sections"] if row["different"])
-            raise DifferencesFound(f"{body['differences']} differences, in {where}", f"{a} and {b}", "see the table")
+@app.command("compare")
+def compare(
+    a: Annotated[str, typer.Argument(help="An environment, usually production.")],
+    b: Annotated[str, typer.Argument(help="The other environment.")],
+    *,
+    inventory: Inventory = None,
+    drift: Annotated[
+        float, typer.Option("--drift", min=0, max=100, help="Per cent by which rows of a table may differ.")
+    ] = 0.0,
+    language: Language = "en",
+    output: Annotated[Path | None, typer.Option("--output", help="Also write a file: .html, or JSON.")] = None,
+    names: Annotated[bool, typer.Option("--all", help="Also name every expected difference.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Changes nothing. Exit code 4 when they differ in what should be the same."""
+    check_words("compare", [a, b], language)
+    if a == b:
+        raise ConfigurationError(f"{a} is compared with itself", "compare", "give two environments")
+    project = find_project()
+    body = _collect(project, find_inventories(project, inventory or ()), a, b, drift)
+    text = json.dumps(body, indent=2, ensure_ascii=False)
+    if output:
+        page = to_html(body, language) if output.suffix in {".html", ".htm"} else f"{text}\n"
+        output.write_text(page, encoding="utf-8")
+    if as_json:
+        print(text)
+    else:
+        console = table_console()
+        for table in tables(body, language, names):
+            console.print(table)
+    if body["differences"]:
+        where = ", ".join(row["section"]["en"] for row in body["sections"] if row["different"])
+        raise DifferencesFound(f"{body['differences']} differences, in {where}", f"{a} and {b}", "see the table")
 
 
 def _collect(project: Path, inventories: tuple[Path, ...], a: str, b: str, drift: float) -> dict[str, Any]:
-    """Run playbook ``compare`` and return the comparison that it handed over."""
+    """The comparison that playbook `compare` published."""
     variables = {"compare_a": a, "compare_b": b, "compare_drift": drift, "compare_strict": False}
     for document in play(project, inventories, "compare.yml", variables, where=f"{a} and {b}"):
         if isinstance(document.body, dict) and document.body.get("kind") == KIND:
             return document.body
-    raise EncajaError("the playbook handed over no comparison", f"{a} and {b}", "run it with ansible-playbook")
+    raise EncajaError("the playbook published no comparison", f"{a} and {b}", "run it with ansible-playbook")

@@ -11,30 +11,29 @@ import typer
 from encaja.errors import ConfigurationError
 from encaja.project import PLACEHOLDERS, VAULT_PASSWORD, Answers, make_project
 
+app = typer.Typer(no_args_is_help=True)
+
 _WHERE = f"{', '.join(PLACEHOLDERS)}; production's where none is named"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the group that holds it."""
-
-    @app.command("init")
-    def init(
-        folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is empty or does not exist.")],
-        domain: Annotated[
-            list[str] | None, typer.Option("--domain", help=f"A portal's host name, as test=NAME ({_WHERE}).")
-        ] = None,
-        host: Annotated[
-            list[str] | None, typer.Option("--host", help=f"Its address for SSH, as test=ADDRESS ({_WHERE}).")
-        ] = None,
-    ) -> None:
-        """Make a project: inventories of three environments, with generated, encrypted secrets."""
-        make_project(folder.absolute(), Answers(_pairs("--domain", domain or ()), _pairs("--host", host or ())))
-        vault = folder / VAULT_PASSWORD
-        typer.echo(
-            f"{folder}: a project with three environments and generated, encrypted secrets\n"
-            f"{vault} decrypts them: keep a copy elsewhere, git ignores it\n"
-            f"next: cd {folder}; 'encaja check' lists what is left to fill in, 'encaja vault edit' opens a vault"
-        )
+@app.command("init")
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is empty or does not exist.")],
+    domain: Annotated[
+        list[str] | None, typer.Option("--domain", help=f"A portal's host name, as test=NAME ({_WHERE}).")
+    ] = None,
+    host: Annotated[
+        list[str] | None, typer.Option("--host", help=f"Its address for SSH, as test=ADDRESS ({_WHERE}).")
+    ] = None,
+) -> None:
+    """The secrets are encrypted with a generated password."""
+    make_project(folder.absolute(), Answers(_pairs("--domain", domain or ()), _pairs("--host", host or ())))
+    vault = folder / VAULT_PASSWORD
+    typer.echo(
+        f"{folder}: a project with three environments and generated, encrypted secrets\n"
+        f"{vault} decrypts them: keep a copy elsewhere, git ignores it\n"
+        f"next: cd {folder}; 'encaja check' lists what is left to fill in, 'encaja vault edit' opens a vault"
+    )
 
 
 def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""``encaja lab``: the whole estate on this machine."""
+"""`encaja lab`: all hosts on this machine, as Debian containers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from encaja.errors import ConfigurationError
 from encaja.lab import engine, estate
 
-app = typer.Typer(help="The whole estate on this machine: Debian hosts in containers.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 host_app = typer.Typer(help="Single hosts for role tests.", no_args_is_help=True)
 app.add_typer(host_app, name="host", hidden=True)
 console = Console(stderr=True)
@@ -52,18 +52,18 @@ def up(
         str | None, typer.Option("--release", help="A Debian release for all hosts: bookworm or trixie.")
     ] = None,
 ) -> None:
-    """Bring the hosts up (images are built the first time) and write their inventory."""
-    with console.status("bringing the lab up"):
+    """Start the hosts (images are built the first time) and write their inventory."""
+    with console.status("starting the lab"):
         estate.up(_workspace(), _known(name), lambda text: console.print(f"[dim]{text}[/dim]"), release)
     status(name)
 
 
 @app.command()
 def down(
-    name: Annotated[str | None, typer.Option("--estate", help="Only this estate's hosts.")] = None,
+    name: Annotated[str | None, typer.Option("--estate", help="Only the hosts of this estate.")] = None,
     images: Annotated[bool, typer.Option("--images", help="Also images, keys and secrets.")] = False,
 ) -> None:
-    """Remove the lab's containers and networks, also leftovers of an earlier run."""
+    """Remove the lab's containers and networks, also those that an earlier run left."""
     if name and images:
         raise ConfigurationError("images serve every estate", "--estate", "leave out --estate, or --images")
     removed = estate.down_one(_workspace(), _known(name)) if name else estate.down(_workspace(), with_images=images)
@@ -73,7 +73,7 @@ def down(
 
 @app.command()
 def status(name: EstateName = "lab") -> None:
-    """Which hosts there are and whether they run."""
+    """List the hosts and whether they run."""
     table = Table("host", "address", "Debian", "state", title=f"estate {_known(name)}", title_justify="left")
     for host, state in estate.status(name):
         colour = {"running": "green", "stopped": "red"}.get(state, "dim")
@@ -91,7 +91,7 @@ def shell(host: str, name: EstateName = "lab") -> None:
 
 @app.command()
 def url(name: EstateName = "lab") -> None:
-    """The addresses to open, with the line for this machine's hosts file."""
+    """Print the addresses to open, and the lines for /etc/hosts."""
     portals = [host for host in estate.ESTATES[_known(name)].hosts if host.name != "telephony"]
     for host in portals:
         console.print(f"https://{host.domain}/")
@@ -102,7 +102,7 @@ def url(name: EstateName = "lab") -> None:
 
 @host_app.command("up")
 def host_up(hosts: list[str]) -> None:
-    """Bring hosts up, each given as NAME=RELEASE; prints molecule's instance configuration (JSON)."""
+    """Start hosts, each given as NAME=RELEASE; prints molecule's instance configuration (JSON)."""
     workspace = _workspace()
     instances = []
     for name, _, release in (host.partition("=") for host in hosts):

@@ -1,4 +1,4 @@
-"""``encaja verify``: an environment against the case's checklist, as a table or as JSON."""
+"""`encaja verify`: an environment against the case's checklist, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from encaja.cli.playbook import check_words, find_inventories, play
+from encaja.cli.options import AsJson, EnvironmentName, Inventory, Language
+from encaja.cli.output import table_console
+from encaja.cli.playbook_run import check_words, find_inventories, play
 from encaja.errors import ConfigurationError, DifferencesFound
 from encaja.runbook.record.workspace import find_project
+
+app = typer.Typer(no_args_is_help=True)
 
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {"check": "check", "state": "state", "evidence": "evidence", "cure": "cure", "ok": "ok", "cured": "cured",
@@ -26,10 +29,10 @@ STYLES: Final = {"ok": "green", "cured": "green", "people": "cyan", "found": "bo
 
 
 def collect(project: Path, inventories: Sequence[Path], environment: str, only: Sequence[str] = ()) -> dict[str, Any]:
-    """Run playbook ``verify`` for an environment and return the verification that its portal handed over.
+    """Run playbook ``verify`` for an environment and return the verification of its portal.
 
     Raises:
-        EncajaError: a host is unreachable, or the look itself failed.
+        EncajaError: a host is unreachable, or the verification itself failed.
     """
     variables = {"verify_strict": False, "verify_only": list(only)}
     for document in play(project, inventories, "verify.yml", variables, limit=environment, where=environment):
@@ -59,37 +62,31 @@ def table(body: Mapping[str, Any], language: str) -> Table:
     return result
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the group that holds it."""
-
-    @app.command("verify")
-    def verify(  # noqa: PLR0917  the command line names them
-        environment: Annotated[str, typer.Argument(help="production, preproduction or test.")],
-        inventory: Annotated[
-            list[Path] | None, typer.Option("--inventory", "-i", help="Inventory; may be given several times.")
-        ] = None,
-        only: Annotated[
-            list[str] | None, typer.Option("--only", help="Only checks whose id begins so, such as case or php.")
-        ] = None,
-        language: Annotated[str, typer.Option("--language", help="en or es.")] = "en",
-        output: Annotated[Path | None, typer.Option("--output", help="Also write the JSON into this file.")] = None,
-        as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    ) -> None:
-        """Verify an environment against the case's checklist; changes nothing. Exit code 4 when something was found."""
-        check_words("verify", [environment], language)
-        project = find_project()
-        body = collect(project, find_inventories(project, inventory or ()), environment, only or ())
-        text = json.dumps(body, indent=2, ensure_ascii=False)
-        if output:
-            output.write_text(f"{text}\n", encoding="utf-8")
-        if as_json:
-            print(text)
-        else:
-            console = Console(highlight=False)
-            wide = console if console.is_terminal else Console(highlight=False, width=max(console.width, 160))
-            wide.print(table(body, language))
-        if body["differences"]:
-            names = ", ".join(
-                item["id"] for item in body["checks"] if item["state"] == "found" and item["severity"] == "error"
-            )
-            raise DifferencesFound(f"{body['differences']} found: {names}", environment, "see the column 'cure'")
+@app.command("verify")
+def verify(
+    environment: EnvironmentName,
+    *,
+    inventory: Inventory = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Only checks whose id begins with this, such as case or php.")
+    ] = None,
+    language: Language = "en",
+    output: Annotated[Path | None, typer.Option("--output", help="Also write the JSON into this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Changes nothing. Exit code 4 when something was found."""
+    check_words("verify", [environment], language)
+    project = find_project()
+    body = collect(project, find_inventories(project, inventory or ()), environment, only or ())
+    text = json.dumps(body, indent=2, ensure_ascii=False)
+    if output:
+        output.write_text(f"{text}\n", encoding="utf-8")
+    if as_json:
+        print(text)
+    else:
+        table_console().print(table(body, language))
+    if body["differences"]:
+        names = ", ".join(
+            item["id"] for item in body["checks"] if item["state"] == "found" and item["severity"] == "error"
+        )
+        raise DifferencesFound(f"{body['differences']} found: {names}", environment, "see the column 'cure'")

@@ -1,4 +1,4 @@
-"""`encaja plan`, `run`, `approve`, `status`, `journal` and the other commands around the run-book."""
+"""`encaja check`, `plan`, `run`, `approve`, `status`, `journal` and the other commands around the run-book."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from encaja.cli.commands import COMMANDS
+from encaja.cli.options import AsJson, Inventory
+from encaja.cli.output import table_console
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.notices import compose, send
 from encaja.runbook.book.faults import RunbookError
@@ -34,27 +36,24 @@ from encaja.runbook.run.selection import RunOptions
 from encaja.runbook.run.step_run import WAITING_CODE
 
 app = typer.Typer(no_args_is_help=True)
-journal_app = typer.Typer(help="What happened; 'journal add' notes something by hand.", invoke_without_command=True)
+journal_app = typer.Typer(invoke_without_command=True)
 app.add_typer(journal_app, name="journal")
 
-Inventory = Annotated[
-    list[Path] | None, typer.Option("--inventory", "-i", help="Inventory; may be given several times.")
+RunbookFile = Annotated[
+    list[Path] | None,
+    typer.Option("--runbook", help="A run-book file that changes the shipped one; may be given several times."),
 ]
-RunbookFile = Annotated[list[Path] | None, typer.Option("--runbook", help="A run-book file laid over the shipped one.")]
-Setting = Annotated[list[str] | None, typer.Option("--set", help="A variable of the move, such as target=test.")]
-StateDir = Annotated[Path | None, typer.Option("--state", help="Where the journal is kept; .encaja by default.")]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A variable of the move, such as target=test; may be given several times."),
+]
+StateDir = Annotated[Path | None, typer.Option("--state", help="Folder of the journal; .encaja by default.")]
 PassName = Annotated[
     str | None, typer.Option("--pass", help="The pass: rehearsal-1, cutover …; the latest by default.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Language = Annotated[str | None, typer.Option("--language", help="en or es; the move's by default.")]
-By = Annotated[str, typer.Option("--by", help="Who decides.")]
-Note = Annotated[str, typer.Option("--note", help="Why, or under which condition.")]
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=max(console.width, 140))
+By = Annotated[str, typer.Option("--by", help="Name of whoever decides.")]
+Note = Annotated[str, typer.Option("--note", help="Reason or condition.")]
 
 
 def _move(
@@ -79,14 +78,11 @@ def _move(
 
 def _check_commands(move: Move) -> None:
     """Refuses a run-book that calls a command of this program that does not exist."""
-    from encaja.cli import available  # noqa: PLC0415 - the package's table, which imports this module by name
-
-    known = available()
     faults = [
         f"run-book: step '{step.id}' runs 'encaja {action.command[1]}', which does not exist (see 'encaja --help')"
         for step in move.runbook
         for action in (step.action, step.verify)
-        if action and action.command[:1] == ("encaja",) and action.command[1:2] and action.command[1] not in known
+        if action and action.command[:1] == ("encaja",) and action.command[1:2] and action.command[1] not in COMMANDS
     ]
     if faults:
         raise RunbookError(faults)
@@ -124,16 +120,16 @@ def plan(
         Path | None, typer.Option("--drawing", help="Draw it into this .svg or .png file instead.")
     ] = None,
 ) -> None:
-    """The run-book: steps, owners, gates, estimates."""
+    """With an inventory, steps that have to be repeated say why."""
     move = _move(inventory, runbook, settings, state)
     chosen = _language(move, language)
     if drawing is None:
         from encaja.runbook.forecast import view  # noqa: PLC0415 - imports numpy, which other commands do not need
         from encaja.runbook.report import forecast_tables  # noqa: PLC0415
 
-        _console().print(tables.plan_table(move, chosen, _latest_states(move)))
+        table_console(140).print(tables.plan_table(move, chosen, _latest_states(move)))
         made = view.forecast_pass(move, None, replace(view.read_assumptions(move), leads=()))
-        _console().print(forecast_tables.finish_line(move, made, tables.WORDS[chosen]))
+        table_console(140).print(forecast_tables.finish_line(move, made, tables.WORDS[chosen]))
         return
     if drawing.suffix.lower() not in (".svg", ".png"):
         raise ConfigurationError("is neither .svg nor .png", str(drawing), "give the file one of these endings")
@@ -141,7 +137,7 @@ def plan(
     from encaja.runbook.report.drawing import draw_runbook  # noqa: PLC0415
 
     write_picture(draw_runbook(move, chosen, tables.WORDS[chosen]), drawing)
-    _console().print(f"drawn into {drawing}")
+    table_console(140).print(f"drawn into {drawing}")
 
 
 def _latest_states(move: Move) -> dict[str, StepState]:
@@ -163,9 +159,9 @@ def check(
     state: StateDir = None,
     as_json: AsJson = False,
 ) -> int:
-    """Preflight: everything that would stop the move, at once; changes nothing. Exit code 2 when something is wrong."""
+    """Changes nothing. Exit code 2 when something is wrong."""
     move = _move(inventory, runbook, settings, state)
-    return preflight(move, _console(), as_json=as_json)
+    return preflight(move, table_console(140), as_json=as_json)
 
 
 @app.command()
@@ -180,23 +176,21 @@ def run(
     start: Annotated[
         str | None,
         typer.Option(
-            "--from", help="Begin at this step: it and what follows are done again, and the journal remembers it."
+            "--from", help="Begin at this step: it and the steps after it are repeated; the journal keeps the request."
         ),
     ] = None,
     until: Annotated[str | None, typer.Option("--until", help="Stop after this step.")] = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option(
-            "--keep", help="A finished step that stands although its inputs changed or it was asked for again."
-        ),
+        typer.Option("--keep", help="Do not repeat this finished step, though its inputs changed or it was requested."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Answer every gate with yes; the journal says so.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Ansible's check mode: show, change nothing.")] = False,
-    by: Annotated[str | None, typer.Option("--by", help="Who runs it, for the journal.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Approve every gate; the journal says so.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Ansible's check mode: show changes, make none.")] = False,
+    by: Annotated[str | None, typer.Option("--by", help="Name for the journal.")] = None,
 ) -> int:
-    """Go on from where the journal stands."""
+    """Exit code 3 when it waits at a gate, 1 when a step failed, 4 when a check found differences."""
     move = _move(inventory, runbook, settings, state, pass_name)
-    console = _console()
+    console = table_console(140)
     with Journal(move.journal) as journal:
         known = journal.passes()
         name = pass_name or (known[-1].name if known else DEFAULT_PASS)
@@ -215,13 +209,13 @@ def run(
 
 @app.command()
 def approve(step: str, *, by: By, note: Note = "", pass_name: PassName = None, state: StateDir = None) -> None:
-    """Say yes at a gate, by name."""
+    """The name and the note stay in the journal; then `encaja run` continues."""
     _decide(step, GateState.APPROVED, by=by, note=note, pass_name=pass_name, state=state)
 
 
 @app.command()
 def reject(step: str, *, by: By, note: Note = "", pass_name: PassName = None, state: StateDir = None) -> None:
-    """Say no at a gate, by name and with the reason."""
+    """The name and the reason stay in the journal; `encaja run` stops at the step."""
     _decide(step, GateState.REJECTED, by=by, note=note, pass_name=pass_name, state=state)
 
 
@@ -229,7 +223,7 @@ def _decide(step: str, decision: GateState, *, by: str, note: str, pass_name: st
     move = _move(state=state, pass_name=pass_name)
     with Journal(move.journal, create=False) as journal:
         gates.record_decision(move, journal, _pass(journal, pass_name), step, decision=decision, by=by, note=note)
-    _console().print(f"{step}: {decision} by {by}; 'encaja run' goes on")
+    table_console(140).print(f"{step}: {decision} by {by}; 'encaja run' continues")
 
 
 @app.command()
@@ -243,7 +237,7 @@ def status(
     as_json: AsJson = False,
     language: Language = None,
 ) -> int:
-    """Where the move stands."""
+    """Exit code 3 while a gate waits."""
     move = _move(inventory, runbook, settings, state, pass_name)
     with Journal(move.journal, create=False) as journal:
         pass_ = _pass(journal, pass_name)
@@ -267,7 +261,7 @@ def status(
         ]
         print(json.dumps({"pass": pass_.name, "steps": steps}, indent=2))
     else:
-        console = _console()
+        console = table_console(140)
         console.print(f"[bold]{move.title}[/bold] · pass [bold]{pass_.name}[/bold]")
         console.print(tables.status_table(move.runbook, states, _language(move, language), progress))
         for step in waiting:
@@ -279,7 +273,7 @@ def status(
 def journal_main(
     context: typer.Context, pass_name: PassName = None, state: StateDir = None, as_json: AsJson = False
 ) -> None:
-    """What happened, in order; 'journal add' notes something by hand, 'journal diff' compares two passes."""
+    """`journal add` adds a note, `journal diff` compares two passes."""
     if context.invoked_subcommand:
         return
     move = _move(state=state, pass_name=pass_name)
@@ -289,23 +283,23 @@ def journal_main(
     if as_json:
         print(json.dumps([line.as_json() for line in lines], indent=2))
         return
-    _console().print(tables.timeline_table(lines, several=len(chosen) > 1))
+    table_console(140).print(tables.timeline_table(lines, several=len(chosen) > 1))
 
 
 @journal_app.command("add")
 def journal_add(
     text: Annotated[str, typer.Argument(help="What happened.")],
     *,
-    by: Annotated[str | None, typer.Option("--by", help="Who notes it.")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Whose note it is.")] = None,
     kind: Annotated[str, typer.Option("--kind", help="note, fault or cure.")] = "note",
-    step: Annotated[str, typer.Option("--step", help="The step that it is about.")] = "",
+    step: Annotated[str, typer.Option("--step", help="The step concerned.")] = "",
     at: Annotated[
         str | None, typer.Option("--at", help="When it happened, as 2026-11-26T21:30 (UTC); now by default.")
     ] = None,
     pass_name: PassName = None,
     state: StateDir = None,
 ) -> None:
-    """Note something by hand: an observation, a fault, its cure."""
+    """Add a note: an observation, a fault, its cure."""
     move = _move(state=state, pass_name=pass_name)
     kinds = (EntryKind.NOTE, EntryKind.FAULT, EntryKind.CURE)
     if kind not in kinds:
@@ -318,7 +312,7 @@ def journal_add(
         entry = journal.add_entry(
             _pass(journal, pass_name), EntryKind(kind), text.strip(), by=by or whoami(), step=step, at=_moment(at)
         )
-    _console().print(f"noted: {entry.kind} by {entry.by} at {entry.at:%Y-%m-%d %H:%M} UTC")
+    table_console(140).print(f"noted: {entry.kind} by {entry.by} at {entry.at:%Y-%m-%d %H:%M} UTC")
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -332,14 +326,14 @@ def _moment(text: str | None) -> datetime | None:
 
 @journal_app.command("diff")
 def journal_diff(before: str, after: str, *, state: StateDir = None, as_json: AsJson = False) -> None:
-    """Compare two passes: slower, faster, new faults."""
+    """Compare two passes: steps that were slower or faster, new faults."""
     move = _move(state=state)
     with Journal(move.journal, create=False) as journal:
         found = compare_passes(move.runbook, journal, _pass(journal, before), _pass(journal, after))
     if as_json:
         print(json.dumps([asdict(item) for item in found], indent=2))
     else:
-        _console().print(tables.difference_table(found, before, after))
+        table_console(140).print(tables.difference_table(found, before, after))
 
 
 @app.command()
@@ -351,16 +345,16 @@ def forecast(
     state: StateDir = None,
     pass_name: PassName = None,
     link: Annotated[
-        str | None, typer.Option("--link", help="The link as measured, such as 800kB or 8MB (a second).")
+        str | None, typer.Option("--link", help="Measured rate of the download a second, such as 800kB or 8MB.")
     ] = None,
     size: Annotated[str | None, typer.Option("--size", help="The backup's size, such as 30GB.")] = None,
     leads_per_day: Annotated[float | None, typer.Option("--leads-per-day", help="Leads a day, spread evenly.")] = None,
     backtested: Annotated[
-        bool, typer.Option("--backtest", help="What it would have said about finished passes.")
+        bool, typer.Option("--backtest", help="Compare forecasts of finished passes with what came.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """When each step and the whole will be over, with a spread, and what the gap costs."""
+    """Durations come from earlier passes and the run-book's estimates, each with a 90 % band."""
     move = _move(inventory, runbook, settings, state, pass_name)
     from encaja.runbook.forecast import view  # noqa: PLC0415 - imports numpy, which other commands do not need
     from encaja.runbook.report import forecast_tables  # noqa: PLC0415
@@ -372,13 +366,13 @@ def forecast(
         if as_json:
             print(json.dumps([view.backtest_json(item) for item in results], indent=2))
         else:
-            _console().print(forecast_tables.backtest_table(results))
+            table_console(140).print(forecast_tables.backtest_table(results))
         return
     made = view.forecast_pass(move, pass_name, assumptions)
     if as_json:
         print(json.dumps(view.forecast_json(made), indent=2))
     else:
-        _console().print(forecast_tables.forecast_view(move, made))
+        table_console(140).print(forecast_tables.forecast_view(move, made))
 
 
 @app.command()
@@ -392,7 +386,7 @@ def report(
     language: Language = None,
     as_json: AsJson = False,
 ) -> None:
-    """One HTML file that opens anywhere, or JSON."""
+    """The file opens anywhere, also without a network."""
     move = _move(state=state, pass_name=pass_name)
     with Journal(move.journal, create=False) as journal:
         pass_ = _pass(journal, pass_name)
@@ -401,22 +395,22 @@ def report(
             print(json.dumps(report_json(move, journal, pass_), indent=2))
             return
         path = write_report(move, journal, pass_, chosen, output)
-    _console().print(f"report of '{pass_.name}': {path}", soft_wrap=True)
+    table_console(140).print(f"report of '{pass_.name}': {path}", soft_wrap=True)
 
 
 @app.command()
 def notice(
     name: Annotated[str, typer.Argument(help="backup-date, request-backup, certificate …")],
     *,
-    date: Annotated[str, typer.Option("--date", help="The date that it is about, as people write it.")] = "",
+    date: Annotated[str, typer.Option("--date", help="Date in the text, as people write it.")] = "",
     portal: Annotated[str, typer.Option("--portal", help="The new portal's address.")] = "",
-    send_it: Annotated[bool, typer.Option("--send", help="Send it to all users' addresses of the run-book.")] = False,
-    by: Annotated[str | None, typer.Option("--by", help="Who sends it.")] = None,
+    send_it: Annotated[bool, typer.Option("--send", help="Send it to the users' addresses in the run-book.")] = False,
+    by: Annotated[str | None, typer.Option("--by", help="Name for the journal.")] = None,
     pass_name: PassName = None,
     state: StateDir = None,
     language: Language = None,
 ) -> None:
-    """A text for the people concerned: shown, or sent to all users and journalled."""
+    """With `--send` it goes to all users, and the journal says so."""
     move = _move(state=state, pass_name=pass_name)
     step = next((item for item in move.runbook if item.notice == name), None)
     values = {"move": move.title, "pass_name": pass_name or DEFAULT_PASS}
@@ -430,7 +424,7 @@ def notice(
     addresses = move.runbook.settings.announce.users
     if not addresses:
         raise ConfigurationError(
-            "nobody to send it to", "move: announce: users", "list Apprise addresses in runbook.yml"
+            "no addresses to send it to", "move: announce: users", "list Apprise addresses in runbook.yml"
         )
     failed = send(composed, addresses)
     with Journal(move.journal) as journal:
@@ -439,4 +433,4 @@ def notice(
         journal.add_entry(pass_, EntryKind.ANNOUNCED, text, by=by or whoami(), step=step.id if step else "")
     if failed:
         raise EncajaError("; ".join(failed), "notice", "check the addresses under 'announce' in runbook.yml")
-    _console().print(text)
+    table_console(140).print(text)

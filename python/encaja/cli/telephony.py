@@ -14,13 +14,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from encaja.cli.playbook import play
+from encaja.cli.options import AsJson, Inventory
+from encaja.cli.playbook_run import play
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook.record.workspace import INVENTORY_VARIABLE, find_project
 from encaja.runbook.run.ansible_command import ansible_environment, inventory_arguments, program
 from encaja.telephony.test_call import Step, is_settled, judge
 
-app = typer.Typer(help="Test calls.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 console = Console(stderr=True)
 
 PLACE = Path("tests/lab/sip/place.yml")
@@ -36,19 +37,13 @@ class Estate:
     inventories: tuple[Path, ...]
 
 
-@app.callback()
-def telephony() -> None:
-    """Test calls."""
-
-
 @app.command()
 def test(
-    inventory: Annotated[
-        list[Path] | None, typer.Option("--inventory", "-i", help="Inventory; may be given several times.")
-    ] = None,
+    *,
+    inventory: Inventory = None,
     number: Annotated[str, typer.Option(help="Customer's number of the call; any, when left out.")] = "",
     wait: Annotated[float, typer.Option(help="How long to wait for the call, in seconds.")] = 180.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Follow one call from outside into the portal, step by step.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from encaja.cli.playbook import play
+from encaja.cli.playbook_run import play
 from unit.test_certificates import Signed
 
 pytestmark = pytest.mark.integration

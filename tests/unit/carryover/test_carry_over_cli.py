@@ -29,7 +29,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> tuple[typer.Typer, list[dict[str, An
 
     monkeypatch.setattr(carryover, "carry", carry)
     made = typer.Typer()
-    carryover.register(made)
+    made.add_typer(carryover.app)
     return made, asked
 
 

@@ -39,7 +39,7 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setenv("ENCAJA_INVENTORY", str(tmp_path))
     group = typer.Typer()
     group.callback()(lambda: None)
-    command.register(group)
+    group.add_typer(command.app)
     return group, found
 
 

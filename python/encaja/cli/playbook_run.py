@@ -1,4 +1,4 @@
-"""One playbook started from a command, with what it says on its way and what it hands over."""
+"""A playbook that a command runs, and the documents that it publishes."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def play(
     *,
     limit: str = "",
     where: str = "",
-    tell: Callable[[Signals], None] | None = None,
+    follow: Callable[[Signals], None] | None = None,
 ) -> list[Document]:
-    """Run a playbook to its end and return the documents that it handed over.
+    """Run a playbook to its end and return the documents that it published.
 
     Args:
         project: where the kit is.
@@ -60,7 +60,7 @@ def play(
         variables: extra variables; they go by file.
         limit: hosts or groups.
         where: what the command is about, for the error.
-        tell: is given what the playbook says while it runs.
+        follow: called with what the playbook reports while it runs.
 
     Raises:
         EncajaError: a host is unreachable, or a task failed.
@@ -72,15 +72,15 @@ def play(
         execution = run_playbook(0, directory, project, command, ansible_environment(project, os.environ))
         try:
             for signals in execution:
-                if signals is not None and tell is not None:
-                    tell(signals)
+                if signals is not None and follow is not None:
+                    follow(signals)
         except BaseException:
             execution.stop()
             raise
     ending = execution.ending
     if ending.faults:
-        told = [fault for fault in ending.faults if "output is hidden" not in fault.what]
-        fault = (told or ending.faults)[-1]
+        shown = [fault for fault in ending.faults if "output is hidden" not in fault.what]
+        fault = (shown or ending.faults)[-1]
         raise EncajaError(fault.what, fault.host or where, fault.hint or "see the playbook's output")
     if ending.code:
         raise EncajaError(f"{name} ended with code {ending.code}", where, "run it with ansible-playbook to see more")
