@@ -1,4 +1,4 @@
-"""What people are told about the move, in English and Spanish; sent by mail, chat or webhook through Apprise."""
+"""Notices about the move, in English and Spanish; sent by mail, chat or webhook through Apprise."""
 
 from __future__ import annotations
 
@@ -64,12 +64,11 @@ def send(notice: Notice, addresses: Sequence[str]) -> list[str]:
     """Sends a notice to Apprise addresses (`mailto://`, `slack://`, `json://` …).
 
     Returns:
-        A line for each address that it could not be delivered to; an address is named by its scheme alone, for it may
-        hold a password.
+        A line for each address that could not be reached; only its scheme is named, since an address may hold a password.
     """
     if not addresses:
         return []
-    from apprise import Apprise, NotifyFormat  # noqa: PLC0415 - a slow import, only for those who announce
+    from apprise import Apprise, NotifyFormat  # noqa: PLC0415 - a slow import, needed only for sending
 
     failed = []
     for address in addresses:
@@ -78,5 +77,5 @@ def send(notice: Notice, addresses: Sequence[str]) -> list[str]:
         if not sender.add(address):
             failed.append(f"'{scheme}://…' is not an address that Apprise understands")
         elif not sender.notify(title=notice.subject, body=notice.body, body_format=NotifyFormat.TEXT):
-            failed.append(f"'{scheme}://…' did not take \"{notice.subject}\"")
+            failed.append(f"'{scheme}://…' did not accept \"{notice.subject}\"")
     return failed

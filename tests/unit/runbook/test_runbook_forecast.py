@@ -322,7 +322,7 @@ def test_gates_answered_by_the_option_say_so_in_the_readers_language(tmp_path: P
         pass_ = journal.start_pass("cutover", "ana", {})
         journal.add_gate(pass_, "test-box", GateState.APPROVED, by="ana", note=ANSWERED_BY_YES)
         page = pass_facts.to_html(pass_facts.gather(move, journal, pass_, Assumptions()), "es")
-    assert "respondido por --yes" in page
+    assert "aprobado con --yes" in page
     assert ANSWERED_BY_YES not in page
 
 
@@ -377,7 +377,7 @@ def test_report_without_a_download_says_so(move: Move) -> None:
         page = pass_facts.to_html(
             pass_facts.gather(move, journal, journal.start_pass("cutover", "ana", {}), Assumptions()), "es"
         )
-    assert "el diario no contiene ninguna descarga" in page
+    assert "El diario no contiene ninguna descarga" in page
 
 
 def test_report_says_how_each_step_is_proven_and_undone(facts: pass_facts.Facts) -> None:
@@ -386,7 +386,7 @@ def test_report_says_how_each_step_is_proven_and_undone(facts: pass_facts.Facts)
     assert "--tags rollback" in page
     steps = {item["id"]: item for item in pass_facts.to_json(facts)["steps"]}
     assert steps["provision"]["verified_by"] == "test-environment"
-    assert steps["carry-over"]["undo"].startswith("Restore the backup anew")
+    assert steps["carry-over"]["undo"].startswith("Restore the backup again")
 
 
 def test_look_at_a_few_checks_leaves_the_others_as_they_were(facts: pass_facts.Facts) -> None:

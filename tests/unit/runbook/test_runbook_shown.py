@@ -219,7 +219,7 @@ def test_cure_of_a_fault_says_which_attempt_ended_it_or_that_it_is_open(told: To
     told.attempt("preflight", Result.DONE)
     told.attempt("provision", Result.FAILED, fault="no disk")
     first, second = faults_of(told.page())
-    assert re.fullmatch(r"done since \d{4}-\d\d-\d\d \d\d:\d\d, attempt 2", first[5])
+    assert re.fullmatch(r"resolved \d{4}-\d\d-\d\d \d\d:\d\d, attempt 2", first[5])
     assert second[5] == "open"
     assert told.facts().cured == 1
     assert faults_of(told.page("es"))[1][5] == "abierto"
