@@ -1,6 +1,6 @@
-"""One look at the cloud: a single request asks of every kind whether anything changed, and only that is read.
+"""The change probe: one request asks for every kind whether anything changed, and only what did is read.
 
-A cloud allows two requests a second in the long run, so a look that finds nothing must not cost more than one.
+A cloud allows two requests a second in the long run, so a probe that finds nothing must not cost more than one.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from encaja.rest.errors import AccessError, RefusedError
 from encaja.rest.prefetch import ahead, buffered, concurrently, grouped
 
 _OWNERS = 1000
-"""Records that are carried in one go, and whose rows and addresses fill a request."""
+"""Records that are carried together, and whose rows and addresses fill a request."""
 _COMMENTS_AHEAD = 4
-"""Requests for comments that are under way at once: enough for the cloud's limits, few enough for others to get in."""
+"""Concurrent requests for comments: enough for the cloud's limits, few enough not to hold up the others."""
 _COMMENTS_KEPT = 400
 """Pages of records whose comments are kept until the records themselves are in the box."""
 _SAME_SECOND = timedelta(seconds=2)
-"""Times are in seconds: what was carried so soon after its modification may have been modified once more since."""
+"""Times are in seconds: what was carried so soon after its modification may have been modified again."""
 
 
 def _probes(since: datetime) -> dict[str, list[Command]]:
-    """By kind: commands that find something if it changed."""
+    """By kind: commands that find something where it changed."""
     at = since.isoformat(timespec="seconds")
 
     def listing(method: str, field: str, key: str = "ID", **more: Any) -> Command:
@@ -63,7 +63,7 @@ _Carry = Callable[[list[Record]], Awaitable[None]]
 
 
 class ChangeProbe:
-    """Looks at the cloud, one after the other.
+    """Finds and carries what changed in the cloud.
 
     Args:
         context: the carry-over.
@@ -73,7 +73,7 @@ class ChangeProbe:
         self.context = context
 
     async def carry_changes(self, since: datetime) -> None:
-        """Carry everything that changed since a moment of the cloud's clock.
+        """Carry everything that changed since a time by the cloud's clock.
 
         Raises:
             AccessError, UnreachableError: the cloud cannot be read.
@@ -115,7 +115,7 @@ class ChangeProbe:
             if isinstance(answer.error, AccessError):
                 raise answer.error
             if answer.error:
-                # What cannot be asked for so is read all the same; the reader says what is wrong.
+                # Where the probe is refused, the reader says why.
                 self.context.refused.setdefault(entity.partition(":")[0], answer.error.what)
                 continue
             rows = answer.result
@@ -129,18 +129,18 @@ class ChangeProbe:
         return found
 
     async def _items(self, entity: str, since: datetime) -> None:
-        hanging: dict[str, _Carry] = {}
+        dependents: dict[str, _Carry] = {}
         if entity in SHORT:
-            hanging["product_rows"] = partial(carry_rows, self.context)
+            dependents["product_rows"] = partial(carry_rows, self.context)
         if entity == "lead":
-            hanging["address"] = partial(carry_addresses, self.context)
+            dependents["address"] = partial(carry_addresses, self.context)
         async for records in grouped(self.context.reader.changed(entity, since), _OWNERS):
             fresh = self._fresh(records)
             owners = [_slim(record) for record in fresh]
             async with AsyncExitStack() as stack:
                 reading = [
                     (await stack.enter_async_context(concurrently(self._read_belonging(name, owners))), carry)
-                    for name, carry in hanging.items()
+                    for name, carry in dependents.items()
                 ]
                 await crm_items.carry(self.context, BY_ENTITY[entity], fresh)
                 for task, carry in reading:

@@ -1,7 +1,7 @@
 """The host tools ``carry-over-…``: what systemd starts on the host of the box.
 
 Each reports to ``STATE/NAME.json`` (``encaja.status``), with its document under ``result`` at the end. Any of them can
-be killed at any moment and started again.
+be killed at any time and started again.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ Body = Callable[[Settings, Status], Awaitable[dict[str, Any] | None]]
 
 
 def once(file: Path) -> int:
-    """Carry everything over, and reconcile; 0 when that was done, whatever it found."""
+    """Carry everything over, and reconcile; 0 also where differences were found."""
     return _run(file, "once", _once)
 
 
 def follow(file: Path) -> int:
-    """Carry over what comes, until it is stopped."""
+    """Carry over continuously, until stopped."""
     return _run(file, "follow", _follow)
 
 
 def preview(file: Path) -> int:
-    """Say what would be carried over; write nothing."""
+    """List what would be carried over; write nothing."""
     return _run(file, "preview", _preview)
 
 
 def prepare_cloud(file: Path) -> int:
-    """Before the backup is ordered: see that the cloud can be read, and note from when on."""
+    """Before the backup is ordered: check that the cloud can be read, and note the start time."""
     return _run(file, "prepare", _prepare)
 
 
@@ -57,12 +57,12 @@ def reconcile_both(file: Path) -> int:
 
 
 def decide_conflicts(file: Path) -> int:
-    """Note what ``STATE/decisions.json`` decides about open conflicts, and list those that are left."""
+    """Note the decisions of ``STATE/decisions.json`` about open conflicts, and list those still open."""
     return _run(file, "decide", _decide)
 
 
 def forget_tests(file: Path) -> int:
-    """Delete what is marked as test data in the box."""
+    """Delete the box's records that are marked as test data."""
     return _run(file, "forget-tests", _forget)
 
 
@@ -106,7 +106,7 @@ async def _follow(settings: Settings, status: Status) -> None:
 
 
 async def _preview(settings: Settings, status: Status) -> dict[str, Any]:
-    status.begin("looking")
+    status.begin("previewing")
     async with open_carry_over(settings, dry_run=True, on_wait=status.wait_for) as carry_over:
         await carry_over.round()
         tally = carry_over.context.tally
@@ -172,8 +172,8 @@ def _run(file: Path, name: str, body: Body) -> int:
     except Exception as fault:
         _failed(status, f"{type(fault).__name__}: {fault}", 1)
         raise
-    if stopped and name != "follow":  # without a word: only what came to its end says that it is done
-        print("stopped; run it again, it goes on", file=sys.stderr)
+    if stopped and name != "follow":  # without an entry: only a complete run reports that it is done
+        print("stopped; run it again to continue", file=sys.stderr)
         return 128 + signal.SIGTERM
     if result is not None:
         status.extra["result"] = result
@@ -183,14 +183,14 @@ def _run(file: Path, name: str, body: Body) -> int:
 
 
 def _failed(status: Status, text: str, code: int) -> int:
-    with contextlib.suppress(OSError):  # the disk may be what the fault is about
+    with contextlib.suppress(OSError):  # the disk itself may be the problem
         status.fail(text)
     print(text, file=sys.stderr)
     return code
 
 
 async def _stoppable(body: Awaitable[dict[str, Any] | None]) -> tuple[dict[str, Any] | None, bool]:
-    """Run until it is done, or until systemd asks for an end, which is the second value; nothing is lost by that."""
+    """Run to the end, or until systemd stops it, which the second value says; nothing is lost by that."""
     task = asyncio.ensure_future(body)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""What all parts of a carry-over share: both portals, the identity map, the translation, the rules and the counts."""
+"""What all modules of a carry-over share: both portals, the identity map, the translation, the rules and the counts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from encaja.rest.client import RestClient
 
 @dataclass
 class Tally:
-    """What a run did.
+    """Counts of a run.
 
     Args:
         new: records carried for the first time, by entity.
@@ -38,25 +38,25 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """All that was done."""
+        """The sum of all counts."""
         return sum(sum(numbers.values()) for numbers in (self.new, self.changed, self.deleted))
 
 
 @dataclass
 class Context:
-    """A carry-over at work.
+    """A running carry-over.
 
     Args:
-        settings: what it was told.
+        settings: its settings.
         cloud: where records come from.
         box: where they go.
         map: which record is which.
-        translation: who and what is called differently.
+        translation: between the names and identifiers of both portals.
         skew: how far the box's clock is ahead of the cloud's.
         ahead: how far the cloud's clock is ahead of this host's.
         since: from when on records are carried, by the cloud's clock.
-        restored: until when the box was as the backup brought it, by the wall clock of its database.
-        frozen: when work in the cloud was stopped; None before that.
+        restored: until when the box was as in the backup, by the wall clock of its database.
+        frozen: when work in the cloud stopped; None before that.
         until: where the cloud stays in use, when the last pass began; what was written later is not compared.
         dry_run: whether nothing is written into the box.
     """
@@ -76,14 +76,14 @@ class Context:
     reader: Reader = field(init=False)
     """Reads the cloud."""
     absent: set[tuple[str, str]] = field(default_factory=set)
-    """References that the cloud was asked for in this round."""
+    """References that were requested from the cloud in this round."""
     tally: Tally = field(default_factory=Tally)
     preview: list[dict[str, Any]] = field(default_factory=list)
 
     box_reader: Reader = field(init=False)
     """Reads the box."""
     decided: dict[tuple[str, str], list[Conflict]] = field(default_factory=dict)
-    """By record: what persons decided about its open conflicts, to be applied in this round."""
+    """By record: decisions about its open conflicts, to be applied in this round."""
     refused: dict[str, str] = field(default_factory=dict)
     """By kind: why the cloud does not list it."""
     left: dict[tuple[str, str], set[str]] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Context:
         return datetime.now(UTC) + self.ahead
 
     def in_cloud(self, seconds: float) -> datetime:
-        """A moment of this host, in seconds since the epoch, on the cloud's clock."""
+        """A time of this host, in seconds since the epoch, on the cloud's clock."""
         return datetime.fromtimestamp(seconds, UTC) + self.ahead
 
     @staticmethod
@@ -107,13 +107,13 @@ class Context:
         return str(record.fields.get("createdTime") or record.created.isoformat())
 
     def created_differs(self, record: Record, item: dict[str, Any]) -> str:
-        """What the box says about a record's time of creation, when it is another one than the cloud's; else empty."""
+        """A record's time of creation in the box, where it is not the cloud's; else empty."""
         here, there = item.get("createdTime"), self.times_of(record)
         same = moment(here) == record.created or wall_clock(here) == wall_clock(there)
         return "" if same or record.entity not in {"lead", "deal", "contact", "company"} else str(here)
 
     def note_straggler(self, record: Record) -> None:
-        """Note a record that somebody made or changed in the cloud after the freeze."""
+        """Note a record that was written in the cloud after the freeze."""
         if self.frozen and record.modified > self.frozen and not self.dry_run:
             who = record.fields.get("updatedBy") or record.fields.get("createdBy") or record.fields.get("AUTHOR_ID")
             at = record.modified.isoformat(timespec="seconds")
@@ -124,24 +124,24 @@ class Context:
         return self.until is not None and record.modified > self.until
 
     def touched(self, item: dict[str, Any]) -> bool:
-        """Whether somebody changed a record of the box since the backup was restored."""
+        """Whether a record of the box was changed since the backup was restored."""
         return wall_clock(item.get("updatedTime")) > self.restored
 
     def cloud_is_newer(self, record: Record, item: dict[str, Any]) -> bool:
-        """Whether the cloud's record was modified after the box's, both by the same clock."""
+        """Whether the cloud's record was modified after the box's, with the clocks' difference taken into account."""
         here = moment(item.get("updatedTime"))
         return here is None or record.modified >= here - self.skew
 
     def is_new(self, record: Record) -> bool:
-        """Whether a record came into being after the backup."""
+        """Whether a record was created after the backup."""
         return int(record.id) > self.map.watermark(record.entity)
 
     def answers(
         self, entity: str, cloud: str, want: Mapping[str, Canonical], have: Mapping[str, Canonical]
     ) -> dict[str, str]:
-        """By field, the side that a person decided for, where both values are still those that were decided on.
+        """By field, the side that was decided for, where both values are still those of the decision.
 
-        Where they are not, the conflict is open again, with the values of now.
+        Where they are not, the conflict is open again, with the current values.
         """
         found: dict[str, str] = {}
         for item in self.decided.get((entity, cloud), ()):
@@ -155,16 +155,16 @@ class Context:
         return found
 
     def note_fault(self, record: Record, what: str, hint: str) -> None:
-        """Note a record's fault; the others go on."""
+        """Note why a record could not be carried; the others go on."""
         if not self.dry_run:
             self.map.note_fault(record.entity, record.id, what, hint)
 
     def note_problems(self, record: Record, want: Wanted) -> None:
-        """Note what is still the matter with a record that has arrived, or that nothing is."""
+        """Note what is still wrong with a record that has arrived, or clear its fault."""
         problems = [*want.problems, *(f"refers to {entity} {key}, which is not there" for entity, key in want.missing)]
         if problems:
             what = "; ".join(dict.fromkeys(problems))
-            self.note_fault(record, what, "add what is missing; it is completed then")
+            self.note_fault(record, what, "add what is missing; the record is then completed")
         elif not self.dry_run:
             self.map.clear_fault(record.entity, record.id)
 
@@ -179,7 +179,7 @@ class Context:
         del self.tally.delays[:-200]
 
     def note_preview(self, entity: str, how: str, record: Record, fields: Sequence[str] = ()) -> None:
-        """Say in a dry run what would be done."""
+        """Note what would be done, in a dry run."""
         self.tally.count(how, entity)
         if len(self.preview) < 1000:
             self.preview.append({"entity": entity, "cloud": record.id, "what": how, "fields": list(fields)})

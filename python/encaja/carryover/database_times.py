@@ -1,8 +1,8 @@
 """Times of creation and authors that REST does not keep, set in the box's database.
 
 REST takes ``createdTime`` only of a record that is newer than all others of its kind, and none at all for activities
-and comments. Where the box is on this host, its database is told. Source: portal.md, columns of the CRM's, tasks' and
-forum's tables.
+and comments. Where the box is on this host, they are written into its database. Source: the columns of the tables of
+CRM, tasks and forum.
 """
 
 from __future__ import annotations
@@ -52,10 +52,7 @@ class TimeKeeper:
         self._database: Database | None = None
 
     def set_all(self, identities: IdentityMap) -> int:
-        """Set every time that is still to be set; safe to repeat.
-
-        Returns:
-            How many there were.
+        """Set every time that is still to be set, and return their number; safe to repeat.
 
         Raises:
             EncajaError: the portal or its database cannot be reached.
@@ -82,12 +79,12 @@ class TimeKeeper:
         database.execute(f"UPDATE {column.table} SET {column.time}=%s{authored} WHERE ID=%s", *values, int(box))  # noqa: S608
 
     def wall(self, text: str) -> str | None:
-        """A moment as the box's database writes it."""
+        """A time as the box's database writes it."""
         found = moment(text)
         return self._local(found).strftime("%Y-%m-%d %H:%M:%S") if found else None
 
     def _local(self, at: datetime) -> datetime:
-        # The host has the portal's time zone, summer time included; if it has another one, the offset of now must do.
+        # The host has the portal's time zone, summer time included; if not, the current offset has to do.
         if datetime.now(UTC).astimezone().utcoffset() == self._offset:
             return at.astimezone()
         return at.astimezone(timezone(self._offset))

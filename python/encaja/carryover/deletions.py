@@ -1,4 +1,7 @@
-"""Records that the cloud no longer has: found by comparing identifiers, and treated by rule."""
+"""Records that the cloud no longer has: found by identifiers and by offline events, and handled by rule.
+
+Offline events also report changed comments, which no list shows.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class Identifiers:
         self._bits = bytearray()
 
     def add(self, number: int) -> None:
-        """Put one in."""
+        """Add one."""
         at = number >> 3
         if at >= len(self._bits):
             self._bits.extend(bytes(at + 1024 - len(self._bits)))
@@ -114,7 +117,7 @@ async def treat(context: Context, entity: str, gone: Sequence[str]) -> None:
 
 
 async def apply_answers(context: Context) -> None:
-    """Do what persons decided about records that one side deleted."""
+    """Apply decisions about records that one side deleted."""
     for (entity, name), items in context.decided.items():
         for item in items:
             if item.field != RECORD:
@@ -166,7 +169,7 @@ def _mark(context: Context, entity: str, name: str, state: State, box: str = "")
 
 
 def _changed_here(context: Context, entity: str, link: Link | None, row: dict[str, Any]) -> bool:
-    """Whether somebody changed a record in the box since it was carried, or since the backup was restored."""
+    """Whether a record was changed in the box since it was carried, or since the backup was restored."""
     if link is None:
         return context.touched(row)
     kinds = _kinds(context)
@@ -179,18 +182,18 @@ def _changed_here(context: Context, entity: str, link: Link | None, row: dict[st
 
 
 async def listen(context: Context, events: OfflineEvents, carriers: dict[str, Carry]) -> None:
-    """Deal with what is in the queue; what is dealt with is confirmed, so that a killed process gets it again."""
+    """Process the queue of offline events; each part is confirmed when done, so a killed process gets it again."""
     if not await events.confirmable():
         taken = await events.peek(int(context.map.note("heard", 0)))
-        await _deal(context, taken, carriers)
+        await _process(context, taken, carriers)
         context.map.remember("heard", taken.last)
         return
     for taken in await events.take():
-        await _deal(context, taken, carriers)
+        await _process(context, taken, carriers)
         await events.confirm(taken)
 
 
-async def _deal(context: Context, taken: Taken, carriers: dict[str, Carry]) -> None:
+async def _process(context: Context, taken: Taken, carriers: dict[str, Carry]) -> None:
     deleted: dict[str, list[str]] = {}
     changed: dict[str, list[str]] = {}
     for change in taken.changes:
@@ -200,7 +203,7 @@ async def _deal(context: Context, taken: Taken, carriers: dict[str, Carry]) -> N
             await carriers[entity](records)
     known = {*BY_ENTITY, *_kinds(context)}
     for entity, names in deleted.items():
-        # An event may be older than what is there now: only what the cloud really has no longer is deleted.
+        # The event may be outdated: only what the cloud really no longer has is deleted.
         there = {record.id for record in await context.reader.fetch(entity, names)} if entity in _READ else set(names)
         gone = [name for name in dict.fromkeys(names) if name not in there]
         if entity in known:

@@ -18,7 +18,7 @@ from encaja.carryover.source.reader import Record
 from encaja.errors import ConfigurationError
 
 RECORD = "(record)"
-"""What stands for the field in a conflict about a whole record."""
+"""The field in a conflict about a whole record."""
 SIDES = ("cloud", "box")
 
 
@@ -211,7 +211,7 @@ def _decided(rule: Rule, cloud_is_newer: bool) -> str:
 
 
 def decide_all(identities: IdentityMap, answers: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """Note what persons decided about open conflicts, for the next round to apply, and list what is still open.
+    """Note decisions about open conflicts, for the next round to apply, and list what is still open.
 
     Args:
         identities: the map.
@@ -222,7 +222,7 @@ def decide_all(identities: IdentityMap, answers: Sequence[Mapping[str, str]]) ->
         The document of kind ``carry-over-conflicts``: ``decided`` and ``open``, both with both values.
 
     Raises:
-        ConfigurationError: some answer is about no open conflict; then none is noted.
+        ConfigurationError: an answer is about no open conflict; then none is noted.
     """
     waiting = [item for item in identities.conflicts() if item.decision == "open"]
     chosen: dict[tuple[str, str, str], str] = {}

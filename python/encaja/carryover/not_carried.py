@@ -1,4 +1,4 @@
-"""What REST does not carry, with as many counts as the cloud gives.
+"""What is not carried, with its count where the cloud gives one.
 
 Source: apidocs.bitrix24.com, crm/data-types (identifiers of types), crm/universal/user-defined-object-types
 (crm.type.list).
@@ -36,8 +36,8 @@ _UNCOUNTED = (
     ),
     (
         {
-            "en": "files of the drive that hang from no record",
-            "es": "archivos del disco que no cuelgan de ningún registro",
+            "en": "files of the drive that belong to no record",
+            "es": "archivos del disco que no pertenecen a ningún registro",
         },
         {"en": "copy the folders", "es": "copie las carpetas"},
     ),
@@ -51,8 +51,8 @@ _UNCOUNTED = (
     (
         {"en": "calendars, feed and mailboxes", "es": "calendarios, noticias y buzones"},
         {
-            "en": "they are read anew from the backup or from their own servers",
-            "es": "se leen de nuevo de la copia de seguridad o de sus propios servidores",
+            "en": "they come from the backup or from their own servers",
+            "es": "vienen de la copia de seguridad o de sus propios servidores",
         },
     ),
 )
@@ -76,16 +76,16 @@ _ENTITIES = {
 }  # fmt: skip
 _REASONS = {
     "what it belongs to is not in the box": "aquello a lo que pertenece no está en la caja",
-    "comes along with its task": "viene con su tarea",
+    "is carried with its task": "se traspasa con su tarea",
 }
 
 
 async def not_carried(context: Context) -> list[dict[str, Any]]:
-    """What is not carried, why (both as ``{"en", "es"}``), and how many in the window; a count of None is not known."""
+    """What is not carried, why (both as ``{"en", "es"}``), and how many in the window; None where that is unknown."""
     found: list[dict[str, Any]] = []
     types = _TYPES | await _own_types(context.cloud)
     for title, answer in zip(types.values(), await _counts(context, types), strict=True):
-        # An error says that the portal has no such type.
+        # An error means that the portal has no such type.
         if answer.error is None and answer.total != 0:
             found.append(_row(title, _BY_HAND, answer.total))
     for (entity, why), names in sorted(context.left.items()):
@@ -116,7 +116,7 @@ def _reason(why: str) -> Bilingual:
 
 
 async def _own_types(cloud: RestClient) -> dict[int, Bilingual]:
-    """Types that the company made itself, under its own names."""
+    """Types that the company defined itself, under its own names."""
     try:
         answer = await cloud.call("crm.type.list")
     except RefusedError:
@@ -126,7 +126,7 @@ async def _own_types(cloud: RestClient) -> dict[int, Bilingual]:
 
 
 async def _counts(context: Context, numbers: Iterable[int]) -> list[Answer]:
-    """How many there are of types, by one request."""
+    """How many records there are of types, by one request."""
     filters = {">=createdTime": context.since.isoformat(timespec="seconds")}
     return await context.cloud.batch(
         [Command("crm.item.list", {"entityTypeId": number, "filter": filters, "select": ["id"]}) for number in numbers]

@@ -1,4 +1,4 @@
-"""What has to be done before the backup is ordered.
+"""Preparation, before the backup is ordered.
 
 Source: apidocs.bitrix24.com, events (event.bind, ``event_type=offline``; only an application may bind) and feature.get.
 """
@@ -19,16 +19,15 @@ from encaja.rest.errors import AccessError
 
 
 async def prepare(settings: Settings, cloud: RestClient, application: RestClient | None) -> dict[str, Any]:
-    """See that the cloud can be read, and note from when on its changes are to be carried.
+    """Check that the cloud can be read, and note from when on its changes are to be carried.
 
-    With an application, its offline events are bound: from then on the cloud itself notes what is deleted.
-
-    The moment is kept when this is done again: a window that is too long costs reading, one that is too short records.
+    With an application, its offline events are bound: from then on the cloud itself records deletions. A repetition
+    keeps the first time: a window that is too long costs reading, one that is too short loses records.
 
     Raises:
         ConfigurationError: the webhook cannot be used.
     """
-    await see_webhook(cloud, "cloud")
+    await check_webhook(cloud, "cloud")
     answer = await cloud.call("server.time")
     path = settings.state / "prepared.json"
     kept = json.loads(path.read_text()) if path.exists() else {"since": str(answer.result)}
@@ -39,7 +38,7 @@ async def prepare(settings: Settings, cloud: RestClient, application: RestClient
 
 
 def prepared_since(settings: Settings) -> str:
-    """The moment that ``prepare`` noted; empty when it was never done."""
+    """The time that ``prepare`` noted; empty where it never ran."""
     path = settings.state / "prepared.json"
     if not path.exists():
         return ""
@@ -47,11 +46,11 @@ def prepared_since(settings: Settings) -> str:
     return since if moment(since) else ""
 
 
-async def see_webhook(portal: RestClient, which: str) -> None:
-    """See that a webhook is an administrator's and has the scopes.
+async def check_webhook(portal: RestClient, which: str) -> None:
+    """Check that a webhook is an administrator's and has the scopes.
 
     Raises:
-        ConfigurationError: with everything that is wrong.
+        ConfigurationError: lists all problems.
     """
     hint = "make a new inbound webhook as an administrator, with the scopes crm, user, task and disk"
     try:

@@ -1,7 +1,7 @@
-"""Rounds: everything that the cloud has new or changed since the last one goes into the box.
+"""Rounds: what is new or changed in the cloud since the last round is carried into the box.
 
-A round reads from where the last whole one began, less an overlap, so that a round that was cut off is simply read
-again; what is in the box already is recognised and left alone.
+A round reads from where the last complete one began, less an overlap, so an interrupted round is simply read again;
+what is in the box already is recognised and left alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from encaja.carryover.mapping.entities import BY_ENTITY, BY_SHORT, ITEMS
 from encaja.carryover.mapping.identity_map import IdentityMap
 from encaja.carryover.mapping.translation import Rewriter, Translation, read_side
 from encaja.carryover.merge import RECORD
-from encaja.carryover.prepare import prepared_since, see_webhook
+from encaja.carryover.prepare import check_webhook, prepared_since
 from encaja.carryover.records import crm_items
 from encaja.carryover.records.base import carry as carry_records
 from encaja.carryover.records.comments import carry_comments
@@ -44,17 +44,17 @@ from encaja.rest.tokens import Tokens
 from encaja.rest.trust import trusted
 from encaja.rest.webhook import Webhook
 
-SKEW_TOLD = 60.0
-"""Seconds by which clocks may differ before it is reported."""
+SKEW_REPORTED = 60.0
+"""Seconds by which the clocks may differ before it is reported."""
 RETRIED = frozenset({*BY_ENTITY, "requisite", "bank_detail", "activity", "task", "comment"})
-"""Kinds of records that are read again by identifier when they were faulty; others come again with their owner."""
+"""Kinds that are read again by identifier after a fault; the others are read again with their owner."""
 _ROUNDS_AFTER = 3
-"""Rounds that begin when everything written before the freeze can be read; whatever comes then was written after it."""
+"""Rounds that begin once everything written before the freeze can be read; what they still find was written later."""
 _REFRESH = 300.0  # seconds after which users, dictionaries and fields are read again
 
 
 def open_portals(settings: Settings, on_wait: Callable[[str], None] = lambda _: None) -> tuple[RestClient, RestClient]:
-    """Both portals: the cloud behind its limits, the box without any; ``on_wait`` takes what they wait for."""
+    """Both portals: the cloud within its limits, the box without any; ``on_wait`` takes what they wait for."""
     cloud, box = settings.cloud, settings.box
     limits = Limits(rate=settings.rate, burst=settings.burst)
     free = Limits(rate=1e6, burst=1_000_000, operating=0.0)
@@ -75,7 +75,7 @@ def open_portals(settings: Settings, on_wait: Callable[[str], None] = lambda _: 
 async def open_application(
     settings: Settings, on_wait: Callable[[str], None] = lambda _: None
 ) -> AsyncIterator[RestClient | None]:
-    """The cloud as its local application sees it, whose offline events tell of deletions; None without a token."""
+    """The cloud, called as its local application, whose offline events report deletions; None without a token."""
     if not settings.cloud_token and settings.cloud_oauth is None:
         yield None
         return
@@ -98,13 +98,13 @@ async def open_carry_over(
     """Open everything that a carry-over needs.
 
     Args:
-        settings: what it was told.
-        dry_run: work on a copy of the map, and write nothing into the box.
-        reader: only read; then another one may be writing.
-        on_wait: takes what is waited for, and an empty text when it came.
+        settings: its settings.
+        dry_run: use a copy of the map, and write nothing into the box.
+        reader: only read the map; another carry-over may write it meanwhile.
+        on_wait: takes what is waited for, and an empty text when the wait is over.
 
     Raises:
-        EncajaError: another carry-over is at context, a portal cannot be reached or its webhook may not do this.
+        EncajaError: another carry-over is running, a portal cannot be reached or its webhook may not do this.
     """
     cloud, box = open_portals(settings, on_wait)
     async with cloud, box:
@@ -125,7 +125,7 @@ async def open_carry_over(
 
 
 def set_aside(settings: Settings) -> None:
-    """Put the map of a portal that is no longer live aside: another restore is another box, and begins anew."""
+    """Set aside the map of a portal that is no longer live: after another restore, the carry-over starts over."""
     if not settings.portal_root:
         return
     live = os.path.realpath(settings.portal_root)
@@ -143,7 +143,7 @@ class CarryOver:
     """A carry-over, round by round.
 
     Args:
-        settings: what it was told.
+        settings: its settings.
         cloud: where records come from.
         box: where they go.
         identities: the map.
@@ -165,14 +165,14 @@ class CarryOver:
         self.events: OfflineEvents | None = None
         self._refreshed = 0.0
         self.behind = 0.0
-        """Seconds since the moment up to which the box has everything."""
+        """Seconds since the time up to which the box has everything."""
 
     async def begin(self) -> None:
-        """See that both portals can be worked with, and read what they call things."""
-        await asyncio.gather(see_webhook(self.cloud, "cloud"), see_webhook(self.box, "box"))
+        """Check both webhooks, and read the dictionaries, fields and users of both portals."""
+        await asyncio.gather(check_webhook(self.cloud, "cloud"), check_webhook(self.box, "box"))
         cloud_ahead, box_ahead = await asyncio.gather(_ahead(self.cloud), _ahead(self.box))
         skew = box_ahead[0] - cloud_ahead[0]
-        if abs(skew.total_seconds()) > SKEW_TOLD:
+        if abs(skew.total_seconds()) > SKEW_REPORTED:
             self.notes.append(f"the box's clock is {skew.total_seconds():+.0f} s off the cloud's: fix its time service")
         if self.settings.portal_root:
             self.keeper = TimeKeeper(Path(self.settings.portal_root), box_ahead[1])
@@ -196,7 +196,7 @@ class CarryOver:
         found = moment(text)
         if found is None:
             raise ConfigurationError(
-                "from when on records are to be carried is not known",
+                "no start time: it is not known from when on records are to be carried",
                 "carry-over",
                 "run 'encaja carry-over prepare' before the backup is ordered, or give --since TIME",
             )
@@ -211,7 +211,7 @@ class CarryOver:
         return Translation(cloud, box, rewriter, self.map.box_id, substitute)
 
     async def round(self) -> int:
-        """Carry what is new and changed since the last round; returns how many records that were."""
+        """Carry what is new and changed since the last round; returns the number of records."""
         if time.monotonic() - self._refreshed > _REFRESH:
             self.context.translation = await self._translation()
         context = self.context
@@ -231,7 +231,7 @@ class CarryOver:
         return context.tally.total - before
 
     def _carriers(self) -> dict[str, Callable[[Sequence[Record]], Awaitable[None]]]:
-        """What carries records that were read one by one."""
+        """By kind: what carries records that were read by identifier."""
         context = self.context
         return {
             **{kind.entity: partial(crm_items.carry, context, kind) for kind in ITEMS},
@@ -240,7 +240,7 @@ class CarryOver:
         }
 
     async def _apply(self) -> None:
-        """Apply what persons have decided about open conflicts."""
+        """Apply decisions about open conflicts."""
         context = self.context
         context.decided = {}
         for item in self.map.answers():
@@ -259,7 +259,7 @@ class CarryOver:
             elif entity == "product_rows":
                 await self._apply_rows(wanted)
             elif entity == FILES:
-                await self._again_files(wanted)
+                await self._apply_files(wanted)
 
     async def _apply_rows(self, names: Sequence[str]) -> None:
         for short, kind in BY_SHORT.items():
@@ -268,8 +268,8 @@ class CarryOver:
                 owners = await self.context.reader.fetch(kind.entity, keys)
                 await carry_rows(self.context, await self.context.reader.belonging("product_rows", owners))
 
-    async def _again_files(self, names: Sequence[str]) -> None:
-        """Look once more at the files of fields, named as in the map."""
+    async def _apply_files(self, names: Sequence[str]) -> None:
+        """Compare the files of fields again, named as in the map."""
         for kind in ITEMS:
             keys = [name.split(":")[1] for name in names if name.partition(":")[0] == kind.entity]
             records = await self.context.reader.fetch(kind.entity, keys)
@@ -280,19 +280,19 @@ class CarryOver:
                     self.map.clear_fault(FILES, name)
 
     async def _retry(self) -> None:
-        """Try again what has been faulty, where its time has come."""
+        """Retry faulty records that are due."""
         due: dict[str, list[str]] = {}
         for item in self.map.faults(due=True):
             due.setdefault(item.entity, []).append(item.cloud)
         carriers = self._carriers()
         for entity, names in due.items():
             if entity == FILES:
-                await self._again_files(names)
+                await self._apply_files(names)
             if entity not in RETRIED:
                 continue
             records = await self.context.reader.fetch(entity, names)
             for name in set(names) - {record.id for record in records}:
-                self.map.clear_fault(entity, name)  # gone from the cloud; the sweep treats it
+                self.map.clear_fault(entity, name)  # gone from the cloud; the sweep handles it
             if records:
                 await carriers[entity](records)
 
@@ -301,10 +301,10 @@ class CarryOver:
             self.keeper.set_all(self.map)
 
     async def drain(self, say: Callable[[str], None]) -> None:
-        """At the freeze: rounds until nothing comes any more, every fault tried once more, deletions treated.
+        """At the freeze: run rounds until nothing is left, retry every fault, and handle deletions.
 
-        The last round begins ``overlap`` seconds after the start or later. Where records go on coming, because the
-        cloud is still in use, it ends with those that were there at the start.
+        The last round begins at least ``overlap`` seconds after the start. Where the cloud is still in use, the drain
+        ends with the records that were there at the start.
         """
         began = self.context.now_in_cloud()
         if self.settings.in_use:
@@ -324,12 +324,12 @@ class CarryOver:
             elif after:
                 break
             else:
-                # What was being written at the start bears a time before it and can be read only by now.
+                # What was being written at the start has an earlier time, and becomes readable only now.
                 await asyncio.sleep(max(0.0, (settled - self.context.now_in_cloud()).total_seconds()) + 0.01)
         await deletions.sweep(self.context)
 
     def line(self) -> str:
-        """How it goes, in one line."""
+        """The state of the carry-over in one line."""
         tally = self.context.tally
         parts = [
             f"{self.behind:.0f} s behind",

@@ -1,4 +1,4 @@
-"""What a carry-over is told: the job file ``/etc/encaja/carry-over.json``."""
+"""Carry-over settings: the job file ``/etc/encaja/carry-over.json``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from encaja.errors import ConfigurationError
 from encaja.rest.tokens import Application
 from encaja.rest.webhook import Webhook
 
-_MEND = "run playbooks/carry_over.yml"
+_HINT = "run playbooks/carry_over.yml"
 
 
 class Rule(StrEnum):
@@ -40,7 +40,7 @@ class Deletion(StrEnum):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a carry-over is told.
+    """Carry-over settings.
 
     Args:
         cloud_webhook: address of an administrator's inbound webhook of the cloud. A secret.
@@ -48,19 +48,19 @@ class Settings:
         state: folder of the identity map and of all progress.
         since: from when on records are carried (ISO 8601); empty for what ``prepare`` noted.
         restored: when the restored portal went live (ISO 8601, or as its database writes it); empty for ``since``.
-        cloud_token: access token of a local application in the cloud, whose offline events tell of deletions; empty
+        cloud_token: access token of a local application in the cloud, whose offline events report deletions; empty
             where the plan allows none.
-        cloud_oauth: that application where its tokens expire; they are renewed and kept in ``state``.
-        cloud_hosts: other host names of the cloud, which texts are rewritten for as well.
-        cloud_ca: certificates that vouch for the cloud; empty for those of the system.
-        box_ca: the same for the box.
-        portal_root: document root of the box, when it is on this host: times that REST does not keep are then set in
-            its database. Empty: they are listed.
+        cloud_oauth: that application, where its tokens expire; they are renewed and kept in ``state``.
+        cloud_hosts: further host names of the cloud, also rewritten in texts.
+        cloud_ca: file of the certificates to trust for the cloud; empty for the system's.
+        box_ca: likewise for the box.
+        portal_root: document root of the box, where it is on this host: times that REST does not keep are then set in
+            its database. Where empty, they are listed.
         conflicts: whose value counts where both sides changed a field.
         deletions: what becomes of what one side deleted.
-        substitute: user of the box who stands in for one who is not there; 0 for the webhook's own.
-        in_use: whether the cloud stays in use, as it does in a rehearsal: what is written after the last pass began is
-            then no straggler and nothing that is missing, but counted apart.
+        substitute: user of the box who replaces one without a counterpart; 0 for the webhook's own.
+        in_use: whether the cloud stays in use, as in a rehearsal: what is written after the last pass began is then
+            neither a straggler nor missing, but counted separately.
         interval: seconds between rounds of ``--follow``.
         overlap: seconds by which windows overlap, and after which a record that is being written can be read.
         patience: seconds for which the box may go on with a request whose connection was lost.
@@ -104,18 +104,18 @@ def read_settings(path: Path) -> Settings:
     """Read the job file.
 
     Raises:
-        ConfigurationError: it cannot be read, others may read it, or something in it is missing, unknown or wrong; all
-            faults at once.
+        ConfigurationError: it cannot be read, others may read it, or something in it is missing, unknown or wrong;
+            all problems are reported together.
     """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         data = json.loads(path.read_text())
     except (OSError, ValueError) as fault:
-        raise ConfigurationError(str(fault), str(path), _MEND) from fault
+        raise ConfigurationError(str(fault), str(path), _HINT) from fault
     if mode & 0o077:
         raise ConfigurationError(f"holds secrets but has mode {mode:04o}", str(path), "chmod 0600")
     if not isinstance(data, dict):
-        raise ConfigurationError("is no JSON object", str(path), _MEND)
+        raise ConfigurationError("is not a JSON object", str(path), _HINT)
     return make_settings(data, str(path))
 
 
@@ -123,7 +123,7 @@ def make_settings(data: dict[str, Any], where: str) -> Settings:
     """Make settings from plain values.
 
     Raises:
-        ConfigurationError: with everything that is wrong.
+        ConfigurationError: lists all problems.
     """
     known = {item.name: item for item in fields(Settings)}
     faults = [f"unknown: {name}" for name in sorted(set(data) - set(known))]
@@ -139,9 +139,7 @@ def make_settings(data: dict[str, Any], where: str) -> Settings:
         except (ValueError, TypeError) as fault:
             faults.append(f"{name}: {fault}")
     if faults:
-        raise ConfigurationError(
-            "; ".join(faults), where, "correct the variables carry_over_… and run the playbook again"
-        )
+        raise ConfigurationError("; ".join(faults), where, "correct the variables carry_over_… and rerun the playbook")
     return Settings(**values)
 
 

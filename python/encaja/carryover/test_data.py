@@ -1,4 +1,4 @@
-"""Records made by tests and rehearsals: marked by their origin, and removed by it, and only those."""
+"""Records made by tests and rehearsals: marked by their origin, and removed by it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def tag(box: RestClient, records: list[tuple[str, int]]) -> dict[str, Any]
         records: kinds and identifiers in the box.
 
     Raises:
-        ConfigurationError: one of them is not there, or was carried over and so is no test data; then none is marked.
+        ConfigurationError: one does not exist, or was carried over and so is no test data; then none is marked.
     """
     faults, todo = [], []
     kinds = {kind.entity: kind for kind in ITEMS}
@@ -55,7 +55,7 @@ async def forget(box: RestClient) -> dict[str, Any]:
             "crm.item.list", filter={"=originatorId": TESTS}, select=["id", "originatorId"],
             parameters={"entityTypeId": kind.type_id},
         ):  # fmt: skip
-            # A portal that ignores a filter gives everything: what is deleted is looked at.
+            # A portal that ignores a filter returns everything, so each row is checked.
             found += [int(row["id"]) for row in page if row.get("originatorId") == TESTS]
         for number in found:
             try:

@@ -40,7 +40,7 @@ def test_what_was_being_sent_is_still_open_after_a_kill(tmp_path: Path) -> None:
 def test_there_is_one_writer_and_readers_may_look(tmp_path: Path) -> None:
     with IdentityMap(tmp_path) as writer:
         writer.done("lead", "1", "2")
-        with pytest.raises(EncajaError, match="another carry-over is at work"):
+        with pytest.raises(EncajaError, match="another carry-over is running"):
             IdentityMap(tmp_path)
         with IdentityMap(tmp_path, writer=False) as reader:
             assert reader.box_id("lead", "1") == "2"

@@ -1,7 +1,7 @@
-"""Fingerprints of records: every field in one canonical form, and a short hash of it.
+"""The canonical form of field values, and short hashes of it.
 
-Two portals write the same value in different ways (``"5"`` and ``5``, ``null`` and ``""``, the same moment in two time
-zones); the canonical form is what they have in common.
+Two portals write the same value in different ways (``"5"`` and ``5``, ``null`` and ``""``, one time in two time
+zones); the canonical form is the same for both.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def moment(text: Any) -> datetime | None:
 
 
 def wall_clock(value: Any) -> str:
-    """Date and time as the portal's own clock on the wall shows them, to the second: what its database holds."""
+    """Date and time by the portal's wall clock, to the second, as its database holds them."""
     return str(value or "")[:19].replace(" ", "T")
 
 

@@ -1,8 +1,8 @@
-"""The identity map: which record of the box is which record of the cloud, and what both were like then.
+"""The identity map: which record of the box is which record of the cloud, and how both were when last carried.
 
 One SQLite file in WAL mode. A row is committed as ``sending`` before its record is sent and as ``done`` after the
-answer, so that a process killed in between leaves the question open, not the wrong answer: what is ``sending`` is
-looked up in the box by its origin before anything is sent again. One writer at a time; a second one is refused.
+answer. Where a process is killed in between, the record is looked up in the box by its origin before anything is sent
+again. There is one writer at a time; a second one is refused.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Link:
         state: what is known.
         want: hash by field of what the cloud had when it was last carried, as it should be in the box.
         have: hash by field of what the box had right after that.
-        modified: when the cloud's record was modified, as the cloud says it.
+        modified: when the cloud's record was modified, as the cloud writes it.
         sent: seconds since the epoch when it was last sent.
     """
 
@@ -128,11 +128,11 @@ class Conflict:
 
 @dataclass(frozen=True)
 class CommentsRead:
-    """That a record's comments are carried.
+    """A record whose comments are carried.
 
     Args:
         cloud: the record's identifier in the cloud.
-        activity: its last activity then, as the cloud says it.
+        activity: its last activity then, as the cloud writes it.
         at: when that was read, by the cloud's clock.
         comments: how many there were in the window.
     """
@@ -147,11 +147,11 @@ class IdentityMap:
     """The map, open. Use it with ``with``.
 
     Args:
-        folder: where it lies; made if it is missing.
-        writer: whether to write. There is one writer; others may read meanwhile.
+        folder: where it is; created if missing.
+        writer: whether to write. There is one writer; others may read at the same time.
 
     Raises:
-        EncajaError: another writer is at context, or the file is no identity map.
+        EncajaError: there is another writer, or the file is no identity map.
     """
 
     def __init__(self, folder: Path, *, writer: bool = True) -> None:
@@ -167,12 +167,12 @@ class IdentityMap:
             elif not self._db.execute("SELECT 1 FROM sqlite_master WHERE name='straggler'").fetchone():
                 raise EncajaError("nothing was carried over yet", str(self.path), "run 'encaja carry-over' first")
         except sqlite3.DatabaseError as fault:
-            hint = "move it away: it is written anew from the origins that the box keeps"
+            hint = "move it away: it is rebuilt from the origins that the box keeps"
             raise EncajaError(f"no identity map: {fault}", str(self.path), hint) from fault
 
     @classmethod
     def in_memory(cls, folder: Path) -> IdentityMap:
-        """A copy of what lies in a folder, if anything does; it is lost when it is closed."""
+        """A copy of a folder's map, empty where there is none; it is discarded when closed."""
         copy = cls.__new__(cls)
         copy.path, copy._lock = folder / "identity.sqlite3", None
         copy._db = sqlite3.connect(":memory:", isolation_level=None)
@@ -190,7 +190,7 @@ class IdentityMap:
 
     @classmethod
     def for_answers(cls, folder: Path) -> IdentityMap:
-        """Open the map for answers, whoever may be writing meanwhile.
+        """Open the map to note decisions, also while there is a writer.
 
         Raises:
             EncajaError: nothing was carried over yet.
@@ -200,7 +200,7 @@ class IdentityMap:
         return found
 
     def close(self) -> None:
-        """Close the file and let the next writer in."""
+        """Close the file, and release the lock."""
         self._db.close()
         if self._lock:
             self._lock.close()
@@ -220,7 +220,7 @@ class IdentityMap:
             raise
         self._db.execute("COMMIT")
 
-    # What is remembered about the carry-over itself
+    # The carry-over itself
 
     def note(self, name: str, default: Any = None) -> Any:
         """A remembered value."""
@@ -230,11 +230,6 @@ class IdentityMap:
     def remember(self, name: str, value: Any) -> None:
         """Remember a value."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
-
-    def notes(self, prefix: str) -> dict[str, Any]:
-        """Remembered values whose names begin so, by the rest of their names."""
-        rows = self._db.execute("SELECT name, value FROM meta WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
-        return {name[len(prefix) :]: json.loads(value) for name, value in rows}
 
     # Records
 
@@ -280,14 +275,8 @@ class IdentityMap:
                 return
             last = rows[-1][1]
 
-    def count(self, *states: State) -> dict[str, int]:
-        """How many records of each entity are in one of the states."""
-        marks = ",".join("?" * len(states))
-        rows = self._db.execute(f"SELECT entity, COUNT(*) FROM link WHERE state IN ({marks}) GROUP BY entity", states)  # noqa: S608
-        return dict(rows.fetchall())
-
     def sending(self, entity: str, cloud: Iterable[tuple[str, str]]) -> None:
-        """Say durably that records (identifier, modified) are about to be sent."""
+        """Mark durably that records (identifier, modified) are about to be sent."""
         now = time.time()
         rows = [(entity, name, State.SENDING, modified, now) for name, modified in cloud]
         with self.transaction():
@@ -296,7 +285,7 @@ class IdentityMap:
             )
 
     def unsent(self, entity: str, cloud: Iterable[str]) -> None:
-        """Say that records which were about to be sent are certainly not in the box."""
+        """Unmark records that were about to be sent and are certainly not in the box."""
         rows = [(entity, name, State.SENDING) for name in cloud]
         with self.transaction():
             self._db.executemany("DELETE FROM link WHERE entity=? AND cloud=? AND state=?", rows)
@@ -311,14 +300,14 @@ class IdentityMap:
         have: Mapping[str, str] | None = None,
         modified: str = "",
     ) -> None:
-        """Say that a record is in the box, and what both sides are like now."""
+        """Remember that a record is in the box, and the hashes of both sides."""
         self._db.execute(
             "INSERT OR REPLACE INTO link VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (entity, cloud, box, State.DONE, _packed(want or {}), _packed(have or {}), modified, time.time()),
         )
 
     def mark(self, entity: str, cloud: str, state: State, box: str = "") -> None:
-        """Give a record another state; what was known of its fields stays."""
+        """Set a record's state, and keep what is known of its fields."""
         self._db.execute(
             "INSERT INTO link (entity, cloud, box, state, sent) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (entity, cloud) DO UPDATE"
@@ -329,7 +318,7 @@ class IdentityMap:
     # Faults and conflicts
 
     def note_fault(self, entity: str, cloud: str, what: str, hint: str = "") -> None:
-        """Note why a record could not be carried, or not wholly; it is tried again ever more rarely."""
+        """Note why a record could not be carried completely; it is retried at growing intervals."""
         now = time.time()
         row = self._db.execute("SELECT first, tries FROM fault WHERE entity=? AND cloud=?", (entity, cloud)).fetchone()
         first, tries = row or (now, 0)
@@ -344,7 +333,7 @@ class IdentityMap:
         self._db.execute("DELETE FROM fault WHERE entity=? AND cloud=?", (entity, cloud))
 
     def faults(self, *, due: bool = False) -> list[Fault]:
-        """All faults, or those whose time to be tried again has come."""
+        """All faults, or those that are due for a retry."""
         rows = self._db.execute(
             "SELECT * FROM fault WHERE due <= ? ORDER BY entity, CAST(cloud AS INTEGER), cloud",
             (time.time() if due else float("inf"),),
@@ -352,11 +341,11 @@ class IdentityMap:
         return [Fault(*row) for row in rows]
 
     def hasten(self) -> None:
-        """Let every fault be tried again at once."""
+        """Make every fault due at once."""
         self._db.execute("UPDATE fault SET due=0")
 
     def conflict(self, found: Conflict) -> None:
-        """Note a conflict and how it was decided; ``open`` for one that a person has to decide."""
+        """Note a conflict and its decision; ``open`` for one that a person has to decide."""
         self._db.execute(
             "INSERT OR REPLACE INTO conflict VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (found.entity, found.cloud, found.field, found.box, found.cloud_value, found.box_value, found.decision,
@@ -377,9 +366,9 @@ class IdentityMap:
         return [Conflict(*row) for row in rows]
 
     def answer(self, entity: str, cloud: str, name: str, side: str) -> bool:
-        """Note what a person decided about an open conflict, durably; the next round applies it.
+        """Note a person's decision about an open conflict durably; the next round applies it.
 
-        This is the one thing that may be written beside the writer.
+        This alone may be written while there is another writer.
 
         Args:
             entity: kind of record.
@@ -399,7 +388,7 @@ class IdentityMap:
             return bool(self._db.execute("SELECT changes()").fetchone()[0])
 
     def answers(self) -> list[Conflict]:
-        """What was decided and is not applied yet, with both values that were decided on."""
+        """Decisions that are not applied yet, with both values that they were made on."""
         rows = self._db.execute(
             "SELECT a.entity, a.cloud, c.box, a.field, a.cloud_value, a.box_value, a.side FROM answer a"
             " JOIN conflict c ON c.entity=a.entity AND c.cloud=a.cloud AND c.field=a.field"
@@ -408,7 +397,7 @@ class IdentityMap:
         return [Conflict(*row) for row in rows]
 
     def applied(self, entity: str, cloud: str) -> None:
-        """Say that what was decided about a record is done."""
+        """Forget the decisions about a record; they are applied."""
         self._db.execute("DELETE FROM answer WHERE entity=? AND cloud=?", (entity, cloud))
 
     # Comments
@@ -442,12 +431,12 @@ class IdentityMap:
         return self._db.execute("SELECT * FROM moment ORDER BY entity, box").fetchall()
 
     def times_set(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Say that the times of records (entity, identifier in the box) are set."""
+        """Forget records (entity, identifier in the box) whose times are set."""
         with self.transaction():
             self._db.executemany("DELETE FROM moment WHERE entity=? AND box=?", list(rows))
 
     def straggler(self, entity: str, cloud: str, at: str, author: str) -> None:
-        """Note that somebody wrote in the cloud after the freeze."""
+        """Note a record that was written in the cloud after the freeze."""
         self._db.execute("INSERT OR REPLACE INTO straggler VALUES (?, ?, ?, ?)", (entity, cloud, at, author))
 
     def stragglers(self) -> list[tuple[str, str, str, str]]:
@@ -470,7 +459,7 @@ def _parts(items: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
 
 
 def _lock(path: Path) -> IO[str]:
-    """Become the only writer; the kernel lets go of the lock when the process ends, however it ends."""
+    """Become the only writer; the kernel releases the lock when the process ends."""
     lock = path.open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -479,7 +468,7 @@ def _lock(path: Path) -> IO[str]:
         owner = lock.read().strip() or "unknown"
         lock.close()
         hint = "wait for it, or stop it: systemctl stop 'encaja-carry-over@*'"
-        raise EncajaError(f"another carry-over is at work (process {owner})", str(path), hint) from fault
+        raise EncajaError(f"another carry-over is running (process {owner})", str(path), hint) from fault
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
     lock.flush()

@@ -1,7 +1,7 @@
-"""Who and what is called differently in the box: users, dictionaries, categories, fields, choices.
+"""Translates records between portals: users, dictionaries, categories, fields, choices, and addresses in texts.
 
-Users are matched by identifier, where name or mail agree, then by mail. What has no counterpart is left out of the
-record, which is carried all the same; the fault stays until there is one.
+Users are matched by identifier where name or mail agree, then by mail. A value without a counterpart is left out of the
+record, which is still carried; the fault stays until there is a counterpart.
 
 Sources: apidocs.bitrix24.com, chats/messages/formatting (``[USER=1]``); the portal's addresses of pages.
 """
@@ -44,7 +44,7 @@ class Field:
 
 @dataclass
 class Side:
-    """What one portal calls things."""
+    """The names and identifiers of one portal."""
 
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     statuses: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -54,13 +54,13 @@ class Side:
 
 
 async def read_side(portal: RestClient) -> Side:
-    """Ask a portal what it calls things.
+    """Read users, dictionaries, categories and fields of a portal.
 
     Raises:
         RefusedError, UnreachableError: as the client says.
     """
     side = Side()
-    # All in one request: a cloud counts requests, and each start of a carry-over asks.
+    # All in one request: a cloud counts requests, and every start of a carry-over needs them.
     first = [
         Command("user.get"),
         Command("crm.status.list", {"order": {"ID": "ASC"}}),
@@ -82,7 +82,7 @@ async def read_side(portal: RestClient) -> Side:
 
 
 async def _pages(portal: RestClient, first: Answer) -> list[dict[str, Any]]:
-    """All rows of a method that pages by ``start``, of which the first page is there; for lists that are short."""
+    """All rows of a method that pages by ``start``, given the first page; for short lists."""
     rows = list(first.result)
     start = first.next
     while start is not None:
@@ -129,7 +129,7 @@ class Wanted:
         values: canonical value by field, in the box's terms.
         raw: the same, as it is written.
         problems: what was left out, and why.
-        missing: records that it refers to and that have no counterpart: (entity, identifier).
+        missing: records without a counterpart that it refers to: (entity, identifier).
     """
 
     values: dict[str, Canonical] = field(default_factory=dict)
@@ -170,7 +170,7 @@ class Rewriter:
             user: finds the counterpart of a user.
 
         Returns:
-            The text, and the records in it that have no counterpart; their identifiers are left as they were.
+            The text, and the records in it without a counterpart; their identifiers stay as they were.
         """
         if "/" not in text and "[" not in text:
             return text, []
@@ -193,11 +193,11 @@ class Translation:
     """Translates records of the cloud into the box's terms.
 
     Args:
-        cloud: what the cloud calls things.
-        box: what the box calls them.
+        cloud: names and identifiers of the cloud.
+        box: those of the box.
         rewriter: rewrites addresses and mentions in texts.
         resolve: finds counterparts of records.
-        substitute: user of the box that stands in for one who is not there.
+        substitute: user of the box who replaces one without a counterpart.
     """
 
     def __init__(self, cloud: Side, box: Side, rewriter: Rewriter, resolve: Resolve, substitute: str) -> None:
@@ -215,7 +215,7 @@ class Translation:
 
     @property
     def fields_without(self) -> list[str]:
-        """Fields that the cloud has and the box has not."""
+        """Fields that the cloud has and the box lacks."""
         return [
             f"{entity}.{name}"
             for entity, fields in self.cloud.fields.items()
@@ -224,17 +224,17 @@ class Translation:
         ]
 
     def user(self, identifier: Any) -> tuple[str, bool]:
-        """A user in the box, and whether it is the one meant."""
+        """A user's counterpart and True; the substitute and False where there is none."""
         found = self._users.get(str(identifier or ""))
         return (found, True) if found else (self.substitute, False)
 
     def user_name(self, identifier: Any) -> str:
-        """How a user of the cloud is called."""
+        """Name and identifier of a user of the cloud."""
         user = self.cloud.users.get(str(identifier or ""))
         return f"{_name(user)} (#{identifier})" if user else f"#{identifier}"
 
     def text(self, value: Any) -> tuple[str, list[tuple[str, str]]]:
-        """A text with its addresses and mentions rewritten, and the records mentioned that have no counterpart."""
+        """A text with its addresses and mentions rewritten, and the mentioned records without a counterpart."""
         return self._rewriter.rewrite(str(value or ""), self._resolve, self._users.get)
 
     def references(self, entity: str, fields: Mapping[str, Any]) -> set[tuple[str, str]]:
@@ -273,9 +273,9 @@ class Translation:
         several = cell.target.multiple or cell.target.kind in {"refs", "users"}
         empty = canonical(cell.value, form) is None
         if cell.about.kind == "file":
-            return  # files go their own way
+            return  # see records.file_fields
         if form == "flag" and cell.value not in (None, "", []):
-            raw = cell.value  # a plain no counts: the box may take yes for granted
+            raw = cell.value  # a no is written too: the box may default to yes
         else:
             raw = ([] if several else "") if empty else self._raw(done, cell)
         if raw is not None:
@@ -405,7 +405,7 @@ def _name(user: Mapping[str, Any]) -> str:
 
 
 def _match_users(cloud: Mapping[str, Mapping[str, Any]], box: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Users by identifier where mail or name agree, then by a mail that only one has."""
+    """Match users by identifier where mail or name agree, then by a mail that only one has."""
 
     def mail(user: Mapping[str, Any]) -> str:
         return str(user.get("EMAIL") or "").strip().lower()

@@ -1,7 +1,7 @@
 """Activities: calls, mails, meetings and the like, with their files.
 
 Source: apidocs.bitrix24.com, crm/timeline/activities/activity-base (a mail that is added with ``COMPLETED`` = N and
-``DIRECTION`` = 2 is not sent; it is completed by an update). The activity of a task comes along with the task.
+``DIRECTION`` = 2 is not sent; it is completed by an update). The activity of a task is carried with the task.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Activities(RecordKind):
     async def links(self, want: Wanted, record: Record) -> None:
         """Owner, bindings, communications and files."""
         if record.fields.get("PROVIDER_ID") in _TASK_PROVIDERS or int(record.fields.get("TYPE_ID") or 0) == 3:
-            raise LeftOutError("comes along with its task")
+            raise LeftOutError("is carried with its task")
         owner_type = int(record.fields.get("OWNER_TYPE_ID") or 0)
         if owner_type not in BY_TYPE:
             raise LeftOutError(f"belongs to a record of type {owner_type}, which is not carried")
@@ -90,7 +90,7 @@ class Activities(RecordKind):
             want.raw["FILES"] = [{"fileData": file} for file in fetched]
 
     def add(self, record: Record, want: Wanted) -> Command:
-        """With its origin; a mail not as completed, or it would be sent."""
+        """With its origin; a mail as not completed, or it would be sent."""
         fields = {name: value for name, value in want.raw.items() if value not in ("", [])}
         if int(record.fields.get("TYPE_ID") or 0) == MAIL:
             fields["COMPLETED"] = "N"
@@ -105,7 +105,7 @@ class Activities(RecordKind):
         return str(answer.result)
 
     async def after(self, record: Record, box: str, want: Wanted) -> None:
-        """A mail is completed now that it is there."""
+        """Complete a mail."""
         if int(record.fields.get("TYPE_ID") or 0) == MAIL and want.values.get("COMPLETED"):
             await self.context.box.call("crm.activity.update", {"id": int(box), "fields": {"COMPLETED": "Y"}})
 

@@ -1,4 +1,4 @@
-"""Files of records: fetched from the cloud, and given to the box in Base64, as REST takes them.
+"""Files of activities and comments: fetched from the cloud, and sent to the box in Base64.
 
 Source: apidocs.bitrix24.com, files/how-to-upload-files and disk/file (disk.file.get gives the name).
 """
@@ -17,7 +17,7 @@ from encaja.rest.command import Command
 from encaja.rest.errors import RefusedError
 
 LARGEST = 50_000_000
-"""Bytes of a file that are still sent; the request has to fit into the box's memory."""
+"""Largest file that is sent, in bytes; the request has to fit into the box's memory."""
 
 
 def described(value: Any) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Records that are not items of the CRM but have an identifier of their own: requisites, activities, tasks.
 
-They are written one by one. Each carries a mark by which it is found again; what has been sent and not answered is
-looked for by it before anything is sent a second time, as with items.
+They are written one by one. Each has a mark by which it is found: what was sent without an answer is looked up by it
+before anything is sent a second time, as with items.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Shape = Mapping[str, str]
 
 
 class LeftOutError(Exception):
-    """A record that REST cannot carry, or that comes along with another one."""
+    """A record that REST cannot carry, or that is carried with another one."""
 
 
 class RecordKind(ABC):
@@ -46,7 +46,7 @@ class RecordKind(ABC):
 
     @abstractmethod
     def owners(self, record: Record) -> Iterable[tuple[str, str]]:
-        """The records that it belongs or refers to."""
+        """The records that a record belongs or refers to."""
 
     @abstractmethod
     async def links(self, want: Wanted, record: Record) -> None:
@@ -66,34 +66,34 @@ class RecordKind(ABC):
 
     @abstractmethod
     def add(self, record: Record, want: Wanted) -> Command:
-        """The command that makes it."""
+        """The command that adds a record."""
 
     @abstractmethod
     def made(self, answer: Answer) -> str:
-        """The identifier in the answer to that."""
+        """The identifier in the answer to ``add``."""
 
     @abstractmethod
     def get(self, box: str) -> Command:
-        """The command that reads it in the box."""
+        """The command that reads a record of the box."""
 
     def row(self, answer: Answer) -> dict[str, Any]:
-        """The record in the answer to that."""
+        """The record in the answer to ``get``."""
         found: dict[str, Any] = answer.result
         return found
 
     @abstractmethod
     def update(self, box: str, fields: dict[str, Any]) -> Command:
-        """The command that changes it."""
+        """The command that changes fields."""
 
     @abstractmethod
     def delete(self, box: str) -> Command:
-        """The command that deletes it."""
+        """The command that deletes a record of the box."""
 
     async def files(self, record: Record, want: Wanted) -> None:  # noqa: B027 - most kinds have none
-        """Fetch what a record that is about to be sent has of files."""
+        """Fetch the files of a record that is about to be sent."""
 
-    async def after(self, record: Record, box: str, want: Wanted) -> None:  # noqa: B027 - likewise
-        """What has to follow a new record; safe to repeat."""
+    async def after(self, record: Record, box: str, want: Wanted) -> None:  # noqa: B027 - most kinds need nothing
+        """What has to follow ``add``; safe to repeat."""
 
     def here(self, row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Canonical]:
         """A record of the box in canonical form."""
@@ -147,7 +147,7 @@ class RecordKind(ABC):
         try:
             await self.context.box.call(command.method, command.parameters)
         except RefusedError as fault:
-            self.context.note_fault(pair.record, f"the box refuses the change: {fault.what}", "it is tried again")
+            self.context.note_fault(pair.record, f"the box refuses the change: {fault.what}", "it is retried")
             return None
         return self.here((await rows_of(self, [pair.box])).get(pair.box, {}), pair.want.values)
 
@@ -185,7 +185,7 @@ async def carry(kind: RecordKind, records: Sequence[Record]) -> None:
 
 
 async def resolve(kind: RecordKind) -> None:
-    """Find out about records that were being sent when a connection or a process ended."""
+    """Look up records that were being sent when a connection or a process ended."""
 
     async def adopt(names: list[str]) -> None:
         await _adopt(kind, await kind.context.reader.fetch(kind.entity, names))
@@ -194,7 +194,7 @@ async def resolve(kind: RecordKind) -> None:
 
 
 async def _adopt(kind: RecordKind, records: Sequence[Record]) -> set[str]:
-    """Take records that are in the box already, as their mark shows, for what they are."""
+    """Link records that are in the box already, as their mark shows."""
     context = kind.context
     adopted: dict[str, str] = {}
     answers = await context.box.batch(kind.find(records)) if records else []
@@ -232,7 +232,7 @@ async def _add(kind: RecordKind, new: Sequence[tuple[Record, Wanted]]) -> None:
 
 
 async def _make(kind: RecordKind, record: Record, want: Wanted) -> str:
-    """Send one record; its identifier in the box, empty when it is not there."""
+    """Send one record and return its identifier in the box; empty where it did not arrive."""
     context = kind.context
     await kind.files(record, want)
     answer = await send_once(context, record, kind.add(record, want))
@@ -276,7 +276,7 @@ async def _change(kind: RecordKind, known: Sequence[tuple[Record, Wanted, Link |
             deleted_in_box(context, record, box)
             continue
         have = kind.here(rows[box], want.values)
-        # What the backup brought has no base: what differs is taken for a change of the cloud's.
+        # A record of the backup has no base: a difference counts as a change of the cloud's.
         await converge(
             context, [Pair(record, box, want, have, link, link.have if link else fingerprints(have))], kind.write
         )

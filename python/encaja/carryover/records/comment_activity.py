@@ -1,8 +1,8 @@
-"""In which records somebody may have written a comment since their comments were last read.
+"""Records that may have new comments since their comments were last read.
 
 REST lists comments by their record only, a command for each; so what was read is remembered with the record's last
-activity, and is not read again while that stays. That a comment counts as an activity is said nowhere in the
-documentation; the proof can do without it (``thorough``).
+activity, and is not read again while that is the same. The documentation does not say that a comment counts as an
+activity; the proof does not rely on it (``thorough``).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class CommentBatch:
         entity: the kind.
         owners: those whose comments have to be read.
         activity: their last activity, by identifier.
-        at: the moment by the cloud's clock before which that was read.
-        quiet: how many comments the others have, which are all carried.
+        at: a time by the cloud's clock before which that was read.
+        quiet: number of comments of the other records, all of which are carried.
         records: comments of the owners, once they are read.
     """
 
@@ -44,13 +44,13 @@ class CommentBatch:
     records: list[Record] = field(default_factory=list)
 
     async def read(self, context: Context, since: datetime) -> CommentBatch:
-        """Read the comments that were made since a moment."""
+        """Read the comments that were written since a time."""
         found = await context.reader.belonging("comment", self.owners)
         self.records = [record for record in found if record.created >= since]
         return self
 
     def remember(self, context: Context) -> None:
-        """Write down that these comments are carried, where they are."""
+        """Remember of which records all comments are carried."""
         if context.dry_run:
             return
         links = context.map.find("comment", [record.id for record in self.records])
@@ -73,13 +73,13 @@ class CommentBatch:
 async def active(
     context: Context, entity: str, filters: Mapping[str, Any], *, thorough: bool = False
 ) -> AsyncIterator[CommentBatch]:
-    """List records of a kind, and tell those whose comments have to be read from those where nothing changed.
+    """List records of a kind, and separate those whose comments have to be read from those where nothing changed.
 
     Args:
         context: the carry-over.
         entity: the kind.
         filters: which records, in the portal's notation.
-        thorough: have all of them read.
+        thorough: read the comments of all of them.
     """
     at = context.now_in_cloud()
     async for page in _rows(context.cloud, entity, filters):

@@ -1,8 +1,8 @@
-"""Comments of the timeline and of tasks, and checklists: what has no origin of its own.
+"""Comments of the timeline and of tasks, and checklists, which have no origin.
 
-They are converged: what the cloud has at a record and the box has not at its counterpart is added. A comment that is
-there already is recognised by its identifier and time (the backup's) or by its text and author (one that was carried),
-so that one whose answer was lost is found before it would be sent again.
+What the cloud has at a record and the box lacks at its counterpart is added. A comment that the box has already is
+recognised by its identifier and time (the backup's) or by its text and author (one that was carried), so one whose
+answer was lost is found before it would be sent again.
 
 Source: apidocs.bitrix24.com, crm/timeline/comments (neither time nor origin), tasks/comment-item, tasks/checklist-item.
 """
@@ -30,8 +30,8 @@ from encaja.rest.errors import RefusedError
 
 
 @dataclass(frozen=True)
-class _Remark:
-    """A remark of the cloud in the box's terms."""
+class _Comment:
+    """A comment of the cloud in the box's terms."""
 
     record: Record
     text: str
@@ -69,24 +69,24 @@ async def carry_task_comments(context: Context, records: Sequence[Record]) -> No
 
 @dataclass(frozen=True)
 class _Place:
-    """Where remarks belong in the box."""
+    """The record of the box that comments belong to."""
 
     entity: str
     box: str
 
-    def command(self, remark: _Remark, created: str) -> Command:
-        """The command that adds one."""
+    def command(self, comment: _Comment, created: str) -> Command:
+        """The command that adds a comment."""
         if self.entity == "task":
-            fields = {"POST_MESSAGE": remark.text, "AUTHOR_ID": remark.author, "POST_DATE": created}
+            fields = {"POST_MESSAGE": comment.text, "AUTHOR_ID": comment.author, "POST_DATE": created}
             return Command("task.commentitem.add", {"TASKID": int(self.box), "FIELDS": fields})
-        fields = {"ENTITY_TYPE": self.entity, "ENTITY_ID": self.box, "COMMENT": remark.text}
+        fields = {"ENTITY_TYPE": self.entity, "ENTITY_ID": self.box, "COMMENT": comment.text}
         return Command(
-            "crm.timeline.comment.add", {"fields": {**fields, "AUTHOR_ID": remark.author, **remark.want.raw}}
+            "crm.timeline.comment.add", {"fields": {**fields, "AUTHOR_ID": comment.author, **comment.want.raw}}
         )
 
 
 async def _converge(context: Context, entity: str, places: Mapping[_Place, Sequence[Record]]) -> None:
-    """Add what is not in its place yet."""
+    """Add the comments that are missing in their places."""
     links = context.map.find(entity, [record.id for records in places.values() for record in records])
     open_ = {
         place: found
@@ -106,7 +106,7 @@ def _is_open(link: Link) -> bool:
 
 
 async def _there(context: Context, entity: str, places: Sequence[_Place]) -> dict[_Place, dict[str, Record]]:
-    """The remarks that the box has in places, by identifier."""
+    """The comments that the box has in places, by identifier."""
     found: dict[_Place, dict[str, Record]] = {place: {} for place in places}
     for kind in dict.fromkeys(place.entity for place in places):
         owners = [Record(kind, place.box, {}, context.since, context.since) for place in places if place.entity == kind]
@@ -126,22 +126,22 @@ async def _converge_one(
             context.map.done(entity, record.id, record.id)  # the backup brought it
             del there[record.id]
             continue
-        remark = _translated(context, record, str(record.fields.get(text) or ""))
-        twin = next((other for other in there.values() if _is_carried(context, entity, other, remark, text)), None)
+        comment = _translated(context, record, str(record.fields.get(text) or ""))
+        twin = next((other for other in there.values() if _is_carried(context, entity, other, comment, text)), None)
         if twin is None and record.created < context.since:
             continue  # older than the window, and deleted in the box
         if context.dry_run:
             context.note_preview(entity, "new", record)
             continue
-        box = twin.id if twin else await _send(context, remark, place)
+        box = twin.id if twin else await _send(context, comment, place)
         if not box:
             continue
         there.pop(box, None)
         with context.map.transaction():
-            hashes = fingerprints({"text": canonical(remark.text, "any")})
+            hashes = fingerprints({"text": canonical(comment.text, "any")})
             context.map.done(entity, record.id, box, want=hashes, have=hashes)
-            context.map.note_time(entity, box, record.created.isoformat(), remark.author)
-            context.note_problems(record, remark.want)
+            context.map.note_time(entity, box, record.created.isoformat(), comment.author)
+            context.note_problems(record, comment.want)
         context.count(record, "new")
 
 
@@ -155,18 +155,18 @@ def _is_same(here: Record, record: Record) -> bool:
     return here.created == record.created or wall_clock(here.fields.get(name)) == wall_clock(record.fields.get(name))
 
 
-def _is_carried(context: Context, entity: str, here: Record, remark: _Remark, text: str) -> bool:
-    """Whether a remark of the box, which no other one stands for, is this one, sent before."""
-    if context.map.cloud_id(entity, here.id) is not None or str(here.fields.get(text) or "") != remark.text:
+def _is_carried(context: Context, entity: str, here: Record, comment: _Comment, text: str) -> bool:
+    """Whether a comment of the box that has no counterpart yet is this one, sent before."""
+    if context.map.cloud_id(entity, here.id) is not None or str(here.fields.get(text) or "") != comment.text:
         return False
-    # What somebody wrote in the box in the same words is another one: it is newer, and has another author.
+    # One written in the box with the same words is another comment: it is newer, and has another author.
     return (
-        str(here.fields.get("AUTHOR_ID")) == remark.author
+        str(here.fields.get("AUTHOR_ID")) == comment.author
         or (moment(here.fields.get("CREATED")) or here.created) >= context.since
     )
 
 
-def _translated(context: Context, record: Record, text: str) -> _Remark:
+def _translated(context: Context, record: Record, text: str) -> _Comment:
     want = Wanted()
     written, unknown = context.translation.text(text)
     want.missing += unknown
@@ -175,15 +175,15 @@ def _translated(context: Context, record: Record, text: str) -> _Remark:
         want.problems.append(
             f"its author {context.translation.user_name(record.fields.get('AUTHOR_ID'))} is not in the box"
         )
-    return _Remark(record, written, author, want)
+    return _Comment(record, written, author, want)
 
 
-async def _send(context: Context, remark: _Remark, place: _Place) -> str:
-    record = remark.record
+async def _send(context: Context, comment: _Comment, place: _Place) -> str:
+    record = comment.record
     files = attachments.described(record.fields.get("FILES"))
     if files:
-        remark.want.raw["FILES"] = await attachments.fetch(context, files, remark.want)
-    answer = await send_once(context, record, place.command(remark, record.created.isoformat()))
+        comment.want.raw["FILES"] = await attachments.fetch(context, files, comment.want)
+    answer = await send_once(context, record, place.command(comment, record.created.isoformat()))
     return "" if answer is None else str(answer.result)
 
 
@@ -234,6 +234,6 @@ async def _checklist(context: Context, records: Sequence[Record], task: str) -> 
                 context.count(record, "changed")
         except RefusedError as fault:
             context.map.unsent("checklist", [record.id])
-            context.note_fault(record, f"the box refuses it: {fault.what}", "it is tried again")
+            context.note_fault(record, f"the box refuses it: {fault.what}", "it is retried")
         except UncertainError:
-            return  # converged in the next round
+            return  # compared in the next round

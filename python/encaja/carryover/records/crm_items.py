@@ -36,7 +36,7 @@ async def carry(context: Context, kind: ItemKind, records: Sequence[Record]) -> 
 
 
 async def ensure(context: Context, references: Iterable[tuple[str, str]]) -> None:
-    """Carry what others refer to and what is not in the box yet, however old it is."""
+    """Carry records that others refer to and that are not in the box yet, however old they are."""
     missing: dict[str, list[str]] = {}
     for entity, identifier in references:
         if (entity, identifier) not in context.absent and context.map.box_id(entity, identifier) is None:
@@ -45,7 +45,7 @@ async def ensure(context: Context, references: Iterable[tuple[str, str]]) -> Non
         kind = BY_ENTITY[entity]
         states = context.map.find(entity, identifiers)
         wanted = [name for name in identifiers if name not in states or states[name].state is State.SENDING]
-        context.absent |= {(entity, name) for name in wanted}  # whatever comes of it, it is asked for once
+        context.absent |= {(entity, name) for name in wanted}  # requested once, whatever the result
         records = await context.reader.fetch(entity, wanted)
         if records:
             await carry(context, kind, sorted(records, key=lambda record: record.created))

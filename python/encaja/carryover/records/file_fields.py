@@ -1,7 +1,7 @@
 """Files in fields of leads, deals, contacts and companies: fetched from the cloud and written into the box's record.
 
 A field's files are one value, written whole, so that writing it again does no harm. What is compared are identifiers:
-those of the cloud with what they were when the field was last carried, those of the box likewise. A record that the
+those of both sides with what they were when the field was last carried. A record that the
 backup brought has the same ones on both sides.
 
 Source: apidocs.bitrix24.com, files (how to upload, update and download: name and Base64 in place of the value; no
@@ -31,7 +31,7 @@ from encaja.rest.command import UncertainError
 from encaja.rest.errors import RefusedError
 
 ENTITY = "file"
-"""Under which a field's files stand in the identity map: ``lead:12:ufCrmPlan``."""
+"""Kind of a field's files in the identity map, with identifiers like ``lead:12:ufCrmPlan``."""
 
 
 def identifiers(value: Any) -> list[str] | None:
@@ -70,7 +70,7 @@ class _Place:
 
     @property
     def mark(self) -> Record:
-        """What stands for it where records are told."""
+        """It, as a record of the identity map."""
         return Record(ENTITY, self.key, {}, self.record.modified, self.record.created)
 
     @property
@@ -122,7 +122,7 @@ async def _write(context: Context, place: _Place, writes: list[Write]) -> list[M
 
 
 async def _fetched(context: Context, mark: Record, items: Sequence[Mapping[str, Any]]) -> list[list[str]] | None:
-    """Name and content in Base64 of files; None where one is not to be had."""
+    """Name and content in Base64 of files; None where one cannot be sent, with the fault noted."""
     found: list[list[str]] = []
     with tempfile.TemporaryDirectory(dir=context.settings.state, prefix="files-") as folder:
         target = Path(folder) / "content"
@@ -143,7 +143,7 @@ async def _fetched(context: Context, mark: Record, items: Sequence[Mapping[str, 
 
 
 async def _written(context: Context, place: _Place, box: str, files: Sequence[Sequence[str]]) -> dict[str, Any] | None:
-    """Write a field's files, and return the box's record as it is then."""
+    """Write a field's files, and return the box's record afterwards; None where it failed, with the fault noted."""
     kind, name = place.kind, place.name
     several = context.translation.box.fields[kind.entity][name].multiple
     value: Any = list(files) if several else files[0] if files else ""
@@ -156,14 +156,14 @@ async def _written(context: Context, place: _Place, box: str, files: Sequence[Se
         context.note_fault(place.mark, "the connection was lost while files were sent", "they are sent again")
         return None
     except RefusedError as fault:
-        context.note_fault(place.mark, f"the box refuses the files: {fault.what}", "it is tried again")
+        context.note_fault(place.mark, f"the box refuses the files: {fault.what}", "it is retried")
         return None
     item: dict[str, Any] = answer.result["item"]
     return item
 
 
 def lacking(context: Context, kind: ItemKind, record: Record, item: Mapping[str, Any]) -> list[str]:
-    """Fields whose files the box does not have, though no rule or person decided so."""
+    """Fields whose files the box lacks without a decision."""
     names = [
         name for name in _fields(context, kind) if identifiers(record.fields.get(name)) != identifiers(item.get(name))
     ]

@@ -1,4 +1,6 @@
-"""New records of crm.item.*: imported, the oldest first, and read back while the next ones are on their way.
+"""New records of crm.item.*: imported, the oldest first, and read back while the next ones are being sent.
+
+Records that are in the box already are found by their origin before anything is sent a second time.
 
 Source: apidocs.bitrix24.com, crm/universal/import (20 at most, ascending ``createdTime``, no automation rules).
 """
@@ -30,7 +32,7 @@ async def add(context: Context, kind: ItemKind, records: Sequence[Record]) -> No
     """Import new records, the oldest first; those that turn out to be in the box already are compared."""
     ordered = sorted(records, key=lambda record: (record.created, int(record.id)))
     by_id = {record.id: record for record in ordered}
-    known = context.map.find(kind.entity, list(by_id))  # what a reference brought along meanwhile
+    known = context.map.find(kind.entity, list(by_id))  # carried meanwhile, as references of others
     by_id = {name: record for name, record in by_id.items() if name not in known}
     there = await adopt(context, kind, list(by_id), by_id) if by_id else set()
     if there:
@@ -42,7 +44,7 @@ async def add(context: Context, kind: ItemKind, records: Sequence[Record]) -> No
         for record in fresh:
             context.note_preview(kind.entity, "new", record)
             want = fingerprints(wanted[record.id].values)
-            context.map.done(kind.entity, record.id, "-1", want=want)  # of a map that is thrown away
+            context.map.done(kind.entity, record.id, "-1", want=want)  # in a copy of the map, which is discarded
         return
     reading: asyncio.Task[None] | None = None
     try:
@@ -62,12 +64,12 @@ async def add(context: Context, kind: ItemKind, records: Sequence[Record]) -> No
 
 
 async def resolve(context: Context, kind: ItemKind) -> None:
-    """Find out about records that were being sent when a connection or a process ended."""
+    """Look up records that were being sent when a connection or a process ended."""
     await resolve_unconfirmed(context, kind.entity, lambda names: adopt(context, kind, names, {}))
 
 
 async def adopt(context: Context, kind: ItemKind, identifiers: list[str], records: dict[str, Record]) -> set[str]:
-    """Take records that are in the box already, as their origin shows, for what they are."""
+    """Link records that are in the box already, as their origin shows."""
     unknown = [name for name in identifiers if name not in records]
     if unknown:
         records = records | {record.id: record for record in await context.reader.fetch(kind.entity, unknown)}
@@ -85,7 +87,7 @@ async def adopt(context: Context, kind: ItemKind, identifiers: list[str], record
                 break
     with context.map.transaction():
         for name, box in adopted.items():
-            # Without hashes: whatever differs is written when the record comes by.
+            # Without hashes, so that all differences are written when the record is carried.
             context.map.done(kind.entity, name, box)
     for name, items in found.items():
         for double in items[1:]:
@@ -107,13 +109,13 @@ async def _import(
         results = await _send(context, kind, part, payload)
         refused = [number for number, result in enumerate(results) if _is_time(result)]
         if refused:
-            # Something newer is in the box already, or its clock is behind: REST takes no time then.
+            # The box has something newer, or its clock is behind: REST then refuses times.
             again = [part[number] for number in refused]
             bare = [{k: v for k, v in payload[number].items() if k not in _TIMES} for number in refused]
             for number, result in zip(refused, await _send(context, kind, again, bare), strict=True):
                 results[number] = result
-        # One commit for what has arrived and what is sent next: what a kill takes from the map is found again in the
-        # box, by its origin.
+        # One commit for what has arrived and what is sent next: what a kill takes from the map is found in the box by
+        # its origin.
         with context.map.transaction():
             for number, (record, result) in enumerate(zip(part, results, strict=True)):
                 if (box := _noted(context, kind, record, result)) is None:
@@ -128,19 +130,19 @@ async def _import(
 
 
 def _mark(context: Context, kind: ItemKind, records: Sequence[Record]) -> None:
-    """Say durably that records are about to be sent."""
+    """Mark durably that records are about to be sent."""
     if records:
         context.map.sending(kind.entity, [(record.id, record.modified.isoformat()) for record in records])
 
 
 def _noted(context: Context, kind: ItemKind, record: Record, result: dict[str, Any] | None) -> str | None:
-    """Write down what came of a record; its identifier in the box, None where it has not arrived so."""
+    """Remember the result of a record, and return its identifier in the box; None where it did not arrive."""
     if result is None:
         return None
     if "error" in result:
         context.map.unsent(kind.entity, [record.id])
         what = f"{result['error']}: {result.get('error_description', '')}".strip(": ")
-        context.note_fault(record, f"the box refuses it: {what}", "fix it in the cloud; it is tried again")
+        context.note_fault(record, f"the box refuses it: {what}", "fix it in the cloud; it is retried")
         return None
     box = str(result["item"]["id"])
     context.map.done(kind.entity, record.id, box)
@@ -173,7 +175,7 @@ def _payload(context: Context, record: Record, wanted: Wanted) -> dict[str, Any]
 async def _send(
     context: Context, kind: ItemKind, records: Sequence[Record], payload: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any] | None]:
-    """Send one import of records that are marked; None for a record that turned out to be in the box."""
+    """Send one import of marked records; None for a record without a result, which was looked up in the box."""
     try:
         answer = await context.box.call(
             "crm.item.batchImport", {"entityTypeId": kind.type_id, "data": list(payload)}, safe=False
@@ -200,7 +202,7 @@ def _is_time(result: dict[str, Any] | None) -> bool:
 async def _read_back(
     context: Context, kind: ItemKind, records: Sequence[Record], wanted: Mapping[str, Wanted], box: Mapping[str, str]
 ) -> None:
-    """Remember what imported records are like in the box; what the import did not take is written once more."""
+    """Remember imported records as the box has them; what the import did not take is written again."""
     there = await get_items(context.box, kind, [box[record.id] for record in records])
     again = []
     have = {}

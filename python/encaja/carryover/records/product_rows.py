@@ -72,7 +72,7 @@ async def _write(context: Context, writes: list[Write]) -> list[Mapping[str, Can
     for one, answer in zip(writes, await _set(context, commands), strict=True):
         if answer.error is not None:
             what = f"the box refuses its product rows: {answer.error.what}"
-            context.note_fault(one.pair.record, what, "it is tried again")
+            context.note_fault(one.pair.record, what, "it is retried")
         found.append(None if answer.error else {"rows": form(answer.result["productRows"])})
     return found
 
@@ -84,9 +84,9 @@ def _owner(box: str, sign: str = "") -> dict[str, Any]:
 
 
 async def _set(context: Context, commands: Sequence[Command]) -> list[Answer]:
-    """Write rows, of many records in a request; repeating it does no harm, for they are written whole."""
+    """Write the rows of many records in a request; safe to repeat, since they are written whole."""
     answers: dict[int, Answer] = {}
-    # A command of a batch takes so many variables, and cannot say that there are none.
+    # A command of a batch takes that many variables, and cannot express an empty list.
     alone = [command for command in commands if not 0 < len(command.parameters["productRows"]) <= _ROWS]
     for command in alone:
         try:

@@ -29,7 +29,7 @@ class Requisites(RecordKind):
 
     @property
     def shape(self) -> dict[str, str]:  # type: ignore[override]
-        """Whatever begins with RQ_, and what every country has."""
+        """The fields that every country has, and those that begin with RQ_ or UF_."""
         return self._shape
 
     def __init__(self, context: Context) -> None:
@@ -47,7 +47,7 @@ class Requisites(RecordKind):
         return [(kind.entity, str(record.fields["ENTITY_ID"]))] if kind else []
 
     async def links(self, want: Wanted, record: Record) -> None:
-        """Whose it is."""
+        """The contact, company or requisite that it belongs to."""
         owner = next(iter(self.owners(record)), None)
         box = self.linked(want, *owner) if owner else None
         if box is None:
@@ -106,7 +106,7 @@ class BankDetails(Requisites):
 
 
 async def carry_addresses(context: Context, records: Sequence[Record]) -> None:
-    """Addresses: what a record has of one type, it has once, so writing it again does no harm."""
+    """Carry addresses; a record has one of each type, so writing it again does no harm."""
     links = context.map.find("address", [record.id for record in records])
     await ensure(
         context, {("lead", record.id.rpartition(":")[2]) for record in records if record.id.split(":")[1] == "1"}
@@ -138,7 +138,7 @@ async def carry_addresses(context: Context, records: Sequence[Record]) -> None:
                 )
                 context.count(record, "changed" if there.result else "new")
         except RefusedError as fault:
-            context.note_fault(record, f"the box refuses it: {fault.what}", "it is tried again")
+            context.note_fault(record, f"the box refuses it: {fault.what}", "it is retried")
             continue
         context.map.done(
             "address", record.id, f"{kind}:{owner_type}:{box}", want=hashes, modified=record.modified.isoformat()

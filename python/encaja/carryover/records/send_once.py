@@ -1,4 +1,4 @@
-"""What is sent once: marked before it goes, and looked for when its end is not known."""
+"""Sending once: a record is marked before it is sent, and looked up where the outcome is not known."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from encaja.status import waiting_for
 
 
 async def send_once(context: Context, record: Record, command: Command) -> Answer | None:
-    """Send what makes a record of the box; None where it did not arrive, or is not known to, with its fault noted."""
+    """Send a command that adds a record; None where it did not arrive, or may not have, with the fault noted."""
     context.map.sending(record.entity, [(record.id, record.modified.isoformat())])
     try:
         return await context.box.call(command.method, command.parameters, safe=False)
     except RefusedError as fault:
         context.map.unsent(record.entity, [record.id])
-        context.note_fault(record, f"the box refuses it: {fault.what}", "it is tried again")
+        context.note_fault(record, f"the box refuses it: {fault.what}", "it is retried")
     except UncertainError:
         context.note_fault(
-            record, "the connection was lost while it was sent", "it is looked for before it is sent again"
+            record, "the connection was lost while it was sent", "it is looked up before it is sent again"
         )
     return None
 
 
 async def resolve_unconfirmed(context: Context, entity: str, adopt: Callable[[list[str]], Awaitable[object]]) -> None:
-    """Find out about records that were being sent when a connection or a process ended.
+    """Look up records that were being sent when a connection or a process ended.
+
+    It is repeated until all are found, or until the box can no longer be working on them.
 
     Args:
         context: the carry-over.
         entity: their kind.
-        adopt: looks for records in the box, and takes what it finds; until all are found, or until the box can no
-            longer be working on them.
+        adopt: looks for records in the box, and links those that it finds.
     """
     while waiting := list(context.map.links(entity, State.SENDING)):
         names = [link.cloud for link in waiting]

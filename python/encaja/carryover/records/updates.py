@@ -45,9 +45,7 @@ async def change(context: Context, kind: ItemKind, known: Sequence[tuple[Record,
         found: list[dict[str, Canonical] | None] = []
         for one, answer in zip(writes, await send_updates(context, commands), strict=True):
             if answer.error is not None:
-                context.note_fault(
-                    one.pair.record, f"the box refuses the change: {answer.error.what}", "it is tried again"
-                )
+                context.note_fault(one.pair.record, f"the box refuses the change: {answer.error.what}", "it is retried")
             item = None if answer.error else answer.result["item"]
             found.append(item and context.translation.here(kind.entity, item, one.pair.want.values))
         return found
@@ -71,7 +69,7 @@ def update_of(want: Wanted, names: Sequence[str], item: dict[str, Any]) -> dict[
 
 
 def _multi(wanted: Any, here: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Multi-fields as an update takes them: new ones as ``n0`` …, those to go by identifier without a value."""
+    """Multi-fields as an update takes them: new ones as ``n0`` …, those to be removed by identifier without a value."""
 
     def key(value: dict[str, Any]) -> tuple[str, str, str]:
         return str(value.get("typeId")), str(value.get("valueType")), str(value.get("value", "")).strip()
@@ -95,10 +93,10 @@ def command_of(kind: ItemKind, box: str, fields: dict[str, Any]) -> Command:
 async def send_updates(context: Context, commands: Sequence[Command]) -> list[Answer]:
     """Send updates, many in a request, and return their answers in the same order.
 
-    One whose end is not known is compared anew in the next round, so that none is repeated blindly.
+    One without a known outcome is compared again in the next round, so none is repeated blindly.
     """
     answers: dict[int, Answer] = {}
-    # A query has no way to write an empty list.
+    # A query cannot express an empty list.
     alone = [command for command in commands if any(value == [] for value in command.parameters["fields"].values())]
     together = [command for command in commands if command not in alone]
     for part in [[command] for command in alone] + [together[at : at + BATCH] for at in range(0, len(together), BATCH)]:

@@ -1,1 +1,1 @@
-"""The cloud as it is read: records page by page, offline events, watermarks, and where a record came from."""
+"""Reading the cloud: records, offline events, watermarks and origins."""

@@ -1,8 +1,8 @@
-"""Offline events: what the cloud itself notes of every change, deletions among them, from before the backup on.
+"""Offline events: the cloud's own record of every change, deletions included, from before the backup on.
 
-They belong to a local application, whose token is needed; an administrator's. Events are bound before the backup is
-ordered. Taking some reserves them under a process identifier; they go when this is confirmed, so that nothing is lost
-when a process dies in between. On plans without that, the queue is only read.
+They belong to a local application, and need its token for an administrator. Events are bound before the backup is
+ordered. Taking some reserves them under a process identifier; confirming this removes them, so nothing is lost when a
+process dies in between. On plans without that, the queue is only read.
 
 Source: apidocs.bitrix24.com, events (event.bind, event.offline.get, .list, .clear) and common/system/feature-get.
 """
@@ -42,7 +42,7 @@ _LIMIT = 500
 
 @dataclass(frozen=True)
 class Change:
-    """What happened to a record; of several changes of the same sort the queue keeps the last.
+    """A change of a record; of several changes of the same kind the queue keeps the last.
 
     Args:
         entity: its kind.
@@ -61,7 +61,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Taken:
-    """Changes that were taken out of the queue, to be confirmed when they have been dealt with.
+    """Changes taken from the queue, to be confirmed when they have been processed.
 
     Args:
         changes: in the order in which they happened.
@@ -90,7 +90,7 @@ class OfflineEvents:
         return bool(answer.result["value"] == "Y")
 
     async def bind(self) -> dict[str, str]:
-        """Have all changes noted from now on. Repeating it changes nothing.
+        """Have all changes recorded from now on; safe to repeat.
 
         Returns:
             Events that this portal does not have, and why; the others are bound.
@@ -110,12 +110,12 @@ class OfflineEvents:
         }
 
     async def bound(self) -> set[str]:
-        """Events that are noted."""
+        """Events that are bound."""
         answer = await self._portal.call("event.get")
         return {str(row["event"]).upper() for row in answer.result if int(row.get("offline") or 0)}
 
     async def take(self) -> list[Taken]:
-        """Take what is there: first what an earlier process took and never confirmed, then what is new."""
+        """Take the queue: first what an earlier process took and never confirmed, then what is new."""
         taken = [await self._get(process) for process in await self._reserved()]
         while True:
             fresh = await self._get("")
@@ -124,7 +124,7 @@ class OfflineEvents:
             taken.append(fresh)
 
     async def confirm(self, taken: Taken) -> None:
-        """They have been dealt with and may go."""
+        """Remove them from the queue; they have been processed."""
         if taken.process:
             await self._portal.call("event.offline.clear", {"process_id": taken.process})
 

@@ -1,4 +1,4 @@
-"""Finding records in a portal: by identifier and by origin."""
+"""Records of a portal by identifier and by origin."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _ORIGINS = 25  # of a page of 50, so that doubles show
 
 
 async def get_items(portal: RestClient, kind: ItemKind, identifiers: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Records of crm.item.*, whole, by identifier; those that are not there are left out.
+    """Complete records of crm.item.* by identifier; those that do not exist are left out.
 
     Raises:
-        RefusedError: the portal refuses for another reason than that.
+        RefusedError: the portal refuses for another reason.
     """
     wanted = [name for name in identifiers if name]
     return {record.id: record.fields for record in await Reader(portal).fetch(kind.entity, wanted)}
 
 
 def own_origin(fields: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The origin that a record of the cloud has already, from another system; it is left to it."""
+    """The origin that a record of the cloud has from another system; it is kept."""
     origin = str(fields.get("originId") or "")
     return (str(fields.get("originatorId") or ""), origin) if origin else None
 
@@ -36,7 +36,7 @@ def own_origin(fields: Mapping[str, Any]) -> tuple[str, str] | None:
 async def find_carried(
     portal: RestClient, kind: ItemKind, identifiers: Iterable[str]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Records of the box that were carried, by identifier in the cloud; more than one of one is a double."""
+    """Records of the box that were carried, by identifier in the cloud; several for one are doubles."""
     wanted = list(identifiers)
     commands = [
         Command(

@@ -1,8 +1,8 @@
-"""What has changed in a portal since a moment: read by modification time, and by belonging to what was modified.
+"""What changed in a portal since a time: read by modification time, or through the record that it belongs to.
 
-REST lists some kinds of record by the time of their modification; others only by the record that they belong to. A
-window is read by ascending identifier, so that a record that changes meanwhile is at worst read again in the next
-window, which has to overlap this one (readers that go by time alone lose rows at its edge).
+REST lists some kinds of records by the time of their modification, others only by the record that they belong to. A
+window is read by ascending identifier, so a record that changes meanwhile is at worst read again in the next window,
+which has to overlap this one (reading by time alone loses rows at the edge).
 
 Sources: apidocs.bitrix24.com, crm/universal (crm.item.list and its fields, ``contactIds``; crm.item.productrow.list
 takes several owners in ``=ownerId``), crm/requisites, crm/timeline (activities by ``LAST_UPDATED``; comments by their
@@ -53,10 +53,10 @@ class Record:
     Args:
         entity: its kind, one of ``READ``.
         id: its identifier; of an address, its type and owner: ``1:8:17``.
-        fields: as the portal gives them. Links ride along: ``contactIds`` and ``companyIds`` of items, ``BINDINGS`` of
+        fields: as the portal gives them, with links: ``contactIds`` and ``companyIds`` of items, ``BINDINGS`` of
             activities, ``rows`` of ``product_rows``.
-        modified: when it was changed last; for what keeps no such time, the time of what it belongs to.
-        created: when it was made, likewise.
+        modified: when it was last changed; for kinds without such a time, that of the record that it belongs to.
+        created: when it was created, or the same.
     """
 
     entity: str
@@ -120,14 +120,14 @@ class Reader:
         self._portal = portal
 
     async def changed(self, entity: str, since: datetime) -> AsyncIterator[list[Record]]:
-        """Records made or changed since a moment of the portal's clock, by ascending identifier.
+        """Records created or changed since a time by the portal's clock, by ascending identifier.
 
         Args:
             entity: one of ``READ``.
-            since: the moment, with a zone.
+            since: the time, with a zone.
 
         Yields:
-            Up to 50 at a time; of what belongs to others, as many as these have.
+            Up to 50 at a time; of kinds in ``BELONGING``, as many as their owners have.
 
         Raises:
             RefusedError: the portal will not list this.
@@ -150,7 +150,7 @@ class Reader:
                     yield fresh
 
     async def fetch(self, entity: str, identifiers: Sequence[str]) -> list[Record]:
-        """Records by their identifiers; those that are not there (any more) are left out.
+        """Records by their identifiers; those that do not exist (any more) are left out.
 
         Args:
             entity: one that is listed by time, or ``comment``.
@@ -207,7 +207,7 @@ class Reader:
         return found
 
     async def identifiers(self, entity: str) -> AsyncIterator[list[int]]:
-        """All identifiers of a kind that is listed by time, by which deletions show without events."""
+        """All identifiers of a kind that is listed by time, for finding deletions."""
         timed = _TIMED[entity]
         key = timed.id.upper() if entity == "task" else timed.id
         async for page in self._portal.rows(timed.method, select=[key], parameters=timed.parameters):
@@ -222,7 +222,7 @@ class Reader:
             yield records
 
     async def _active(self, entity: str, owner: str, since: datetime) -> AsyncIterator[list[Record]]:
-        """Records to which something of a kind may have been added since a moment."""
+        """Records to which something of a kind may have been added since a time."""
         moment = since.isoformat(timespec="seconds")
         timed = _TIMED[owner]
         if entity == "task_comment":
@@ -266,7 +266,7 @@ class Reader:
             start = answer.next if len(recent) == len(rows) else None
 
     async def _with_links(self, entity: str, records: list[Record]) -> list[Record]:
-        """Add what a list leaves out: telephones and mails, further contacts and companies, bindings of an activity."""
+        """Add what a list lacks: telephones and mails, further contacts and companies, bindings of an activity."""
         if entity in _MULTI:
             lacking = [record for record in records if "fm" not in record.fields]
             given = {"entityTypeId": TYPES[entity]}
@@ -298,7 +298,7 @@ class Reader:
     async def _each(
         self, records: Iterable[Record], command: Callable[[Record], Command]
     ) -> list[tuple[Record, Answer]]:
-        """Ask once for each record; those that have gone meanwhile are left out."""
+        """Send a command for each record; records deleted meanwhile are left out."""
         asked = list(records)
         answers = await self._portal.batch([command(record) for record in asked])
         for answer in answers:
@@ -404,7 +404,7 @@ class Reader:
 
 
 def is_absent(error: RefusedError) -> bool:
-    """Whether a portal refused because there is no such record (any more)."""
+    """Whether a portal refused because the record does not exist (any more)."""
     codes = {"NOT_FOUND", "ERROR_NOT_FOUND", "ENTITY_NOT_FOUND"}
     return error.code in codes or "not found" in error.description.lower()
 
@@ -436,7 +436,7 @@ def _get(entity: str, identifier: str) -> Command:
 
 
 def _found(entity: str, result: Any) -> dict[str, Any] | None:
-    """The record in the answer of a ``get``; a task that is not there is an empty list."""
+    """The record in the answer of a ``get``; a task that does not exist is an empty list."""
     key = "task" if entity == "task" else ""
     row = result.get(key) if key and isinstance(result, dict) else result
     return row if isinstance(row, dict) and row else None

@@ -1,4 +1,4 @@
-"""What the backup brought: the highest identifier of each kind up to which both portals mean the same record."""
+"""Watermarks: by kind, the highest identifier of the backup, up to which both portals mean the same record."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ _PAGES = 20
 class _Listing:
     """How a kind of record is listed: method, key of the rows, identifier in filters and in rows, time of creation.
 
-    Beside the time, ``fixed`` are the fields that nobody changes later, by which two records of one second are told
-    apart.
+    ``fixed`` are further fields that never change, which distinguish records of the same second.
     """
 
     entity: str
@@ -64,9 +63,9 @@ _LISTINGS = (
 async def find_watermarks(cloud: RestClient, box: RestClient, identities: IdentityMap) -> None:
     """Find and remember the watermarks that are not known yet.
 
-    A dump is no snapshot and a date is no border, so the records themselves are compared: the newest record of the
-    box that the cloud has under the same identifier with the same time of creation and author. What is newer was made
-    in the box.
+    A dump is no snapshot, and a date no exact border, so the records are compared: the watermark is the newest record
+    of the box that the cloud has with the same identifier, time of creation and author. Newer ones were made in the
+    box.
 
     Raises:
         EncajaError: nothing in the box is from this cloud.
@@ -100,7 +99,7 @@ async def find_watermarks(cloud: RestClient, box: RestClient, identities: Identi
         raise EncajaError(
             f"none of the newest {50 * _PAGES} of the box ({next(iter(below)).entity}) is from this cloud",
             box.where,
-            "see that both webhooks are of the right portals, and that the backup is restored",
+            "check that both webhooks are of the right portals, and that the backup is restored",
         )
 
 
@@ -129,7 +128,7 @@ def _rows(answer: Answer, of: _Listing) -> list[dict[str, Any]]:
 
 
 def _same(cloud: Mapping[str, Any], box: Mapping[str, Any], of: _Listing) -> bool:
-    """Whether two records are one, made at the same moment (or shown so by databases in other time zones)."""
+    """Whether two records are one: made at the same time, or shown so by databases in other time zones."""
     made = cloud[of.created], box[of.created]
     at_once = moment(made[0]) == moment(made[1]) or wall_clock(made[0]) == wall_clock(made[1])
     return at_once and all(str(cloud.get(name)) == str(box.get(name)) for name in of.fixed)
