@@ -1,4 +1,4 @@
-"""``encaja carry-over`` and ``encaja reconcile``: what the cloud got after the backup, in the box and proven."""
+"""``encaja carry-over`` and ``encaja reconcile``: the records of the cloud since the backup, carried and proven."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Environment = Annotated[str, typer.Option("--environment", "-e", help="The envir
 
 
 def carry(inventory: Sequence[Path] | None, environment: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Run playbook ``carry_over`` for an environment; returns the document that it handed over, empty for none.
+    """Run playbook ``carry_over`` for an environment, and return its document, empty for none.
 
     Raises:
         EncajaError: a host is unreachable, or the carry-over failed.
@@ -108,7 +108,7 @@ def read_answers(texts: Sequence[str]) -> list[dict[str, str]]:
     """Read decisions: ``lead:12.title=cloud``, ``deal:8=box`` for all fields of a record, ``all=box``.
 
     Raises:
-        ConfigurationError: with all that are none.
+        ConfigurationError: lists all that are none.
     """
     found = [_ANSWER.fullmatch(text) for text in texts]
     if wrong := [text for text, match in zip(texts, found, strict=True) if not match]:
@@ -123,7 +123,7 @@ def read_answers(texts: Sequence[str]) -> list[dict[str, str]]:
 
 
 def last_line(body: Mapping[str, Any], language: str = "en") -> str:
-    """What it comes to: carried N, missing 0, doubled 0, freeze S seconds."""
+    """The summary: carried N, missing 0, doubled 0, freeze S seconds."""
     words = WORDS[language]
     freeze = words["none"] if body.get("freeze_seconds") is None else f"{body['freeze_seconds']} s"
     return words["last"].format(
@@ -157,7 +157,7 @@ def _show(body: Mapping[str, Any], language: str, as_json: bool) -> None:
             if name not in {"kind", "host", "environment"} and value not in ([], {}, ""):
                 print(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
     if body.get("differences"):
-        raise DifferencesFound(f"{body['differences']} records differ", str(body["box"]), "see the list; run it again")
+        raise DifferencesFound(f"{body['differences']} records differ", str(body["box"]), "see the list; rerun it")
 
 
 @group.callback(invoke_without_command=True)
@@ -167,9 +167,9 @@ def carry_over(
     inventory: Inventory = None,
     environment: Environment = "production",
     since: Annotated[str, typer.Option("--since", help="From when on (ISO 8601); else since 'prepare'.")] = "",
-    follow: Annotated[bool, typer.Option("--follow", help="Go on, and show how far behind it is.")] = False,
-    detach: Annotated[bool, typer.Option("--detach", help="With --follow: do not stay to watch.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be carried; write nothing.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Continue, and show how far behind it is.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="With --follow: return at once.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be carried; write nothing.")] = False,
     language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
@@ -185,13 +185,13 @@ def carry_over(
 
 @group.command("prepare")
 def prepare(inventory: Inventory = None, environment: Environment = "production") -> None:
-    """Before the backup is ordered: see that the cloud can be read, and note from when on."""
+    """Before the backup is ordered: check that the cloud can be read, and note the start time."""
     _show(carry(inventory, environment, _given("prepare")), "en", as_json=False)
 
 
 @group.command("stop")
 def stop(inventory: Inventory = None, environment: Environment = "production") -> None:
-    """End a carry-over that follows; it can be started again at any time."""
+    """Stop a carry-over that follows; it can be started again at any time."""
     carry(inventory, environment, _given("stop"))
 
 
@@ -205,7 +205,7 @@ def decide(
     language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
-    """List the conflicts that wait for a decision, or decide them; the next round applies it."""
+    """List the conflicts that wait for a decision, or decide them; the next round applies the decisions."""
     decisions = read_answers(answers or [])
     body = carry(inventory, environment, _given("decide") | {"carry_over_decisions": decisions})
     _show(body, language, as_json)

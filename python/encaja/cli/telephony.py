@@ -1,4 +1,4 @@
-"""``encaja telephony``: a test call, and what came of it in the portal."""
+"""``encaja telephony``: a test call, and its outcome in the portal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from encaja.cli.playbook_run import play
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook.record.workspace import INVENTORY_VARIABLE, find_project
 from encaja.runbook.run.ansible_command import ansible_environment, inventory_arguments, program
-from encaja.telephony.test_call import Step, is_settled, judge
+from encaja.telephony.test_call import Step, evaluate, is_settled
 
 app = typer.Typer(no_args_is_help=True)
 console = Console(stderr=True)
@@ -31,7 +31,7 @@ LOOK_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Estate:
-    """Where the kit is, and which hosts it is about."""
+    """The project and its inventories."""
 
     project: Path
     inventories: tuple[Path, ...]
@@ -41,19 +41,19 @@ class Estate:
 def test(
     *,
     inventory: Inventory = None,
-    number: Annotated[str, typer.Option(help="Customer's number of the call; any, when left out.")] = "",
+    number: Annotated[str, typer.Option(help="The customer's number; by default any.")] = "",
     wait: Annotated[float, typer.Option(help="How long to wait for the call, in seconds.")] = 180.0,
     as_json: AsJson = False,
 ) -> None:
     """Follow one call from outside into the portal, step by step.
 
-    In the lab the outside world places it; elsewhere call one of the portal's numbers from any telephone and answer.
+    The lab places the call itself; elsewhere, call one of the portal's numbers from any telephone and answer.
     """
     estate = _estate(inventory or [])
     before = {call["id"] for call in _calls(estate)}
     if _has_outside(estate):
         number = number or f"+346{secrets.randbelow(10**8):08d}"
-        console.print(f"the outside world calls as {number}")
+        console.print(f"the lab calls as {number}")
         _ansible(estate, "ansible-playbook", [str(PLACE), "-e", json.dumps({"call_caller": number})])
     else:
         console.print(f"call one of the portal's numbers now{f' from {number}' if number else ''}, answer, hang up")
@@ -67,7 +67,7 @@ def test(
 
 
 def _tag(estate: Estate, before: set[str], number: str) -> None:
-    """Mark the record that the test call made, so that it goes with the test data."""
+    """Mark the record that the test call made as test data, so that it is removed with it."""
     call = next((one for one in _calls(estate) if one["id"] not in before and _is_wanted(one, number)), None)
     kind, _, record = str(call["entity"] if call and call["created"] else "").partition(" ")
     if not record:
@@ -83,7 +83,7 @@ def _tag(estate: Estate, before: set[str], number: str) -> None:
 
 
 def _estate(given: list[Path]) -> Estate:
-    """Return the inventories given, or those of the environment."""
+    """The given inventories, or those of the environment."""
     names = given or [Path(name) for name in os.environ.get(INVENTORY_VARIABLE, "").split(":") if name]
     if not names:
         raise ConfigurationError("no inventory", "-i", f"give one with -i, or in {INVENTORY_VARIABLE}")
@@ -94,21 +94,21 @@ def _estate(given: list[Path]) -> Estate:
 
 def _follow(estate: Estate, before: set[str], number: str, deadline: float) -> list[Step]:
     """Print each step when it is settled, and return all of them."""
-    told = 0
+    printed = 0
     steps: list[Step] = []
     while time.monotonic() < deadline:
         call = next((one for one in _calls(estate) if one["id"] not in before and _is_wanted(one, number)), None)
         if call:
-            steps = judge(call, recorded=call["recordings"])
-            while told < len(steps) and steps[told].passed is not None:
-                _print(steps[told])
-                told += 1
+            steps = evaluate(call, recorded=call["recordings"])
+            while printed < len(steps) and steps[printed].passed is not None:
+                _print(steps[printed])
+                printed += 1
             if is_settled(steps):
                 return steps
         time.sleep(LOOK_SECONDS)
-    for step in steps[told:]:
+    for step in steps[printed:]:
         _print(step)
-    return steps or [Step("the exchange heard it", passed=False, detail="no call came in")]
+    return steps or [Step("the exchange received it", passed=False, detail="no call came in")]
 
 
 def _print(step: Step) -> None:
@@ -130,10 +130,10 @@ def _calls(estate: Estate) -> list[dict[str, Any]]:
             for host, result in task["hosts"].items():
                 if "stdout" not in result:
                     raise EncajaError(result.get("msg", "no answer"), host, "run playbooks/telephony.yml")
-                said = json.loads(result["stdout"])
-                if said["trouble"]:
-                    raise EncajaError(said["trouble"], host)
-                found += [{**call, "recordings": said["recordings"]} for call in said["calls"]]
+                latest = json.loads(result["stdout"])
+                if latest["trouble"]:
+                    raise EncajaError(latest["trouble"], host)
+                found += [{**call, "recordings": latest["recordings"]} for call in latest["calls"]]
     return found
 
 
@@ -143,7 +143,7 @@ def _has_outside(estate: Estate) -> bool:
 
 
 def _ansible(estate: Estate, name: str, arguments: list[str]) -> str:
-    """Run one of Ansible's programs in the project and return its output; the last line says why it failed."""
+    """Run one of Ansible's programs in the project and return its output; its last error line becomes the error."""
     environment = {**os.environ, **ansible_environment(estate.project, os.environ)}
     if name == "ansible":
         environment |= {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"}

@@ -64,7 +64,7 @@ def send(notice: Notice, addresses: Sequence[str]) -> list[str]:
     """Sends a notice to Apprise addresses (`mailto://`, `slack://`, `json://` …).
 
     Returns:
-        A line for each address that could not be reached; only its scheme is named, since an address may hold a password.
+        A line for each address that could not be reached, with its scheme only: an address may hold a password.
     """
     if not addresses:
         return []

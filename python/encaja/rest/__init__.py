@@ -1,1 +1,1 @@
-"""What every caller of a portal's REST interface needs: its limits, its errors, its answers."""
+"""The portal's REST interface: client, limits, tokens, errors."""

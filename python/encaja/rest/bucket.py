@@ -1,4 +1,4 @@
-"""The portal's limit on requests, as one keeps within it.
+"""The portal's limit on requests.
 
 Source: apidocs.bitrix24.com, limits: a counter goes up by one with each request and down by Y once per second; above X
 a request is refused with HTTP 503 ``QUERY_LIMIT_EXCEEDED``. X is 50 and Y is 2 per second, 250 and 5 on Enterprise.
@@ -10,13 +10,13 @@ from __future__ import annotations
 class LeakyBucket:
     """A counter that leaks: ``burst`` requests at once, ``rate`` per second in the long run.
 
-    Places are given out in order, also those in the future, so that nobody has to ask twice.
+    Places are given out in order, also those in the future, so no caller has to ask twice.
 
     Args:
         rate: requests per second.
         burst: requests at once.
-        level: what is in it.
-        at: when it was so, in seconds of the caller's clock.
+        level: its level.
+        at: when it had that level, in seconds of the caller's clock.
     """
 
     def __init__(self, rate: float, burst: float, level: float = 0.0, at: float | None = None) -> None:
@@ -36,7 +36,7 @@ class LeakyBucket:
         self.level = max(0.0, self.level - 1)
 
     def fill(self, now: float) -> None:
-        """Believe a portal that refused a request: the counter is at its limit, whoever filled it."""
+        """Set the counter to its limit, since the portal refused a request: other callers share it."""
         self._leak(now)
         self.level = max(self.level, self.burst)
 

@@ -1,4 +1,4 @@
-"""The portal's REST interface: within its limits, in batches, and through its bad moments.
+"""A client of the portal's REST interface, which keeps its limits, batches calls, and repeats what may be repeated.
 
 Sources: apidocs.bitrix24.com, settings/how-to-call-rest-api, limits, error-codes (system errors).
 """
@@ -49,15 +49,15 @@ class RestClient:
 
     Args:
         webhook: who calls.
-        limiter: what keeps all callers of this machine within the portal's limits.
-        tokens: an application's, where they are renewed; ``webhook`` then only names the portal.
-        verify: certificates that vouch for the portal.
+        limiter: keeps the callers within the portal's limits.
+        tokens: an application's, instead of the webhook's path or token.
+        verify: certificates to trust.
         timeout: seconds for one request; the portal itself stops at 60.
-        workers: requests under way at once.
-        patience: seconds for which a portal that fails is tried again.
-        transport: in place of the network, for tests.
+        workers: concurrent requests.
+        patience: seconds for which a failing portal is retried.
+        transport: instead of the network, for tests.
         sleep: how to wait.
-        on_wait: takes what is waited for, and an empty text when it came.
+        on_wait: takes what is waited for, and an empty text when the wait is over.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class RestClient:
     ) -> None:
         self.where = webhook.portal
         self.requests = 0
-        """Requests sent, those that were repeated included."""
+        """Requests sent, repeated ones included."""
         self._webhook = webhook
         self._tokens = tokens
         self._renewing = asyncio.Lock()
@@ -109,12 +109,12 @@ class RestClient:
         Args:
             method: its name.
             parameters: what it is given.
-            safe: whether it may be repeated after it may have been carried out.
+            safe: whether it may be repeated although it may have been carried out.
 
         Raises:
-            RefusedError: the portal will not do it; AccessError where the caller is the reason.
-            UnreachableError: the portal failed for as long as there was patience.
-            UncertainError: not safe, and it may have happened.
+            RefusedError: the portal refuses; AccessError where the caller is the reason.
+            UnreachableError: the portal failed until the patience was over.
+            UncertainError: it is not safe, and may have been carried out.
         """
         command = Command(method, parameters or {})
         answer = await self._send(method, dict(command.parameters), [command], safe)
@@ -124,17 +124,17 @@ class RestClient:
     async def batch(self, commands: Sequence[Command], *, safe: bool = True, ordered: bool = False) -> list[Answer]:
         """Call many methods, at most 50 per request, and return their answers in the same order.
 
-        Commands that refer to each other have to be within the same request: the first 50, the next 50 and so on.
+        Commands that refer to each other have to be in the same request: the first 50, the next 50 and so on.
 
         Args:
             commands: any number of them.
-            safe: whether they may be repeated after they may have been carried out. If not, requests go one by one.
-            ordered: whether requests go one by one all the same.
+            safe: whether they may be repeated although they may have been carried out. If not, requests are in turn.
+            ordered: whether requests are sent in turn anyway.
 
         Raises:
-            AccessError: the caller may not do anything.
-            UnreachableError: the portal failed for as long as there was patience.
-            UncertainError: not safe, and some may have happened.
+            AccessError: the caller has no access.
+            UnreachableError: the portal failed until the patience was over.
+            UncertainError: they are not safe, and some may have been carried out.
         """
         size = self._batch_size(commands)
         parts = [commands[at : at + size] for at in range(0, len(commands), size)]
@@ -159,20 +159,20 @@ class RestClient:
     ) -> AsyncIterator[Page]:
         """List all rows by ascending identifier: many pages per request, several requests at once, without a count.
 
-        Rows that appear meanwhile behind the last one are not told.
+        Rows that are added behind the last one meanwhile are left out.
 
         Args:
             method: one that lists, filters and sorts by its identifier.
             filter: the portal's notation.
             select: fields.
-            parameters: what it needs besides.
+            parameters: further ones.
 
         Yields:
-            Pages of at most 50 rows, none of them empty.
+            Pages of 1 to 50 rows.
 
         Raises:
-            RefusedError: the portal will not list this.
-            UnreachableError: the portal failed for as long as there was patience.
+            RefusedError: the portal refuses to list this.
+            UnreachableError: the portal failed until the patience was over.
         """
         listing = Listing(method, filter or {}, select, parameters or {}, self._batch, self._batch_size)
         async for page in listing.pages(await self.batch(listing.ends(), ordered=True)):
@@ -182,7 +182,7 @@ class RestClient:
         """Send a file once to an address that the portal gave.
 
         Raises:
-            RefusedError: the portal will not take it.
+            RefusedError: the portal refuses it.
             UnreachableError: it did not arrive.
             UncertainError: it may have arrived.
         """
@@ -202,12 +202,12 @@ class RestClient:
         """Fetch a file of a record into a file.
 
         Args:
-            address: as the record gives it; a path stands for one of this portal.
-            target: where it goes; replaced at once when it is whole.
+            address: as the record gives it; a path is one of this portal.
+            target: the file; replaced atomically when the download is complete.
 
         Raises:
-            RefusedError: the portal does not hand it out, or another host would have to.
-            UnreachableError: the portal failed for as long as there was patience.
+            RefusedError: the portal refuses it, or the file is on another host.
+            UnreachableError: the portal failed until the patience was over.
         """
         parts = urlsplit(address)
         if parts.netloc and parts.hostname != self._webhook.host:
@@ -238,22 +238,24 @@ class RestClient:
         try:
             async with self._client.stream("GET", address, follow_redirects=True) as response:
                 if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-                    return _Failure(f"HTTP {response.status_code}", hint="the portal's own log says why")
+                    return _Failure(f"HTTP {response.status_code}", hint="see the portal's own log")
                 if not response.is_success:
-                    raise RefusedError("", f"HTTP {response.status_code}", "download", "may the webhook's user see it?")
+                    raise RefusedError(
+                        "", f"HTTP {response.status_code}", "download", "check the webhook user's rights"
+                    )
                 with part.open("wb") as stream:
                     async for chunk in response.aiter_bytes():
                         stream.write(chunk)
             fetched = Fetched(part.stat().st_size, _file_name(response.headers.get("content-disposition", "")))
             part.replace(target)
         except httpx.HTTPError as fault:
-            return _Failure(_network(fault), hint="is the portal up?")
+            return _Failure(_network(fault), hint="check that the portal is up")
         finally:
             part.unlink(missing_ok=True)
         return fetched
 
     async def _together(self, parts: Sequence[Sequence[Command]]) -> list[list[Answer]]:
-        # Places of its own, so that a method that has to wait does not hold up the others.
+        # With its own semaphore, so a method that has to wait does not hold up the others.
         places = asyncio.Semaphore(self._workers)
 
         async def one(part: Sequence[Command]) -> list[Answer]:
@@ -277,31 +279,34 @@ class RestClient:
         answers: dict[str, Answer] = {}
         left = list(names)
         for _ in range(_TRIES):
-            # What refers to a command that failed must not run with nothing in its place.
+            # A command that refers to a failed one must not run with an empty value.
             body = {"halt": int(linked and not safe), "cmd": {name: queries[name] for name in left}}
             result = (await self._send("batch", body, [asked[name] for name in left], safe))["result"]
             blocks = {name: _block(_part(result, "result_time", name)) for name in left}
             self._limiter.learned((f"{self._caller}:{asked[name].method}", block) for name, block in blocks.items())
-            told = {name: self._told(result, name, asked[name], blocks[name]) for name in left}
-            busy = [name for name, answer in told.items() if answer is None or _is_busy(answer)]
-            if linked and not safe and any(answer and answer.error for answer in told.values()):
+            outcomes = {name: self._outcome(result, name, asked[name], blocks[name]) for name in left}
+            busy = [name for name, answer in outcomes.items() if answer is None or _is_busy(answer)]
+            if linked and not safe and any(answer and answer.error for answer in outcomes.values()):
                 busy = []  # It stopped there.
-                told = {
-                    name: answer or Answer(asked[name], error=_not_run(asked[name])) for name, answer in told.items()
+                outcomes = {
+                    name: answer or Answer(asked[name], error=_not_run(asked[name]))
+                    for name, answer in outcomes.items()
                 }
-            silent = [asked[name] for name in busy if told[name] is None]
+            silent = [asked[name] for name in busy if outcomes[name] is None]
             if silent and not safe:
                 raise UncertainError("no answer within a batch", self.where, silent)
             if linked and busy:
                 continue
-            answers |= {name: answer for name, answer in told.items() if answer and name not in busy}
+            answers |= {name: answer for name, answer in outcomes.items() if answer and name not in busy}
             left = busy
             if not left:
                 return [answers[name] for name in names]
         raise UnreachableError(f"{len(left)} commands of a batch got no answer", self.where, "try again later")
 
-    def _told(self, result: Mapping[str, Any], name: str, command: Command, block: Mapping[str, Any]) -> Answer | None:
-        """Return what a batch says of one of its commands, if anything."""
+    def _outcome(
+        self, result: Mapping[str, Any], name: str, command: Command, block: Mapping[str, Any]
+    ) -> Answer | None:
+        """The answer to one command of a batch; None where it has none."""
         if "duration" in block:
             known, seconds = self._pace.get(command.method), float(block["duration"])
             self._pace[command.method] = seconds if known is None else 0.9 * known + 0.1 * seconds
@@ -322,7 +327,7 @@ class RestClient:
         return max(1, min(BATCH, int(_REQUEST_SECONDS / slowest))) if slowest else BATCH
 
     async def _send(self, method: str, body: dict[str, Any], commands: list[Command], safe: bool) -> dict[str, Any]:
-        """Send one request until it is answered."""
+        """Send one request, and repeat it until there is an answer."""
         counts = Counter(f"{self._caller}:{command.method}" for command in commands)
         renewed = False
         waited, pause, room, since = 0.0, 1.0, False, time.time()
@@ -362,7 +367,7 @@ class RestClient:
             pause = min(_LONGEST_PAUSE, pause * 2)
 
     async def _token(self) -> str:
-        """The token to send, where it is not a webhook that calls."""
+        """The token to send; empty for a webhook."""
         if self._tokens is None:
             return self._webhook.token
         if not self._tokens.access:
@@ -373,42 +378,40 @@ class RestClient:
         async with self._renewing:
             if self._tokens is None or not self._tokens.renewable:
                 raise error
-            if self._tokens.access == refused:  # else another request has done it meanwhile
+            if self._tokens.access == refused:  # else another request has renewed it
                 try:
                     await self._tokens.renew(self._client)
                 except TokenError as fault:
-                    raise UnreachableError(fault.what, fault.where, "give a fresh refresh token") from fault
+                    raise UnreachableError(fault.what, fault.where, "set a new refresh token") from fault
 
     async def _post(self, address: str, method: str, **content: Any) -> dict[str, Any] | _Failure:
         try:
             response = await self._client.post(address, **content)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as fault:
-            return _Failure(_network(fault), certain=True, hint="is the portal's name right, and is it up?")
+            return _Failure(_network(fault), certain=True, hint="check the portal's name, and that it is up")
         except (httpx.HTTPError, httpx.InvalidURL) as fault:
-            return _Failure(_network(fault), hint="is the portal up?")
+            return _Failure(_network(fault), hint="check that the portal is up")
         answer = _decode(response)
         if answer is not None and "result" in answer and response.is_success:
             return answer
         if response.is_redirect:
             other = urlsplit(response.headers.get("location", "")).netloc
-            raise AccessError(
-                "", f"the portal is now at {other}", method, "make the webhook's address one of that name"
-            )
+            raise AccessError("", f"the portal is now at {other}", method, "use a webhook address of that host")
         code = str(answer.get("error", "")) if answer else ""
         if code in BUSY_ERRORS:
             return _Failure(code, certain=True, busy=code, time=_block((answer or {}).get("time")))
         if answer is None or "error" not in answer:
             kind = response.headers.get("content-type", "nothing").partition(";")[0]
-            hint = "open the address in a browser: a page for people answers, not the REST interface"
-            return _Failure(f"HTTP {response.status_code} with {kind} in place of JSON", hint=hint)
+            hint = "open the address in a browser: a web page answers, not the REST interface"
+            return _Failure(f"HTTP {response.status_code} with {kind} instead of JSON", hint=hint)
         if response.is_server_error and code != "PORTAL_DELETED":
-            return _Failure(f"HTTP {response.status_code} {code}", hint="the portal's own log says why")
+            return _Failure(f"HTTP {response.status_code} {code}", hint="see the portal's own log")
         raise refusal(answer, method)
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """A request without an answer, or with one that may change; ``certain``: it was not carried out."""
+    """A request without a final answer; ``certain``: it was not carried out."""
 
     what: str
     certain: bool = False
@@ -433,7 +436,7 @@ def _file_name(disposition: str) -> str:
 
 
 def _network(fault: Exception) -> str:
-    # Never its text: it may hold the address.
+    # Never its text, which may contain the address.
     return {"ReadTimeout": "no answer in time", "ConnectTimeout": "no connection in time"}.get(
         type(fault).__name__, type(fault).__name__
     )
@@ -448,7 +451,7 @@ def _not_run(command: Command) -> RefusedError:
 
 
 def _part(result: Mapping[str, Any], key: str, name: str) -> Any:
-    """Return an entry of a batch's answer; PHP gives a list where there is none."""
+    """An entry of a batch's answer; PHP gives an empty list where there is none."""
     entries = result.get(key)
     return entries.get(name) if isinstance(entries, dict) else None
 

@@ -25,9 +25,9 @@ class Command:
 
     Args:
         method: its name.
-        parameters: what it is given. In a batch they travel as a query: PHP takes a thousand variables of one at most,
-            unless ``max_input_vars`` says otherwise.
-        name: by which ``$result[name]`` of a later command of the same request refers to it.
+        parameters: of the method. In a batch they are sent as a query, of which PHP takes a thousand variables unless
+            ``max_input_vars`` says otherwise.
+        name: by which a later command of the same request refers to it, as ``$result[name]``.
     """
 
     method: str
@@ -37,13 +37,13 @@ class Command:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a command: a result or an error.
+    """The outcome of a command: a result or an error.
 
     Args:
         command: the command.
-        result: what it gave.
-        total: how many rows there are, where they were counted.
-        next: where the next page starts, where there is one.
+        result: as the method gives it.
+        total: number of rows, where they were counted.
+        next: start of the next page, where there is one.
         error: why it was refused.
     """
 
@@ -55,13 +55,13 @@ class Answer:
 
 
 class UncertainError(EncajaError):
-    """A request that must not be repeated ended so that it may have been carried out.
+    """A request that must not be repeated ended without an answer, and may have been carried out.
 
     Args:
         what: how it ended.
         where: the portal.
-        commands: what may or may not have happened.
-        answers: what was answered before, in order.
+        commands: those without an answer.
+        answers: earlier answers, in order.
     """
 
     def __init__(self, what: str, where: str, commands: Sequence[Command], answers: Sequence[Answer] = ()) -> None:
@@ -71,7 +71,7 @@ class UncertainError(EncajaError):
 
 
 def query_of(command: Command) -> str:
-    """A command as a batch wants it: ``method?a[b]=c``, in PHP's notation."""
+    """A command as a batch takes it: ``method?a[b]=c``, in PHP's notation."""
     pairs = "&".join(f"{quote(name, safe='[]')}={quote(text)}" for name, text in _flat(command.parameters))
     return f"{command.method}?{pairs}" if pairs else command.method
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a request to a portal, and what its system errors mean.
+"""Errors of the portal's REST interface.
 
 Source: apidocs.bitrix24.com, error-codes (system errors) and limits.
 """
@@ -21,13 +21,13 @@ USER_ERRORS = frozenset({"ACCESS_DENIED", "user_access_error", "authorization_er
 
 
 class RefusedError(EncajaError):
-    """The portal answered that it will not do this.
+    """The portal refuses a command.
 
     Args:
         code: the portal's code of the error; may be empty.
         description: its text.
-        method: what was asked for.
-        hint: what to do about it.
+        method: of the command.
+        hint: how to fix it.
     """
 
     def __init__(self, code: str, description: str, method: str, hint: str = "") -> None:
@@ -38,15 +38,15 @@ class RefusedError(EncajaError):
 
 
 class AccessError(RefusedError):
-    """The webhook or application is expired, unknown, or may not do this."""
+    """The portal refuses the caller: its webhook or application is expired, unknown, or lacks a right."""
 
 
 class UnreachableError(EncajaError):
-    """The portal could not be spoken to, however often it was tried."""
+    """The portal could not be reached."""
 
 
 def refusal(fault: Any, method: str) -> RefusedError:
-    """The error that an answer tells of."""
+    """The error in an answer."""
     if not isinstance(fault, dict):
         return RefusedError("", str(fault), method)
     code, description = str(fault.get("error", "")), str(fault.get("error_description", ""))
@@ -55,7 +55,7 @@ def refusal(fault: Any, method: str) -> RefusedError:
     if code == "insufficient_scope":
         hint = f"give the webhook the scope {method.partition('.')[0]}, in the portal under Developer resources"
     elif code in {"ACCESS_DENIED", "INVALID_CREDENTIALS"}:
-        hint = "the webhook is unknown, withdrawn, or its user lacks the right: make one as an active administrator"
+        hint = "the webhook is unknown or withdrawn, or its user lacks the right: make one as an active administrator"
     elif code == "WRONG_AUTH_TYPE":
         hint = "this needs a local application's token, not a webhook"
     else:

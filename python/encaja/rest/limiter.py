@@ -1,9 +1,9 @@
-"""Keeping within a cloud portal's limits, so that it never has to refuse a request.
+"""Keeps requests within a cloud portal's limits, so that it never has to refuse one.
 
 Two limits (apidocs.bitrix24.com, limits): requests per address of the caller, in a leaky bucket; and seconds of work
-per method and caller over ten minutes (``operating``), kept by the portal in ten baskets of one minute, of which the
-oldest goes at ``operating_reset_at``. A method is refused when its sum is above the limit *before* a call. Both belong
-to all processes on this machine together, so their state is a file under a lock.
+per method and caller over ten minutes (``operating``), counted by the portal in ten baskets of one minute, the oldest
+of which expires at ``operating_reset_at``. A method is refused when its sum is above the limit *before* a call. All
+processes of this machine share both limits, so their state can be kept in a file under a lock.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from encaja.rest.bucket import LeakyBucket
 from encaja.status import waiting_for
 
 WINDOW = 600.0
-_ASSUMED = 1.0  # seconds of work of a command of which nothing is known yet
-_FORGET = 180.0  # a request takes 60 s at most once it is its turn; one of which nothing is heard was cut off
-_MOMENT = 5.0  # seconds up to which a pause is not worth a word
+_ASSUMED = 1.0  # seconds of work of a command that was never called
+_FORGET = 180.0  # a request takes 60 s at most once it is sent; one without an answer for so long was cut off
+_MOMENT = 5.0  # seconds up to which a wait is not reported
 _SLICE = 200  # answers after which older ones count half
 
 
@@ -46,25 +46,25 @@ class Limits:
 
     @property
     def usable_burst(self) -> float:
-        """What of the burst is used: the portal's counter falls in steps of a second, and requests bunch on the way."""
+        """The used part of the burst: the portal's counter falls once a second, and requests bunch on the way."""
         return max(1.0, self.burst - 2.5 * self.rate)
 
     @property
     def usable_operating(self) -> float:
-        """What of the operating time is used: a call is only charged when it ends."""
+        """The part of the operating time that is used: a call is charged only when it ends."""
         return 0.97 * self.operating
 
 
 @dataclass
 class _Method:
-    """What is known of one method of one caller.
+    """The use of one method by one caller.
 
     Args:
-        baskets: minute of the portal's clock to [when it goes, by our clock; seconds].
+        baskets: minute of the portal's clock to [when it expires, by our clock; seconds].
         heard: time of the portal's newest answer, by its own clock.
         pending: [when it is given up, commands] of requests under way.
-        seconds: work of the answers that were counted.
-        answers: how many they were.
+        seconds: work of the counted answers.
+        answers: number of the counted answers.
     """
 
     baskets: dict[str, list[float]] = field(default_factory=dict)
@@ -93,9 +93,9 @@ class _Method:
         if self.used + (waiting + commands) * self.cost <= limit:
             return 0.0
         if not waiting and (not self.used or (self.used + self.cost <= limit < commands * self.cost)):
-            return 0.0  # It will never fit in one piece, or not at all; alone it may go.
+            return 0.0  # It never fits as a whole, or at all; it may be sent alone.
         if waiting and self.used + commands * self.cost <= limit:
-            return 0.2  # Answers under way will on_wait more.
+            return 0.2  # Answers under way may change the count.
         return max(0.2, min((basket[0] for basket in self.baskets.values()), default=now + 1.0) - now)
 
     def answered(self) -> None:
@@ -106,7 +106,7 @@ class _Method:
                 del self.pending[0]
 
     def learn(self, now: float, block: Mapping[str, Any]) -> None:
-        """Believe the portal's own count."""
+        """Adopt the portal's own count."""
         operating, finish = float(block["operating"]), float(block.get("finish", 0.0))
         first = not self.heard
         self.expire(now)
@@ -122,7 +122,7 @@ class _Method:
         minute = str(int(self.heard // 60))
         more = operating - self.used
         if more > 0:
-            # Work that others did before is in the oldest basket, of which the portal says when it goes.
+            # Earlier work of others is in the oldest basket, whose expiry the portal gives.
             basket = self.baskets.setdefault(minute, [oldest if first else now + WINDOW + 1.0, 0.0])
             basket[1] += more
         else:
@@ -136,21 +136,21 @@ class _Method:
 
 
 def _seconds_left(block: Mapping[str, Any], finish: float) -> float:
-    """Seconds until the oldest basket goes, by the portal's own clock: ours may differ."""
+    """Seconds until the oldest basket expires, by the portal's own clock: ours may differ."""
     reset = block.get("operating_reset_at")
     return float(reset) - finish if isinstance(reset, (int, float)) and finish else WINDOW
 
 
 class Limiter:
-    """Lets requests through as fast as the portal allows, and no faster, however many processes ask.
+    """Lets requests through as fast as the portal allows, across processes.
 
     Args:
-        address: the portal, as the limit knows it: its host name.
+        address: the portal's host name.
         folder: where the state is kept, the same for all processes on this machine; None to keep it in this one.
         limits: what the portal allows.
-        clock: seconds that never go back, the same for all processes.
+        clock: monotonic seconds, the same for all processes.
         sleep: how to wait.
-        on_wait: takes what is waited for, where it is longer than a moment, and an empty text when it came.
+        on_wait: takes what is waited for in a longer wait, and an empty text when it is over.
     """
 
     def __init__(
@@ -165,9 +165,9 @@ class Limiter:
     ) -> None:
         self.limits = limits or Limits()
         self.refusals = 0
-        """How often the portal refused a request for its limits; told by the client, and meant to stay 0."""
+        """How often the portal refused a request for its limits; meant to stay 0."""
         self.waited = 0.0
-        """Seconds that requests of this process were held back."""
+        """Seconds that requests of this process waited."""
         self._path = folder and folder / f"limiter-{hashlib.sha256(address.encode()).hexdigest()[:16]}.json"
         self._own = self._read("")
         self._clock = clock
@@ -181,24 +181,24 @@ class Limiter:
         """Wait until one request with these commands fits, and count it.
 
         Args:
-            method_counts: how many commands of which method the request holds.
+            method_counts: number of commands by method.
         """
         await self.room(method_counts)
         await self.turn()
 
     async def room(self, method_counts: Mapping[str, int]) -> None:
-        """Wait until there is operating time for these commands, and set it aside."""
-        since, told = time.time(), False
+        """Wait until there is operating time for these commands, and reserve it."""
+        since, reported = time.time(), False
         while self.limits.operating:
             with self._state() as state:
-                pause = self._set_aside(state, self._clock(), method_counts)
+                pause = self._reserve(state, self._clock(), method_counts)
             if not pause:
-                if told:
+                if reported:
                     self._on_wait("")
                 return
             self.waited += pause
             if pause > _MOMENT:
-                told = True
+                reported = True
                 self._on_wait(waiting_for(f"operating time of {self._address}", "", since, time.time() + pause))
             await self._sleep(min(pause, 60.0))
 
@@ -224,7 +224,7 @@ class Limiter:
         """Learn from the ``time`` of an answer (``operating``, ``operating_reset_at``, ``finish``).
 
         Args:
-            method: as it was named to ``take``.
+            method: as in ``take``.
             time_block: the answer's, or the command's within a batch; empty where an error had none.
         """
         self.learned([(method, time_block)])
@@ -242,11 +242,11 @@ class Limiter:
                 state["methods"][method] = vars(known)
 
     def refused(self, method: str = "", time_block: Mapping[str, Any] | None = None) -> None:
-        """Take note that the portal refused for its limits: other callers share them.
+        """Note that the portal refused a request for its limits: other callers share them.
 
         Args:
             method: the one whose operating time is used up; without it the bucket was full.
-            time_block: of the refusal, if it had one.
+            time_block: the refusal's ``time``, if any.
         """
         self.refusals += 1
         with self._state() as state:
@@ -265,8 +265,8 @@ class Limiter:
                     known.baskets["refused"] = [now + 60.0, missing]
             state["methods"][method] = vars(known)
 
-    def _set_aside(self, state: dict[str, Any], now: float, method_counts: Mapping[str, int]) -> float:
-        """Set operating time aside, or return the seconds after which to ask again."""
+    def _reserve(self, state: dict[str, Any], now: float, method_counts: Mapping[str, int]) -> float:
+        """Reserve operating time, or return the seconds after which to ask again."""
         known = {name: self._method(state, name) for name in method_counts}
         limit = self.limits.usable_operating
         pause = max((known[name].wait(now, n, limit) for name, n in method_counts.items()), default=0.0)
@@ -308,7 +308,7 @@ class Limiter:
                 return state
         except (ValueError, KeyError, TypeError):
             pass
-        # The clock began anew, or a process was killed while it wrote: the worst is taken for the truth.
+        # The machine was restarted, or a process was killed while writing: assume the worst.
         return {"bucket": [self.limits.usable_burst, self._clock()], "methods": {}}
 
 

@@ -1,4 +1,4 @@
-"""Working ahead: what comes next is fetched while what came first is still being dealt with."""
+"""Prefetching: the next items are read while the first ones are being processed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Made = TypeVar("_Made")
 async def ahead(
     source: AsyncIterator[_Given], work: Callable[[_Given], Coroutine[Any, Any, _Made]], most: int
 ) -> AsyncGenerator[_Made]:
-    """Work on up to so many at once; the order stays."""
+    """Process up to ``most`` items at once, in order."""
     running: deque[asyncio.Task[_Made]] = deque()
     try:
         async for given in source:
@@ -31,7 +31,7 @@ async def ahead(
 
 
 async def grouped(source: AsyncIterator[list[_Given]], size: int) -> AsyncIterator[list[_Given]]:
-    """Put pages together until there are so many records."""
+    """Join pages into groups of at least ``size`` records."""
     group: list[_Given] = []
     async for page in source:
         group += page
@@ -44,7 +44,7 @@ async def grouped(source: AsyncIterator[list[_Given]], size: int) -> AsyncIterat
 
 @asynccontextmanager
 async def concurrently(work: Coroutine[Any, Any, _Made]) -> AsyncIterator[asyncio.Task[_Made]]:
-    """Do something beside the block; it is to be awaited in it, and ends with it."""
+    """Run something concurrently with the block, which awaits it; it ends with the block."""
     task = asyncio.create_task(work)
     try:
         yield task
@@ -55,7 +55,7 @@ async def concurrently(work: Coroutine[Any, Any, _Made]) -> AsyncIterator[asynci
 
 @asynccontextmanager
 async def buffered(source: AsyncIterator[_Given], most: int) -> AsyncIterator[AsyncIterator[_Given]]:
-    """Take from a source beside the block, and keep up to so many until they are asked for."""
+    """Read a source concurrently with the block, up to ``most`` items ahead."""
     queue: asyncio.Queue[list[_Given]] = asyncio.Queue(most)
 
     async def fill() -> None:
@@ -70,7 +70,7 @@ async def buffered(source: AsyncIterator[_Given], most: int) -> AsyncIterator[As
     async def taken(task: asyncio.Task[None]) -> AsyncIterator[_Given]:
         while given := await queue.get():
             yield given[0]
-        await task  # its error is told to whoever takes
+        await task  # raises its error
 
     async with concurrently(fill()) as task:
         yield taken(task)

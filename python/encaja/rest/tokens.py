@@ -16,7 +16,7 @@ import httpx
 from encaja.atomic import write_atomically
 from encaja.errors import EncajaError
 
-# It writes whole addresses, and the one that renews tokens holds secrets.
+# It logs complete addresses, and the one that renews tokens contains secrets.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
@@ -31,7 +31,7 @@ class Application:
 
 
 class TokenError(EncajaError):
-    """There is no token that the portal would take."""
+    """A token could not be renewed."""
 
 
 class Tokens:
@@ -50,7 +50,7 @@ class Tokens:
         self._refresh = application.refresh_token if application else ""
         if application and path.exists():
             kept = json.loads(path.read_text())
-            # A refresh token put into the job file by hand is newer than the kept ones.
+            # A new refresh token in the job file is newer than the kept ones.
             if kept["begun_with"] == application.refresh_token:
                 self.access, self._refresh = kept["access_token"], kept["refresh_token"]
 
@@ -60,10 +60,10 @@ class Tokens:
         return self._application is not None
 
     async def renew(self, client: httpx.AsyncClient) -> None:
-        """Get new tokens and keep them before they are used.
+        """Get new tokens, and keep them before they are used.
 
         Raises:
-            TokenError: the address that renews tokens did not give any.
+            TokenError: there are none.
         """
         application = self._application
         if application is None:

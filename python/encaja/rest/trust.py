@@ -1,4 +1,4 @@
-"""Whom to believe that a server is the one it says."""
+"""Certificates to trust."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ import ssl
 
 @functools.cache
 def trusted(ca_file: str) -> ssl.SSLContext:
-    """Return the certificates that vouch for a server: those of a file, or those of the system."""
+    """The certificates of a file, or those of the system."""
     return ssl.create_default_context(cafile=ca_file or None)

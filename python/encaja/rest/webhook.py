@@ -1,4 +1,4 @@
-"""Who calls a portal, and at which address.
+"""The address and credentials of a caller.
 
 Source: apidocs.bitrix24.com, settings/how-to-call-rest-api.
 """
@@ -32,7 +32,7 @@ class Webhook:
         """Read an address as the portal shows it: ``https://HOST/rest/USER/CODE/``, with or without a method.
 
         Raises:
-            ConfigurationError: it is not such an address.
+            ConfigurationError: it is no such address.
         """
         parts = urlsplit(text.strip())
         found = re.fullmatch(r"/rest/(\d+/[\w-]+)(?:/[\w.]*)?/?", parts.path)
@@ -48,7 +48,7 @@ class Webhook:
 
     @property
     def fingerprint(self) -> str:
-        """Tells one caller from another without telling who."""
+        """Distinguishes callers without revealing the secret."""
         return hashlib.sha256(f"{self.path} {self.token}".encode()).hexdigest()[:12]
 
     def address(self, method: str) -> str:

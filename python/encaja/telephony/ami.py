@@ -18,21 +18,21 @@ ANSWER_SECONDS = 10.0
 
 
 class ManagerError(EncajaError):
-    """Asterisk's manager interface cannot be heard."""
+    """Asterisk's manager interface is not available."""
 
     def __init__(self, what: str, settings: Manager) -> None:
         where = f"manager interface {settings.host}:{settings.port}"
-        super().__init__(what, where, "is Asterisk running, and is telephony_ami_password what manager.conf holds?")
+        super().__init__(what, where, "check that Asterisk runs with the telephony_ami_password")
 
 
 Message = dict[str, str]
 
 
 class ManagerClient:
-    """One connection: log in, listen, ask.
+    """One connection: events, and actions with their responses.
 
     Args:
-        settings: where and as whom.
+        settings: address and login.
     """
 
     def __init__(self, settings: Manager) -> None:
@@ -47,7 +47,7 @@ class ManagerClient:
         """Connect and log in.
 
         Raises:
-            ManagerError: nobody answers, or the password is refused.
+            ManagerError: there is no answer, or the login is refused.
         """
         settings = self._settings
         try:
@@ -60,8 +60,8 @@ class ManagerClient:
         challenge = await self.ask({"Action": "Challenge", "AuthType": "MD5"})
         answer = hashlib.md5((challenge.get("Challenge", "") + settings.password).encode(), usedforsecurity=False)
         login = {"Action": "Login", "AuthType": "MD5", "Username": settings.user, "Key": answer.hexdigest()}
-        if (said := await self.ask(login)).get("Response") != "Success":
-            raise ManagerError(said.get("Message", "log-in refused"), settings)
+        if (response := await self.ask(login)).get("Response") != "Success":
+            raise ManagerError(response.get("Message", "login refused"), settings)
 
     async def close(self) -> None:
         """End the connection."""
@@ -84,7 +84,7 @@ class ManagerClient:
         """Send an action and return the response.
 
         Raises:
-            ManagerError: no answer came.
+            ManagerError: there was no answer.
         """
         number, queue = self._send(action)
         try:
@@ -93,10 +93,10 @@ class ManagerClient:
             del self._answers[number]
 
     async def list(self, action: Message) -> list[Message]:
-        """Send an action that is answered by a list, and return the list.
+        """Send an action whose answer is a list, and return the list.
 
         Raises:
-            ManagerError: no answer came, or it was a refusal.
+            ManagerError: there was no answer, or a refusal.
         """
         number, queue = self._send(action)
         try:

@@ -1,7 +1,7 @@
 """One call, folded from channel events.
 
-Folding only ever takes the earliest of times and the union of sets. So neither the order of the events nor their
-repetition changes the outcome, and the two ways in which they arrive (see the package) need no reconciling.
+Folding takes the earliest of times and the union of sets, so neither the order nor the repetition of events matters,
+and the two ways in which they arrive (see the package) need no reconciliation.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class Leg:
 
     Args:
         endpoint: the telephone or trunk.
-        started: when it came into being; None when that was not seen.
+        started: when it was created; None where that was not seen.
         number: the caller's number at that time.
-        exten: what it dialled, with the time of seeing it.
-        ended: when it was gone.
+        exten: what it dialled; ``exten_time`` is when that was seen.
+        ended: when it ended.
         cause: why it was hung up (ITU-T Q.850).
         dial_status: how its last Dial ended.
         joined: when it joined each conversation, by the conversation's ID.
@@ -47,7 +47,7 @@ class Call:
     Args:
         linked: its ID: the unique ID of its first channel.
         legs: its channels by unique ID.
-        closed: when Asterisk was done with it.
+        closed: when Asterisk had finished with it.
         last_event: time of the last event seen.
     """
 
@@ -57,7 +57,7 @@ class Call:
     last_event: float = 0.0
 
     def fold(self, event: Event) -> None:
-        """Take in one event of this call."""
+        """Add one event of this call."""
         self.last_event = max(self.last_event, event.time)
         if event.kind == "LINKEDID_END":
             self.closed = _earlier(self.closed, event.time)
@@ -91,18 +91,18 @@ class Call:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a call looks like to the portal.
+    """A call as the portal sees it.
 
     Args:
-        direction: from outside, to outside, inside the company, or not (yet) to be told.
+        direction: from outside, to outside, inside the company, or not known (yet).
         started: when it began, in seconds since 1970.
         number: the customer's number.
         line: the company's number that was called; empty for calls to outside.
-        rung: users whose telephones rang, in the order of ringing.
+        rung: users whose telephones rang, in that order.
         caller: the user who calls outside.
-        answered: when the customer and an agent first heard each other; None for a missed call.
+        answered: when the customer and an agent were first connected; None for a missed call.
         speaker: the user who spoke with the customer last.
-        ended: when the customer was gone; None while the call lasts.
+        ended: when the customer had hung up; None while the call lasts.
         status: code of the outcome as the portal knows it (``STATUS_CODE`` of ``telephony.externalCall.finish``).
     """
 
@@ -126,7 +126,7 @@ class Summary:
 
 
 def summarise(call: Call, agents: dict[str, int], trunks: frozenset[str]) -> Summary:
-    """Say what the channels of a call mean, given which endpoints are telephones and which lead outside."""
+    """Interpret the channels of a call, given the telephones (with their users) and the trunks."""
     origin = call.legs.get(call.linked, Leg())
     outside = [leg for leg in call.legs.values() if leg.endpoint in trunks]
     direction = _direction(origin, outside, agents, trunks, call.closed is not None)
@@ -167,7 +167,7 @@ def _direction(
 
 
 def _talks(call: Call, outside: list[Leg], agents: dict[str, int]) -> list[tuple[float, int]]:
-    """Return since when the customer and each agent shared a conversation."""
+    """When the customer and an agent were connected, with the agent's user."""
     talks = []
     for leg in call.legs.values():
         if leg.endpoint in agents:
@@ -178,9 +178,9 @@ def _talks(call: Call, outside: list[Leg], agents: dict[str, int]) -> list[tuple
 
 
 def _ended(call: Call, direction: Direction, outside: list[Leg], answered: float | None) -> float | None:
-    """Return when the customer was gone.
+    """When the customer had hung up.
 
-    A call to outside that nobody answered may still try another trunk: it lasts until Asterisk is done with it.
+    An unanswered call to outside may still try another trunk: it lasts until Asterisk has finished with it.
     """
     gone = [leg.ended for leg in outside]
     times = [moment for moment in gone if moment is not None]
@@ -190,7 +190,7 @@ def _ended(call: Call, direction: Direction, outside: list[Leg], answered: float
 
 
 def _status(direction: Direction, answered: float | None, origin: Leg, outside: list[Leg]) -> str:
-    """Return the outcome. A missed call is one that no agent answered, whatever the cause of hanging up says."""
+    """The outcome. A call that no agent answered is missed, whatever the hangup cause."""
     if answered is not None:
         return "200"
     if direction != "out":

@@ -1,6 +1,6 @@
-"""The host tool ``telephony-calls``: the latest calls, what the portal was told, and what it has, as JSON.
+"""The host tool ``telephony-calls``: the latest calls, what was reported, and what the portal has, as JSON.
 
-It only reads: the connector's file, and the portal's statistics of calls.
+It only reads the connector's file and the portal's call statistics.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LATEST = 20
 
 
 def describe(entry: Entry, settings: Settings) -> dict[str, Any]:
-    """Return one call with what the portal was told, in plain values (times in seconds since 1970)."""
+    """One call with its report, as plain values (times in seconds since 1970)."""
     summary = summarise(entry.call, settings.agents, settings.trunks)
     report = entry.report
     return {
@@ -50,7 +50,7 @@ def describe(entry: Entry, settings: Settings) -> dict[str, Any]:
 
 
 async def with_portal(calls: list[dict[str, Any]], settings: Settings) -> None:
-    """Add to each finished call what the portal's statistics say of it (``portal``), or None."""
+    """Add to each finished call its row in the portal's statistics (``portal``), or None."""
     portal = TelephonyRest(_without_renewing(settings.portal, settings.state), settings.state)
     try:
         for call in calls:
@@ -88,7 +88,7 @@ def run(job: Path) -> int:
 
 
 def _without_renewing(portal: PortalSettings, state: Path) -> PortalSettings:
-    """Return settings that use the connector's tokens as they are: only the connector may renew them."""
+    """Settings that use the connector's current token: only the connector may renew tokens."""
     if portal.oauth is None:
         return portal
     kept = state / "tokens.json"

@@ -1,7 +1,7 @@
-"""The connector: hears Asterisk, keeps what it hears, tells the portal.
+"""The connector: receives Asterisk's events, stores them, and reports calls to the portal.
 
-Killing it at any moment loses nothing. What it missed is in Asterisk's database of channel events, which is read from
-where it stopped, at every start and twice a minute.
+It can be killed at any time without loss: events that it missed are in Asterisk's database, which is read from where it
+stopped, at every start and twice a minute.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Connector:
     """One exchange, one portal.
 
     Args:
-        settings: everything that it is told.
+        settings: its settings.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -59,33 +59,33 @@ class Connector:
                 group.create_task(self._listen())
                 group.create_task(self._reporter.run("live"))
                 group.create_task(self._reporter.run("recordings"))
-                group.create_task(self._tell())
+                group.create_task(self._report_status())
         finally:
             self._set("stopped", "not running")
             await self._portal.close()
             self._spool.close()
 
     async def _listen(self) -> None:
-        pause, said, since = 1.0, "", time.time()
+        pause, reported, since = 1.0, "", time.time()
         while True:
             client = ManagerClient(self._settings.ami)
             watch: asyncio.Task[None] | None = None
             try:
                 await client.connect()
-                # Events queue up from here on; what happened before is in Asterisk's database.
+                # Events queue up from here on; earlier ones are in Asterisk's database.
                 self.catch_up()
                 watch = asyncio.create_task(self._watch(client))
-                self._set("listening", "hears Asterisk")
-                pause, said = 1.0, ""
+                self._set("listening", "receives Asterisk's events")
+                pause, reported = 1.0, ""
                 async for message in client.events():
                     self._take(message)
             except ManagerError as fault:
                 if self._phase != "deaf":
                     since = time.time()
-                if said != str(fault):
+                if reported != str(fault):
                     log.warning("%s", fault)
-                said = str(fault)
-                self._set("deaf", waiting_for("Asterisk", said, since, None))
+                reported = str(fault)
+                self._set("deaf", waiting_for("Asterisk", reported, since, None))
             finally:
                 if watch:
                     watch.cancel()
@@ -103,7 +103,7 @@ class Connector:
             self._reporter.wake()
 
     async def _watch(self, client: ManagerClient) -> None:
-        """Now and then look for what was missed: events, calls that ended unheard, and old things to remove."""
+        """Look regularly for missed events, lost calls, and old data to remove."""
         try:
             while True:
                 await self._close_lost(client)
@@ -114,10 +114,10 @@ class Connector:
             await client.close()
 
     def catch_up(self) -> None:
-        """Take in what Asterisk's database has and the connector does not know yet.
+        """Add the events of Asterisk's database that are not known yet.
 
-        A database that was never read, or that was made anew, is read for the last day only; what was told before
-        its positions were lost is asked for in the portal (see :mod:`report`).
+        Of a database that was never read, or that was recreated, only the last day is read; what was reported before is
+        found in the portal (see :mod:`report`).
         """
         path = self._settings.cel_database
         try:
@@ -139,7 +139,7 @@ class Connector:
             self._reporter.wake()
 
     async def _close_lost(self, client: ManagerClient) -> None:
-        """End the calls that Asterisk does not have any more though it never said so, as after its crash."""
+        """End the calls that Asterisk no longer has without an event, as after a crash."""
         alive = {channel.get("Linkedid") for channel in await client.list({"Action": "CoreShowChannels"})}
         for entry in self._spool.open_entries():
             call = entry.call
@@ -149,17 +149,17 @@ class Connector:
                 self._reporter.wake()
 
     def _sweep(self) -> None:
-        """Once a day remove what is too old to be of use."""
+        """Once a day, remove events and calls that are too old."""
         now = time.time()
         if now - self._swept < FIRST_LOOK_SECONDS:
             return
         self._swept = now
         age = self._settings.event_days * 86400
-        with contextlib.suppress(sqlite3.Error):  # Asterisk is writing; tomorrow is another day
+        with contextlib.suppress(sqlite3.Error):  # Asterisk is writing; it is retried tomorrow
             events.forget(self._settings.cel_database, now - age)
         self._spool.forget(now - 2 * age)
 
-    async def _tell(self) -> None:
+    async def _report_status(self) -> None:
         while True:
             self._write_status()
             await asyncio.sleep(STATUS_SECONDS)
@@ -181,7 +181,7 @@ class Connector:
 
 
 def run(job: Path) -> int:
-    """Run the connector until it is told to stop.
+    """Run the connector until it is stopped.
 
     Args:
         job: the job file (see :mod:`settings`).
@@ -199,11 +199,11 @@ def run(job: Path) -> int:
         hint = "stop it first: systemctl stop encaja-telephony"
         raise ConfigurationError("another connector is running", str(settings.state), hint) from fault
     with lock:
-        asyncio.run(_until_told(settings))
+        asyncio.run(_until_stopped(settings))
     return 0
 
 
-async def _until_told(settings: Settings) -> None:
+async def _until_stopped(settings: Settings) -> None:
     connector = asyncio.create_task(Connector(settings).run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, connector.cancel)
     with contextlib.suppress(asyncio.CancelledError):

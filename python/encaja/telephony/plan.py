@@ -1,4 +1,4 @@
-"""What the portal is to be told next about a call: a pure function of the call and of what it has been told."""
+"""The next step in reporting a call: a pure function of the call and of its report so far."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from encaja.telephony.spool import Report
 
 Step = Literal["register", "show", "hide", "finish", "record", "close", "wait"]
 
-CARD_SECONDS = 120.0  # a card that could not be shown for so long is no use to anyone
+CARD_SECONDS = 120.0  # after which a card is no longer shown
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Action:
     """The next step.
 
     Args:
-        step: what to do; ``wait`` for more events, ``close`` when nothing is left to be told.
-        users: whom it concerns.
+        step: what to do; ``wait`` for more events, ``close`` when nothing is left to report.
+        users: the users concerned.
         reason: for ``close``: why.
     """
 
@@ -29,17 +29,17 @@ class Action:
 
 
 def next_action(summary: Summary, report: Report, default_user: int, *, has_recordings: bool, now: float) -> Action:
-    """Say what comes next.
+    """The next step.
 
     Args:
         summary: the call.
-        report: what the portal has been told.
-        default_user: the user to whom a call belongs that nobody answered.
+        report: what was reported so far.
+        default_user: the user of unanswered calls.
         has_recordings: whether conversations are recorded.
         now: seconds since 1970.
     """
     is_over = summary.ended is not None
-    if reason := _not_to_be_told(summary):
+    if reason := _unreported(summary):
         return Action("close", reason=reason) if is_over else Action("wait")
     if not report.call_id:
         return Action("register", (owner(summary, default_user),))
@@ -47,11 +47,11 @@ def next_action(summary: Summary, report: Report, default_user: int, *, has_reco
         return Action("finish", (owner(summary, default_user),)) if is_over else _cards(summary, report, now)
     if has_recordings and summary.answered is not None and not report.recorded:
         return Action("record")
-    return Action("close", reason="told")
+    return Action("close", reason="reported")
 
 
-def _not_to_be_told(summary: Summary) -> str:
-    """Return why the portal is not to hear of a call (yet); empty when it is."""
+def _unreported(summary: Summary) -> str:
+    """Why a call is not reported (yet); empty where it is."""
     if summary.direction == "unknown":
         return "its beginning was not seen"
     if summary.direction == "internal":
@@ -62,10 +62,9 @@ def _not_to_be_told(summary: Summary) -> str:
 
 
 def owner(summary: Summary, default_user: int) -> int:
-    """Return the user to whom a call belongs.
+    """The user that a call belongs to.
 
-    Who spoke last; else who called; else the only one whose telephone rang; else the default user, because a call that
-    rang at many telephones is nobody's.
+    The one who spoke last; else the caller; else the only one whose telephone rang; else the default user.
     """
     if summary.speaker is not None:
         return summary.speaker
@@ -75,7 +74,7 @@ def owner(summary: Summary, default_user: int) -> int:
 
 
 def _cards(summary: Summary, report: Report, now: float) -> Action:
-    """Show the card to those whose telephones ring, and take it away from those who did not answer."""
+    """Show the card where telephones ring, and hide it from those who did not answer."""
     concerned = summary.rung if summary.direction == "in" else (summary.caller,)
     wanted = tuple(user for user in concerned if user is not None)
     if summary.answered is not None:

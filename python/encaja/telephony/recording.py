@@ -16,7 +16,7 @@ SETTLED_SECONDS = 60.0
 
 
 def path_of(folder: Path, linked: str) -> Path:
-    """Return where the recording of a call is, if it has one."""
+    """The path of a call's recording, whether it exists or not."""
     seconds, _, _ = linked.partition(".")
     day = time.strftime("%Y/%m/%d", time.gmtime(int(seconds) if seconds.isdigit() else 0))
     return folder / day / f"{linked}.wav"

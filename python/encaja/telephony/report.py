@@ -1,10 +1,10 @@
-"""Telling the portal about calls, step by step, each exactly once.
+"""Reports calls to the portal step by step, each step exactly once.
 
 Sources: apidocs.bitrix24.com, api-reference/telephony. ``register`` returns the same ``CALL_ID`` for the same
-``EXTERNAL_CALL_ID`` within 30 minutes, so that repeating it is harmless for that long; ``finish`` knows a call only
-until it has been finished; ``attachRecord`` replaces what is there. ``voximplant.statistic.get`` lists finished calls
-and is asked wherever it is not certain what the portal has done. Known trap: two calls between the same numbers may get
-the same ``CALL_ID`` (bitrix-tools/b24-rest-docs #175); then the second one waits until the first is finished.
+``EXTERNAL_CALL_ID`` within 30 minutes, so it may be repeated for that long; ``finish`` knows a call only until it has
+been finished; ``attachRecord`` replaces the recording. ``voximplant.statistic.get`` lists finished calls, and is called
+wherever it is not certain what the portal has done. Known problem: two calls between the same numbers may get the same
+``CALL_ID`` (bitrix-tools/b24-rest-docs #175); then the second one waits until the first is finished.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from encaja.telephony.spool import Entry, Spool
 
 log = logging.getLogger("encaja.telephony")
 
-REPEAT_SECONDS = 25 * 60  # within which registering again returns the same call, with a margin
-RECORD_SECONDS = 5 * 60  # after which a recording that is not there will not come
+REPEAT_SECONDS = 25 * 60  # within which a repeated registration returns the same call, with a margin
+RECORD_SECONDS = 5 * 60  # after which a missing recording is given up
 GIVE_UP_SECONDS = 7 * 86400
 LONGEST_PAUSE = 60.0
 LONGEST_REFUSAL = 6 * 3600.0
@@ -42,7 +42,7 @@ Lane = Literal["live", "recordings"]
 
 @dataclass(frozen=True)
 class Turn:
-    """A call whose turn it is, with what is to be done."""
+    """A call with its next step."""
 
     entry: Entry
     summary: Summary
@@ -50,12 +50,12 @@ class Turn:
 
 
 class Reporter:
-    """Tells the portal what it does not know yet.
+    """Reports calls to the portal.
 
-    Two lanes work side by side, so that a long recording does not keep anyone's card waiting.
+    Recordings have a lane of their own, so that a long one does not delay a card.
 
     Args:
-        settings: agents, trunks, recordings and the portal's particulars.
+        settings: agents, trunks, recordings and portal.
         spool: the calls.
         portal: the portal.
         host: name of this exchange, part of a call's identity in the portal.
@@ -72,12 +72,12 @@ class Reporter:
         self.trouble = ""
 
     def wake(self) -> None:
-        """Look at the calls again: something has happened."""
+        """Check the calls again: there are new events."""
         for event in self._wakes.values():
             event.set()
 
     async def run(self, lane: Lane) -> None:
-        """Work for ever."""
+        """Work until cancelled."""
         while True:
             self._wakes[lane].clear()
             pause = await self.work(lane)
@@ -88,7 +88,7 @@ class Reporter:
                 continue
 
     async def work(self, lane: Lane) -> float:
-        """Do all that can be done now, and return in how many seconds to look again."""
+        """Take all steps that are due, and return the seconds until the next check."""
         while time.time() >= self._resume:
             turn = self._next(lane)
             if turn is None:
@@ -101,7 +101,7 @@ class Reporter:
         return max(0.05, min([LONGEST_PAUSE, *dues]))
 
     def _next(self, lane: Lane) -> Turn | None:
-        """Return what is to be done first: calls that last come before those that are over, however many these are."""
+        """The next step: that of a call that lasts before that of one that is over."""
         later: Turn | None = None
         now = time.time()
         for entry in self._spool.open_entries():
@@ -124,7 +124,7 @@ class Reporter:
         return later
 
     async def _take(self, turn: Turn) -> None:
-        """Take the next step of one call, and keep what came of it."""
+        """Take the next step of one call, and store the outcome."""
         steps: dict[str, Callable[[Turn], Awaitable[None]]] = {
             "register": self._register,
             "show": self._show,
@@ -142,7 +142,7 @@ class Reporter:
                 turn.entry.report.tried = ""
             self._pause(fault)
         except (OSError, LookupError, TypeError, ValueError, AttributeError) as fault:
-            # An unreadable recording, or an answer unlike any that the portal documents: one call's trouble only.
+            # An unreadable recording or an undocumented answer concerns this call only.
             self._refused(turn, RefusalError("UNEXPECTED", f"{type(fault).__name__}: {fault}", turn.action.step))
         else:
             self._pauses = 0
@@ -151,7 +151,7 @@ class Reporter:
         self.wake()  # the next step may be the other lane's
 
     async def _write(self, entry: Entry, step: str, method: str, parameters: dict[str, Any]) -> Any:
-        """Call a method that must not be carried out twice: mark the attempt on disk before it is made."""
+        """Call a method that must not be carried out twice: the attempt is stored before it is made."""
         entry.report.tried = step
         self._spool.save_report(entry)
         try:
@@ -166,13 +166,13 @@ class Reporter:
     async def _register(self, turn: Turn) -> None:
         entry, summary = turn.entry, turn.summary
         report, external = entry.report, f"{self._host}-{entry.call.linked}"
-        # A call that is over may have been finished already, by a connector whose spool is lost.
+        # A call that is over may have been finished already, before the spool was lost.
         is_late = summary.ended is not None or time.time() - summary.started > REPEAT_SECONDS
         if is_late and (row := await self._finished({"EXTERNAL_CALL_ID": external})):
             self._adopt(entry, row)
             return
         portal = self._settings.portal
-        # The user is part of what the portal knows a call by: a repetition must name the same one.
+        # The user is part of a call's identity in the portal: a repetition must name the same one.
         report.registered_for = report.registered_for or turn.action.users[0]
         parameters = {
             "USER_ID": report.registered_for,
@@ -190,7 +190,7 @@ class Reporter:
         call_id = str(result["CALL_ID"])
         holder = self._spool.owner_of(call_id)
         if holder not in (None, entry.call.linked):
-            raise RefusalError("SAME_CALL_ID", f"the portal takes this call for {holder}", "register")
+            raise RefusalError("SAME_CALL_ID", f"the portal gives it the ID of call {holder}", "register")
         report.call_id, report.registered = call_id, time.time()
         kind, number = result.get("CRM_ENTITY_TYPE"), result.get("CRM_ENTITY_ID")
         report.entity = f"{kind} {number}" if kind and number else ""
@@ -233,7 +233,7 @@ class Reporter:
             if row := await self._finished({"CALL_ID": report.call_id}):
                 self._adopt(entry, row)
                 return
-            # The portal does not know the call: it expired, or another database was restored meanwhile.
+            # The portal no longer knows the call: it expired, or another database was restored.
             report.call_id, report.registered, report.forgotten = "", None, report.forgotten + 1
             raise
         report.finished = time.time()
@@ -259,13 +259,13 @@ class Reporter:
         if data is None:
             report.not_before = now + 1
         elif not data:
-            report.recorded = "none: nothing was heard"
+            report.recorded = "none: it is empty"
         else:
             report.recorded = await self._attach(report.call_id, path.name, data)
             log.info("call %s: recording of %d bytes attached", entry.call.linked, len(data))
 
     async def _attach(self, call_id: str, name: str, data: bytes) -> str:
-        """Attach a recording and return its file's ID; a long one goes to an address that the portal names."""
+        """Attach a recording and return its file's ID; a long one is sent to an address that the portal gives."""
         method, parameters = "telephony.externalCall.attachRecord", {"CALL_ID": call_id, "FILENAME": name}
         result: Any = {}
         if len(data) > INLINE_BYTES:
@@ -282,30 +282,30 @@ class Reporter:
         log.info("call %s done: %s", turn.entry.call.linked, turn.action.reason)
 
     async def _for_user(self, entry: Entry, step: str, method: str, parameters: dict[str, Any]) -> Any:
-        """Write for a user, and for the default user when the portal does not know the first one any more."""
+        """Write for a user, or for the default user where the portal no longer knows the first one."""
         try:
             return await self._write(entry, step, method, parameters)
         except RefusalError as refusal:
             default = self._settings.portal.default_user_id
-            said = refusal.description.lower()
-            if not said.startswith(("user is not", "user_id or")) or parameters["USER_ID"] == default:
+            text = refusal.description.lower()
+            if not text.startswith(("user is not", "user_id or")) or parameters["USER_ID"] == default:
                 raise
             log.warning("user %s is not active in the portal; using %s", parameters["USER_ID"], default)
         return await self._write(entry, step, method, {**parameters, "USER_ID": default})
 
     async def _finished(self, wanted: dict[str, str]) -> dict[str, Any] | None:
-        """Return the portal's record of a finished call, or None when there is none or it cannot be asked."""
+        """The portal's record of a finished call, or None where there is none or the portal refuses."""
         try:
             rows = await self._portal.call(
                 "voximplant.statistic.get", {"FILTER": wanted, "SORT": "ID", "ORDER": "DESC"}
             )
         except RefusalError as refusal:
-            log.warning("cannot ask the portal for finished calls: %s", refusal)
+            log.warning("the portal does not list finished calls: %s", refusal)
             return None
         return next((row for row in rows if all(str(row.get(key)) == value for key, value in wanted.items())), None)
 
     def _adopt(self, entry: Entry, row: dict[str, Any]) -> None:
-        """Take over what the portal says of a call that it has finished."""
+        """Adopt the portal's record of a finished call."""
         report = entry.report
         report.call_id, report.finished, report.tried = str(row["CALL_ID"]), time.time(), ""
         report.activity = str(row.get("CRM_ACTIVITY_ID") or "")
@@ -322,7 +322,7 @@ class Reporter:
         log.warning("call %s, attempt %d: %s", turn.entry.call.linked, report.attempts, refusal)
 
     def _pause(self, fault: UnreachableError) -> None:
-        """Let everything wait: it is not the call's fault."""
+        """Make all calls wait, since the portal is unreachable."""
         self._pauses += 1
         pause = min(LONGEST_PAUSE, 2.0 ** (self._pauses - 1)) * random.uniform(0.8, 1.2)  # noqa: S311 - spread only
         self._resume = time.time() + pause

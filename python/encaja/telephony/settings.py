@@ -1,4 +1,4 @@
-"""What the connector is told: the job file ``/etc/encaja/telephony.json``."""
+"""Connector settings: the job file ``/etc/encaja/telephony.json``."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Manager:
 
 @dataclass(frozen=True)
 class PortalSettings:
-    """The portal and how to speak to it.
+    """The portal and how to call it.
 
     Args:
         url: its address, without a path.
-        token: the application's token, when it does not expire; else ``oauth`` is given.
+        token: the application's token, where it does not expire; else ``oauth`` is given.
         oauth: the application whose tokens are renewed.
-        ca_file: certificates that vouch for the portal; empty means those of the system.
+        ca_file: certificates to trust for the portal; empty for the system's.
         rate: requests per second that it allows in the long run.
         burst: requests that it allows at once.
-        default_user_id: the user to whom a call belongs that nobody answered.
+        default_user_id: the user of unanswered calls.
         create_lead: whether an unknown number becomes a lead.
         source: identifier of the source of records made by calls.
     """
@@ -51,7 +51,7 @@ class PortalSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that the connector is told.
+    """Connector settings.
 
     Args:
         ami: Asterisk's manager interface.
@@ -99,7 +99,7 @@ def _settings(data: Any, where: str) -> Settings:
         hint = "set telephony_portal_token or telephony_portal_oauth"
         raise ConfigurationError("neither token nor oauth is given", f"{where}: portal", hint)
     if not str(portal["url"]).startswith(("https://", "http://")):
-        raise ConfigurationError(f"no web address: {portal['url']!r}", f"{where}: portal.url", "begin with https://")
+        raise ConfigurationError(f"no web address: {portal['url']!r}", f"{where}: portal.url", "start it with https://")
     if not isinstance(top["agents"], dict) or not all(isinstance(user, int) for user in top["agents"].values()):
         raise ConfigurationError("must map extensions to user IDs", f"{where}: agents", "check telephony_agents")
     return Settings(
@@ -115,7 +115,7 @@ def _settings(data: Any, where: str) -> Settings:
 
 
 def _checked(data: Any, shape: Any, where: str) -> dict[str, Any]:
-    """Return the values of an object whose keys are exactly those that a dataclass knows."""
+    """The values of an object whose keys are those of a dataclass."""
     if not isinstance(data, dict):
         raise ConfigurationError(f"must be an object, not {type(data).__name__}", where)
     known = {item.name for item in fields(shape)}

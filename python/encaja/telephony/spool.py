@@ -1,7 +1,7 @@
-"""Calls and what the portal has been told about them, in a file that survives the connector.
+"""Calls and their reports, in a file that survives the connector.
 
-Every event is on disk before anything is done because of it, and every step that the portal confirmed is on disk before
-the next one is taken. A write to the portal that may or may not have happened is marked beforehand (``tried``).
+Every event is on disk before it has an effect, and every step that the portal confirmed is on disk before the next one
+is taken. A write to the portal is marked before it is tried (``tried``).
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ CREATE TABLE IF NOT EXISTS position (name TEXT PRIMARY KEY, value INTEGER NOT NU
 
 @dataclass
 class Report:
-    """What the portal has been told about one call.
+    """What was reported of one call.
 
     Args:
         call_id: its ID in the portal, once registered.
-        registered_for: the user for whom it was registered, or was tried to be.
+        registered_for: the user for whom its registration was tried.
         registered: when it was registered, in seconds since 1970.
         entity: the record that the portal found or made for the number, such as ``LEAD 12``.
         created: whether the portal made that record.
         shown: users who see the call's card.
-        hidden: users from whom it was taken away again.
+        hidden: users from whom it was hidden again.
         tried: the step whose outcome is not known, if any.
         finished: when it was finished.
         activity: ID of the activity that finishing made.
-        recorded: ID of the recording's file in the portal, or a word on why there is none.
-        forgotten: how often the portal did not know the call any more.
+        recorded: ID of the recording's file in the portal, or ``none:`` and the reason.
+        forgotten: how often the portal no longer knew the call.
         attempts: refusals in a row.
         not_before: when to try again, in seconds since 1970.
         error: the last refusal.
-        outcome: why there is nothing left to do; empty while there is.
+        outcome: why nothing is left to do; empty before that.
     """
 
     call_id: str = ""
@@ -79,7 +79,7 @@ class Spool:
     """The file. One connector at a time works with it.
 
     Args:
-        path: the file; it is made when it is not there.
+        path: the file; created if missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,7 +89,7 @@ class Spool:
             self._database.execute("PRAGMA synchronous = FULL")
             self._database.executescript(SCHEMA)
         except sqlite3.Error as fault:
-            hint = "check the disk; without the file, calls of the last day are asked for in the portal and told anew"
+            hint = "check the disk; without the file, the last day's calls are compared with the portal and reported"
             raise EncajaError(str(fault), str(path), hint) from fault
 
     def close(self) -> None:
@@ -97,10 +97,10 @@ class Spool:
         self._database.close()
 
     def fold(self, events: Iterable[Event], position: tuple[str, int] | None = None) -> list[str]:
-        """Take in events, and with them the position up to which a source has been read, all or nothing.
+        """Add events, and the position up to which a source has been read, in one transaction.
 
         Args:
-            events: what happened; a call that is not known yet comes into being.
+            events: those of unknown calls make new ones.
             position: name of the source and the position after these events.
 
         Returns:
@@ -131,7 +131,7 @@ class Spool:
         return _entry(row) if row else None
 
     def save_report(self, entry: Entry) -> None:
-        """Keep what the portal has been told; the call itself is left as it is in the file."""
+        """Store a report; the call itself stays as it is in the file."""
         report = entry.report
         self._database.execute(
             "UPDATE call SET report = ?, done = ? WHERE linked = ?",

@@ -1,4 +1,4 @@
-"""What a test call has come to, step by step."""
+"""The outcome of a test call, step by step."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a call has to leave behind.
+    """One thing that is expected of a call.
 
     Args:
-        name: what it is.
+        name: what is expected.
         passed: True, False, or None while it may still come.
-        detail: what was found, or what to do when nothing was.
+        detail: what was found, or what to do where nothing was.
     """
 
     name: str
@@ -22,16 +22,16 @@ class Step:
     detail: str
 
 
-def judge(call: Mapping[str, Any], *, recorded: bool) -> list[Step]:
-    """Say what a call has left behind so far.
+def evaluate(call: Mapping[str, Any], *, recorded: bool) -> list[Step]:
+    """The state of each step of a call.
 
     Args:
-        call: a call as :func:`encaja.telephony.calls.describe` gives it, with what the portal says (``portal``).
+        call: as :func:`encaja.telephony.calls.describe` gives it, with the portal's record (``portal``).
         recorded: whether calls are recorded.
     """
     is_over = bool(call["ended"])
     record = call.get("portal") or {}
-    arrived = Step("the exchange heard it", True, f"from {call['number']} to {call['line'] or 'outside'}")
+    arrived = Step("the exchange received it", True, f"from {call['number']} to {call['line'] or 'outside'}")
     registered = Step(
         "the portal registered it",
         True if call["call_id"] else None,
@@ -47,7 +47,7 @@ def judge(call: Mapping[str, Any], *, recorded: bool) -> list[Step]:
     answered = Step(
         "an agent answered",
         bool(call["answered"]) or (False if is_over else None),
-        f"user {call['user']}" if call["answered"] else "nobody took it",
+        f"user {call['user']}" if call["answered"] else "no agent answered",
     )
     finished = Step(
         "the portal finished it",
@@ -77,5 +77,5 @@ def judge(call: Mapping[str, Any], *, recorded: bool) -> list[Step]:
 
 
 def is_settled(steps: list[Step]) -> bool:
-    """Whether nothing more is to be waited for: all is there, or something failed for good."""
+    """Whether every step has its final state."""
     return all(step.passed is not None for step in steps)

@@ -188,7 +188,7 @@ def test_a_portal_that_is_waited_for_is_named_with_the_reason_and_the_end(cloud:
     cloud.methods["server.time"] = lambda _: "now"
     cloud.faults = [html(502), html(502)]
     ask(cloud, tmp_path, "server.time", on_wait=told.append)
-    what = "waiting for https://cloud.test (HTTP 502 with text/html in place of JSON)"
+    what = "waiting for https://cloud.test (HTTP 502 with text/html instead of JSON)"
     assert [line.partition(" since ")[0] for line in told] == [what, what, ""]
     assert all(", until " in line for line in told[:2])
 
@@ -197,7 +197,7 @@ def test_patience_ends_with_what_was_seen_last(cloud: FakeCloud, tmp_path: Path)
     cloud.faults = [html(502)] * 1000
     with pytest.raises(UnreachableError) as caught:
         ask(cloud, tmp_path, "server.time", patience=120)
-    assert "HTTP 502 with text/html in place of JSON" in str(caught.value)
+    assert "HTTP 502 with text/html instead of JSON" in str(caught.value)
     assert "https://cloud.test" in str(caught.value)
 
 

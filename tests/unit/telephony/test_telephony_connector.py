@@ -454,7 +454,7 @@ def test_a_trial_says_what_is_there_and_what_is_missing(tmp_path: Path):
     spool.fold(stream("answered"))
     [entry] = spool.recent()
     call = calls.describe(entry, settings)
-    waiting = test_call.judge(call, recorded=True)
+    waiting = test_call.evaluate(call, recorded=True)
     assert [step.passed for step in waiting] == [True, None, False, True, None, None, None]
     assert not test_call.is_settled(waiting)
     entry.report.call_id, entry.report.shown, entry.report.recorded = "externalCall.1", [5], "99"
@@ -462,12 +462,12 @@ def test_a_trial_says_what_is_there_and_what_is_missing(tmp_path: Path):
     spool.save_report(entry)
     call = calls.describe(spool.recent()[0], settings)
     call["portal"] = {"CALL_DURATION": "3", "CALL_FAILED_CODE": "200"}
-    done = test_call.judge(call, recorded=True)
+    done = test_call.evaluate(call, recorded=True)
     assert [step.passed for step in done] == [True] * 7
     assert test_call.is_settled(done)
     assert "externalCall.1, LEAD 7 (new)" in {step.detail for step in done}
     call["portal"] = {"CALL_DURATION": "30"}
-    assert [asdict(step)["name"] for step in test_call.judge(call, recorded=False) if not step.passed] == [
+    assert [asdict(step)["name"] for step in test_call.evaluate(call, recorded=False) if not step.passed] == [
         "the portal's statistics agree"
     ]
     spool.close()

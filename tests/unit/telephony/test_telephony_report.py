@@ -114,7 +114,7 @@ def test_an_answered_call_is_told_step_by_step(make: Make):
         assert attach["FILENAME"] == f"{happened[0].linked}.wav"
         assert base64.b64decode(attach["FILE_CONTENT"]) == WAV
         entry = bench.entry(happened[0].linked)
-        assert (entry.report.outcome, entry.report.entity, entry.report.recorded) == ("told", "LEAD 7", "99")
+        assert (entry.report.outcome, entry.report.entity, entry.report.recorded) == ("reported", "LEAD 7", "99")
 
 
 def test_a_missed_call_is_finished_as_missed_and_has_no_recording(make: Make):
@@ -182,7 +182,7 @@ def test_dying_after_every_event_loses_nothing_and_doubles_nothing(make: Make, n
             bench.work([event])
         assert portal.steps().count("register") == portal.steps().count("finish") == 1
         assert portal.steps().count("attachrecord") == (name != "missed")
-        assert bench.entry(happened[0].linked).report.outcome == "told"
+        assert bench.entry(happened[0].linked).report.outcome == "reported"
 
 
 def test_events_heard_twice_are_told_once(make: Make):
@@ -241,7 +241,7 @@ def test_an_answer_lost_on_the_way_does_not_double_the_call(make: Make, step: st
         bench.work(happened, times=3)
         assert len(portal.statistics) == 1
         assert portal.registered == {}
-        assert bench.entry(happened[0].linked).report.outcome == "told"
+        assert bench.entry(happened[0].linked).report.outcome == "reported"
 
 
 def test_the_answer_to_finishing_is_lost_and_the_connector_dies(make: Make):
@@ -284,7 +284,7 @@ def test_a_portal_that_takes_two_calls_for_one_gets_them_one_after_the_other(mak
         bench.work(together, times=4)
         assert len(portal.statistics) == 2
         assert portal.registered == {}
-        assert {bench.entry(event.linked).report.outcome for event in (first[0], second[0])} == {"told"}
+        assert {bench.entry(event.linked).report.outcome for event in (first[0], second[0])} == {"reported"}
 
 
 def test_a_call_that_the_portal_forgot_is_registered_anew(make: Make):
@@ -379,7 +379,7 @@ def test_a_recording_that_never_came_is_said_so(make: Make):
         bench.clock.now += report.RECORD_SECONDS + 10
         bench.work()
         assert bench.entry(happened[0].linked).report.recorded == "none: the file is missing"
-        assert bench.entry(happened[0].linked).report.outcome == "told"
+        assert bench.entry(happened[0].linked).report.outcome == "reported"
 
 
 def test_a_refused_token_holds_all_calls_until_it_is_right(make: Make, tmp_path: Path):
