@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from integration.carryover.liar import lying
 from integration.carryover.portals import Site, write_job
 from integration.carryover.test_carry_over import doubles, now, run, start
+from integration.carryover.unreliable_proxy import unreliable
 
 pytestmark = pytest.mark.integration
 
@@ -62,7 +62,7 @@ def test_pages_in_place_of_answers_lose_and_double_nothing(portals: tuple[Site, 
     """Every fifth answer of the cloud is a page; so is that to every second import, which the box has done by then."""
     cloud, box = portals
     since = now()
-    leads = [cloud.rest("crm.lead.add", fields={"TITLE": f"behind a liar {number}"}) for number in range(50)]
+    leads = [cloud.rest("crm.lead.add", fields={"TITLE": f"behind a proxy {number}"}) for number in range(50)]
     imports: list[int] = []
 
     def lie(_: int, body: bytes) -> str:
@@ -72,12 +72,12 @@ def test_pages_in_place_of_answers_lose_and_double_nothing(portals: tuple[Site, 
         return "after" if len(imports) % 2 else ""
 
     with (
-        lying(cloud.url, lambda number, _: "before" if number % 5 == 4 else "") as before,
-        lying(box.url, lie) as after,
+        unreliable(cloud.url, lambda number, _: "before" if number % 5 == 4 else "") as before,
+        unreliable(box.url, lie) as after,
     ):
         job = write_job(tmp_path, replace(cloud, url=before), replace(box, url=after), since=since)
         proof = run("once", job)["result"]
-    assert imports, "the box was asked through the liar"
+    assert imports, "the box was asked through the proxy"
     assert (proof["missing"], proof["doubled"], proof["differences"]) == (0, 0, 0), proof["records"]
     assert all(carried(box, lead) for lead in leads)
     assert doubles(box, "b_crm_lead") == []

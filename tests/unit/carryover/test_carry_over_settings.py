@@ -43,3 +43,39 @@ def test_job_that_others_may_read_is_refused(tmp_path: Path) -> None:
         read_settings(job)
     job.chmod(0o600)
     assert read_settings(job).cloud.host == "c.test"
+
+
+def job(tmp_path: Path, mode: int = 0o600, **changes: Any) -> Path:
+    given = {
+        "cloud_webhook": "https://acme.bitrix24.es/rest/1/secret-code/",
+        "box_webhook": "https://crm.acme.es/rest/1/secret-code/",
+        "state": str(tmp_path),
+        **changes,
+    }
+    path = tmp_path / "job.json"
+    path.touch()
+    path.chmod(mode)
+    path.write_text(json.dumps(given))
+    return path
+
+
+def test_the_job_is_read_whole(tmp_path: Path) -> None:
+    settings = read_settings(job(tmp_path, conflicts="ask", deletions="keep", overlap=3))
+    assert (settings.conflicts, settings.deletions, settings.overlap) == ("ask", "keep", 3.0)
+    assert settings.cloud.host == "acme.bitrix24.es"
+
+
+def test_all_faults_of_the_job_are_told_at_once_without_its_secrets(tmp_path: Path) -> None:
+    path = job(
+        tmp_path, conflicts="mine", since="yesterday", box_webhook="https://crm.acme.es/secret-code", colour="red"
+    )
+    with pytest.raises(ConfigurationError) as told:
+        read_settings(path)
+    text = str(told.value)
+    assert all(word in text for word in ("conflicts", "since", "box_webhook", "colour"))
+    assert "secret-code" not in text
+
+
+def test_a_job_that_others_may_read_names_its_mode(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="mode 0644"):
+        read_settings(job(tmp_path, mode=0o644))

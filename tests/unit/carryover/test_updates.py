@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from encaja.carryover.mapping.entities import LEAD
-from encaja.carryover.records.updates import command_of, send_updates
+from encaja.carryover.records.updates import _multi, command_of, send_updates
 from encaja.rest.command import Answer
-from unit.carryover.fake_cloud import FakeCloud
-from unit.carryover.virtual_time import run
+from support.fake_cloud import FakeCloud
+from support.virtual_time import run
 
 
 def send(box: FakeCloud, folder: Path, fields: list[dict[str, Any]]) -> list[Answer]:
@@ -53,3 +53,18 @@ def test_one_whose_end_is_not_known_is_not_sent_again(box: FakeCloud, tmp_path: 
     assert sent == [50]
     assert [bool(answer.error) for answer in answers] == [True] * 50 + [False] * 10
     assert len(box.log) == 10
+
+
+def test_multi_fields_are_added_and_removed_by_what_they_say() -> None:
+    here = [
+        {"id": 15, "typeId": "PHONE", "valueType": "WORK", "value": "1"},
+        {"id": 16, "typeId": "PHONE", "valueType": "WORK", "value": "2"},
+    ]
+    wanted = [
+        {"typeId": "PHONE", "valueType": "WORK", "value": "2"},
+        {"typeId": "EMAIL", "valueType": "HOME", "value": "a@x.test"},
+    ]
+    assert _multi(wanted, here) == {
+        "n0": {"typeId": "EMAIL", "valueType": "HOME", "value": "a@x.test"},
+        "15": {"id": 15, "typeId": "PHONE", "value": ""},
+    }

@@ -13,8 +13,8 @@ import pytest
 
 from encaja.rest.command import Command
 from encaja.rest.limiter import Limiter, Limits
-from unit.carryover.fake_cloud import FakeCloud
-from unit.carryover.virtual_time import clock, run
+from support.fake_cloud import FakeCloud
+from support.virtual_time import clock, run
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(2, 50), (5, 250)])

@@ -16,7 +16,7 @@ import httpx
 from encaja.rest.client import RestClient
 from encaja.rest.limiter import Limiter, Limits
 from encaja.rest.webhook import Webhook
-from unit.carryover.virtual_time import clock
+from support.virtual_time import clock
 
 HOOK = "https://cloud.test/rest/1/s3cr3t/"
 SHIFT = 1_700_000_000.0  # the portal's clock is not ours

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from encaja.rest.prefetch import ahead, buffered, concurrently, grouped
-from unit.carryover.virtual_time import run
+from support.virtual_time import run
 
 
 class Source:

@@ -12,16 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from telephony_support import (
-    CUSTOMER,
-    DEFAULT_USER,
-    Clock,
-    FakePortal,
-    relabel,
-    serve,
-    settings_for,
-    stream,
-)
+from fake_portal import DEFAULT_USER, Clock, FakePortal, serve, settings_for
+from recorded_calls import CUSTOMER, relabel, stream
 
 from encaja.telephony import recording, report
 from encaja.telephony.events import Event

@@ -1,4 +1,4 @@
-"""What the tests of the connector share: recorded events, a portal that can be told to misbehave, a clock."""
+"""A portal that keeps calls, and misbehaves as a test asks; the connector's settings for it, and a clock."""
 
 from __future__ import annotations
 
@@ -6,50 +6,15 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from encaja.telephony import events
-from encaja.telephony.events import Event
 from encaja.telephony.settings import Manager, PortalSettings, Settings
 
-STREAMS = Path(__file__).parent / "streams"
 AGENTS = {"101": 5, "102": 6, "103": 7}
 TRUNKS = frozenset({"provider"})
 DEFAULT_USER = 1
-CUSTOMER = "+34600111222"
-
-
-def messages(name: str) -> list[dict[str, str]]:
-    """Return what Asterisk 22.10 sent over its manager interface during a call placed by tests/lab/sip."""
-    blocks = (STREAMS / f"{name}.txt").read_text().strip().split("\n\n")
-    return [dict(line.partition(":")[::2] for line in block.splitlines()) for block in blocks]
-
-
-def stream(name: str) -> list[Event]:
-    """Return the events of a recorded call."""
-    found = []
-    for message in messages(name):
-        event = events.from_manager({key: value.removeprefix(" ") for key, value in message.items()})
-        assert event is not None
-        found.append(event)
-    return found
-
-
-def relabel(stream_of: list[Event], tag: str, shift: float = 0.0) -> list[Event]:
-    """Return the same course of events as another call, ``shift`` seconds later."""
-    return [
-        replace(
-            event,
-            time=event.time + shift,
-            channel=f"{event.channel}{tag}",
-            linked=f"{event.linked}{tag}",
-            bridge=event.bridge and f"{event.bridge}{tag}",
-        )
-        for event in stream_of
-    ]
 
 
 def settings_for(url: str, state: Path, *, recordings: Path | None = None, **portal: Any) -> Settings:

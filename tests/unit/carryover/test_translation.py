@@ -1,16 +1,8 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from encaja.carryover.deletions import Identifiers
 from encaja.carryover.mapping.translation import Field, Rewriter, Side, Translation, short_name
-from encaja.carryover.records.updates import _multi
-from encaja.carryover.settings import read_settings
-from encaja.errors import ConfigurationError
 
 KNOWN = {("contact", "7"): "70", ("lead", "5"): "50", ("company", "1"): "1"}
 
@@ -98,64 +90,6 @@ def test_short_names_of_records() -> None:
         None,
         None,
     ]
-
-
-def test_multi_fields_are_added_and_removed_by_what_they_say() -> None:
-    here = [
-        {"id": 15, "typeId": "PHONE", "valueType": "WORK", "value": "1"},
-        {"id": 16, "typeId": "PHONE", "valueType": "WORK", "value": "2"},
-    ]
-    wanted = [
-        {"typeId": "PHONE", "valueType": "WORK", "value": "2"},
-        {"typeId": "EMAIL", "valueType": "HOME", "value": "a@x.test"},
-    ]
-    assert _multi(wanted, here) == {
-        "n0": {"typeId": "EMAIL", "valueType": "HOME", "value": "a@x.test"},
-        "15": {"id": 15, "typeId": "PHONE", "value": ""},
-    }
-
-
-def test_a_set_of_identifiers() -> None:
-    numbers = Identifiers()
-    for number in (0, 7, 8, 100_000):
-        numbers.add(number)
-    assert [n for n in (0, 1, 7, 8, 9, 99_999, 100_000, 10**9) if n in numbers] == [0, 7, 8, 100_000]
-
-
-def job(tmp_path: Path, mode: int = 0o600, **changes: Any) -> Path:
-    given = {
-        "cloud_webhook": "https://acme.bitrix24.es/rest/1/secret-code/",
-        "box_webhook": "https://crm.acme.es/rest/1/secret-code/",
-        "state": str(tmp_path),
-        **changes,
-    }
-    path = tmp_path / "job.json"
-    path.touch()
-    path.chmod(mode)
-    path.write_text(json.dumps(given))
-    return path
-
-
-def test_the_job_is_read_whole(tmp_path: Path) -> None:
-    settings = read_settings(job(tmp_path, conflicts="ask", deletions="keep", overlap=3))
-    assert (settings.conflicts, settings.deletions, settings.overlap) == ("ask", "keep", 3.0)
-    assert settings.cloud.host == "acme.bitrix24.es"
-
-
-def test_all_faults_of_the_job_are_told_at_once_without_its_secrets(tmp_path: Path) -> None:
-    path = job(
-        tmp_path, conflicts="mine", since="yesterday", box_webhook="https://crm.acme.es/secret-code", colour="red"
-    )
-    with pytest.raises(ConfigurationError) as told:
-        read_settings(path)
-    text = str(told.value)
-    assert all(word in text for word in ("conflicts", "since", "box_webhook", "colour"))
-    assert "secret-code" not in text
-
-
-def test_a_job_that_others_may_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="mode 0644"):
-        read_settings(job(tmp_path, mode=0o644))
 
 
 def test_a_plain_no_is_written_and_nothing_is_not() -> None:

@@ -12,8 +12,8 @@ import pytest
 from encaja.carryover.mapping.identity_map import IdentityMap
 from encaja.carryover.records.comment_activity import CommentBatch, active
 from encaja.carryover.source.reader import Reader
-from unit.carryover.fake_cloud import FakeCloud
-from unit.carryover.virtual_time import run
+from support.fake_cloud import FakeCloud
+from support.virtual_time import run
 
 SINCE = datetime(2026, 11, 26, 10, 0, 0, tzinfo=UTC)
 

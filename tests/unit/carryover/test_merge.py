@@ -1,4 +1,4 @@
-"""What persons decide about open conflicts."""
+"""Conflicts by field, and decisions about them."""
 
 from __future__ import annotations
 
@@ -72,3 +72,40 @@ def test_a_decision_counts_whatever_the_rule_says_and_whenever_it_comes() -> Non
         found = decide(want, have, fingerprints(want), fingerprints({"title": "old", "name": "same"}), rule=Rule.ASK,
                        cloud_is_newer=False, answers={"title": answer, "name": "cloud"})  # fmt: skip
         assert (found.write, found.conflicts) == (writes, {"title": answer})
+
+
+BASE = fingerprints({"title": "old", "name": "old", "post": "old", "same": "x"})
+
+
+def test_each_field_is_decided_by_who_changed_it() -> None:
+    want = {"title": "cloud", "name": "old", "post": "cloud", "same": "x"}
+    have = {"title": "old", "name": "box", "post": "box", "same": "x"}
+    for rule, newer, expected in (
+        (Rule.NEWEST, True, "cloud"),
+        (Rule.NEWEST, False, "box"),
+        (Rule.CLOUD, False, "cloud"),
+        (Rule.BOX, True, "box"),
+        (Rule.ASK, True, "open"),
+    ):
+        found = decide(want, have, BASE, BASE, rule=rule, cloud_is_newer=newer)
+        assert "title" in found.write
+        assert "name" in found.keep and "name" not in found.conflicts
+        assert found.conflicts == {"post": expected}
+        assert ("post" in found.write) == (expected == "cloud")
+        assert found.same == ["same"]
+
+
+def test_without_a_base_every_difference_is_a_conflict() -> None:
+    found = decide({"a": "1", "b": "2"}, {"a": "1", "b": "3"}, {}, None, rule=Rule.ASK, cloud_is_newer=True)
+    assert (found.conflicts, found.keep, found.same) == ({"b": "open"}, ["b"], ["a"])
+
+
+def test_a_field_that_was_left_out_before_is_written_now() -> None:
+    found = decide({"stage": "NEW"}, {"stage": None}, {}, {"title": "x"}, rule=Rule.BOX, cloud_is_newer=False)
+    assert found.write == ["stage"]
+
+
+def test_what_the_box_holds_otherwise_ever_since_is_left_alone() -> None:
+    want, have = {"phone": "0034"}, {"phone": "+34"}
+    found = decide(want, have, fingerprints(want), fingerprints(have), rule=Rule.CLOUD, cloud_is_newer=True)
+    assert (found.write, found.conflicts) == ([], {})

@@ -13,12 +13,12 @@ PAGE = b"<html><body>The site is being maintained</body></html>"
 
 
 @contextmanager
-def lying(url: str, lie: Callable[[int, bytes], str]) -> Iterator[str]:
+def unreliable(url: str, replace: Callable[[int, bytes], str]) -> Iterator[str]:
     """Pass requests on to a portal.
 
     Args:
         url: of the portal.
-        lie: given the number of a request and its body: ``before`` answers with a page in place of the portal,
+        replace: given the number of a request and its body: ``before`` answers with a page in place of the portal,
             ``after`` once the portal has done it; anything else lets the answer through.
 
     Yields:
@@ -30,7 +30,7 @@ def lying(url: str, lie: Callable[[int, bytes], str]) -> Iterator[str]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            how = lie(next(numbers), body)
+            how = replace(next(numbers), body)
             status, answer, kind = 200, PAGE, "text/html"
             if how != "before":
                 given = client.post(url + self.path, content=body, headers={"content-type": "application/json"})

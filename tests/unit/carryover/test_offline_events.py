@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from encaja.carryover.source.offline_events import EVENTS, Change, OfflineEvents, Taken
-from unit.carryover.fake_cloud import FakeCloud
-from unit.carryover.virtual_time import run
+from support.fake_cloud import FakeCloud
+from support.virtual_time import run
 
 
 class Queue:

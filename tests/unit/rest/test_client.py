@@ -19,8 +19,8 @@ from encaja.rest.errors import AccessError, RefusedError, UnreachableError
 from encaja.rest.limiter import Limiter
 from encaja.rest.tokens import Application, Tokens
 from encaja.rest.webhook import Webhook
-from unit.carryover.fake_cloud import HOOK, FakeCloud
-from unit.carryover.virtual_time import clock, run
+from support.fake_cloud import HOOK, FakeCloud
+from support.virtual_time import clock, run
 
 
 def html(status: int) -> Callable[[httpx.Request], httpx.Response]:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fake_portal import AGENTS, TRUNKS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from telephony_support import AGENTS, CUSTOMER, STREAMS, TRUNKS, messages, stream
+from recorded_calls import CUSTOMER, STREAMS, messages, stream
 
 from encaja.telephony import events
 from encaja.telephony.call import Call, Summary, summarise
