@@ -1,4 +1,4 @@
-"""What is wrong on either side is told by record; the rest goes on, and what was wrong is tried again."""
+"""What is wrong on either side is reported by record; the rest goes on, and what was wrong is tried again."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def carried(box: Site, lead: int, column: str = "ID") -> object:
     return box.value(f"SELECT {column} FROM b_crm_lead WHERE ORIGINATOR_ID='encaja' AND ORIGIN_ID=%s", str(lead))
 
 
-def test_webhook_without_the_scopes_is_told_which_it_lacks(portals: tuple[Site, Site], tmp_path: Path) -> None:
+def test_webhook_without_the_scopes_is_reported_which_it_lacks(portals: tuple[Site, Site], tmp_path: Path) -> None:
     cloud, box = portals
     narrow = cloud.tool("webhook", "--user", "1", "--title", "narrow", "--scope", "crm")
     job = write_job(tmp_path, cloud, box, since=now(), cloud_webhook=f"{cloud.url}/rest/{narrow}/")
-    told = run("once", job, code=2)["error"]
-    assert "cloud's webhook" in told and "lacks the scopes user, task" in told
-    assert narrow.partition("/")[2] not in told
+    reported = run("once", job, code=2)["error"]
+    assert "cloud's webhook" in reported and "lacks the scopes user, task" in reported
+    assert narrow.partition("/")[2] not in reported
 
 
-def test_reference_that_never_comes_is_told_and_completed_when_it_does(
+def test_reference_that_never_comes_is_reported_and_completed_when_it_does(
     portals: tuple[Site, Site], tmp_path: Path
 ) -> None:
     cloud, box = portals

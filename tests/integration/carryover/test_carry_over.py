@@ -32,8 +32,8 @@ def start(mode: str, job: Path) -> subprocess.Popen[str]:
 def run(mode: str, job: Path, code: int = 0) -> dict[str, Any]:
     """Run a tool to its end; returns its status."""
     process = start(mode, job)
-    _, told = process.communicate(timeout=300)
-    assert process.returncode == code, told
+    _, reported = process.communicate(timeout=300)
+    assert process.returncode == code, reported
     state = json.loads(job.read_text())["state"]
     return dict(json.loads((Path(state) / f"{mode}.json").read_text()))
 
@@ -137,8 +137,8 @@ def test_what_is_being_written_when_the_freeze_begins_is_carried(portals: tuple[
             assert process.poll() is None
             time.sleep(0.05)
         time.sleep(1)  # some rounds in which there is nothing new
-    _, told = process.communicate(timeout=300)
-    assert process.returncode == 0, told
+    _, reported = process.communicate(timeout=300)
+    assert process.returncode == 0, reported
     assert box.value("SELECT COUNT(*) FROM b_crm_lead WHERE TITLE='slow' AND ORIGINATOR_ID='encaja'") == 1
 
 
@@ -192,7 +192,7 @@ def test_changes_conflicts_and_deletions(portals: tuple[Site, Site], tmp_path: P
     assert ("deal", "8", "(record)") in listed
 
 
-def test_webhooks_that_cannot_be_used_are_told_before_anything_happens(
+def test_webhooks_that_cannot_be_used_are_reported_before_anything_happens(
     portals: tuple[Site, Site], tmp_path: Path
 ) -> None:
     cloud, box = portals
@@ -200,9 +200,9 @@ def test_webhooks_that_cannot_be_used_are_told_before_anything_happens(
     assert "refused" in run("once", expired, code=2)["error"]
     poor = cloud.tool("webhook", "--user", "3", "--title", "poor")
     job = write_job(tmp_path, cloud, box, since=now(), cloud_webhook=f"{cloud.url}/rest/{poor}/")
-    told = run("once", job, code=2)["error"]
-    assert "not an administrator's" in told
-    assert "expired-code" not in told and poor.partition("/")[2] not in told
+    reported = run("once", job, code=2)["error"]
+    assert "not an administrator's" in reported
+    assert "expired-code" not in reported and poor.partition("/")[2] not in reported
 
 
 def test_killed_at_random_moments_nothing_is_missing_and_nothing_doubled(

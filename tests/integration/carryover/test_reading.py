@@ -98,7 +98,7 @@ def test_product_rows_hang_from_their_owners(cloud: Site, tmp_path: Path) -> Non
     assert all(str(row["ownerId"]) == record.id[2:] for record in records.values() for row in record.fields["rows"])
 
 
-def test_what_changes_is_told_with_what_belongs_to_it(cloud: Site, tmp_path: Path) -> None:
+def test_what_changes_is_reported_with_what_belongs_to_it(cloud: Site, tmp_path: Path) -> None:
     time.sleep(1.1)
     since = datetime.now(UTC).replace(microsecond=0)
     company = cloud.rest("crm.company.add", fields={"TITLE": "Solaria"})
@@ -191,7 +191,7 @@ def test_deletions_show_in_the_events_of_an_application(cloud: Site, tmp_path: P
     assert use(cloud, tmp_path, taken, webhook=application) == {("lead", str(lead)), ("task", str(task))}
 
 
-def test_webhook_that_may_not_is_told_what_it_lacks(cloud: Site, tmp_path: Path) -> None:
+def test_webhook_that_may_not_is_reported_what_it_lacks(cloud: Site, tmp_path: Path) -> None:
     narrow = Webhook.parse(
         f"{cloud.url}/rest/{cloud.tool('webhook', '--user', '1', '--title', 'n', '--scope', 'task')}/"
     )
@@ -204,7 +204,7 @@ def test_webhook_that_may_not_is_told_what_it_lacks(cloud: Site, tmp_path: Path)
             use(cloud, tmp_path, lambda portal: portal.call("crm.lead.list"), webhook=webhook)
 
 
-def _read_titles(url: str, folder: str, address: str, told: Any) -> None:
+def _read_titles(url: str, folder: str, address: str, reported: Any) -> None:
     async def whole() -> None:
         import httpx
 
@@ -213,7 +213,7 @@ def _read_titles(url: str, folder: str, address: str, told: Any) -> None:
         async with RestClient(Webhook.parse(url), limiter, transport=transport) as portal:
             for _ in range(12):
                 await asyncio.gather(*(portal.call("server.time") for _ in range(2)))
-            told.put((limiter.refusals, portal.requests))
+            reported.put((limiter.refusals, portal.requests))
 
     asyncio.run(whole())
 
@@ -224,12 +224,12 @@ def test_processes_share_one_address_and_none_is_refused(cloud: Site, tmp_path: 
     cloud.option("encaja", "rest_rate", "4")
     try:
         context = multiprocessing.get_context("spawn")
-        told = context.Queue()
-        arguments = (cloud.webhook, str(tmp_path), "127.0.0.9", told)
+        reported = context.Queue()
+        arguments = (cloud.webhook, str(tmp_path), "127.0.0.9", reported)
         workers = [context.Process(target=_read_titles, args=arguments) for _ in range(3)]
         for worker in workers:
             worker.start()
-        results = [told.get(timeout=120) for _ in workers]
+        results = [reported.get(timeout=120) for _ in workers]
         for worker in workers:
             worker.join()
         assert results == [(0, 24)] * 3

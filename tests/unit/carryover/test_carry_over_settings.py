@@ -25,14 +25,14 @@ def test_application_whose_tokens_expire_is_read() -> None:
     assert make(cloud_oauth=None).cloud_oauth is None
 
 
-def test_everything_that_is_wrong_is_told_at_once_and_no_secret() -> None:
+def test_everything_that_is_wrong_is_reported_at_once_and_no_secret() -> None:
     with pytest.raises(ConfigurationError) as caught:
         make(cloud_oauth={"client_id": "x", "secret": "hush"}, conflicts="random", burst="many", color="blue")
-    told = str(caught.value)
+    reported = str(caught.value)
     for part in ("color", "conflicts", "burst", "cloud_oauth: lacks client_secret, refresh_token; unknown: secret"):
-        assert part in told
-    assert "hush" not in told
-    assert "cloudsecret" not in told
+        assert part in reported
+    assert "hush" not in reported
+    assert "cloudsecret" not in reported
 
 
 def test_job_that_others_may_read_is_refused(tmp_path: Path) -> None:
@@ -65,13 +65,13 @@ def test_the_job_is_read_whole(tmp_path: Path) -> None:
     assert settings.cloud.host == "acme.bitrix24.es"
 
 
-def test_all_faults_of_the_job_are_told_at_once_without_its_secrets(tmp_path: Path) -> None:
+def test_all_faults_of_the_job_are_reported_at_once_without_its_secrets(tmp_path: Path) -> None:
     path = job(
         tmp_path, conflicts="mine", since="yesterday", box_webhook="https://crm.acme.es/secret-code", colour="red"
     )
-    with pytest.raises(ConfigurationError) as told:
+    with pytest.raises(ConfigurationError) as reported:
         read_settings(path)
-    text = str(told.value)
+    text = str(reported.value)
     assert all(word in text for word in ("conflicts", "since", "box_webhook", "colour"))
     assert "secret-code" not in text
 

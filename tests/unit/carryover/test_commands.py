@@ -20,8 +20,8 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: commands
     monkeypatch.setenv("ENCAJA_START", "this-one")
     monkeypatch.setattr(commands, "read_settings", lambda _: Settings("", "", folder))
     code = commands._run(folder / "job.json", name, body)
-    told: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
-    return code, told
+    reported: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
+    return code, reported
 
 
 async def _stopped(_: Settings, status: Status) -> None:
@@ -39,18 +39,18 @@ def test_one_that_is_stopped_on_its_way_does_not_say_that_it_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As an orderly restart of its host stops it."""
-    code, told = run(tmp_path, monkeypatch, "once", _stopped)
+    code, reported = run(tmp_path, monkeypatch, "once", _stopped)
     assert code == 143
-    assert (told["phase"], told["start"]) == ("carrying over", "this-one")
-    assert "result" not in told
+    assert (reported["phase"], reported["start"]) == ("carrying over", "this-one")
+    assert "result" not in reported
 
 
 def test_one_that_follows_ends_by_being_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, told = run(tmp_path, monkeypatch, "follow", _stopped)
-    assert (code, told["phase"]) == (0, "done")
+    code, reported = run(tmp_path, monkeypatch, "follow", _stopped)
+    assert (code, reported["phase"]) == (0, "done")
 
 
 def test_one_that_came_to_its_end_says_so_with_its_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, told = run(tmp_path, monkeypatch, "once", _done)
-    assert (code, told["phase"], told["start"]) == (0, "done", "this-one")
-    assert told["result"] == {"kind": "reconciliation"} and told["ended"]
+    code, reported = run(tmp_path, monkeypatch, "once", _done)
+    assert (code, reported["phase"], reported["start"]) == (0, "done", "this-one")
+    assert reported["result"] == {"kind": "reconciliation"} and reported["ended"]

@@ -59,7 +59,7 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
-def test_comments_are_read_once_while_nothing_stirs(scene: Scene) -> None:
+def test_comments_are_read_once_while_nothing_changes(scene: Scene) -> None:
     assert [owner.id for owner in scene.read().owners] == ["1", "2"]
     again = scene.read()
     assert (again.owners, again.quiet) == ([], 1)

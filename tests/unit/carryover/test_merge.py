@@ -56,7 +56,7 @@ def test_of_decisions_about_nothing_none_is_noted(folder: Path) -> None:
         assert identities.answers() == []
 
 
-def test_what_is_no_decision_is_told_at_once() -> None:
+def test_what_is_no_decision_is_reported_at_once() -> None:
     assert read_answers(["product_rows:D:4.rows=box", "deal:8.(record)=cloud"]) == [
         {"entity": "product_rows", "cloud": "D:4", "field": "rows", "side": "box"},
         {"entity": "deal", "cloud": "8", "field": "(record)", "side": "cloud"},

@@ -79,7 +79,9 @@ def use(cloud: FakeCloud, folder: Path, scene: Callable[[OfflineEvents], Awaitab
     return run(whole())
 
 
-def test_events_are_bound_once_and_what_a_portal_lacks_is_told(cloud: FakeCloud, queue: Queue, tmp_path: Path) -> None:
+def test_events_are_bound_once_and_what_a_portal_lacks_is_reported(
+    cloud: FakeCloud, queue: Queue, tmp_path: Path
+) -> None:
     lacking = use(cloud, tmp_path, lambda events: events.bind())
     assert list(lacking) == ["ONCRMREQUISITEADD"]
     assert set(queue.bound) == set(EVENTS) - {"ONCRMREQUISITEADD"}

@@ -111,7 +111,7 @@ def test_comments_of_records_with_a_new_activity_are_read_page_by_page(tmp_path:
     cloud.next["crm.timeline.comment.list"] = lambda given: 50 if int(given["start"]) == 0 else None
     records = read(cloud, tmp_path, lambda reader: reader.changed("comment", SINCE))
     assert asked == [("deal", "2", 0), ("deal", "2", 50)]
-    assert [record.id for record in records] == [str(n) for n in range(3, 61)], "those of the backup are not told"
+    assert [record.id for record in records] == [str(n) for n in range(3, 61)], "those of the backup are not reported"
 
 
 def test_product_rows_of_a_page_of_deals_take_one_request(tmp_path: Path) -> None:

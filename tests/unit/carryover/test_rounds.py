@@ -8,7 +8,7 @@ from encaja.carryover.rounds import set_aside
 from encaja.carryover.settings import Settings
 
 
-def test_another_restore_is_another_box_and_begins_anew(tmp_path: Path) -> None:
+def test_another_restore_is_another_box_and_starts_over(tmp_path: Path) -> None:
     first, second = tmp_path / "trees/a", tmp_path / "trees/b"
     first.mkdir(parents=True)
     second.mkdir()

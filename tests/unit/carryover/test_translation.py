@@ -52,7 +52,7 @@ def test_references_users_statuses_and_choices_in_the_boxs_terms() -> None:
     assert (want.problems, want.missing) == ([], [])
 
 
-def test_what_has_no_counterpart_is_left_out_and_told_while_the_rest_goes_on() -> None:
+def test_what_has_no_counterpart_is_left_out_and_reported_while_the_rest_goes_on() -> None:
     cloud = side(
         statuses={"STATUS": {"NEW": "New", "UC_1": "Visit", "UC_2": "Signed"}},
         fields={"lead": fields(ufCrmNew=Field("text", "New", dynamic=True))},
@@ -64,8 +64,8 @@ def test_what_has_no_counterpart_is_left_out_and_told_while_the_rest_goes_on() -
     )
     assert want.raw == {"title": "t", "contactIds": [70], "assignedById": 1}
     assert want.missing == [("contact", "8"), ("company", "44")]
-    told = "; ".join(want.problems)
-    assert "Gone (#9)" in told and "'UC_2' (Signed)" in told and "ufCrmNew" in told
+    reported = "; ".join(want.problems)
+    assert "Gone (#9)" in reported and "'UC_2' (Signed)" in reported and "ufCrmNew" in reported
 
 
 def test_addresses_and_mentions_are_rewritten_and_strange_ones_are_not() -> None:

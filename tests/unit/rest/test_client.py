@@ -184,13 +184,13 @@ def test_bad_moment_is_waited_out_with_growing_pauses(
 
 
 def test_a_portal_that_is_waited_for_is_named_with_the_reason_and_the_end(cloud: FakeCloud, tmp_path: Path) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     cloud.methods["server.time"] = lambda _: "now"
     cloud.faults = [html(502), html(502)]
-    ask(cloud, tmp_path, "server.time", on_wait=told.append)
+    ask(cloud, tmp_path, "server.time", on_wait=reported.append)
     what = "waiting for https://cloud.test (HTTP 502 with text/html instead of JSON)"
-    assert [line.partition(" since ")[0] for line in told] == [what, what, ""]
-    assert all(", until " in line for line in told[:2])
+    assert [line.partition(" since ")[0] for line in reported] == [what, what, ""]
+    assert all(", until " in line for line in reported[:2])
 
 
 def test_patience_ends_with_what_was_seen_last(cloud: FakeCloud, tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_errors_within_a_batch_belong_to_their_command(cloud: FakeCloud, tmp_pat
         ("WRONG_AUTH_TYPE", "local application's token"),
     ],
 )
-def test_caller_that_may_not_is_told_what_to_do(cloud: FakeCloud, tmp_path: Path, code: str, hint: str) -> None:
+def test_caller_that_may_not_is_reported_what_to_do(cloud: FakeCloud, tmp_path: Path, code: str, hint: str) -> None:
     cloud.faults = [lambda _: httpx.Response(401, json={"error": code, "error_description": "no"})]
     with pytest.raises(AccessError, match=hint) as caught:
         ask(cloud, tmp_path, "crm.lead.list")
@@ -354,9 +354,9 @@ def test_address_of_the_webhook_is_in_no_error_log_or_repr(
     cloud.faults.clear()
     with caplog.at_level(logging.INFO):
         ask(cloud, tmp_path, "server.time")
-    told = [str(caught.value), repr(caught.value), caplog.text, repr(Webhook.parse(HOOK))]
-    told += [path.read_text() for path in tmp_path.iterdir()]
-    assert not [text for text in told if "s3cr3t" in text]
+    reported = [str(caught.value), repr(caught.value), caplog.text, repr(Webhook.parse(HOOK))]
+    reported += [path.read_text() for path in tmp_path.iterdir()]
+    assert not [text for text in reported if "s3cr3t" in text]
 
 
 @pytest.mark.parametrize(

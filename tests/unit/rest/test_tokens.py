@@ -7,7 +7,7 @@ from pathlib import Path
 from encaja.rest.tokens import Application, Tokens
 
 
-def test_tokens_are_renewed_kept_and_begun_anew_by_hand(tmp_path: Path):
+def test_tokens_are_renewed_kept_and_replaced_by_hand(tmp_path: Path):
     kept = tmp_path / "tokens.json"
     asked: list[str] = []
 

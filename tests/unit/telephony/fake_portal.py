@@ -150,7 +150,7 @@ def serve(portal: FakePortal) -> Iterator[str]:
 
 
 class Clock:
-    """A clock that only moves when it is told to."""
+    """A clock that only moves when it is reported to."""
 
     def __init__(self, now: float) -> None:
         self.now = now

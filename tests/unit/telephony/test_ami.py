@@ -13,7 +13,7 @@ from encaja.telephony.settings import Manager
 @pytest.mark.parametrize(
     ("password", "silent", "says"), [("wrong", False, "Authentication failed"), ("ami-secret", True, "no answer")]
 )
-def test_a_manager_that_cannot_be_heard_is_said_in_one_line(
+def test_a_manager_that_is_not_available_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, password: str, silent: bool, says: str
 ):
     monkeypatch.setattr("encaja.telephony.ami.ANSWER_SECONDS", 0.2)
@@ -31,12 +31,12 @@ def test_a_manager_that_cannot_be_heard_is_said_in_one_line(
                 await client.close()
         return ""
 
-    said = asyncio.run(scene())
-    assert says in said
-    assert "telephony_ami_password" in said
-    assert "\n" not in said
+    message = asyncio.run(scene())
+    assert says in message
+    assert "telephony_ami_password" in message
+    assert "\n" not in message
 
 
-def test_nobody_at_the_managers_port():
+def test_nothing_at_the_managers_port():
     with pytest.raises(ManagerError, match=r"127\.0\.0\.1:1"):
         asyncio.run(ManagerClient(Manager("encaja", "x", port=1)).connect())

@@ -65,7 +65,7 @@ def test_order_and_repetition_of_events_change_nothing(name, data):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_call_survives_being_written_down(name):
+def test_a_call_survives_being_stored(name):
     call = Call(stream(name)[0].linked)
     for event in stream(name):
         call.fold(event)
@@ -138,7 +138,7 @@ def test_a_call_to_outside_lasts_while_another_trunk_may_be_tried():
     assert fold(happened).ended is None
 
 
-def test_database_and_manager_tell_the_same(tmp_path: Path):
+def test_database_and_manager_give_the_same(tmp_path: Path):
     """The rows are those that Asterisk 22.10 wrote for the call in streams/answered.txt."""
     path = tmp_path / "cel.db"
     database = sqlite3.connect(path)

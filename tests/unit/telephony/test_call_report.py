@@ -83,7 +83,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     return bench
 
 
-def test_an_answered_call_is_told_step_by_step(make: Make):
+def test_an_answered_call_is_reported_step_by_step(make: Make):
     happened = stream("answered")
     with make(happened[0]) as (portal, bench):
         bench.record(happened[0].linked)
@@ -177,7 +177,7 @@ def test_dying_after_every_event_loses_nothing_and_doubles_nothing(make: Make, n
         assert bench.entry(happened[0].linked).report.outcome == "reported"
 
 
-def test_events_heard_twice_are_told_once(make: Make):
+def test_events_heard_twice_are_reported_once(make: Make):
     happened = stream("answered")
     with make(happened[0]) as (portal, bench):
         bench.record(happened[0].linked)
@@ -279,7 +279,7 @@ def test_a_portal_that_takes_two_calls_for_one_gets_them_one_after_the_other(mak
         assert {bench.entry(event.linked).report.outcome for event in (first[0], second[0])} == {"reported"}
 
 
-def test_a_call_that_the_portal_forgot_is_registered_anew(make: Make):
+def test_a_call_that_the_portal_forgot_is_registered_again(make: Make):
     happened = stream("answered")
     with make(happened[0]) as (portal, bench):
         bench.record(happened[0].linked)
@@ -331,7 +331,7 @@ def test_one_refused_call_does_not_hold_up_the_others(make: Make):
         assert [row["EXTERNAL_CALL_ID"] for row in portal.statistics] == [f"exchange-{second[0].linked}"]
 
 
-def test_a_withheld_number_is_noted_and_not_told(make: Make):
+def test_a_withheld_number_is_noted_and_not_reported(make: Make):
     happened = [Event(**{**event.__dict__, "number": "anonymous"}) for event in stream("missed")]
     with make(happened[0]) as (portal, bench):
         bench.work(happened)

@@ -63,7 +63,7 @@ def status(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {"phase": ""}
 
 
-def test_it_tells_what_it_hears(tmp_path: Path, portal: FakePortal):
+def test_it_reports_what_it_receives(tmp_path: Path, portal: FakePortal):
     async def scene(url: str) -> None:
         asterisk = FakeAsterisk(tmp_path / "cel.db")
         async with asterisk.run(), running(settings_with(url, tmp_path, asterisk)):
@@ -79,7 +79,7 @@ def test_it_tells_what_it_hears(tmp_path: Path, portal: FakePortal):
 
 
 @pytest.mark.parametrize("cut", [1, 3, 6, 9])
-def test_what_happens_while_it_is_dead_is_told_when_it_is_back(tmp_path: Path, portal: FakePortal, cut: int):
+def test_what_happens_while_it_is_dead_is_reported_when_it_is_back(tmp_path: Path, portal: FakePortal, cut: int):
     happened = messages("missed")
 
     async def scene(url: str) -> None:
@@ -136,7 +136,7 @@ def test_a_call_that_asterisk_lost_is_finished_all_the_same(tmp_path: Path, port
     assert portal.bodies("finish")[0]["STATUS_CODE"] == "200"
 
 
-def test_a_database_made_anew_is_read_from_its_beginning_and_doubles_nothing(tmp_path: Path, portal: FakePortal):
+def test_a_database_recreated_is_read_from_its_beginning_and_doubles_nothing(tmp_path: Path, portal: FakePortal):
     async def scene(url: str) -> None:
         asterisk = FakeAsterisk(tmp_path / "cel.db")
         async with asterisk.run():

@@ -10,7 +10,7 @@ from encaja.telephony import calls, test_call
 from encaja.telephony.spool import Spool
 
 
-def test_a_trial_says_what_is_there_and_what_is_missing(tmp_path: Path):
+def test_the_steps_of_a_call_say_what_is_there_and_what_is_missing(tmp_path: Path):
     settings = settings_for("https://portal.example", tmp_path)
     spool = Spool(tmp_path / "calls.db")
     spool.fold(stream("answered"))
