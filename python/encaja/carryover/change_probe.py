@@ -23,7 +23,7 @@ from encaja.carryover.records.comments import carry_checklists, carry_comments, 
 from encaja.carryover.records.kinds import record_kinds
 from encaja.carryover.records.product_rows import carry_rows
 from encaja.carryover.records.requisites import carry_addresses
-from encaja.carryover.source.reader import SHORT, Record
+from encaja.carryover.source.reader import BELONGING, Record
 from encaja.rest.command import Command
 from encaja.rest.errors import AccessError, RefusedError
 from encaja.rest.prefetch import ahead, buffered, concurrently, grouped
@@ -130,7 +130,7 @@ class ChangeProbe:
 
     async def _items(self, entity: str, since: datetime) -> None:
         dependents: dict[str, _Carry] = {}
-        if entity in SHORT:
+        if entity in BELONGING["product_rows"]:
             dependents["product_rows"] = partial(carry_rows, self.context)
         if entity == "lead":
             dependents["address"] = partial(carry_addresses, self.context)

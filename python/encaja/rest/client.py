@@ -194,10 +194,6 @@ class RestClient:
             raise UncertainError(f"upload: {outcome.what}", self.where, [command])
         raise UnreachableError(f"upload: {outcome.what}", self.where, outcome.hint)
 
-    async def download(self, address: str, target: Path) -> int:
-        """Fetch a file of a record into a file and return its length in bytes; as ``fetch``."""
-        return (await self.fetch(address, target)).size
-
     async def fetch(self, address: str, target: Path) -> Fetched:
         """Fetch a file of a record into a file.
 

@@ -145,7 +145,7 @@ def test_what_changes_is_reported_with_what_belongs_to_it(cloud: Site, tmp_path:
 
     async def download(portal: RestClient) -> list[int]:
         addresses = [letter["FILES"][0]["url"], attached["urlDownload"]]
-        return [await portal.download(address, tmp_path / f"file{n}") for n, address in enumerate(addresses)]
+        return [(await portal.fetch(address, tmp_path / f"file{n}")).size for n, address in enumerate(addresses)]
 
     assert use(cloud, tmp_path, download) == [4, 4]
     assert {(tmp_path / f"file{n}").read_text() for n in range(2)} == {"muro"}

@@ -434,7 +434,7 @@ def test_token_that_cannot_be_renewed_is_refused_once(cloud: FakeCloud, tmp_path
 def download(cloud: FakeCloud, folder: Path, address: str, **more: Any) -> int:
     async def scene() -> int:
         async with cloud.portal(folder, **more) as portal:
-            return await portal.download(address, folder / "file")
+            return (await portal.fetch(address, folder / "file")).size
 
     return run(scene())
 

@@ -48,10 +48,10 @@ REFERENCES: Final = {
 }
 """Fields of crm.item.* that name other records."""
 
-USERS: Final = frozenset({"assignedById", "observers"})
-AT_IMPORT: Final = ("createdTime", "updatedTime", "movedTime", "createdBy", "updatedBy", "movedBy")
+_USERS: Final = frozenset({"assignedById", "observers"})
+_AT_IMPORT: Final = ("createdTime", "updatedTime", "movedTime", "createdBy", "updatedBy", "movedBy")
 """Fields that only an import can set. Source: crm/universal/import."""
-ORIGIN: Final = ("originatorId", "originId", "originVersion")
+_ORIGIN: Final = ("originatorId", "originId", "originVersion")
 # What a portal works out by itself, or what says the same as another field.
 _DERIVED: Final = frozenset({
     "accountCurrencyId", "addressLocAddrId", "closed", "dateClosed", "email", "emailHome", "emailMailing",
@@ -62,7 +62,7 @@ _DERIVED: Final = frozenset({
     "movedTime", "opportunityAccount", "phone", "phoneMailing", "phoneMobile", "phoneWork", "photo",
     "previousStageId", "productId", "productRows", "regAddressLocAddrId", "searchContent", "shortName", "skype",
     "stageSemantic", "stageSemanticId", "taxValueAccount", "web",
-    *AT_IMPORT, *ORIGIN,
+    *_AT_IMPORT, *_ORIGIN,
 })  # fmt: skip
 _FLAGS: Final = frozenset({"opened", "export", "isMyCompany", "isManualOpportunity", "isReturnCustomer"})
 
@@ -88,6 +88,6 @@ def kind_of(name: str, described: Mapping[str, Any]) -> str | None:
     if name in REFERENCES:
         return "refs" if name.endswith("Ids") else "ref"
     kind = _KINDS.get(str(described.get("type", "string")), "any")
-    if name in USERS or kind == "user":
+    if name in _USERS or kind == "user":
         return "users" if name == "observers" or described.get("isMultiple") else "user"
     return "flag" if name in _FLAGS and kind != "file" else kind

@@ -15,7 +15,7 @@ from encaja.carryover.records import attachments
 from encaja.carryover.records.base import LeftOutError, RecordKind
 from encaja.carryover.source.origins import ORIGINATOR
 from encaja.carryover.source.reader import Record
-from encaja.rest.command import Answer, Command
+from encaja.rest.command import Command
 
 MAIL = 4
 _TASK_PROVIDERS = frozenset({"TASKS", "CRM_TASKS_TASK", "CRM_TASKS_TASK_COMMENT"})
@@ -25,6 +25,7 @@ class Activities(RecordKind):
     """Activities."""
 
     entity = "activity"
+    method = "crm.activity"
     shape = {  # noqa: RUF012 - as declared in the base
         "TYPE_ID": "number", "PROVIDER_ID": "any", "PROVIDER_TYPE_ID": "any", "SUBJECT": "text", "DESCRIPTION": "text",
         "DESCRIPTION_TYPE": "number", "COMPLETED": "flag", "RESPONSIBLE_ID": "user", "PRIORITY": "number",
@@ -78,10 +79,6 @@ class Activities(RecordKind):
             for record in records
         ]
 
-    def found(self, answer: Answer) -> list[str]:
-        """Identifiers."""
-        return [str(row["ID"]) for row in answer.result]
-
     async def files(self, record: Record, want: Wanted) -> None:
         """Fetch the files of a record that is about to be sent."""
         described = attachments.described(record.fields.get("FILES"))
@@ -100,26 +97,10 @@ class Activities(RecordKind):
             "crm.activity.add", {"fields": {**fields, **author, "ORIGINATOR_ID": ORIGINATOR, "ORIGIN_ID": record.id}}
         )
 
-    def made(self, answer: Answer) -> str:
-        """The identifier."""
-        return str(answer.result)
-
     async def after(self, record: Record, box: str, want: Wanted) -> None:
         """Complete a mail."""
         if int(record.fields.get("TYPE_ID") or 0) == MAIL and want.values.get("COMPLETED"):
             await self.context.box.call("crm.activity.update", {"id": int(box), "fields": {"COMPLETED": "Y"}})
-
-    def get(self, box: str) -> Command:
-        """By identifier."""
-        return Command("crm.activity.get", {"id": int(box)})
-
-    def update(self, box: str, fields: dict[str, Any]) -> Command:
-        """Fields that changed."""
-        return Command("crm.activity.update", {"id": int(box), "fields": fields})
-
-    def delete(self, box: str) -> Command:
-        """By identifier."""
-        return Command("crm.activity.delete", {"id": int(box)})
 
 
 def _list(record: Record, name: str) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ async def fetch(context: Context, files: Sequence[dict[str, Any]], want: Wanted)
             address = str(item.get("urlDownload") or item.get("url") or about.get("DOWNLOAD_URL") or "")
             target = Path(folder) / "content"
             try:
-                size = await context.cloud.download(address, target)
+                size = (await context.cloud.fetch(address, target)).size
             except RefusedError as fault:
                 want.problems.append(f"file {name} could not be fetched: {fault.what}")
                 continue

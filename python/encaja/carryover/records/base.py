@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import Canonical, canonical, fingerprints
@@ -38,6 +38,8 @@ class RecordKind(ABC):
     """
 
     entity: str
+    method: ClassVar[str]
+    """Common part of the names of its REST methods."""
     shape: Shape
     """Fields that are carried and compared."""
 
@@ -60,34 +62,34 @@ class RecordKind(ABC):
     def find(self, records: Sequence[Record]) -> list[Command]:
         """Commands that list, for each record, what the box has with its mark."""
 
-    @abstractmethod
     def found(self, answer: Answer) -> list[str]:
         """Identifiers in the answer to such a command."""
+        return [str(row["ID"]) for row in answer.result]
 
     @abstractmethod
     def add(self, record: Record, want: Wanted) -> Command:
-        """The command that adds a record."""
+        """The command that adds a record, with its mark."""
 
-    @abstractmethod
     def made(self, answer: Answer) -> str:
         """The identifier in the answer to ``add``."""
+        return str(answer.result)
 
-    @abstractmethod
     def get(self, box: str) -> Command:
         """The command that reads a record of the box."""
+        return Command(f"{self.method}.get", {"id": int(box)})
 
     def row(self, answer: Answer) -> dict[str, Any]:
         """The record in the answer to ``get``."""
         found: dict[str, Any] = answer.result
         return found
 
-    @abstractmethod
     def update(self, box: str, fields: dict[str, Any]) -> Command:
         """The command that changes fields."""
+        return Command(f"{self.method}.update", {"id": int(box), "fields": fields})
 
-    @abstractmethod
     def delete(self, box: str) -> Command:
         """The command that deletes a record of the box."""
+        return Command(f"{self.method}.delete", {"id": int(box)})
 
     async def files(self, record: Record, want: Wanted) -> None:  # noqa: B027 - most kinds have none
         """Fetch the files of a record that is about to be sent."""

@@ -7,7 +7,6 @@ and what it belongs to).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
 
 from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import canonical, fingerprints, whole
@@ -17,7 +16,7 @@ from encaja.carryover.records.base import LeftOutError, RecordKind
 from encaja.carryover.records.crm_items import ensure
 from encaja.carryover.source.origins import ORIGINATOR
 from encaja.carryover.source.reader import REQUISITE, Record
-from encaja.rest.command import Answer, Command
+from encaja.rest.command import Command
 from encaja.rest.errors import RefusedError
 
 
@@ -25,7 +24,7 @@ class Requisites(RecordKind):
     """Requisites."""
 
     entity = "requisite"
-    method: ClassVar[str] = "crm.requisite"
+    method = "crm.requisite"
 
     @property
     def shape(self) -> dict[str, str]:  # type: ignore[override]
@@ -68,37 +67,17 @@ class Requisites(RecordKind):
             for record in records
         ]
 
-    def found(self, answer: Answer) -> list[str]:
-        """Identifiers."""
-        return [str(row["ID"]) for row in answer.result]
-
     def add(self, record: Record, want: Wanted) -> Command:
         """With its origin."""
         fields = {name: value for name, value in want.raw.items() if value != ""}
         return Command(f"{self.method}.add", {"fields": {**fields, "ORIGINATOR_ID": ORIGINATOR, "XML_ID": record.id}})
-
-    def made(self, answer: Answer) -> str:
-        """The identifier."""
-        return str(answer.result)
-
-    def get(self, box: str) -> Command:
-        """By identifier."""
-        return Command(f"{self.method}.get", {"id": int(box)})
-
-    def update(self, box: str, fields: dict[str, Any]) -> Command:
-        """Fields that changed."""
-        return Command(f"{self.method}.update", {"id": int(box), "fields": fields})
-
-    def delete(self, box: str) -> Command:
-        """By identifier."""
-        return Command(f"{self.method}.delete", {"id": int(box)})
 
 
 class BankDetails(Requisites):
     """Bank details of requisites."""
 
     entity = "bank_detail"
-    method: ClassVar[str] = "crm.requisite.bankdetail"
+    method = "crm.requisite.bankdetail"
 
     def owners(self, record: Record) -> Iterable[tuple[str, str]]:
         """The requisite."""

@@ -30,6 +30,7 @@ class Tasks(RecordKind):
     """Tasks."""
 
     entity = "task"
+    method = "tasks.task"
     shape = {  # noqa: RUF012 - as declared in the base
         "title": "text", "description": "text", "priority": "number", "status": "number", "mark": "any",
         "responsibleId": "user", "createdBy": "user", "deadline": "moment", "groupId": "number",

@@ -18,17 +18,14 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from encaja.carryover.mapping.canonical import moment
+from encaja.carryover.mapping.entities import BY_ENTITY, ITEMS
 from encaja.rest.client import RestClient
 from encaja.rest.command import BATCH, PAGE, Answer, Command
 from encaja.rest.errors import RefusedError
 from encaja.rest.prefetch import ahead, grouped
 
-TYPES: Final = {"lead": 1, "deal": 2, "contact": 3, "company": 4}
-"""Records of crm.item.* and their ``entityTypeId``."""
 _MULTI: Final = frozenset({"lead", "contact", "company"})
 """Those that have telephones, mails and the like; the documentation does not promise them in a list."""
-SHORT: Final = {"lead": "L", "deal": "D"}
-"""Kinds that have product rows, and their short names."""
 REQUISITE: Final = 8
 """``ENTITY_TYPE_ID`` of a requisite, to which addresses belong."""
 _TASK_FIELDS: Final = (
@@ -86,10 +83,7 @@ def _item(type_id: int) -> _Timed:
 
 _MODIFIED: Final = ("DATE_MODIFY", "DATE_CREATE")  # what was never changed has only the second
 _TIMED: Final = {
-    "company": _item(4),
-    "contact": _item(3),
-    "lead": _item(1),
-    "deal": _item(2),
+    **{kind.entity: _item(kind.type_id) for kind in ITEMS},
     "requisite": _Timed("crm.requisite.list", _MODIFIED, "ID", "DATE_CREATE", "DATE_MODIFY", ("*", "UF_*")),
     "bank_detail": _Timed("crm.requisite.bankdetail.list", _MODIFIED, "ID", "DATE_CREATE", "DATE_MODIFY"),
     "activity": _Timed(
@@ -156,7 +150,7 @@ class Reader:
             entity: one that is listed by time, or ``comment``.
             identifiers: as in ``Record``.
         """
-        if entity in TYPES:
+        if entity in BY_ENTITY:
             return await self._items(entity, list(dict.fromkeys(identifiers)))
         commands = [_get(entity, identifier) for identifier in identifiers]
         rows = []
@@ -269,7 +263,7 @@ class Reader:
         """Add what a list lacks: telephones and mails, further contacts and companies, bindings of an activity."""
         if entity in _MULTI:
             lacking = [record for record in records if "fm" not in record.fields]
-            given = {"entityTypeId": TYPES[entity]}
+            given = {"entityTypeId": BY_ENTITY[entity].type_id}
             for record, answer in await self._each(
                 lacking, lambda record: Command("crm.item.get", {**given, "id": int(record.id)})
             ):
@@ -307,7 +301,7 @@ class Reader:
         return [(record, answer) for record, answer in zip(asked, answers, strict=True) if answer.error is None]
 
     async def _product_rows(self, owners: Sequence[Record]) -> list[Record]:
-        short = SHORT[owners[0].entity]
+        short = BY_ENTITY[owners[0].entity].short
         rows: dict[str, list[dict[str, Any]]] = {owner.id: [] for owner in owners}
         parts = [owners[at : at + _ROW_OWNERS] for at in range(0, len(owners), _ROW_OWNERS)]
         pending = [([int(owner.id) for owner in part], 0) for part in parts]
@@ -335,7 +329,7 @@ class Reader:
         ]  # fmt: skip
 
     async def _addresses(self, owners: Sequence[Record]) -> list[Record]:
-        kind = REQUISITE if owners[0].entity == "requisite" else TYPES[owners[0].entity]
+        kind = REQUISITE if owners[0].entity == "requisite" else BY_ENTITY[owners[0].entity].type_id
         by_id = {owner.id: owner for owner in owners}
         ids = list(by_id)
         pending = [(ids[at : at + _ROW_OWNERS], 0) for at in range(0, len(ids), _ROW_OWNERS)]
