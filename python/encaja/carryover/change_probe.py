@@ -14,7 +14,7 @@ from typing import Any
 from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import moment
 from encaja.carryover.mapping.entities import BY_ENTITY, ITEMS
-from encaja.carryover.mapping.identity_map import State
+from encaja.carryover.mapping.identity_map import Link, State
 from encaja.carryover.records import crm_items
 from encaja.carryover.records.base import RecordKind
 from encaja.carryover.records.base import carry as carry_records
@@ -186,16 +186,12 @@ class ChangeProbe:
         if not page:
             return []
         links = self.context.map.find(page[0].entity, [record.id for record in page])
-        fresh = []
-        for record in page:
-            link = links.get(record.id)
-            carried = self.context.in_cloud(link.sent) if link else None
-            if (
-                link is None or carried is None or link.state is not State.DONE
-                or link.modified != record.modified.isoformat() or carried < record.modified + _SAME_SECOND
-            ):  # fmt: skip
-                fresh.append(record)
-        return fresh
+        return [record for record in page if not self._is_carried(record, links.get(record.id))]
+
+    def _is_carried(self, record: Record, link: Link | None) -> bool:
+        if link is None or link.state is not State.DONE or link.modified != record.modified.isoformat():
+            return False
+        return self.context.in_cloud(link.sent) >= record.modified + _SAME_SECOND
 
 
 def _slim(record: Record) -> Record:

@@ -20,7 +20,7 @@ from encaja.carryover import deletions
 from encaja.carryover.change_probe import ChangeProbe
 from encaja.carryover.context import Context
 from encaja.carryover.database_times import TimeKeeper
-from encaja.carryover.mapping.canonical import moment
+from encaja.carryover.mapping.canonical import moment, wall_clock
 from encaja.carryover.mapping.entities import BY_ENTITY, BY_SHORT, ITEMS
 from encaja.carryover.mapping.identity_map import IdentityMap
 from encaja.carryover.mapping.translation import Rewriter, Translation, read_side
@@ -180,10 +180,19 @@ class CarryOver:
         restored = self.settings.restored or (self.keeper.went_live() if self.keeper else since.isoformat())
         await find_watermarks(self.cloud, self.box, self.map)
         self.context = Context(
-            self.settings, self.cloud, self.box, self.map, await self._translation(), skew, cloud_ahead[0], since,
-            restored[:19].replace(" ", "T"), moment(self.map.note("frozen")), self.dry_run,
-            moment(self.map.note("until")) if self.settings.in_use else None,
-        )  # fmt: skip
+            self.settings,
+            self.cloud,
+            self.box,
+            self.map,
+            await self._translation(),
+            skew=skew,
+            ahead=cloud_ahead[0],
+            since=since,
+            restored=wall_clock(restored),
+            frozen=moment(self.map.note("frozen")),
+            until=moment(self.map.note("until")) if self.settings.in_use else None,
+            dry_run=self.dry_run,
+        )
         self.probe = ChangeProbe(self.context)
 
     def end(self) -> None:

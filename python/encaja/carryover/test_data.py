@@ -51,10 +51,8 @@ async def forget(box: RestClient) -> dict[str, Any]:
     faults: list[str] = []
     for kind in reversed(ITEMS):
         found: list[int] = []
-        async for page in box.rows(
-            "crm.item.list", filter={"=originatorId": TESTS}, select=["id", "originatorId"],
-            parameters={"entityTypeId": kind.type_id},
-        ):  # fmt: skip
+        filters, given = {"=originatorId": TESTS}, {"entityTypeId": kind.type_id}
+        async for page in box.rows("crm.item.list", filter=filters, select=["id", "originatorId"], parameters=given):
             # A portal that ignores a filter returns everything, so each row is checked.
             found += [int(row["id"]) for row in page if row.get("originatorId") == TESTS]
         for number in found:

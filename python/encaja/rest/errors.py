@@ -12,10 +12,10 @@ from encaja.errors import EncajaError
 TOKEN_ERRORS = frozenset({"expired_token", "invalid_token", "NO_AUTH_FOUND"})
 BUSY_ERRORS = frozenset({"QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT", "OVERLOAD_LIMIT"})
 # What the portal has against the caller, not against the one call.
-CALLER_ERRORS = frozenset({
-    "WRONG_AUTH_TYPE", "WRONG_CLIENT", "insufficient_scope", "INVALID_CREDENTIALS", "PORTAL_DELETED",
-    "PAYMENT_REQUIRED",
-})  # fmt: skip
+CALLER_ERRORS = frozenset(
+    {"WRONG_AUTH_TYPE", "WRONG_CLIENT", "insufficient_scope", "INVALID_CREDENTIALS"}
+    | {"PORTAL_DELETED", "PAYMENT_REQUIRED"}
+)
 # What it has against the caller's user, perhaps for this call only.
 USER_ERRORS = frozenset({"ACCESS_DENIED", "user_access_error", "authorization_error"})
 

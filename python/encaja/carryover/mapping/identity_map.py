@@ -14,7 +14,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
@@ -347,10 +347,10 @@ class IdentityMap:
     def conflict(self, found: Conflict) -> None:
         """Note a conflict and its decision; ``open`` for one that a person has to decide."""
         self._db.execute(
-            "INSERT OR REPLACE INTO conflict VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (found.entity, found.cloud, found.field, found.box, found.cloud_value, found.box_value, found.decision,
-             time.time()),
-        )  # fmt: skip
+            "INSERT OR REPLACE INTO conflict (entity, cloud, box, field, cloud_value, box_value, decision, at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*astuple(found), time.time()),
+        )
 
     def settled(self, entity: str, cloud: str, fields: Iterable[str]) -> None:
         """Forget open conflicts about fields that are the same on both sides again."""

@@ -19,6 +19,9 @@ from encaja.carryover.source.reader import REQUISITE, Record
 from encaja.rest.command import Command
 from encaja.rest.errors import RefusedError
 
+_KEYS = frozenset({"TYPE_ID", "ENTITY_TYPE_ID", "ENTITY_ID", "ANCHOR_TYPE_ID", "ANCHOR_ID", "LOC_ADDR_ID"})
+"""Fields of an address that say whose it is."""
+
 
 class Requisites(RecordKind):
     """Requisites."""
@@ -94,10 +97,7 @@ async def carry_addresses(context: Context, records: Sequence[Record]) -> None:
         kind, owner_type, owner = record.id.split(":")
         entity = "requisite" if int(owner_type) == REQUISITE else BY_TYPE[int(owner_type)].entity
         box = context.map.box_id(entity, owner)
-        fields = {
-            name: value for name, value in record.fields.items()
-            if name not in {"TYPE_ID", "ENTITY_TYPE_ID", "ENTITY_ID", "ANCHOR_TYPE_ID", "ANCHOR_ID", "LOC_ADDR_ID"}
-        }  # fmt: skip
+        fields = {name: value for name, value in record.fields.items() if name not in _KEYS}
         hashes = fingerprints({name: canonical(value, "any") for name, value in fields.items()})
         link = links.get(record.id)
         if box is None or (link and whole(link.want) == whole(hashes)):

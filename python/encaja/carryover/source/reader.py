@@ -167,13 +167,8 @@ class Reader:
         """Records of crm.item.*, a page of them per command."""
         timed = _TIMED[entity]
         parts = [identifiers[at : at + PAGE] for at in range(0, len(identifiers), PAGE)]
-        commands = [
-            Command(timed.method, {
-                **(timed.parameters or {}), "select": list(timed.select), "order": {"id": "ASC"}, "start": -1,
-                "filter": {"@id": [int(identifier) for identifier in part]},
-            })
-            for part in parts
-        ]  # fmt: skip
+        given = {**(timed.parameters or {}), "select": list(timed.select), "order": {"id": "ASC"}, "start": -1}
+        commands = [Command(timed.method, {**given, "filter": {"@id": list(map(int, part))}}) for part in parts]
         found: dict[str, Record] = {}
         for answer in await self._portal.batch(commands):
             if answer.error:
@@ -306,12 +301,11 @@ class Reader:
         parts = [owners[at : at + _ROW_OWNERS] for at in range(0, len(owners), _ROW_OWNERS)]
         pending = [([int(owner.id) for owner in part], 0) for part in parts]
         while pending:
+            filters = [{"=ownerType": short, "=ownerId": ids, ">id": after} for ids, after in pending]
             commands = [
-                Command("crm.item.productrow.list", {
-                    "filter": {"=ownerType": short, "=ownerId": ids, ">id": after}, "order": {"id": "ASC"}, "start": -1,
-                })
-                for ids, after in pending
-            ]  # fmt: skip
+                Command("crm.item.productrow.list", {"filter": one, "order": {"id": "ASC"}, "start": -1})
+                for one in filters
+            ]
             asked, pending = pending, []
             for (ids, _), answer in zip(asked, await self._portal.batch(commands), strict=True):
                 if answer.error:
@@ -321,12 +315,12 @@ class Reader:
                     rows[str(row["ownerId"])].append(row)
                 if len(page) == PAGE:
                     pending.append((ids, int(page[-1]["id"])))
-        return [
-            Record("product_rows", f"{short}:{owner.id}", {"ownerType": short, "ownerId": int(owner.id), "rows": found},
-                   owner.modified, owner.created)
-            for owner in owners
-            for found in [sorted(rows[owner.id], key=lambda row: (int(row.get("sort") or 0), int(row["id"])))]
-        ]  # fmt: skip
+        found = []
+        for owner in owners:
+            ordered = sorted(rows[owner.id], key=lambda row: (int(row.get("sort") or 0), int(row["id"])))
+            fields = {"ownerType": short, "ownerId": int(owner.id), "rows": ordered}
+            found.append(Record("product_rows", f"{short}:{owner.id}", fields, owner.modified, owner.created))
+        return found
 
     async def _addresses(self, owners: Sequence[Record]) -> list[Record]:
         kind = REQUISITE if owners[0].entity == "requisite" else BY_ENTITY[owners[0].entity].type_id
@@ -335,13 +329,12 @@ class Reader:
         pending = [(ids[at : at + _ROW_OWNERS], 0) for at in range(0, len(ids), _ROW_OWNERS)]
         found: dict[str, Record] = {}
         while pending:
+            order = {"ENTITY_ID": "ASC", "TYPE_ID": "ASC"}
+            filters = {"ENTITY_TYPE_ID": kind}
             commands = [
-                Command("crm.address.list", {
-                    "filter": {"ENTITY_TYPE_ID": kind, "@ENTITY_ID": part}, "start": start,
-                    "order": {"ENTITY_ID": "ASC", "TYPE_ID": "ASC"},
-                })
+                Command("crm.address.list", {"filter": {**filters, "@ENTITY_ID": part}, "order": order, "start": start})
                 for part, start in pending
-            ]  # fmt: skip
+            ]
             asked, pending = pending, []
             for (part, _), answer in zip(asked, await self._portal.batch(commands), strict=True):
                 if answer.error:
@@ -360,12 +353,11 @@ class Reader:
         found: list[Record] = []
         while pending:
             asked = list(pending.values())
-            commands = [
-                Command("crm.timeline.comment.list", {
-                    "filter": {"ENTITY_TYPE": kind, "ENTITY_ID": int(owner.id)}, "order": {"ID": "ASC"}, "start": start,
-                })
-                for owner, start in asked
-            ]  # fmt: skip
+            commands = []
+            for owner, start in asked:
+                filters = {"ENTITY_TYPE": kind, "ENTITY_ID": int(owner.id)}
+                given = {"filter": filters, "order": {"ID": "ASC"}, "start": start}
+                commands.append(Command("crm.timeline.comment.list", given))
             pending = {}
             for (owner, _), answer in zip(asked, await self._portal.batch(commands), strict=True):
                 if answer.error:
