@@ -1,7 +1,7 @@
-"""Certificates: what is wrong with a set of files before anybody installs it, and signing by a private authority.
+"""Certificates: checking a set of files before it is installed, and signing by a private authority.
 
 The checks are those that a browser, a mobile application or a telephone would fail on: the key fits, the names cover
-the host, the dates hold, and the chain leads to an authority that clients know. All faults are told at once.
+the host, the dates hold, and the chain leads to an authority that clients know. All faults are reported together.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CertificateError(ConfigurationError):
 
 @dataclass(frozen=True)
 class Found:
-    """What was looked at: the chain to install, its faults, and what is worth knowing.
+    """The result of a check: the chain to install, its faults and warnings.
 
     Attributes:
         full_chain: PEM of the certificate and its intermediates in order, without the root; empty if there is none.
@@ -108,7 +108,7 @@ def covered_names(certificate: x509.Certificate) -> tuple[str, ...]:
 
 
 def covers(pattern: str, name: str) -> bool:
-    """Tell whether a certificate's name is the host's, with ``*`` standing for one whole first label (RFC 6125)."""
+    """Whether a certificate's name is the host's, with ``*`` standing for one whole first label (RFC 6125)."""
     pattern, name = pattern.lower().rstrip("."), name.lower().rstrip(".")
     if pattern.startswith("*."):
         return "." in name and name.split(".", 1)[1] == pattern[2:]
@@ -123,7 +123,7 @@ def system_roots() -> list[x509.Certificate]:
 
 
 def _root(pem: bytes) -> list[x509.Certificate]:
-    """A root of the trust store. Several in use have the serial number 0, which is theirs to fix and nobody's here."""
+    """A root of the trust store. Several in use have the serial number 0, which is not worth a warning."""
     known = "Parsed a serial number which wasn't positive"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", known, CryptographyDeprecationWarning)
@@ -134,7 +134,7 @@ def _root(pem: bytes) -> list[x509.Certificate]:
 
 
 def authorities(pem: bytes, where: str) -> dict[str, str]:
-    """Authorities that hosts are to trust: the PEM of each by a name that is its own.
+    """Authorities that hosts have to trust: the PEM of each by a unique name.
 
     Args:
         pem: one or several certificates.
@@ -177,7 +177,7 @@ def examine(
     renew_days: int = 30,
     now: datetime.datetime | None = None,
 ) -> Found:
-    """Look at a certificate with its key and chain as a client would, and tell everything that is wrong.
+    """Check a certificate with its key and chain as a client would, and report everything that is wrong.
 
     Args:
         certificate_pem: the certificate, with or without its chain behind it.
@@ -265,7 +265,7 @@ def _dates(leaf: x509.Certificate, renew_days: int, now: datetime.datetime) -> t
 
 
 def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Tell whether ``issuer`` signed ``certificate``."""
+    """Whether ``issuer`` signed ``certificate``."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
@@ -297,7 +297,9 @@ def _chain(
     top = chain[-1]
     if top.issuer == top.subject:
         who = (
-            "it is signed by itself" if len(chain) == 1 else f"the root '{common_name(top.subject)}' is known to nobody"
+            "it is signed by itself"
+            if len(chain) == 1
+            else f"the root '{common_name(top.subject)}' is not in the trust store"
         )
         faults.append(f"{who}: name its authority in tls_trusted, or use a certificate of a public authority")
     else:
@@ -374,7 +376,7 @@ class Authority:
         return signed.public_bytes(Encoding.PEM).decode()
 
     def reason_to_renew(self, certificate_pem: str, public_key_pem: str, names: Sequence[str], renew_days: int) -> str:
-        """Tell why a host's present certificate has to be signed anew; empty where it is good."""
+        """Why a host's present certificate has to be renewed; empty where it is good."""
         if not certificate_pem.strip():
             return "there is none yet"
         try:

@@ -1,4 +1,4 @@
-"""The progress file of a host tool: one JSON object, replaced in one step, read by whoever waits for the tool."""
+"""The progress file of a host tool: one JSON object, replaced in one step."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 from encaja.atomic import write_atomically
 
 INTERVAL = 0.5
-# Set by the conductor for what it runs: where a command puts its status, so that it is shown and journalled.
+# Set by the conductor: the file for a command's status, which is shown and journalled.
 PROGRESS_VARIABLE = "ENCAJA_PROGRESS"
-# Begins a line of Ansible's output that holds a status as JSON, with the host that it is of.
+# Starts a line of Ansible's output that holds a status as JSON, with its host.
 PROGRESS_MARK = "encaja_progress "
-# Names the start of a tool that somebody ordered. Units read it from STARTS/UNIT, so it outlives a reboot.
+# Identifies a start of a tool. Units read it from STARTS/UNIT, so it survives a reboot.
 START_VARIABLE = "ENCAJA_START"
 STARTS = "/var/lib/encaja/starts"
 
@@ -30,9 +30,9 @@ def _now() -> str:
 class Status:
     """What a tool is doing: phase, amount done of a total in a unit, rate, time left, error.
 
-    ``eta_seconds`` is worked out from the rate since the phase began, and is null until something was done. A tool that
-    measures its rate itself gives it in ``measured``. ``start`` is the name of the start that this is the status of:
-    only ``finish`` and ``fail``, which are on the disk when they return, are a tool's word on how that start ended.
+    ``eta_seconds`` is computed from the rate since the phase began, and is null until something was done. A tool that
+    measures its rate itself sets ``measured``. ``start`` identifies the start of the tool that this status belongs to:
+    only ``finish`` and ``fail``, which are on the disk when they return, say how that start ended.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class Status:
     _written: float = 0.0
 
     def begin(self, phase: str, total: int = 0, message: str = "", *, done: int = 0) -> None:
-        """Start a phase; rate and time left start anew. ``done`` is what an earlier run has done of it."""
+        """Start a phase, and with it rate and time left. ``done`` is what an earlier run has done of it."""
         self.phase, self.total, self.message, self.done = phase, total, message, done
         self._before, self.measured, self.waiting = done, None, ""
         self._began = time.monotonic()
@@ -70,23 +70,23 @@ class Status:
             self.write()
 
     def finish(self, message: str = "") -> None:
-        """Say that the tool is done: its last word, after everything that it vouches for is on the disk."""
+        """Report that the tool is done, after everything that it made is on the disk."""
         self.phase, self.message, self.waiting, self.error = "done", message, "", None
         self.write(durable=True)
 
     def fail(self, error: str) -> None:
-        """Say why the tool ends without being done."""
+        """Report why the tool ends without being done."""
         self.error, self.waiting = error, ""
         self.write(durable=True)
 
     def wait_for(self, waiting: str) -> None:
-        """Say what the tool waits for (see ``waiting_for``), or with nothing that it waits no longer."""
+        """Report what the tool waits for (see ``waiting_for``); an empty text ends the wait."""
         if waiting != self.waiting:
             self.waiting = waiting
             self.write()
 
     def write(self, *, durable: bool = False) -> None:
-        """Replace the file; with ``durable`` it is on the disk afterwards, whatever becomes of the machine."""
+        """Replace the file; with ``durable`` it is on the disk afterwards."""
         seconds = time.monotonic() - self._began
         rate = (self.done - self._before) / seconds if seconds > 0 else 0.0
         if self.measured is not None:
@@ -112,7 +112,7 @@ class Status:
 
 
 def waiting_for(what: str, reason: str, since: float, until: float | None) -> str:
-    """One line on a wait: what for, why, since when, and until when (None: for ever), in seconds since the epoch."""
+    """One line about a wait: what for, why, since when, and until when (None: for ever), in seconds since the epoch."""
     reason = f" ({reason})" if reason else ""
     end = "for as long as it takes" if until is None else f"until {_clock(until)}"
     return f"waiting for {what}{reason} since {_clock(since)}, {end}"

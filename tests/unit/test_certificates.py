@@ -110,7 +110,7 @@ def test_a_chain_behind_the_certificate_in_one_file_is_enough() -> None:
         (look(names=("crm.example.org",)), "does not cover crm.example.org"),
         (look(chain=b""), "the certificate of 'Middle' is missing"),
         (look(roots=[]), "the certificate of 'Root' is missing"),
-        (look(chain=MIDDLE.pem + ROOT.pem, roots=[]), "the root 'Root' is known to nobody"),
+        (look(chain=MIDDLE.pem + ROOT.pem, roots=[]), "the root 'Root' is not in the trust store"),
         (look(Signed("portal.example.org", names=NAMES), chain=b""), "signed by itself"),
         (look(Signed("portal.example.org", MIDDLE, NAMES, last_day=-1)), "expired on"),
         (look(Signed("portal.example.org", MIDDLE, NAMES, first_day=5)), "is valid from"),

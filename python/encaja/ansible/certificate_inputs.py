@@ -16,7 +16,7 @@ KEYS = {"name", "names", "certificate", "key", "chain"}
 
 
 class Files(Protocol):
-    """What finds and reads files on the controller: any action; a lookup that knows where to look."""
+    """Finds and reads files on the controller: an action, or a lookup with its search path."""
 
     _loader: Any
 
@@ -25,7 +25,7 @@ class Files(Protocol):
 
 @dataclass
 class Judged:
-    """What was found about the certificates that a host is to have.
+    """The result of checking a host's certificates.
 
     Attributes:
         given: those that come with their files.
@@ -60,7 +60,7 @@ def given_pem(files: Files, given: str) -> bytes:
 
 
 def known_roots(files: Files, trusted: Iterable[str]) -> list[x509.Certificate]:
-    """The authorities that clients know: the controller's own, and those that are given.
+    """The authorities that clients trust: the controller's own, and those that are given.
 
     Raises:
         EncajaError: a file cannot be read, or holds no PEM.
@@ -74,7 +74,7 @@ def known_roots(files: Files, trusted: Iterable[str]) -> list[x509.Certificate]:
 
 
 def given_authority(files: Files, authority: Mapping[str, Any]) -> Authority:
-    """The private authority that signs what is not given.
+    """The private authority that signs the certificates that are not given.
 
     Raises:
         EncajaError: it cannot be read or used.
@@ -90,7 +90,7 @@ def judge(
     trusted: Sequence[str],
     renew_days: int,
 ) -> Judged:
-    """Look at everything that is given for a host's certificates, before one of them goes anywhere.
+    """Check everything that is given for a host's certificates, before anything is copied.
 
     Args:
         files: finds the files.
@@ -119,7 +119,7 @@ def judge(
 
 
 def _judge_trusted(files: Files, judged: Judged, trusted: Sequence[str]) -> list[x509.Certificate]:
-    """The authorities of one's own that every host is to trust; what is none is a fault."""
+    """The estate's own authorities that every host has to trust; anything else is a fault."""
     roots: list[x509.Certificate] = []
     for number, given in enumerate(trusted):
         try:
@@ -168,5 +168,5 @@ def _judge_signed(files: Files, judged: Judged, authority: Mapping[str, Any]) ->
 
 
 def _said(fault: Exception) -> str:
-    """The first line of a fault: Ansible puts the places where it looked behind it."""
+    """The first line of a fault: Ansible appends the places that it searched."""
     return str(fault).strip().splitlines()[0]

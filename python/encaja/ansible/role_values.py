@@ -1,4 +1,4 @@
-"""A role's own values as its templates see them, for those who ask before the role runs."""
+"""A role's own values as its templates see them, needed before the role runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def parents() -> Iterator[Path]:
 
 
 def folder(role: str) -> Path:
-    """Where ``role`` lies.
+    """The folder of ``role``.
 
     Raises:
         EncajaError: neither the collection nor a folder of Ansible's roles path has it.
@@ -42,7 +42,7 @@ def folder(role: str) -> Path:
 
 @cache
 def read(path: Path) -> Any:
-    """What a YAML file of a role holds, its strings marked as templates; an empty dictionary where there is no file.
+    """The content of a role's YAML file, its strings marked as templates; empty where there is no file.
 
     Kept for the whole run: what is read before there are workers is there for all of them.
     """

@@ -103,7 +103,7 @@ def info(place: Place, as_json: AsJson = False) -> None:
         ("missing", ", ".join(map(str, found.missing)) or "none"),
         ("stored", _size(found.stored_bytes)),
         ("unpacked", _size(found.unpacked_bytes)),
-        ("problems", "; ".join(found.problems) or "none seen (verify proves it)"),
+        ("problems", "; ".join(found.problems) or "none seen (run verify to be sure)"),
     ):
         table.add_row(name, value)
     _console.print(table)
@@ -111,7 +111,7 @@ def info(place: Place, as_json: AsJson = False) -> None:
 
 @app.command()
 def verify(place: Place, password_file: PasswordFile = None, as_json: AsJson = False) -> None:
-    """Prove every volume, and say which one is bad and why."""
+    """Verify every volume, and name those that are bad and why."""
     volumes = naming.find_volumes(place)
     password = read_password(password_file, needed=volumes.first.encrypted and not volumes.first.compressed)
     with _progress() as shown:
@@ -159,9 +159,9 @@ def fetch(  # noqa: PLR0917  (options of a command)
     licence_file: Licence = None,
     stored: Stored = None,
 ) -> None:
-    """Fetch an archive; every volume is proven on arrival, and a bad one fetched again alone.
+    """Fetch an archive; every volume is verified on arrival, and a bad one is fetched again alone.
 
-    When the link has expired, it asks for a new one (on a terminal) and goes on.
+    When the link has expired, it asks for a new one (on a terminal) and continues.
     """
     options = FetchOptions(connections=connections, rate=rate * 1e6 if rate else None)
     while True:
@@ -182,11 +182,11 @@ def fetch(  # noqa: PLR0917  (options of a command)
             typer.echo(str(error), err=True)
             url = typer.prompt("New link")
     done = fetcher.progress()
-    typer.echo(f"{done.good} volumes, {_size(done.done)}, proven, in {to} ({done.rejected} had to be fetched again)")
+    typer.echo(f"{done.good} volumes, {_size(done.done)}, verified, in {to} ({done.rejected} had to be fetched again)")
 
 
 def _say(wait: str) -> None:
-    """Say at once what is asked for or waited for, to whoever looks: a person, a log, or the conductor."""
+    """Show what is asked for or waited for on standard error, and to the conductor."""
     if wait:
         typer.echo(wait, err=True)
     if status := conducted():
@@ -243,9 +243,9 @@ def restore(  # noqa: PLR0917  (options of a command)
     licence_file: Licence = None,
     stored: Stored = None,
 ) -> None:
-    """Restore the portal on this machine, or go on with it; nothing live is touched before the end.
+    """Restore the portal on this machine, or continue a restore; nothing live is touched before the end.
 
-    When the link has expired, it asks for a new one (on a terminal) and goes on.
+    When the link has expired, it asks for a new one (on a terminal) and continues.
     """
     if source is None:
         run = RestoreRun(read_job(job))
@@ -306,7 +306,7 @@ def _restore(run: RestoreRun) -> None:
             failed.append(error)
 
     thread = threading.Thread(target=restore, daemon=True)
-    with _console.status("looking") as shown:
+    with _console.status("checking") as shown:
         thread.start()
         try:
             while thread.is_alive():

@@ -30,7 +30,7 @@ from encaja.runbook.run.runner_events import Signals
 app = typer.Typer(no_args_is_help=True)
 
 _SAID: Final[Mapping[str, Mapping[str, str]]] = {
-    "en": {"ask": "Everything on {target} will be replaced by a copy of {source}. Type {target} to go on",
+    "en": {"ask": "Everything on {target} will be replaced by a copy of {source}. Type {target} to continue",
            "done": "{target} is a neutralised copy of {source} ({span})"},
     "es": {"ask": "Todo en {target} se sustituirá por una copia de {source}. Escriba {target} para seguir",
            "done": "{target} es una copia neutralizada de {source} ({span})"},
@@ -87,7 +87,7 @@ def _confirm(source: str, target: str, given: str, language: str) -> None:
 
 
 class _Progress:
-    """Says which part is under way: a line per play, and the task with its amounts on the last line of a terminal."""
+    """Shows the part under way: a line per play, and the task with its amounts on the last line of a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""What has to hold before a copy begins; everything that does not is named at once, and nothing was changed by then."""
+"""What has to be right before a copy starts; all problems are reported together, and nothing is changed before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import database
 from .source import server_version, size_of
 
 SKEW_SECONDS: Final = 60
-"""How far the clocks of source and copy may be apart: log-ins, agents and the copy's key go by the clock."""
+"""How far the clocks of source and copy may differ: log-ins, agents and the copy's key depend on the clock."""
 METHODS: Final = ("auto", "physical", "logical")
 
 
@@ -23,12 +23,12 @@ def environment_faults(environment: str, marker: Path) -> list[str]:
     if marked in ("", "production"):
         return [f"{marker} says that this host is {marked or 'nothing'}: a copy never goes there"]
     if marked != environment:
-        return [f"{marker} says {marked}, the inventory {environment}: put right which of them is wrong"]
+        return [f"{marker} says {marked}, the inventory {environment}: correct the wrong one"]
     return []
 
 
 def source_faults(name: str, facts: Mapping[str, Any], environment: str, own_key: Path) -> list[str]:
-    """What is wrong with a source, by what it told."""
+    """What is wrong with a source, by its answer."""
     found = []
     if facts["environment"] != environment:
         found.append(f"{name} says that it is {facts['environment'] or 'nothing'}, the inventory {environment}")
@@ -65,7 +65,7 @@ def database_faults(facts: Mapping[str, Any], wanted: str, datadir: Path) -> lis
             f"the source runs MariaDB {theirs}, this host {ours}: set clone_database_method to auto or logical"
         )
     if os.path.ismount(datadir):
-        found.append(f"{datadir} is a mount point, it cannot be exchanged: mount its parent, or copy logically")
+        found.append(f"{datadir} is a mount point, it cannot be replaced: mount its parent, or copy logically")
     found += [f"table {name} is crashed at the source: REPAIR TABLE there first" for name in facts["crashed"]]
     return found
 
@@ -96,5 +96,5 @@ def files_size(facts: Mapping[str, Any], home: Path) -> float:
 
 
 def database_size(facts: Mapping[str, Any]) -> float:
-    """Bytes that the database will add beside the old one until the switch, with room to prepare it."""
+    """Bytes that the database will add next to the old one until the switch, with room to prepare it."""
     return float(facts.get("database_bytes", 0)) * 1.2

@@ -1,14 +1,14 @@
-"""The host tool ``clone``: parts of a copy, in the order that its job says. Every part can be cut off and run again.
+"""The host tool ``clone``: the parts of a copy, in the order of its job. Every part can be interrupted and rerun.
 
 Job::
 
     {"parts": ["check", "files", "database", "files-again", "switch-database", "prove-database", "switch-files",
                "prove-files"],
-     "copy": "what tells this copy from an earlier one", "environment": "preproduction", "from": "production",
+     "copy": "identifies this copy", "environment": "preproduction", "from": "production",
      "home": "/srv/portal", "datadir": "/var/lib/mysql", "state": "/var/lib/encaja/clone", "method": "auto",
      "contents": false, "sources": {"files": {"address", "key", "known_hosts", "port"}, "database": {…}}}
 
-``sources`` names only what this host copies: a host of the database alone has no ``files``.
+``sources`` names only what this host copies: a database host has no ``files``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .source import server_version
 
 MARKER: Final = Path("/etc/encaja/environment")
 ATTEMPTS: Final = 3
-"""How often the database is fetched when the source did not hold still long enough for its tables to be counted."""
+"""How often the database is fetched when the source could not be held long enough to count its tables."""
 HOST_KEY: Final = Path("/etc/ssh/ssh_host_ed25519_key.pub")
 
 
@@ -54,7 +54,7 @@ def run(job: Path) -> int:
             began = time.monotonic()
             found = copy.part(part)
             measured.append({"part": part, "seconds": round(time.monotonic() - began, 2), **found})
-        os.sync()  # what the parts have made; the word that they are done comes after it
+        os.sync()  # what the parts have made is on the disk before the status says so
     except (EncajaError, OSError) as fault:
         with suppress(OSError):  # the disk may be what the fault is about
             status.fail(str(fault))
@@ -87,11 +87,11 @@ class Copy:
             EncajaError: with the reason.
         """
         if found := checks.environment_faults(self.given["environment"], MARKER):
-            raise EncajaError("; ".join(found), "copy", "aim elsewhere")
+            raise EncajaError("; ".join(found), "copy", "choose another target")
 
     @cached_property
     def facts(self) -> dict[str, dict[str, Any]]:
-        """What each source told, once."""
+        """What each source answered, asked once."""
         return {what: source.facts() for what, source in self.sources.items()}
 
     @property
@@ -99,7 +99,7 @@ class Copy:
         """The tree of this copy, the same in every part even if production changes to another meanwhile.
 
         Raises:
-            EncajaError: production changed its tree since the copy began.
+            EncajaError: production changed its tree since the copy started.
         """
         kept = read_mark(self.state / "copy.json")
         now = str(self.facts["files"].get("tree", ""))
@@ -107,9 +107,9 @@ class Copy:
             write_mark(self.state / "copy.json", {"copy": self.given["copy"], "tree": now})
         elif kept["tree"] != now:
             raise EncajaError(
-                f"the source serves {now} now, the copy was begun of {kept['tree']}",
+                f"the source serves {now} now, the copy started from {kept['tree']}",
                 "copy",
-                f"remove {self.state}/key and begin anew",
+                f"remove {self.state}/key and start over",
             )
         return now
 
@@ -134,33 +134,33 @@ class Copy:
         return parts[name]()
 
     def check(self) -> dict[str, Any]:
-        """Name everything that forbids the copy.
+        """Check everything that the copy needs; all problems are reported together.
 
         Raises:
-            EncajaError: with all of it.
+            EncajaError: with all of them.
         """
         asked = " and ".join(dict.fromkeys(source.address for source in self.sources.values()))
         self.status.begin("check", message=f"asking {asked}, {CONNECT_SECONDS} s for a connection")
         found: list[str] = []
-        told: dict[str, dict[str, Any]] = {}
+        facts: dict[str, dict[str, Any]] = {}
         for what, source in self.sources.items():
             try:
-                told[what] = source.facts()
+                facts[what] = source.facts()
             except EncajaError as fault:
                 found.append(str(fault))
                 continue
-            found += checks.source_faults(source.address, told[what], self.given["from"], HOST_KEY)
+            found += checks.source_faults(source.address, facts[what], self.given["from"], HOST_KEY)
         wanted: dict[Path, float] = {}
-        if "files" in told:
-            found += checks.files_faults(told["files"])
-            wanted[self.home] = checks.files_size(told["files"], self.home)
-        if "database" in told:
-            found += checks.database_faults(told["database"], self.given["method"], self.datadir)
-            if not self._is_fetched(told["database"]):
-                wanted[self.datadir.parent] = checks.database_size(told["database"])
+        if "files" in facts:
+            found += checks.files_faults(facts["files"])
+            wanted[self.home] = checks.files_size(facts["files"], self.home)
+        if "database" in facts:
+            found += checks.database_faults(facts["database"], self.given["method"], self.datadir)
+            if not self._is_fetched(facts["database"]):
+                wanted[self.datadir.parent] = checks.database_size(facts["database"])
         found += checks.space_faults(wanted)
         if found:
-            raise EncajaError("; ".join(dict.fromkeys(found)), "nothing was copied", "then run it again")
+            raise EncajaError("; ".join(dict.fromkeys(found)), "nothing was copied", "fix it and run the copy again")
         return {"sources": {what: source.address for what, source in self.sources.items()}}
 
     def _is_fetched(self, facts: dict[str, Any]) -> bool:
@@ -176,23 +176,23 @@ class Copy:
         return files.FileProof(self.sources["files"], self.state, self.tree, bool(self.given["contents"]))
 
     def copy_files(self) -> dict[str, Any]:
-        """Bring the files here, and remove what the source no longer has."""
+        """Copy the files, and remove what the source no longer has."""
         tree = self.tree
         self.status.begin("files", self._to_send())
         self._proof().begin()
         return files.copy_tree(self.sources["files"], self.home, tree, self.status.advance)
 
     def copy_files_again(self) -> dict[str, Any]:
-        """Bring the files here that came while the database was copied."""
-        self.status.begin("files that came since", 0)
+        """Copy the files that were added while the database was copied."""
+        self.status.begin("files added since", 0)
         return files.copy_tree(self.sources["files"], self.home, self.tree, self.status.advance, delete=False)
 
     def _to_send(self) -> int:
-        """Bytes to send, as far as one can tell from sizes: a first copy everything, a refresh what is new."""
+        """Bytes to send, estimated from sizes: everything for a first copy, what is new for a refresh."""
         return int(checks.files_size(self.facts["files"], self.home) / 1.05) or int(self.facts["files"]["files_bytes"])
 
     def fetch_database(self) -> dict[str, Any]:
-        """Bring the database here, unless it is here."""
+        """Fetch the database, unless it is here."""
         copy = self._database()
         if copy.is_fetched():
             return {"kept": True}
@@ -206,13 +206,11 @@ class Copy:
         raise AssertionError
 
     def switch_database(self) -> dict[str, Any]:
-        """Let the server serve the copy."""
+        """Make the copy the one that the server serves."""
         copy = self._database()
         if copy.is_done():
             return {"kept": True}
-        self.status.begin(
-            "switch of the database", message="MariaDB starts on the copy, for as long as systemd lets it"
-        )
+        self.status.begin("switch of the database", message="MariaDB starts on the copy, within systemd's time limit")
         copy.switch()
         return {}
 
@@ -222,7 +220,7 @@ class Copy:
         return self._database().prove()
 
     def switch_files(self) -> dict[str, Any]:
-        """Let the web server serve the copied tree."""
+        """Make the copied tree the live one."""
         self.status.begin("switch of the files")
         files.switch(self.home, self.tree)
         os.sync()

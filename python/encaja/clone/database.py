@@ -1,8 +1,8 @@
-"""The database of a copy: a physical copy of the running source, prepared beside the old one and put in its place.
+"""The database of a copy: a physical copy of the running source, prepared next to the old one and put in its place.
 
-Where the source's series of MariaDB is another one, a logical copy: several streams of SQL of one moment, loaded side
-by side. Every stage leaves a mark, so that a run after a kill or a restart goes on: staging is only used when it was
-prepared to the end, and the old data is removed only when the server has started on the new.
+Where the source's series of MariaDB is another one, a logical copy: several streams of SQL of one moment, loaded at
+the same time. Every stage leaves a mark, so that a run after a kill or a restart continues: staging is only used when
+it is fully prepared, and the old data is removed only when the server has started on the new.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .remote import Progress, Source, last_line
 from .source import AFTERWARDS
 
 READY: Final = "encaja-prepared.json"
-TOLD: Final = "source-tables.json"
+SOURCE_TABLES: Final = "source-tables.json"
 """What the source's tables held at the moment of the copy: ``{name, tables, not_compared}``."""
 PROVEN: Final = "database-proven.json"
 LOADED: Final = "database-loaded.json"
@@ -35,20 +35,20 @@ def same_series(one: str, other: str) -> bool:
 
 
 class NotHeldError(EncajaError):
-    """The source did not hold still in the moment in which its tables are counted: nothing is wrong, but unproven."""
+    """The source changed while its tables were counted: nothing is wrong, but the copy cannot be proven."""
 
 
 class DatabaseCopy(ABC):
     """What both ways of copying a database share: the name, the marks and the proof."""
 
     def __init__(self, source: Source, datadir: Path, state: Path, name: str) -> None:
-        """Take ``name`` as the copy's identity: what an earlier copy left is thrown away.
+        """Take ``name`` as the copy's identity: what an earlier copy left is discarded.
 
         Args:
             source: where the data comes from.
             datadir: the server's data directory, which must not be a mount point of its own.
             state: a directory for logs and marks.
-            name: what tells this copy from an earlier one.
+            name: identifies this copy.
         """
         self.source = source
         self.datadir = datadir
@@ -65,15 +65,15 @@ class DatabaseCopy(ABC):
 
     @abstractmethod
     def fetch(self, progress: Progress) -> dict[str, Any]:
-        """Bring the data here; returns what was measured."""
+        """Fetch the data; returns what was measured."""
 
     @abstractmethod
     def switch(self) -> None:
-        """Let the server serve it."""
+        """Make it the data that the server serves."""
 
     @abstractmethod
     def forget(self) -> None:
-        """Let the next run fetch the data anew."""
+        """Make the next run fetch the data again."""
 
     def prove(self) -> dict[str, Any]:
         """Compare rows and checksum of every table with what the source had; returns how many there were.
@@ -81,27 +81,31 @@ class DatabaseCopy(ABC):
         Raises:
             EncajaError: a table is not what it was.
         """
-        told = read_mark(self.state / TOLD)
-        if told.get("name") != self.name:
-            raise EncajaError("what the source's tables held is not known", str(self.state / TOLD), "run the copy anew")
+        held = read_mark(self.state / SOURCE_TABLES)
+        if held.get("name") != self.name:
+            raise EncajaError(
+                "what the source's tables held is not known", str(self.state / SOURCE_TABLES), "run the copy again"
+            )
         proven = read_mark(self.state / PROVEN)
         if proven.get("name") == self.name:
             return {**proven, "kept": True}
         connections = [tables.connect() for _ in range(os.cpu_count() or 1)]
         try:
-            wanted = [table for table in tables.base_tables(connections[0]) if table.full not in told["not_compared"]]
+            wanted = [table for table in tables.base_tables(connections[0]) if table.full not in held["not_compared"]]
             found = tables.fingerprints(connections, wanted)
         finally:
             for connection in connections:
                 connection.close()
-        if faults := tables.differences(told["tables"], found):
+        if faults := tables.differences(held["tables"], found):
             self.forget()
             more = f", and {len(faults) - 10} more" if len(faults) > 10 else ""
-            raise EncajaError("; ".join(faults[:10]) + more, "copy of the database", "it is not used: run it anew")
+            raise EncajaError(
+                "; ".join(faults[:10]) + more, "copy of the database", "it is not used: run the copy again"
+            )
         measured = {
             "tables": len(found),
             "rows": sum(one["rows"] for one in found.values()),
-            "not_compared": told["not_compared"],
+            "not_compared": held["not_compared"],
         }
         write_mark(self.state / PROVEN, {"name": self.name, **measured})
         return measured
@@ -109,11 +113,11 @@ class DatabaseCopy(ABC):
     def _keep(self, closing: dict[str, Any]) -> None:
         if not closing["exact"]:
             raise NotHeldError(
-                "the source did not hold still for the moment in which its tables are counted",
+                "the source changed while its tables were counted",
                 "copy of the database",
                 "run it again",
             )
-        write_mark(self.state / TOLD, {"name": self.name, **closing})
+        write_mark(self.state / SOURCE_TABLES, {"name": self.name, **closing})
 
 
 class PhysicalCopy(DatabaseCopy):
@@ -131,7 +135,7 @@ class PhysicalCopy(DatabaseCopy):
         return self._holds(self.datadir) and not self.before.exists() and not self.rubbish.exists()
 
     def is_fetched(self) -> bool:
-        """Whether staging holds this copy, whole and prepared, or it is in its place already."""
+        """Whether staging holds this copy, complete and prepared, or it is in place already."""
         return self._holds(self.staging) or self._holds(self.datadir)
 
     def _holds(self, directory: Path) -> bool:
@@ -180,10 +184,10 @@ class PhysicalCopy(DatabaseCopy):
             prepared.seek(0)
             if extract.wait() or not closing:
                 raise EncajaError(last_line(said.read()), f"mbstream into {self.staging}", "run it again")
-            told = prepared.read()
-            if codes != [0] or b"completed OK!" not in told:
+            output = prepared.read()
+            if codes != [0] or b"completed OK!" not in output:
                 log = self.state / "prepare.log"
-                raise EncajaError(last_line(told), "mariadb-backup --prepare", f"see {log}")
+                raise EncajaError(last_line(output), "mariadb-backup --prepare", f"see {log}")
         self._keep(closing)
         os.sync()
         write_mark(self.staging / READY, {"name": self.name, "bytes": sent})
@@ -219,11 +223,11 @@ class PhysicalCopy(DatabaseCopy):
         self._remove(self.before)
 
     def forget(self) -> None:
-        """Let the next run fetch the data anew."""
+        """Make the next run fetch the data again."""
         (self.datadir / READY).unlink(missing_ok=True)
 
     def _remove(self, directory: Path) -> None:
-        """Remove a directory so that one that is half gone never has a name that means something."""
+        """Remove a directory under another name, so that a half-removed one is never used."""
         if directory.exists():
             directory.rename(self.rubbish)
             self._empty_rubbish()
@@ -236,7 +240,7 @@ class PhysicalCopy(DatabaseCopy):
 class LogicalCopy(DatabaseCopy):
     """The source's schemas as SQL; users and rights are this host's own.
 
-    The streams come over one connection, so a client that waits for another would wait for ever: schemas are made
+    The streams share one connection, so a client that waits for another would wait for ever: schemas are created
     beforehand, and no client keeps a transaction or a table lock from one statement to the next.
     """
 
@@ -306,10 +310,10 @@ class LogicalCopy(DatabaseCopy):
         return {"bytes": sent, "method": "logical"}
 
     def switch(self) -> None:
-        """Nothing: what was loaded is served."""
+        """Nothing to do: what was loaded is served."""
 
     def forget(self) -> None:
-        """Let the next run fetch the data anew."""
+        """Make the next run fetch the data again."""
         (self.state / LOADED).unlink(missing_ok=True)
 
 
@@ -330,7 +334,7 @@ def _pipe(process: subprocess.Popen[bytes]) -> IO[bytes]:
 
 
 def read_mark(path: Path) -> dict[str, Any]:
-    """What a mark says, or nothing."""
+    """The content of a mark; empty where there is none."""
     try:
         found: dict[str, Any] = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -339,7 +343,7 @@ def read_mark(path: Path) -> dict[str, Any]:
 
 
 def write_mark(path: Path, content: dict[str, Any]) -> None:
-    """Write a mark in one step, after everything that it vouches for."""
+    """Write a mark, after everything that it stands for."""
     write_atomically(path, json.dumps(content).encode())
 
 

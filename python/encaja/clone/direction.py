@@ -33,7 +33,7 @@ def faults(
     onto = set(groups.get(target, ())) if target not in ("production", source) else set()
     production = set(groups.get("production", ()))
     if shared := sorted(onto & ({*groups.get(source, ())} | production)):
-        found.append(f"{', '.join(shared)} would be source and target at once")
+        found.append(f"{', '.join(shared)} would be both source and target")
     at = {host: (addresses or {}).get(host, host) for host in {*onto, *groups.get(source, ())} | production}
     theirs = {at[host]: host for host in ({*groups.get(source, ())} | production) - onto}
     for host in sorted(onto):
@@ -51,10 +51,10 @@ def faults(
 def check(
     source: str, target: str, groups: Mapping[str, Sequence[str]], addresses: Mapping[str, str] | None = None
 ) -> None:
-    """Refuse a copy that goes the wrong way.
+    """Refuse a copy in the wrong direction.
 
     Raises:
         ConfigurationError: with every reason.
     """
     if found := faults(source, target, groups, addresses):
-        raise ConfigurationError("; ".join(found), f"{source} -> {target}", "give source, target and inventories anew")
+        raise ConfigurationError("; ".join(found), f"{source} -> {target}", "correct source, target or inventories")

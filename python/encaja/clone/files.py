@@ -20,7 +20,7 @@ STATISTIC: Final = re.compile(
 
 
 def copy_tree(source: Source, home: Path, tree: str, progress: Progress, delete: bool = True) -> dict[str, Any]:
-    """Bring ``home/trees/TREE`` to what it is on the source; returns files and bytes seen and sent.
+    """Make ``home/trees/TREE`` the same as on the source; returns files and bytes seen and sent.
 
     What is there already is not sent again, so the same call is first copy, continuation and refresh.
 
@@ -28,7 +28,7 @@ def copy_tree(source: Source, home: Path, tree: str, progress: Progress, delete:
         source: where the files are.
         home: the directory with ``www`` and ``trees``.
         tree: the tree's name.
-        progress: takes the bytes that were sent.
+        progress: called with the bytes sent so far.
         delete: remove what the source no longer has. Not after the database was copied: it may still name a file that
             was deleted at the source since.
 
@@ -53,9 +53,9 @@ def copy_tree(source: Source, home: Path, tree: str, progress: Progress, delete:
             if found := PROGRESS.findall(chunk.replace(b"\r", b"\n")):
                 progress(int(found[-1].replace(b",", b"").replace(b".", b"")))
         errors = running.stderr.read()
-    # 24: files that vanished at the source while it was serving; the second pass takes what came instead.
+    # 24: files that vanished at the source while it was serving; the second pass copies what replaced them.
     if running.returncode not in (0, 24):
-        raise EncajaError(last_line(errors), f"rsync from {source.address}", "run it again, it goes on")
+        raise EncajaError(last_line(errors), f"rsync from {source.address}", "run it again, it continues")
     numbers = {
         name: int(value.replace(",", "").replace(".", ""))
         for name, value in STATISTIC.findall(said.decode(errors="replace"))
@@ -69,7 +69,7 @@ def copy_tree(source: Source, home: Path, tree: str, progress: Progress, delete:
 
 
 class FileProof:
-    """Compares the copied tree with the source's, entry by entry; what changed at the source meanwhile may differ."""
+    """Compares the copied tree with the source's, entry by entry; what changed at the source in between may differ."""
 
     def __init__(self, source: Source, state: Path, tree: str, contents: bool) -> None:
         """Keep the manifest of the source in ``state``.
@@ -101,7 +101,7 @@ class FileProof:
             since, _, kept = self.before.read_bytes().partition(b"\n")
         except FileNotFoundError as fault:
             raise EncajaError(
-                "the source's list of files is not here", str(self.before), "run the copy anew"
+                "the source's list of files is not here", str(self.before), "run the copy again"
             ) from fault
         with ThreadPoolExecutor(1) as elsewhere:
             asked = elsewhere.submit(self.source.ask, *self.words)
@@ -114,7 +114,7 @@ class FileProof:
             raise EncajaError(
                 "; ".join(found.faults[:10]) + more,
                 f"copy of tree {self.tree}",
-                "run it again; if it stays, see the disk",
+                "run it again; if it stays, check the disk",
             )
         return {"alike": found.alike, "moved_on": found.moved_on, "contents": self.contents}
 

@@ -1,7 +1,7 @@
-"""Several streams and a closing word over one connection, so that a cut is told from an end.
+"""Several streams over one connection, with a closing frame: without it, the connection was cut.
 
 A frame is one byte with the stream's number, four bytes with a length (network order) and as many bytes; a length of 0
-ends that stream. The frame of stream 255 is the last one: a JSON object, what the source has to say of what it sent.
+ends that stream. The frame of stream 255 is the last one: a JSON object about what was sent.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Sender:
             self._write(number, content)
 
     def end(self, number: int) -> None:
-        """Say that a stream is whole."""
+        """End a stream."""
         self._write(number, b"")
 
     def close(self, word: dict[str, Any]) -> None:
-        """Send the closing word; nothing follows it."""
+        """Send the closing frame; nothing follows it."""
         self._write(CLOSING, json.dumps(word).encode())
 
     def _write(self, number: int, content: bytes) -> None:
@@ -52,16 +52,16 @@ def receive(
     end: Callable[[int], None],
     progress: Callable[[int], None],
 ) -> dict[str, Any]:
-    """Hand every part to ``data`` and every end to ``end``; returns the closing word.
+    """Pass every part to ``data`` and every end to ``end``; returns the closing frame's content.
 
     Args:
         stream: where the frames come from.
-        data: takes a stream's number and the next part of it.
-        end: takes the number of a stream that is whole.
-        progress: takes the bytes that have come so far, all streams together.
+        data: called with a stream's number and its next part.
+        end: called with the number of a stream that is complete.
+        progress: called with the bytes received so far, all streams together.
 
     Raises:
-        EncajaError: the connection ended before the closing word.
+        EncajaError: the connection ended before the closing frame.
     """
     total = 0
     while True:

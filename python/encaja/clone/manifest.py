@@ -1,4 +1,4 @@
-"""The list of a tree's files with what tells one state of a file from another, made alike on both sides of a copy."""
+"""The list of a tree's files with the state of each, made in the same way on both sides of a copy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Manifest = dict[str, str]
 
 
 def entries(tree: Path, contents: bool = False) -> Iterator[tuple[str, str]]:
-    """Every file, directory and link of a tree with what is known of it.
+    """Every file, directory and link of a tree with its state.
 
     Args:
         tree: the portal's document root.
@@ -53,16 +53,16 @@ def entries(tree: Path, contents: bool = False) -> Iterator[tuple[str, str]]:
 
 def _known(entry: os.DirEntry[str], contents: bool) -> str | None:
     try:
-        told = entry.stat(follow_symlinks=False)
-        if stat.S_ISLNK(told.st_mode):
+        status = entry.stat(follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
             return f"l {Path(entry.path).readlink()}"
-        mode = f"{stat.S_IMODE(told.st_mode):o}"
-        if stat.S_ISDIR(told.st_mode):
+        mode = f"{stat.S_IMODE(status.st_mode):o}"
+        if stat.S_ISDIR(status.st_mode):
             return f"d {mode}"
-        digest = f" {_digest(entry.path)}" if contents and stat.S_ISREG(told.st_mode) else ""
+        digest = f" {_digest(entry.path)}" if contents and stat.S_ISREG(status.st_mode) else ""
     except FileNotFoundError:
         return None
-    return f"f {mode} {told.st_size} {int(told.st_mtime)}{digest}"
+    return f"f {mode} {status.st_size} {int(status.st_mtime)}{digest}"
 
 
 def _digest(path: str) -> str:
@@ -71,7 +71,7 @@ def _digest(path: str) -> str:
 
 
 def pack(found: Iterable[tuple[str, str]]) -> Iterator[bytes]:
-    """The manifest as it goes over the line and into a file: path and knowledge, each ended by a zero byte."""
+    """The manifest as bytes: path and state of each entry, each ended by a zero byte."""
     for path, known in found:
         yield os.fsencode(path) + b"\0" + os.fsencode(known) + b"\0"
 
@@ -84,7 +84,7 @@ def unpack(text: bytes) -> Manifest:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison came to: entries alike, entries that moved on at the source, and faults in words."""
+    """The result of a comparison: entries alike, entries that changed at the source, and faults."""
 
     alike: int
     moved_on: int
@@ -92,7 +92,7 @@ class Comparison:
 
 
 def compare(source: Mapping[str, str], copy: Mapping[str, str], before: Mapping[str, str], since: int) -> Comparison:
-    """Compare a copy with its source, which serves on meanwhile.
+    """Compare a copy with its source, which is in use.
 
     Args:
         source: the source now.

@@ -1,7 +1,7 @@
-"""How much of a machine a copy takes from what the machine serves with: next to nothing, but while commits wait for it.
+"""The share of a machine that a copy takes: next to nothing, except while commits wait for it.
 
-A program that is nearly never let run must not hold a lock that others wait for, so whoever gives way here takes its
-place back before it takes one.
+A program with next to no share must not hold a lock that others wait for, so a program that gives way here takes its
+share back before it takes a lock.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from . import frames
 
 Progress = Callable[[int], None]
 CONNECT_SECONDS: Final = 15
-"""How long a source is waited for; after that it has not answered."""
+"""Time limit for a connection to the source."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Source:
         """What the source answers.
 
         Raises:
-            EncajaError: it does not answer, or says no.
+            EncajaError: it does not answer, or refuses.
         """
         done = subprocess.run(self.command(*words), capture_output=True, check=False)
         if done.returncode:
@@ -58,13 +58,13 @@ class Source:
         return done.stdout
 
     def facts(self) -> dict[str, Any]:
-        """Versions, sizes and the tree in use, as the source tells them.
+        """Versions, sizes and the tree in use, as the source reports them.
 
         Raises:
             EncajaError: the source does not answer.
         """
-        told: dict[str, Any] = json.loads(self.ask("facts"))
-        return told
+        found: dict[str, Any] = json.loads(self.ask("facts"))
+        return found
 
     def stream(
         self,
@@ -74,14 +74,14 @@ class Source:
         end: Callable[[int], None],
         progress: Progress,
     ) -> dict[str, Any]:
-        """Have the source send frames for ``word``; returns its closing word.
+        """Have the source send frames for ``word``; returns its closing frame.
 
         Args:
             word: what is asked for.
-            errors: a file for what the source says meanwhile.
-            data: takes the parts of each stream.
-            end: takes the number of each stream that is whole.
-            progress: takes the bytes that have come.
+            errors: a file for the source's error output.
+            data: called with the parts of each stream.
+            end: called with the number of each stream that is complete.
+            progress: called with the bytes received so far.
 
         Raises:
             EncajaError: the source failed, or the connection was cut off.
@@ -106,7 +106,7 @@ class Source:
         return closing
 
 
-def last_line(text: str | bytes, otherwise: str = "ended without a word") -> str:
-    """The last thing that a program said, for an error's one line."""
+def last_line(text: str | bytes, otherwise: str = "ended without output") -> str:
+    """The last line of a program's output, for an error message."""
     lines = (text.decode(errors="replace") if isinstance(text, bytes) else text).strip().splitlines()
     return lines[-1] if lines else otherwise

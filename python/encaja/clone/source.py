@@ -1,6 +1,6 @@
 """The source's side of a copy: the only program that the key of a copy may run there. It reads, and changes nothing.
 
-sshd starts it as the key's forced command; what the other side asked for is in ``SSH_ORIGINAL_COMMAND``: ``facts``,
+sshd starts it as the key's forced command; the request is in ``SSH_ORIGINAL_COMMAND``: ``facts``,
 ``manifest TREE [contents]``, ``physical``, ``logical``, or what rsync sends to read files.
 
 Both ways of copying the database end with rows and checksums of every table **at the very moment that the copy is of**:
@@ -30,26 +30,25 @@ from . import manifest, priority, tables
 from .frames import CHUNK, Sender
 
 THREADS: Final = 2
-"""Tables that are dumped side by side."""
+"""Tables that are dumped at the same time."""
 HOLD_SECONDS: Final = 5.0
 """Commits are never held back longer than this, whatever else happens."""
 LOG: Final = Path("/var/log/encaja/clone-source.log")
 AFTERWARDS: Final = 200
 """Number of the stream with what has to be loaded after all tables: views and routines."""
 _SOON: Final = b"BACKUP STAGE FLUSH"
-"""What it says before it takes the first lock that others wait for."""
+"""What mariadb-backup prints before the first lock that others wait for."""
 _HELD: Final = (b"Acquired locks for BACKUP STAGE BLOCK_COMMIT", b"FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
-"""What mariadb-backup says while no commit can happen; the first one comes earlier, and not in all series.
+"""What it prints while no commit can happen; the first one comes earlier, and not in all series.
 
-Source: its words and the server's lock, as tried with 10.11.19 and 11.8.9; every kind of commit waits, also one that is
-not in the binary log.
+Source: tried with 10.11.19 and 11.8.9; every kind of commit waits, also one that is not in the binary log.
 """
 _LOOK_SECONDS: Final = 0.15
-"""Between two looks at INNODB_TRX, which shows nothing new to whoever asks again within 0.1 s (MariaDB's manual)."""
+"""Pause between two queries of INNODB_TRX, which shows nothing new within 0.1 s (MariaDB's manual)."""
 _LET_GO: Final = b"BACKUP STAGE END"
-"""What it says before it lets commits go on."""
+"""What it prints before it releases commits."""
 _UNLOCKED: Final = b"All tables unlocked"
-"""What it says when they do."""
+"""What it prints when they are released."""
 _DUMP: Final = (
     "mariadb-dump", "--user=root", "--single-transaction", "--quick", "--skip-lock-tables", "--hex-blob",
     "--skip-comments", "--skip-add-locks", "--skip-no-autocommit",
@@ -86,9 +85,9 @@ def run(home: Path) -> int:
 
 
 def facts(home: Path) -> dict[str, Any]:
-    """What the other side has to know before it begins; what is not there is left out."""
+    """What the target has to know before it starts; what is not there is left out."""
     marker, key = Path("/etc/encaja/environment"), Path("/etc/ssh/ssh_host_ed25519_key.pub")
-    told: dict[str, Any] = {
+    found: dict[str, Any] = {
         "environment": marker.read_text().strip() if marker.exists() else "",
         "host_key": key.read_text().split()[1] if key.exists() else "",
         "time": time.time(),
@@ -96,12 +95,12 @@ def facts(home: Path) -> dict[str, Any]:
     www = home / "www"
     if www.is_symlink():
         tree = www.resolve()
-        told |= {"tree": tree.name, "files_bytes": size_of(tree, {str(tree / name) for name in manifest.EXCLUDED})}
-    return told | database_facts()
+        found |= {"tree": tree.name, "files_bytes": size_of(tree, {str(tree / name) for name in manifest.EXCLUDED})}
+    return found | database_facts()
 
 
 def database_facts() -> dict[str, Any]:
-    """What this host's database is: nothing without a server, ``mariadb_fault`` where it does not answer.
+    """What this host's database is: empty without a server, ``mariadb_fault`` where it does not answer.
 
     Where the portal's database has moved to another host, the old server may still be installed and stopped.
     """
@@ -165,7 +164,7 @@ def physical(sender: Sender) -> None:
         EncajaError: mariadb-backup failed.
     """
     LOG.parent.mkdir(parents=True, exist_ok=True)
-    # A program that was stopped while it holds commits back must not outlive this one, which lets it go on.
+    # A program that was stopped while it holds commits back must not outlive this one, which continues it.
     command = [
         "setpriv", "--pdeathsig=KILL", "mariadb-backup", "--backup", "--stream=mbstream", "--user=root",
         "--target-dir=/var/lib/mysql",
@@ -187,7 +186,7 @@ def physical(sender: Sender) -> None:
             raise
         watcher.join()
         if backup.wait():
-            raise EncajaError(moment.last or "it ended without a word", "mariadb-backup on the source", f"see {LOG}")
+            raise EncajaError(moment.last or "it ended without output", "mariadb-backup on the source", f"see {LOG}")
         if moment.fault:
             raise moment.fault
         sender.end(0)
@@ -206,7 +205,7 @@ class _Moment:
     """Opens the snapshots at the moment that the copy is of.
 
     mariadb-backup reads the end of the redo log while it holds commits back, so any moment in between is the copy's: it
-    is stopped there, and goes on when the snapshots are open.
+    is stopped there, and continued when the snapshots are open.
     """
 
     def __init__(
@@ -220,7 +219,7 @@ class _Moment:
         self._pending = b""
 
     def watch(self) -> None:
-        """Read what mariadb-backup says to its end."""
+        """Read mariadb-backup's output to its end."""
         seen = False
         programs = [os.getpid(), self.backup.pid]
         while chunk := os.read(self.said.fileno(), 65536):
@@ -247,12 +246,12 @@ class _Moment:
     def _take(self) -> None:
         late = threading.Event()
 
-        def go_on() -> None:
+        def resume() -> None:
             late.set()
             self.backup.send_signal(signal.SIGCONT)
 
         self.backup.send_signal(signal.SIGSTOP)
-        guard = threading.Timer(HOLD_SECONDS, go_on)
+        guard = threading.Timer(HOLD_SECONDS, resume)
         guard.start()
         try:
             if self._stands_still(late) and not self._let_go(self._lines(_waiting(self.said))):
@@ -280,7 +279,7 @@ def _waiting(stream: IO[bytes]) -> bytes:
 
 
 def logical(sender: Sender) -> None:
-    """Send every schema as SQL, its tables shared out among several dumps of one moment, then what every table held.
+    """Send every schema as SQL, its tables shared among several dumps of one moment, then what every table held.
 
     Raises:
         EncajaError: a dump failed.
@@ -314,7 +313,7 @@ def logical(sender: Sender) -> None:
         for thread in senders:
             thread.join()
         if any(dump.wait() for dump in dumps):
-            raise EncajaError("a dump failed", "mariadb-dump on the source", "see its words above")
+            raise EncajaError("a dump failed", "mariadb-dump on the source", "see its output above")
         for preface, command in afterwards:
             sender.data(AFTERWARDS, preface)
             sender.data(AFTERWARDS, subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
@@ -333,7 +332,7 @@ _Planned = list[tuple[bytes, list[str]]]
 
 
 def _plan(connection: tables.Connection, found: Sequence[tables.Table]) -> tuple[_Planned, _Planned, set[str]]:
-    """Dumps of tables that run side by side, dumps that come afterwards, and the names of all tables."""
+    """Dumps of tables that run at the same time, dumps that come afterwards, and the names of all tables."""
     side_by_side: _Planned = []
     afterwards: _Planned = []
     for schema in tables.schemas(found):
@@ -360,11 +359,11 @@ def _plan(connection: tables.Connection, found: Sequence[tables.Table]) -> tuple
 def _wait_for_snapshots(connection: tables.Connection, dumps: Sequence[subprocess.Popen[bytes]], others: int) -> None:
     """Wait until all of ours see the database as it is now; they connected after ``connection`` did.
 
-    A dump of little has ended before anybody looks; it saw what the others see. Production's own transactions are in
+    A small dump may have ended before the first query; it saw what the others see. Production's own transactions are in
     the list as well: they wait for their commit.
 
     Raises:
-        EncajaError: a dump failed, or has not begun after `HOLD_SECONDS`.
+        EncajaError: a dump failed, or has not started after `HOLD_SECONDS`.
     """
     began = time.monotonic()
     ours = (
@@ -376,12 +375,12 @@ def _wait_for_snapshots(connection: tables.Connection, dumps: Sequence[subproces
         # Asked before the pause: what has ended since then may still be in the list.
         codes = [dump.poll() for dump in dumps]
         if any(codes):
-            raise EncajaError("a dump failed", "mariadb-dump on the source", "see its words above")
+            raise EncajaError("a dump failed", "mariadb-dump on the source", "see its output above")
         time.sleep(_LOOK_SECONDS)
         if tables.query(connection, ours)[0][0] >= codes.count(None) + others:
             return
         if time.monotonic() - began > HOLD_SECONDS:
-            raise EncajaError("the dumps did not begin in time", "mariadb-dump on the source", "run it again")
+            raise EncajaError("the dumps did not start in time", "mariadb-dump on the source", "run it again")
 
 
 def _send(sender: Sender, number: int, preface: bytes, dump: subprocess.Popen[bytes]) -> None:

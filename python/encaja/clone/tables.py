@@ -90,7 +90,7 @@ def creation(connection: Connection, schema: str) -> str:
 
 
 def provable(tables: Sequence[Table]) -> list[Table]:
-    """Those that a snapshot holds still."""
+    """The tables whose content a snapshot keeps."""
     return [table for table in tables if table.engine == "InnoDB"]
 
 
@@ -109,7 +109,7 @@ def crashed(connection: Connection, tables: Sequence[Table]) -> list[str]:
 
 
 def open_snapshots(connections: Sequence[Connection]) -> None:
-    """Let every connection see the database as it is now, until it is closed.
+    """Make every connection see the database as it is now, until it is closed.
 
     A server that is set to READ COMMITTED, as the vendor wants it, opens no snapshot at all and only warns (MariaDB's
     manual, START TRANSACTION), so the connection asks for REPEATABLE READ whatever the server's own is.
@@ -162,7 +162,7 @@ def _fingerprint(connection: Connection, table: Table) -> Fingerprint:
 
 
 def differences(source: dict[str, Fingerprint], copy: dict[str, Fingerprint]) -> list[str]:
-    """What of the copy is not what the source had, one phrase per table."""
+    """What differs between copy and source, one phrase per table."""
     found = []
     for name in sorted({*source, *copy}):
         there, here = source.get(name), copy.get(name)

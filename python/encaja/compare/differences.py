@@ -99,7 +99,7 @@ def rules(own: Iterable[Mapping[str, Any]] = ()) -> list[Rule]:
     """The rules of the kit and the user's own.
 
     Raises:
-        ConfigurationError: a rule cannot be used; all faults at once.
+        ConfigurationError: a rule cannot be used; names all faults.
     """
     shipped = yaml.safe_load(resources.files("encaja.compare").joinpath("expected.yml").read_text(encoding="utf-8"))
     found: list[Rule] = []
@@ -129,7 +129,7 @@ def rules(own: Iterable[Mapping[str, Any]] = ()) -> list[Rule]:
 
 
 def compare(a: Environment, b: Environment, expected: Sequence[Rule], drift: float = 0.0) -> Comparison:
-    """Two environments side by side.
+    """Compare two environments.
 
     Args:
         a: the one, usually production.
@@ -163,7 +163,7 @@ _Pair = tuple[str, Seen | None, Seen | None]
 
 
 def _pairs(left: Mapping[str, Seen], right: Mapping[str, Seen]) -> list[_Pair]:
-    """What is compared with what, by name. A name on both sides is one, though a word in it be a side's own name."""
+    """The pairs to compare, by name. A name on both sides is one pair, even if a word in it is a side's own name."""
     pairs: list[_Pair] = [(name, left[name], right[name]) for name in {*left} & {*right}]
     alone: list[dict[str, list[str]]] = []
     for mine, theirs in ((left, right), (right, left)):
@@ -183,7 +183,7 @@ def _pairs(left: Mapping[str, Seen], right: Mapping[str, Seen]) -> list[_Pair]:
 
 @dataclass(frozen=True)
 class _Judge:
-    """Knows why a difference may be as it should be."""
+    """Decides why a difference is expected."""
 
     sides: tuple[Environment, Environment]
     expected: Sequence[Rule]

@@ -1,4 +1,4 @@
-"""An environment as its hosts tell it: their snapshots laid together."""
+"""An environment as its hosts report it: their snapshots merged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "system": {"en": "system", "es": "sistema"},
     "counts": {"en": "rows", "es": "filas"},
 }
-"""What is compared, in the order in which it is told."""
+"""What is compared, in the order of the report."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Seen:
     Attributes:
         text: the text; None when it is secret.
         digest: the digest of the text.
-        nameless: that without the names by which its environment calls itself.
-        kept: that without those of them that are no plain words.
-        name: what the value is called, own names taken out; empty where that is the name it stands under.
+        nameless: digest of the text without the environment's own names.
+        kept: digest of the text without those own names that are not plain words.
+        name: what the value is called, own names taken out; empty where they are the same.
     """
 
     text: str | None
@@ -47,7 +47,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Environment:
-    """All that the hosts of an environment told.
+    """All that the hosts of an environment reported.
 
     Attributes:
         name: production, preproduction or test.
@@ -65,7 +65,7 @@ class Environment:
 
     @classmethod
     def of(cls, name: str, snapshots: Mapping[str, Mapping[str, Any]]) -> Environment:
-        """Lay the snapshots of an environment's hosts together; where hosts disagree, all their values count."""
+        """Merge the snapshots of an environment's hosts; where hosts differ, all their values count."""
         sections: dict[str, dict[str, list[Seen]]] = {}
         missing: list[tuple[str, str]] = []
         neutral: dict[str, set[str]] = {}
@@ -89,7 +89,7 @@ class Environment:
 
 
 def joined(several: Sequence[Seen]) -> Seen:
-    """Several values of one name as one: all their texts where hosts disagree."""
+    """Several values of one name as one: all their texts where hosts differ."""
     distinct = sorted({seen.digest: seen for seen in several}.values(), key=lambda seen: seen.nameless)
     if len(distinct) == 1:
         return distinct[0]

@@ -1,4 +1,4 @@
-"""A comparison as one HTML page without any outside reference."""
+"""A comparison as one HTML page without external references."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ PACKAGES = (
     "podman",
     "uidmap",
 )
-MACHINE = Path("/run/encaja")  # what the lab keeps of this machine as a whole
+MACHINE = Path("/run/encaja")  # the lab's state of this machine
 NAMESPACE = MACHINE / "mount" / "namespace"
 NETWORK_NAMESPACES = Path("/run/netns")
 ADDRESSES = Path("/run/containers/networks/ipam.db")
@@ -54,7 +54,7 @@ def run(*command: str, stdin: bytes | None = None, timeout: float = 600) -> str:
     except FileNotFoundError as fault:
         raise LabError("a program is missing", command[0], "run 'make setup' as root") from fault
     except subprocess.TimeoutExpired as fault:
-        raise LabError(f"no answer in {timeout:.0f} s", " ".join(command[:4]), "look at the machine's load") from fault
+        raise LabError(f"no answer in {timeout:.0f} s", " ".join(command[:4]), "check the machine's load") from fault
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise LabError(said[-1] if said else f"exit code {done.returncode}", " ".join(command[:6]))
@@ -62,7 +62,7 @@ def run(*command: str, stdin: bytes | None = None, timeout: float = 600) -> str:
 
 
 def require_root() -> None:
-    """Refuse to go on without root.
+    """Refuse to run without root.
 
     Raises:
         LabError: this process is not root's.
@@ -73,7 +73,7 @@ def require_root() -> None:
 
 @contextmanager
 def alone(lock: Path) -> Iterator[None]:
-    """Let nobody else who takes the file ``lock`` go on meanwhile: he waits, and finds it done."""
+    """Hold the lock file ``lock``; another process that takes it waits."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as taken:
         fcntl.flock(taken, fcntl.LOCK_EX)
@@ -114,10 +114,10 @@ def _is_plain_cgroup2() -> bool:
 
 
 def pids_option() -> str:
-    """The option of podman by which a host may have as many processes as it likes.
+    """The option of podman that lifts the limit of processes.
 
-    A hybrid tree has no controller for it, and crun of Debian 13 fails where it is to write even "no limit"; 0 says
-    that nothing is to be written.
+    A hybrid tree has no controller for it, and crun of Debian 13 fails where it has to write even "no limit"; 0 makes
+    it write nothing.
     """
     return f"--pids-limit={-1 if _is_plain_cgroup2() else 0}"
 
@@ -137,7 +137,7 @@ def _ensure_namespace() -> None:
         if not _is_mounted(folder):
             run("mount", "--bind", str(folder), str(folder))
             run("mount", "--make-private", str(folder))
-        # Made under another name first: a namespace that is there under its own is whole.
+        # Made under another name first, so that one under its final name is complete.
         making = folder / "making"
         if _is_mounted(making):
             run("umount", str(making))
@@ -160,11 +160,11 @@ def remove_namespace() -> None:
 
 def command(*arguments: str) -> list[str]:
     """The full command line for ``podman ARGUMENTS`` on this machine."""
-    return [*_beside_podman(), "podman", *([] if _is_plain_cgroup2() else ["--log-level=error"]), *arguments]
+    return [*_in_namespace(), "podman", *([] if _is_plain_cgroup2() else ["--log-level=error"]), *arguments]
 
 
-def _beside_podman() -> list[str]:
-    """What a command begins with that sees the mounts podman makes."""
+def _in_namespace() -> list[str]:
+    """The start of a command line that has to see podman's mounts."""
     require_root()
     if _is_plain_cgroup2():
         return []
@@ -219,16 +219,16 @@ def networks() -> set[str]:
 
 
 def forget_network(subnet: str) -> None:
-    """Remove what hosts that lost power have left of a network that podman does not know any more.
+    """Remove what hosts that lost power left of a network that podman no longer knows.
 
     A container that is killed and started again leaves its old network namespace behind, which keeps the bridge, and
-    with it the subnet, in use for ever. Addresses that podman took for dead containers stay taken until its own note
-    of them goes, which can be done while none is running.
+    with it the subnet, in use for ever. Addresses of dead containers stay taken until podman's record of
+    them is deleted, which is possible while no container runs.
     """
     inside = ip_network(subnet)
     for namespace in sorted(NETWORK_NAMESPACES.glob("netns-*")):
         if _interfaces(inside, "-netns", namespace.name):
-            run(*_beside_podman(), "ip", "netns", "delete", namespace.name)
+            run(*_in_namespace(), "ip", "netns", "delete", namespace.name)
     for bridge in _interfaces(inside):
         run("ip", "link", "delete", bridge)
     if not podman("ps", "--quiet").strip():
@@ -238,7 +238,7 @@ def forget_network(subnet: str) -> None:
 def _interfaces(inside: IPv4Network | IPv6Network, *where: str) -> list[str]:
     """The names of the interfaces with an address of a network; none where the namespace is gone."""
     try:
-        shown = json.loads(run(*_beside_podman(), "ip", *where, "-json", "-4", "address", "show") or "[]")
+        shown = json.loads(run(*_in_namespace(), "ip", *where, "-json", "-4", "address", "show") or "[]")
     except LabError:
         return []
     return [
@@ -256,5 +256,5 @@ def remove(names: list[str]) -> None:
     try:
         podman(*removal)
     except LabError:
-        # A container that ends by itself just then makes podman give up; the second time it has ended.
+        # podman fails when a container ends by itself at that moment; the second time it has ended.
         podman(*removal)

@@ -1,7 +1,7 @@
-"""The lab's estates: which hosts there are, how they come up, and the inventory that Ansible gets of them.
+"""The lab's estates: which hosts there are, how they come up, and their inventory.
 
-Everything an estate needs between two commands (SSH keys, host keys, the lab's CA, secrets) lies in ``.encaja/lab`` of
-the project; containers carry a label with the key's fingerprint, so leftovers of another checkout are told from ours.
+Everything an estate needs between two commands (SSH keys, host keys, the lab's CA, secrets) is in ``.encaja/lab`` of
+the project; containers have a label with the key's fingerprint, so leftovers of another checkout can be recognised.
 """
 
 from __future__ import annotations
@@ -56,8 +56,7 @@ class Host:
 class Estate:
     """A set of hosts on one network, and the inventory folder that describes them.
 
-    Without ``in_dns`` a host knows nobody's name but its own, which stands in ``/etc/hosts`` as Debian's installer
-    writes it.
+    Without ``in_dns`` a host resolves only its own name, which is in ``/etc/hosts`` as Debian's installer writes it.
     """
 
     name: str
@@ -119,7 +118,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class Workspace:
-    """The project folder seen from the lab: where its keys, CA and generated inventories lie."""
+    """The project folder as the lab uses it: its keys, CA and generated inventories."""
 
     root: Path
     folder: Path = field(init=False)
@@ -139,7 +138,7 @@ class Workspace:
 
     @property
     def lock(self) -> Path:
-        """Held by whoever changes these files: scenarios of molecule are brought up two at a time."""
+        """Held while these files change: two scenarios of molecule may come up at the same time."""
         return self.folder / "lock"
 
     @property
@@ -293,7 +292,7 @@ def up(workspace: Workspace, name: str = "lab", say: Say = lambda _: None, relea
     Args:
         workspace: the project folder.
         name: which estate.
-        say: is told what takes long.
+        say: called before steps that take long.
         release: a Debian release for all hosts in place of their own.
 
     Raises:
@@ -326,7 +325,7 @@ def bring_up(workspace: Workspace, estate: Estate, say: Say = lambda _: None) ->
 
 
 def take_down(estate: Estate) -> list[str]:
-    """Remove the containers and the network of one estate, whoever made them; return the containers' names."""
+    """Remove the containers and the network of one estate, from any checkout; return the containers' names."""
     names = sorted({estate.container(host) for host in estate.hosts} & set(engine.containers(LABEL)))
     engine.remove(names)
     if estate.network in engine.networks():
@@ -344,7 +343,7 @@ def pack_distributions(workspace: Workspace, estate: Estate) -> None:
 
 
 def write_inventory(workspace: Workspace, estate: Estate) -> Path:
-    """Write ``generated.yml`` beside the estate's own inventory: addresses, keys, CA and secrets."""
+    """Write ``generated.yml`` next to the estate's own inventory: addresses, keys, CA and secrets."""
     access = {
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(workspace.key),

@@ -28,7 +28,7 @@ PACKAGES = (
     "systemd",
     "systemd-sysv",
 )
-# dpkg need not fsync what a lab throws away, and nobody reads manuals in it.
+# A lab is disposable: dpkg need not fsync, and manuals are not needed.
 DPKG = """\
 force-unsafe-io
 path-exclude=/usr/share/doc/*
@@ -106,7 +106,7 @@ def _build(name: str, release: str, say: Callable[[str], None]) -> None:
             "--dpkgopt=force-unsafe-io",
             f"--setup-hook=mkdir -p $1/etc/dpkg/dpkg.cfg.d && cp {dpkg} $1/etc/dpkg/dpkg.cfg.d/lab",
             f"--customize-hook=cp {apt} $1/etc/apt/apt.conf.d/90lab",
-            # These need what a container has not: modules, a console of its own, host keys made elsewhere.
+            # A container has no modules and no console of its own, and gets its host keys later.
             "--customize-hook=chroot $1 systemctl mask systemd-modules-load.service console-getty.service",
             "--customize-hook=rm -f $1/etc/ssh/ssh_host_*",
             release,

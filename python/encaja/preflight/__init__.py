@@ -1,1 +1,1 @@
-"""Everything that would stop a move, named at once and before anything is changed."""
+"""Everything that would stop a move, reported together before anything is changed."""

@@ -1,7 +1,7 @@
-"""Whether a backup can be restored from where the inventory says it is: reached, whole, and how big.
+"""Whether a backup can be restored from where the inventory says it is: reachable, complete, and how big.
 
-The host looks (it is the one that will fetch) and hands over the first bytes; what they mean is decided here, by the
-same code that restores.
+The host reads the first bytes (it is the one that will fetch); what they mean is decided here, by the code that
+restores.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NEW_LINK = "get a new link from the vendor's support and set encaja_backup_sour
 
 @dataclass(frozen=True)
 class Look:
-    """What there is: number of volumes and bytes of all (0 for unknown), and what is wrong with it (what, hint)."""
+    """What was found: number of volumes, bytes of all (0 for unknown), and faults (what, hint)."""
 
     volumes: int = 0
     size: int = 0
@@ -31,7 +31,7 @@ class Look:
 
     @property
     def said(self) -> str:
-        """One line for a person."""
+        """One line of text."""
         if not self.volumes:
             return "nothing known"
         return f"{self.volumes} volume{'s' if self.volumes > 1 else ''}, about {self.size / 1e9:.2f} GB"
@@ -42,7 +42,7 @@ def _refused(error: EncajaError) -> Look:
 
 
 def check_link(url: str) -> Look | None:
-    """What is wrong with an address, before anybody is asked; None where nothing is."""
+    """What is wrong with an address, before any request; None where nothing is."""
     try:
         Link(url)
     except EncajaError as error:
@@ -53,7 +53,7 @@ def check_link(url: str) -> Look | None:
 def judge_link(
     url: str, *, status: int, error: str, head: bytes, first_size: int, index: str = "", volumes: int = 0
 ) -> Look:
-    """What a look at a link says.
+    """What a link leads to.
 
     Args:
         url: address of the first volume.
@@ -62,11 +62,11 @@ def judge_link(
         head: the first bytes.
         first_size: bytes of the first volume; 0 for unknown.
         index: the page of the volumes' folder, for forms that do not say how many there are.
-        volumes: their number, where a person says so.
+        volumes: their number, where the inventory gives it.
     """
     link = Link(url)
     if not status:
-        return Look(faults=((f"{link.where} cannot be reached: {error}", "let the host reach that server"),))
+        return Look(faults=((f"{link.where} cannot be reached: {error}", "give the host access to that server"),))
     if status >= 400:
         return Look(faults=((f"{link.where} does not lead to the backup (HTTP {status})", _NEW_LINK),))
     try:
@@ -79,9 +79,7 @@ def judge_link(
     missing = sorted(set(range(max(entries, default=-1) + 1)) - set(entries))
     if missing:
         named = ", ".join(str(link.name.volume(number)) for number in missing[:3])
-        return Look(
-            faults=((f"volumes are missing at {link.folder}: {named}", "have the vendor make the backup anew"),)
-        )
+        return Look(faults=((f"volumes are missing at {link.folder}: {named}", "have the vendor make a new backup"),))
     count = count or len(entries)
     if not count:
         what = f"{link.where} does not say how many volumes it has, and there is no list of them"
@@ -97,18 +95,24 @@ def sampled(volumes: int) -> list[int]:
 
 
 def judge_volumes(url: str, look: Look, answers: Mapping[int, tuple[int, int]]) -> Look:
-    """A look with what the server answered for some volumes (number: status and size)."""
+    """The finding, with what the server answered for some volumes (number: status and size)."""
     link = Link(url)
     lost = [number for number, (status, _) in answers.items() if not status or status >= 400]
     if lost:
         named = ", ".join(str(link.name.volume(number)) for number in lost[:3])
         what = f"of {look.volumes} volumes the server does not give {named}"
-        return replace(look, faults=((what, "have the vendor make the backup anew, or get a new link"),))
+        return replace(look, faults=((what, "have the vendor make a new backup, or get a new link"),))
     return replace(look, size=round(look.volumes * sum(size for _, size in answers.values()) / len(answers)))
 
 
 def judge_folder(folder: str, files: Mapping[str, int], head: bytes) -> Look:
-    """What a look at a folder says: file names with their sizes, and the first bytes of the first volume."""
+    """What a folder holds.
+
+    Args:
+        folder: its path.
+        files: sizes by file name.
+        head: the first bytes of the first volume.
+    """
     archives: dict[str, dict[int, int]] = {}
     for name, size in files.items():
         parsed = VolumeName.parse(name)

@@ -72,7 +72,7 @@ def faults(
     groups: Mapping[str, Sequence[str]],
     roles: Path,
 ) -> list[Fault]:
-    """Everything wrong with an inventory, in the order in which one would fix it.
+    """Everything wrong with an inventory, in the order in which to fix it.
 
     Args:
         hosts: the variables of every host as they are written, templates not resolved.
@@ -101,7 +101,7 @@ def requirement_faults(
     Args:
         hosts: the variables of every host as they are written.
         requires: for each requirement the `step`, the `names` of which one needs a value, the `hosts` that need it,
-            and in `brought_by` the step before which nobody can know it (empty for none); or in `absent` the groups
+            and in `brought_by` the step before which it cannot be known (empty for none); or in `absent` the groups
             that it works on and that have no hosts.
 
     Returns:
@@ -131,7 +131,7 @@ def requirement_faults(
             what = f"{name} has no value yet, {needed} will need it"
             warnings.append(Fault(what, where, f"set it in {place} when step {bringer} is done"))
         else:
-            what = f"{name} has no value, and the run-book's {needed} cannot do without"
+            what = f"{name} has no value, and the run-book's {needed} cannot run without it"
             found.append(Fault(what, where, f"set it in {place}"))
     return found, warnings
 
@@ -223,7 +223,7 @@ def _variable_faults(
             found.append((f"variable {name!r} has a new name", f"call it {renamed[name]!r}"))
             continue
         if name in fixed:
-            found.append((f"{name} is worked out from the groups", "take it out, and put the hosts into their groups"))
+            found.append((f"{name} is computed from the groups", "remove it, and put the hosts into their groups"))
             continue
         spec = shared.get(name) or known.get(name)
         if spec is None:
@@ -248,7 +248,7 @@ def _variable_faults(
 
 
 def _missing(hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]) -> list[Fault]:
-    """Values that are needed and not there, and placeholders: one line for each variable and what is wrong with it."""
+    """Missing values and placeholders: one line for each variable and fault."""
     seen: dict[tuple[str, bool], list[str]] = {}
     needed: set[str] = set()
     for name, spec in shared_variables().items():
@@ -267,7 +267,7 @@ def _missing(hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequen
         Fault(
             f"{name} still has its placeholder" if placeholder else f"{name} has no value",
             ", ".join(where),
-            f"set it in {_place(shared_variables()[name])}{'' if name in needed else ', or take it out'}",
+            f"set it in {_place(shared_variables()[name])}{'' if name in needed else ', or remove it'}",
         )
         for (name, placeholder), where in seen.items()
     ]

@@ -1,4 +1,4 @@
-"""Whether the push server can be installed from its tarball: there, the right one, and with what it runs with."""
+"""Whether the push server can be installed from its tarball: present, the right one, and with its libraries."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def judge(where: str, tarball: Tarball, sha256: str, packages: Collection[str], 
 
 
 def lacking(tarball: Tarball, packages: Collection[str], installed: Collection[str]) -> list[str]:
-    """The libraries that nothing brings. A Debian package may hold others than its name says: then nobody can tell."""
+    """The libraries that nothing brings; empty where a Debian package may hold them under another name."""
     if "npm" in packages:
         return []
     missing = [name for name in tarball.needed if name not in {*tarball.held, *installed}]

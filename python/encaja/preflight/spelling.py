@@ -1,19 +1,19 @@
-"""Variables whose prefix is misspelt, so that nothing else tells them from an inventory's own."""
+"""Variables with a misspelt prefix, which would otherwise pass for an inventory's own."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
 SHORT_PREFIX = 5
-"""Letters below which a prefix with another letter in it is another word: `main_from` is not `mail_from`."""
+"""In a prefix shorter than this, another letter makes another word: `main_from` is not `mail_from`."""
 LONG_PREFIX = 6
-"""Letters from which on a prefix may have two mistakes."""
+"""A prefix of this length or more may have two mistakes."""
 SHORTEST = 3
-"""Letters that a name has to have behind its prefix to be told from others."""
+"""Fewest letters after the prefix for a name to be recognised."""
 
 
 def distance(one: str, other: str) -> int:
-    """How many letters have to be put in, taken out, replaced or swapped with the next to make one word the other."""
+    """How many letters have to be added, removed, replaced or swapped with the next to turn one word into the other."""
     before_last: list[int] = []
     last = list(range(len(other) + 1))
     for row, letter in enumerate(one, 1):
@@ -31,7 +31,7 @@ def misspelt(name: str, prefixes: Sequence[str], known: Collection[str]) -> str:
     """The known variable that `name` is meant to be, its prefix being misspelt; empty where it is far from any.
 
     The prefix is near one of `prefixes` (one mistake, in a long one two), and what comes after it is that variable's,
-    or has one mistake as well. A prefix with another digit in it is somebody's own (`php8_packages`).
+    or has one mistake as well. A prefix with another digit in it is not a mistake (`php8_packages`).
     """
     near: dict[str, int] = {}
     for prefix in prefixes:
@@ -44,9 +44,7 @@ def misspelt(name: str, prefixes: Sequence[str], known: Collection[str]) -> str:
                 if wrong <= 1 and _digits(given) == _digits(prefix):
                     near[variable] = min(near.get(variable, mistakes + wrong), mistakes + wrong)
     bare = name.replace("_", "")
-    near |= {
-        variable: 0 for variable in known if variable.replace("_", "") == bare
-    }  # an underscore is not in its place
+    near |= {variable: 0 for variable in known if variable.replace("_", "") == bare}  # a misplaced underscore
     return min(near, key=lambda variable: (near[variable], variable), default="")
 
 

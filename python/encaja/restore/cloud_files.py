@@ -1,10 +1,9 @@
 """Files of the source portal's cloud that are not in the archive.
 
 The manifest ``bitrix/restore_cloud.php`` or ``.txt`` has lines of ``YYYY-MM-DD HH:MM:SS SIZE PATH`` (a leading
-``<?php``
-line does not count). The file is at ``<mirror>/<PATH>`` and goes to ``upload/<PATH without its first part>``;
-``cache/``, ``tmp/`` and ``test.txt`` at that level are left out; only the size proves a file (restore.php,
-26 November 2023).
+``<?php`` line does not count). The file is at ``<mirror>/<PATH>`` and goes to ``upload/<PATH without its first part>``;
+``cache/``, ``tmp/`` and ``test.txt`` at that level are left out; only the size tells whether a file is complete
+(restore.php, 26 November 2023).
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def read_manifest(text: str, where: str) -> list[CloudFile]:
     """Read a manifest.
 
     Raises:
-        BackupError: a line is none of a manifest; names the line.
+        BackupError: a line has another form; names the line.
     """
     files: list[CloudFile] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -86,7 +85,7 @@ class CloudFetcher:
         mirrors: addresses to try in order.
         owner: user and group id of what is written.
         pause_seconds: first pause before a retry.
-        tell: takes what is waited for, from one thread at a time.
+        tell: called with what is waited for, from one thread at a time.
     """
 
     def __init__(

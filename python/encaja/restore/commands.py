@@ -1,8 +1,7 @@
 """The host tool ``restore``: what systemd starts on the host, with its progress in the status file.
 
 Jobs are described in ``encaja.restore.job``. ``cleanup`` puts the database server's settings back after a crash;
-``rollback`` makes
-the tree that was live before the last switch the live one again.
+``rollback`` makes the tree that was live before the last switch the live one again.
 """
 
 from __future__ import annotations
@@ -25,26 +24,26 @@ from encaja.status import Status
 
 
 def restore(file: Path) -> int:
-    """Restore, or go on; 0 when it is done."""
+    """Restore, or continue a restore; 0 when it is done."""
     run = RestoreRun(read_job(file))
 
-    def ended(_number: int, _frame: FrameType | None) -> NoReturn:
+    def terminate(_number: int, _frame: FrameType | None) -> NoReturn:
         raise SystemExit(143)
 
-    signal.signal(signal.SIGTERM, ended)
+    signal.signal(signal.SIGTERM, terminate)
     try:
         coordinator.restore(run)
     except EncajaError as error:
-        _tell(run.status, str(error))
+        _report(run.status, str(error))
         print(error, file=sys.stderr)
         return error.exit_code
     except Exception as error:
-        _tell(run.status, f"{type(error).__name__}: {error}")
+        _report(run.status, f"{type(error).__name__}: {error}")
         raise
     return 0
 
 
-def _tell(status: Status, error: str) -> None:
+def _report(status: Status, error: str) -> None:
     with suppress(OSError):  # the disk may be what the error is about
         status.fail(error)
 

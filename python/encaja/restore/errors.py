@@ -1,4 +1,4 @@
-"""What can be wrong with a backup, its link or the place it is restored to."""
+"""What can be wrong with a backup, its link or the host it is restored to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from encaja.errors import ConfigurationError, EncajaError
 
 
 class BackupError(EncajaError):
-    """Something about a backup that a person has to fix."""
+    """A fault of a backup that a person has to fix."""
 
 
 class BackupUsageError(ConfigurationError):
@@ -35,27 +35,25 @@ class WrongPassword(BackupError):  # noqa: N818
 
 
 class LinkExpired(BackupError):  # noqa: N818
-    """The download link does not answer any more; a new one goes on with what is there."""
+    """The download link does not answer any more; with a new one, what is there is used."""
 
 
 class NoAnswer(BackupError):  # noqa: N818
-    """The server did not answer for as long as it was waited for."""
+    """The server did not answer within the time limit."""
 
 
 class TargetNotReady(BackupError):  # noqa: N818
-    """The host is not in a state in which the restore may begin."""
+    """The host is not ready for the restore."""
 
 
 def disk_error(error: OSError, where: str) -> BackupError:
-    """Say what an error of the disk means to a person.
+    """Explain an error of the disk.
 
     Args:
-        error: what the system said.
+        error: of the operating system.
         where: the file or folder, where the error does not name it.
     """
     place = str(error.filename or where)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return BackupError(
-            "the disk is full", place, "free space and run the same command again; it goes on where it stopped"
-        )
-    return BackupError(f"cannot write: {error.strerror or error}", place, "fix it and run the same command again")
+        return BackupError("the disk is full", place, "free space and rerun the command; it continues where it stopped")
+    return BackupError(f"cannot write: {error.strerror or error}", place, "fix it and rerun the command")

@@ -1,4 +1,4 @@
-"""The job of a restore: everything that the role or the command line says about it."""
+"""The job of a restore: everything that role or command line decide."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class RestoreJob:
         cloud_mirrors: where the files of a cloud manifest are; empty leaves the manifest alone.
         after_switch: commands to run after a switch.
         status: progress file.
-        database_patience: seconds to wait for a database server that went away.
+        database_patience: seconds to wait for a database server that is away.
     """
 
     stamp: str

@@ -1,9 +1,7 @@
-"""The journal of a restore: where it stands, so that the next run goes on.
+"""The journal of a restore: what it has done, so that the next run continues there.
 
-A checkpoint is written at the end of every volume. It holds for a process that was killed. For a machine that lost
-its memory
-only a checkpoint counts whose data was forced to the disk before (``durable``); which of both it is shows in the boot
-id.
+A checkpoint is written at the end of every volume. It is valid after a kill. After a restart of the machine (the boot
+id tells) only the last checkpoint is valid whose data was forced to the disk before it (``durable``).
 """
 
 from __future__ import annotations
@@ -71,7 +69,7 @@ class Journal:
         write_atomically(self.path, json.dumps(content).encode())
 
     def resume_point(self) -> dict[str, Any] | None:
-        """The checkpoint to go on from; None for the beginning."""
+        """The checkpoint to continue from; None for the beginning."""
         return self.checkpoint if self.boot == boot_id() else self.durable
 
 

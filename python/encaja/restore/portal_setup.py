@@ -2,10 +2,9 @@
 
 From restore.php (26 November 2023): root ``restore.php`` is left out; root ``.htaccess`` and ``.htsecure`` are kept as
 ``*.restore`` and a default ``.htaccess`` is written; credentials go into ``.settings.php``; ``DOC_ROOT`` of sites is
-emptied; the CDN is
-switched off when its domain is another one, and so is the restriction to host names that lacks the new one; caches
-go. It leaves
-the masked credentials in ``dbconn.php``; here they are filled in, because old modules read them.
+emptied; the CDN is switched off when its domain is another one, and so is the restriction to host names that lacks the
+new one; caches are deleted. It leaves the masked credentials in ``dbconn.php``; here they are filled in, because old
+modules read them.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def fill_settings(text: str, server: Server, path: str = SETTINGS) -> str:
     settings = php.parse_settings(text, path)
     section = settings.get("connections")
     if not isinstance(section, dict) or not isinstance(section.get("value"), dict):
-        raise BackupError("no section 'connections'", path, "put the vendor's section back and run the command again")
+        raise BackupError("no section 'connections'", path, "put the vendor's section back and rerun the command")
     default = section["value"].setdefault("default", {})
     default.update(
         {"host": host_of(server), "database": server.name, "login": server.user, "password": server.password}
@@ -127,7 +126,7 @@ def adjust_database(
         clouds: folder with files of cloud buckets, when the archive held them.
 
     Returns:
-        What was done, in words.
+        Descriptions of what was done.
     """
     tables = {str(row[0]) for row in query(connection, "SHOW TABLES")}
     done: list[str] = []

@@ -22,7 +22,7 @@ AHEAD = 6
 
 
 class VolumeSource(Protocol):
-    """Gives proven volumes in order.
+    """Gives the volumes in order.
 
     Attributes:
         name: name of the first volume.
@@ -31,7 +31,7 @@ class VolumeSource(Protocol):
         head: the first stored bytes.
         stored: bytes of all volumes.
         unpacked: unpacked bytes of all volumes, estimated where the form does not say.
-        proven_first: volumes are proven before they are given.
+        proven_first: volumes are verified before they are given.
     """
 
     name: naming.VolumeName
@@ -49,24 +49,24 @@ class VolumeSource(Protocol):
         """The file of a volume, as soon as it is there; ``beat`` is called meanwhile."""
 
     def reject(self, number: int, reason: str) -> None:
-        """A volume turned out to be bad while it was read.
+        """Reject a volume that turned out to be bad while it was read.
 
         Raises:
             BadVolume: there is no other to be had.
         """
 
     def consumed(self, number: int, *, delete: bool) -> None:
-        """A volume is not needed any more."""
+        """Note that a volume is not needed any more."""
 
     def progress(self) -> FetchProgress | None:
-        """Where the download stands; None without one."""
+        """Progress of the download; None without one."""
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """The time in which volumes may be asked for."""
+        """Within it volumes may be asked for."""
 
     def stop(self) -> None:
-        """Give up soon."""
+        """Stop soon."""
 
 
 class Folder:
@@ -74,8 +74,8 @@ class Folder:
 
     Args:
         directory: the folder.
-        begun: name of the archive and number of its volumes, when a restore of it was begun: volumes that it does not
-            need any more may be gone.
+        begun: name of the archive and number of its volumes, when a restore of it has started: volumes that it does
+            not need any more may be gone.
     """
 
     proven_first = False
@@ -106,14 +106,14 @@ class Folder:
         return self.directory / str(self.name.volume(number))
 
     def wait(self, number: int, _beat: Callable[[], None] = lambda: None) -> Path:
-        """It is there, or will not come."""
+        """It has to be there."""
         path = self._path(number)
         if not path.is_file():
-            raise BackupError("the volume is missing", str(path), "lay it there and run the same command again")
+            raise BackupError("the volume is missing", str(path), "copy it there and rerun the command")
         return path
 
     def reject(self, number: int, reason: str) -> None:
-        """A person has to bring it; say at once which others are bad as well."""
+        """A person has to copy it there; name the others that are bad as well."""
         for other in range(number + 1, self.count):
             path = self._path(other)
             try:
@@ -126,7 +126,7 @@ class Folder:
         raise BadVolume(number, reason, str(self._path(number)))
 
     def consumed(self, number: int, *, delete: bool) -> None:
-        """It may go."""
+        """Delete it where asked to."""
         if delete:
             self._path(number).unlink(missing_ok=True)
 
@@ -144,10 +144,10 @@ class Folder:
 
 
 class Download:
-    """Volumes on their way.
+    """Volumes that are being downloaded.
 
     Args:
-        fetcher: brings them.
+        fetcher: downloads them.
     """
 
     def __init__(self, fetcher: Fetcher) -> None:
@@ -161,12 +161,12 @@ class Download:
         self.last_byte: float | None = None
 
     def room(self, *, low_disk: bool) -> int:
-        """What is still to come, or so much of it as lies there at a time."""
+        """What is missing, or as much of it as is kept at a time."""
         missing = max(0, self.stored - self._fetcher.progress().done)
         return missing * min(AHEAD, self.count) // max(1, self.count) if low_disk else missing
 
     def wait(self, number: int, beat: Callable[[], None] = lambda: None) -> Path:
-        """Wait for its proof."""
+        """Wait until it is verified."""
         path = self._fetcher.wait(number, beat)
         if number == self.count - 1:
             self.last_byte = self.last_byte or time.monotonic()
@@ -181,7 +181,7 @@ class Download:
         self._fetcher.consumed(number, delete=delete)
 
     def progress(self) -> FetchProgress:
-        """Where the download stands."""
+        """Progress of the download."""
         return self._fetcher.progress()
 
     @contextmanager
@@ -189,7 +189,7 @@ class Download:
         """Fetch in the background."""
 
         def fetch() -> None:
-            with suppress(BaseException):  # whoever waits for a volume gets it
+            with suppress(BaseException):  # raised in ``wait``
                 self._fetcher.run(hold=True)
 
         thread = threading.Thread(target=fetch, name="fetch", daemon=True)
@@ -201,5 +201,5 @@ class Download:
             thread.join()
 
     def stop(self) -> None:
-        """Fetch no more."""
+        """Stop the download."""
         self._fetcher.stop()

@@ -1,4 +1,4 @@
-"""Whether there is room for a restore, computed before it begins."""
+"""Whether there is room for a restore, computed before it starts."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def needs(
         volumes_room: bytes of volumes still to come; negative when volumes give room back while they are consumed.
         tree: folder of the new tree.
         volumes: folder of the volumes.
-        spool: folder of the dump's statements on their way.
+        spool: folder of the dump's statements to be loaded.
         database: folder of the database, when it is on this machine.
     """
     result = [
         Need("site tree", tree, max(0, unpacked - dump)),
         Need("volumes", volumes, volumes_room),
-        Need("statements on their way", spool, dump),
+        Need("statements to be loaded", spool, dump),
     ]
     if database:
         result.append(Need("database", database, int(dump * _DATABASE_FACTOR)))

@@ -57,7 +57,7 @@ def switch(link: Path, tree: Path, work: Path, after: tuple[tuple[str, ...], ...
         link: the document root.
         tree: the new tree.
         work: folder of the switches' history.
-        after: commands to run afterwards, such as reloading PHP.
+        after: commands to run afterwards, such as a reload of PHP.
     """
     check_link(link)
     before = str(link.readlink()) if link.is_symlink() else None
@@ -118,5 +118,5 @@ def _run(commands: tuple[tuple[str, ...], ...]) -> None:
             raise BackupError(
                 f"ended with {done.returncode}: {done.stderr.strip()[-200:]}",
                 " ".join(command),
-                "fix it and run the same command again",
+                "fix it and rerun the command",
             )

@@ -1,4 +1,4 @@
-"""Whether host, disk and database are ready for a restore: looked at before anything is changed, all faults at once."""
+"""Whether host, disk and database are ready for a restore; all problems are reported together."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ def _check_space(job: RestoreJob, source: VolumeSource, front: bytes, data: Path
 
 
 def check_dump_part(job: RestoreJob, size: int, left: int) -> None:
-    """Check that a further file of the dump fits: only the first one's size is known before the restore begins.
+    """Check that a further file of the dump fits: only the first one's size is known before the restore starts.
 
     Args:
         job: the restore.
         size: bytes of the file.
-        left: bytes of the unpacked archive that are still to come, this file among them.
+        left: bytes of the unpacked archive that are still to be read, with this file.
     """
     data: Path | None = None
     with suppress(TargetNotReady):  # a server that is away for the moment is waited for elsewhere

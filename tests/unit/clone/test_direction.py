@@ -30,8 +30,8 @@ def test_copies_that_may_go(source: str, target: str) -> None:
         ("test", "test", GROUPS, "source and target are both 'test'"),
         ("production", "cloud", GROUPS, "the target 'cloud' is not one of preproduction, test"),
         ("production", "test", GROUPS | {"test": []}, "the inventory has no hosts in 'test'"),
-        ("production", "test", GROUPS | {"test": ["box"]}, "box would be source and target at once"),
-        ("preproduction", "test", GROUPS | {"test": ["box"]}, "box would be source and target at once"),
+        ("production", "test", GROUPS | {"test": ["box"]}, "box would be both source and target"),
+        ("preproduction", "test", GROUPS | {"test": ["box"]}, "box would be both source and target"),
         ("production", "test", GROUPS | {"portal": ["box"]}, "'test' has 0 hosts in group 'portal'"),
     ],
 )

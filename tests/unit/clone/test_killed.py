@@ -120,5 +120,5 @@ def test_a_source_that_did_not_hold_still_is_asked_again_and_not_for_ever(tmp_pa
     other = Estate(tmp_path / "other")
     (tmp_path / "other/restless").write_text("xxx")
     assert other.run() == 1
-    assert "did not hold still" in json.loads((other.state / "status.json").read_text())["error"]
+    assert "changed while its tables were counted" in json.loads((other.state / "status.json").read_text())["error"]
     assert other.serving() == "old"

@@ -42,7 +42,7 @@ def test_what_hosts_that_lost_power_left_of_a_network_is_removed_and_nothing_els
         return json.dumps([*shown, {"ifname": "veth0"}])
 
     monkeypatch.setattr(engine, "run", run)
-    monkeypatch.setattr(engine, "_beside_podman", list)
+    monkeypatch.setattr(engine, "_in_namespace", list)
     monkeypatch.setattr(engine, "NETWORK_NAMESPACES", tmp_path)
     monkeypatch.setattr(engine, "ADDRESSES", tmp_path / "ipam.db")
     engine.ADDRESSES.touch()

@@ -169,7 +169,7 @@ def test_what_steps_require_is_told_once_with_all_that_need_it() -> None:
     wanted = [require("prepare", "encaja_cloud_webhook", "hook"), require("carry", "encaja_cloud_webhook", "hook")]
     (found,), warnings = requirement_faults({"box": {}}, wanted)
     assert str(found) == (
-        "box: encaja_cloud_webhook has no value, and the run-book's steps prepare, carry cannot do without "
+        "box: encaja_cloud_webhook has no value, and the run-book's steps prepare, carry cannot run without it "
         "(set it in the environment's vault.yml)"
     )
     assert warnings == []

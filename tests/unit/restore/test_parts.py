@@ -119,7 +119,7 @@ def test_space_counts_by_file_system(tmp_path):
     assert [(need.what, need.bytes) for need in wanted] == [
         ("site tree", 60),
         ("volumes", 7),
-        ("statements on their way", 40),
+        ("statements to be loaded", 40),
         ("database", 64),
     ]
     space.check_space(wanted)
@@ -138,7 +138,7 @@ def test_a_further_file_of_the_dump_is_counted_when_it_comes(tmp_path, monkeypat
     job = parse_job({**content, "database": {"name": "n", "user": "u"}})
     monkeypatch.setattr(target_checks.database, "look", lambda _: tmp_path)
     target_checks.check_dump_part(job, 1000, 5000)
-    with pytest.raises(TargetNotReady, match=r"GiB are needed .*statements on their way"):
+    with pytest.raises(TargetNotReady, match=r"GiB are needed .*statements to be loaded"):
         target_checks.check_dump_part(job, 1 << 50, 1 << 50)
 
 

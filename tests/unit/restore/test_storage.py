@@ -36,7 +36,7 @@ def test_what_it_refuses(tmp_path):
             open_stored(VendorStorage("another", server.address), "correct horse")
         with pytest.raises(WrongPassword, match="needs the backup's password"):
             open_stored(VendorStorage("L-1", server.address), None)
-        with pytest.raises(BackupError, match=r"no backup 2020\.enc lies there"):
+        with pytest.raises(BackupError, match=r"there is no backup 2020\.enc"):
             open_stored(VendorStorage("L-1", server.address), "correct horse", "2020.enc")
         source = open_stored(VendorStorage("L-1", server.address), "wrong")
         with pytest.raises(WrongPassword, match="another password"):

@@ -1,1 +1,1 @@
-"""The vendor's archive format: names, gzip framing, encryption, tar dialect and dump, and what proves a volume."""
+"""The vendor's archive format: names, gzip framing, encryption, tar dialect and dump, and how a volume is verified."""

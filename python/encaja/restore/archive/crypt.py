@@ -49,7 +49,7 @@ def check_header(block: bytes, where: str = "") -> None:
     """Check the clear half of the service block.
 
     Raises:
-        BackupError: it is not the block of an encrypted archive, or of a version nobody knows.
+        BackupError: it is not the block of an encrypted archive, or of an unknown version.
     """
     if len(block) < HEADER_LENGTH or not block[100:190].startswith(SIGNATURE):
         raise BackupError("no signature of an encrypted archive", where, "take the archive as the vendor made it")

@@ -50,7 +50,7 @@ def read_header(data: bytes) -> VolumeHeader | None:
 
 
 class GzipDecoder:
-    """Unpacks a gzip stream of any number of members; zlib proves CRC and length of each one."""
+    """Unpacks a gzip stream of any number of members; zlib checks CRC and length of each one."""
 
     def __init__(self) -> None:
         self._member: zlib._Decompress | None = None
@@ -75,7 +75,7 @@ class GzipDecoder:
                 yield output
 
     def finish(self) -> None:
-        """Say that the stream is over.
+        """End the stream.
 
         Raises:
             zlib.error: it ends inside a member.
@@ -85,9 +85,9 @@ class GzipDecoder:
 
 
 def read_volume(path: Path, number: int) -> Iterator[bytes]:
-    """Unpack a volume and prove it: gzip checksums, size field, whole 512-byte blocks.
+    """Unpack and verify a volume: gzip checksums, size field, whole 512-byte blocks.
 
-    The pieces come before the proof is complete; whoever uses them must be able to take them back.
+    The pieces come before the volume is verified; the caller must be able to take them back.
 
     Raises:
         BadVolume: the volume is damaged, truncated or unfinished.

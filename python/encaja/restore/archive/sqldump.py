@@ -75,7 +75,7 @@ class Splitter:
     Args:
         pending: bytes of an unfinished statement, from an earlier splitter.
         finished: whether the last line of the dump was already seen.
-        begun: what its first line says of when it was begun, by the clock of the source; empty before that.
+        begun: when the dump was started by the source's clock, from its first line; empty before that line.
     """
 
     def __init__(self, pending: bytes = b"", *, finished: bool = False, begun: str = "") -> None:

@@ -1,4 +1,4 @@
-"""The tar dialect of the archive, read from a stream that may stop and go on anywhere.
+"""The tar dialect of the archive, read from a stream that may stop and continue anywhere.
 
 v7 headers without magic, plain octal numbers, ``L`` members for names over 100 bytes (their size does not count the
 NUL),
@@ -101,7 +101,7 @@ class TarReader:
 
     Args:
         sink: takes the members.
-        state: what ``state()`` of an earlier reader returned; the sink is told nothing about a member already begun.
+        state: what ``state()`` of an earlier reader returned; the sink gets no ``begin`` for a member already started.
     """
 
     def __init__(self, sink: Sink, state: dict[str, object] | None = None) -> None:

@@ -21,7 +21,7 @@ _MD5_TAG = re.compile(r'"([0-9a-fA-F]{32})"')
 
 
 class Stopped(Exception):  # noqa: N818
-    """The proof was broken off; nothing is known about the volume."""
+    """Verifying was stopped; nothing is known about the volume."""
 
 
 class DigestMismatch(BadVolume):
@@ -80,7 +80,7 @@ def prove(name: VolumeName, file: Path, expected: Expected, stopped: Callable[[]
 
     Raises:
         BadVolume: it is damaged.
-        Stopped: the proof was broken off.
+        Stopped: verifying was stopped.
     """
     number, where = expected.number, str(file)
     size = file.stat().st_size
@@ -138,7 +138,7 @@ def unpack_head(name: VolumeName, head: bytes) -> bytes:
 
 
 def check_first_block(name: VolumeName, block: bytes, where: str) -> None:
-    """Tell at once when something is not an archive at all (a log-in page, a foreign file).
+    """Refuse what is not an archive at all (a log-in page, another file).
 
     Raises:
         BackupError: it is none.
@@ -156,7 +156,7 @@ def check_first_block(name: VolumeName, block: bytes, where: str) -> None:
 
 
 def check_front(tar: bytes, where: str) -> None:
-    """Tell at once when a tar is not the backup of a portal: its dump stands at the front.
+    """Refuse a tar that is not the backup of a portal: its dump comes first.
 
     Args:
         tar: the archive's first tar bytes.

@@ -33,9 +33,9 @@ class Description:
         expected: number of volumes the archive has; None where the form does not say.
         missing: numbers of the volumes that are not there.
         stored_bytes: bytes of the volumes that are there.
-        unpacked_bytes: unpacked bytes of the volumes that are there, by their own word; None where they do not say.
+        unpacked_bytes: unpacked bytes of the volumes that are there, as their headers say; None where they do not say.
         sizes: stored bytes by volume number.
-        problems: what is already wrong, in words.
+        problems: what is already wrong.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Verification:
 
     @property
     def good(self) -> bool:
-        """Whether every volume is proven and none is missing."""
+        """Whether every volume is good and none is missing."""
         return not self.problems and all(verdict.state == "good" for verdict in self.volumes)
 
 
@@ -81,7 +81,7 @@ def _header(path: Path) -> gzips.VolumeHeader | None:
 
 
 def expected_volumes(volumes: VolumeSet) -> int | None:
-    """How many volumes the archive has by the word of its first one; None where its form does not say."""
+    """How many volumes the archive has, as its first one says; None where its form does not say."""
     if not volumes.first.compressed or 0 not in volumes.volumes:
         return None
     header = _header(volumes.volumes[0])
@@ -173,7 +173,7 @@ class _RawArchive:
         return self._decryptor.update(data) if self._decryptor else data
 
     def bad_headers(self) -> Iterator[tuple[int, str]]:
-        """Walk from header to header; after a bad one go on at the next block that is one."""
+        """Walk from header to header; after a bad one continue at the next block that is one."""
         offset, lost = 0, False
         while offset < self.length:
             block = self.block(offset)
@@ -256,17 +256,16 @@ def verify(
     progress: Callable[[int], None] = lambda _: None,
     threads: int = 2,
 ) -> Verification:
-    """Prove every volume of an archive as far as its form allows.
+    """Verify every volume of an archive as far as its form allows.
 
     With gzip: checksums and lengths of all members, the size field, equal sizes, the number of volumes. Without:
-    sizes and
-    the tar headers (nothing in the format proves the content of files there).
+    sizes and the tar headers (nothing in the format covers the content of files there).
 
     Args:
         volumes: the archive.
         password: needed for ``.enc`` (its tar headers are encrypted) and checked for ``.enc.gz`` when given.
         progress: called with stored bytes as they are done.
-        threads: volumes proven side by side.
+        threads: volumes verified at a time.
     """
     expected = expected_volumes(volumes)
     top = max(max(volumes.volumes) + 1, expected or 0)

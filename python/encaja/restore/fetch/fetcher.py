@@ -1,7 +1,7 @@
 """Running the connections of a download.
 
-Each connection takes the next piece in the order of the volumes, so that the first volumes are complete first. What
-arrived is kept across runs. A volume is only called good when it is proven; a bad one is fetched again alone.
+Each connection takes the next piece in the order of the volumes, so the first volumes are complete first. What arrived
+is kept across runs. A volume is good only when it is verified; a bad one is fetched again alone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _REPLACEMENTS = 5
 _SAVE_SECONDS = 5.0
 _IDLE_SECONDS = 0.2
 _QUIET_SECONDS = 5.0
-"""Seconds without a byte after which it is said that they are waited for."""
+"""Seconds without a byte after which the status says that the server is waited for."""
 
 
 class Fetcher:
@@ -57,7 +57,7 @@ class Fetcher:
         directory: where its volumes go; what an earlier run left there is used.
         options: how to fetch.
         ahead: fetch at most so many volumes past the last one consumed; None for no limit.
-        tell: takes what is asked for and waited for before the download begins; an empty text when it came.
+        tell: called with what is asked for or waited for before the download starts; with an empty text when it came.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Fetcher:
         self.first_size = 0
         self._state: FetchState = load_state(directory, str(self.name))
 
-    # --- what the others use ---
+    # --- for callers ---
 
     @property
     def unpacked_size(self) -> int | None:
@@ -117,12 +117,12 @@ class Fetcher:
         return len(self._volumes)
 
     def prepare(self) -> None:
-        """Learn what the archive is from its first bytes, before anything long begins.
+        """Learn what the archive is from its first bytes.
 
-        After it ``count`` and ``first_block`` (the archive's first 512 bytes without gzip) are known.
+        Afterwards ``count`` and ``first_block`` (the archive's first 512 bytes without gzip) are known.
 
         Raises:
-            BackupError: it is not a backup, or nobody says how many volumes it has.
+            BackupError: it is not a backup, or the number of its volumes is not known.
             LinkExpired: the server refuses the link.
         """
         if self._volumes:
@@ -149,15 +149,15 @@ class Fetcher:
             self._adopt(volume)
 
     def run(self, *, hold: bool = False) -> None:
-        """Fetch until every volume is proven.
+        """Fetch until every volume is verified.
 
         Args:
-            hold: go on until ``stop``, because a volume may still be rejected by its consumer.
+            hold: keep running until ``stop``, because a volume may still be rejected by its consumer.
 
         Raises:
             LinkExpired: a new link is needed; what is there is kept.
             BadVolume: volumes arrived damaged too many times, or are not at the link; all of them are named.
-            BackupError: nothing arrives any more, the disk is full …
+            BackupError: nothing arrives any more, the disk is full, …
         """
         workers: list[threading.Thread] = []
         self._held = hold
@@ -178,7 +178,7 @@ class Fetcher:
             self._proofs.shutdown(wait=True, cancel_futures=True)
             try:
                 self._save()
-            except OSError as error:  # what was saved before stands
+            except OSError as error:  # what was saved before is still valid
                 self._fail(error)
             for volume in self._volumes.values():
                 volume.part.close()
@@ -193,17 +193,17 @@ class Fetcher:
             self._condition.notify_all()
 
     def release(self) -> None:
-        """Let ``run`` end when every volume is settled, as if it had not been told to hold."""
+        """Let ``run`` end when every volume is settled, as if without ``hold``."""
         with self._condition:
             self._held = False
             self._condition.notify_all()
 
     def wait(self, number: int, beat: Callable[[], None] = lambda: None) -> Path:
-        """Wait until a volume is proven.
+        """Wait until a volume is verified.
 
         Args:
             number: the volume's.
-            beat: called twice a second meanwhile.
+            beat: called twice a second while waiting.
 
         Returns:
             Its file.
@@ -221,12 +221,12 @@ class Fetcher:
                 if volume and volume.state.state == "failed":
                     raise self._bad(volume)
                 if self._stopping:
-                    raise BackupError("the download was stopped", self._source.where, "run the same command again")
+                    raise BackupError("the download was stopped", self._source.where, "rerun the command")
                 self._condition.wait(0.5)
             beat()
 
     def consumed(self, number: int, *, delete: bool = False) -> None:
-        """Say that a volume is not needed any more; with ``delete`` its file goes."""
+        """Note that a volume is not needed any more; with ``delete`` its file is deleted."""
         with self._condition:
             self._consumed = max(self._consumed, number)
             if delete and number in self._volumes:
@@ -236,7 +236,7 @@ class Fetcher:
             self._condition.notify_all()
 
     def reject(self, number: int, reason: str) -> None:
-        """Say that a volume turned out to be bad; it is fetched again."""
+        """Fetch a volume again that turned out to be bad."""
         with self._condition:
             self._reject(self._volumes[number], reason)
 
@@ -266,7 +266,7 @@ class Fetcher:
             )
 
     def _waiting(self) -> str:
-        """What is waited for, when nothing arrived for a while though something is to come."""
+        """What is waited for, when nothing arrived for a while and something is missing."""
         if time.monotonic() - self._last_arrival < _QUIET_SECONDS:
             return ""
         if not any(volume.todo or volume.active for volume in self._volumes.values()):
@@ -416,7 +416,7 @@ class Fetcher:
             self._backoff.arrived()
             if span.end is None:
                 if len(chunk) > room and span.generation == volume.generation:
-                    self._reject(volume, "it does not end where such a volume has to")
+                    self._reject(volume, "it is longer than such a volume can be")
                     return False
                 return True
             return span.position < span.end and not span.replace
@@ -438,7 +438,7 @@ class Fetcher:
         return slot if slot is not None and (known.count(slot) > 1 or len(known) == len(inner)) else None
 
     def _keep(self, volume: Volume, span: Span, problem: Exception | None) -> None:
-        """Book what a connection brought, and queue the rest."""
+        """Note what a connection brought, and queue the rest."""
         if isinstance(problem, ChangedError):
             self._reject(volume, f"the server changed it ({volume.state.size} bytes, now {problem.size})")
             return
@@ -490,11 +490,11 @@ class Fetcher:
             LinkExpired(
                 f"the link has expired ({denial}); {good} of {self.count} volumes are here",
                 self._source.where,
-                "get a new link and run the same command with it; what is here is kept",
+                "get a new link and rerun the command with it; what is here is kept",
             )
         )
 
-    # --- proof ---
+    # --- verifying ---
 
     def _submit_proof(self, volume: Volume) -> None:
         volume.proving = True
@@ -556,10 +556,10 @@ class Fetcher:
         self._write_state()
         self._condition.notify_all()
 
-    # --- watching and keeping ---
+    # --- watching and saving ---
 
     def _stay(self) -> None:
-        """Watch until everything is here."""
+        """Watch until every volume is settled."""
         saved = time.monotonic()
         while True:
             with self._condition:
@@ -586,11 +586,11 @@ class Fetcher:
             raise BackupError(
                 f"nothing arrived for {self._options.patience_seconds:.0f} s ({self._last_problem or 'no answer'})",
                 self._source.where,
-                "check the network and run the same command again; what is here is kept",
+                "check the network and rerun the command; what is here is kept",
             )
 
     def _save(self) -> None:
-        """Force what arrived to the disk, and then write down that it is there."""
+        """Force what arrived to the disk, and then note that it is there."""
         with self._saving:
             with self._condition:
                 marks = [

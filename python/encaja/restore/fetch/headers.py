@@ -1,4 +1,4 @@
-"""Proving volumes without gzip on arrival: only their tar headers can be checked, so those are read in order."""
+"""Verifying volumes without gzip while they arrive: only their tar headers can be checked, in order."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class _Nowhere:
 
 
 def fetch_and_prove(fetcher: Fetcher, password: str | None, show: Callable[[], None] = lambda: None) -> None:
-    """Fetch an archive to its end, with the proof of its headers where its volumes prove nothing themselves.
+    """Fetch an archive to its end, and check its headers where a volume has no checksum.
 
     Args:
         fetcher: brings the volumes.
-        password: of an encrypted archive; without it only sizes prove volumes without gzip.
+        password: of an encrypted archive; without it only the sizes of volumes without gzip are checked.
         show: called twice a second.
 
     Raises:
         LinkExpired: a new link is needed.
-        BackupError: the archive will not come.
+        BackupError: the archive cannot be fetched.
     """
     fetcher.prepare()
     headers = not fetcher.name.compressed and not (fetcher.name.encrypted and password is None)

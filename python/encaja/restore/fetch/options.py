@@ -13,14 +13,14 @@ class FetchOptions:
         connections: connections at a time, over all volumes.
         piece: bytes asked for in one request.
         rate: limit of all connections together in bytes a second; None for none.
-        stall_seconds: a connection that gives nothing for so long is replaced.
-        slow_seconds: a connection is judged against the others after so long.
-        patience_seconds: give up when nothing at all arrived for so long.
-        unknown_name_seconds: give up so long after the first try when the server's name does not resolve and nothing
-            was fetched yet; during a download it is waited for as any other loss of the network.
+        stall_seconds: a connection that gives nothing for this time is replaced.
+        slow_seconds: a connection is compared with the others after this time.
+        patience_seconds: give up when nothing at all arrived for this time.
+        unknown_name_seconds: give up this time after the first try when the server's name does not resolve and nothing
+            was fetched yet; during a download that is waited for like any other loss of the network.
         pause_seconds: first pause before a retry; it doubles up to a minute.
         attempts: how many times one volume may arrive damaged.
-        proofs: volumes proven side by side.
+        proofs: volumes verified at a time.
     """
 
     connections: int = 16
@@ -41,8 +41,8 @@ class FetchProgress:
 
     Attributes:
         count: volumes of the archive.
-        good: volumes proven.
-        under_way: volumes begun and not yet proven.
+        good: volumes verified.
+        under_way: volumes started and not yet verified.
         rejected: times that a volume arrived damaged.
         done: bytes that are there.
         total: bytes of the whole archive; estimated until every volume was asked for.

@@ -22,13 +22,13 @@ class Span:
         start: its first byte.
         end: the byte after its last one.
         generation: of the volume when the span was made; a later one makes it void.
-        position: the next byte to come.
+        position: the next byte to fetch.
         failures: tries in a row that brought nothing.
         replacements: how many times its connection was too slow.
         not_before: monotonic time of the next try.
         begun: monotonic time of the request under way.
         begun_at: position then.
-        replace: its connection is too slow and is to be given up.
+        replace: its connection is too slow and has to be given up.
     """
 
     volume: int
@@ -54,18 +54,18 @@ class Span:
 
 @dataclass(eq=False)
 class Volume:
-    """A volume on its way.
+    """A volume that is being fetched.
 
     Attributes:
         number: its number.
         state: what is kept across runs.
         part: its file.
-        todo: pieces that nobody fetches yet.
+        todo: pieces that no connection fetches yet.
         active: pieces under way.
         synced: intervals of bytes that are on the disk for good.
-        generation: how many times it was begun anew.
+        generation: how many times it was started over.
         whole: its server gives no ranges, so one connection fetches all of it.
-        proving: it is complete and is being proven.
+        proving: it is complete and is being verified.
         denials: times in a row that its server refused it.
         denied_at: monotonic time of the last one.
     """

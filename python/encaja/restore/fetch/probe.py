@@ -1,4 +1,4 @@
-"""Learning what an archive is from its first bytes, before anything long begins."""
+"""Learning what an archive is from its first bytes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from encaja.restore.fetch.throttle import growing_pause
 from encaja.status import waiting_for
 
 HEAD = 1 << 16
-"""Bytes that are looked at: they hold the format's header, the encryption's, and the dump's size."""
+"""Bytes that are read: they hold the format's header, the encryption's, and the dump's size."""
 _DENIALS = 3
 
 
@@ -63,8 +63,8 @@ class Probe:
         client: for requests.
         source: where it is.
         options: how to fetch.
-        stopping: asked between tries; true breaks off.
-        tell: takes what is asked for and waited for; an empty text when it came.
+        stopping: asked between tries; true ends them.
+        tell: called with what is asked for or waited for; with an empty text when it came.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class Probe:
         """Read the archive's head, more than once if it comes damaged.
 
         Args:
-            on_disk: the first volume's file; when it is there, nothing is asked for.
-            known_count: number of volumes by an earlier run.
+            on_disk: the first volume's file; when it is there, no request is made.
+            known_count: number of volumes, from an earlier run.
 
         Raises:
-            BackupError: it is not a backup, or nobody says how many volumes it has.
+            BackupError: it is not a backup, or the number of its volumes is not known.
             LinkExpired: the server refuses the address.
         """
         if on_disk.is_file():
@@ -109,11 +109,11 @@ class Probe:
         return self._read(*self._head(host, begun=begun), known_count)
 
     def _head(self, host: str, *, begun: bool) -> tuple[bytes, int]:
-        """Ask until the first bytes are here, for as long as it makes sense to wait.
+        """Ask until the first bytes are here, or the time limit is over.
 
         Args:
             host: the server, for messages.
-            begun: whether a download of it was begun, which is not given up because a name is away for a while.
+            begun: whether a download of it has started; a name that does not resolve then is waited for.
         """
         failures, denials = 0, 0
         arrived, since = time.monotonic(), time.time()
@@ -127,7 +127,7 @@ class Probe:
                     raise LinkExpired(
                         f"the link does not lead to the backup ({error})",
                         self._source.where,
-                        "get a new link and run the same command with it; what is here is kept",
+                        "get a new link and rerun the command with it; what is here is kept",
                     ) from error
                 reason: Exception = error
             except (RetryError, httpx.HTTPError) as error:
@@ -147,7 +147,7 @@ class Probe:
                 raise NoAnswer(
                     f"no answer from {host} for {time.monotonic() - arrived:.0f} s: {reason_of(reason)}",
                     self._source.where,
-                    "check the address and the network, and run the same command again",
+                    "check the address and the network, and rerun the command",
                 ) from reason
             self._tell(waiting_for(host, reason_of(reason), since, since + patience))
             asked = reason.after if isinstance(reason, RetryError) else 0.0

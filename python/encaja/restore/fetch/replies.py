@@ -1,4 +1,4 @@
-"""What a server may answer to a request for a piece of a volume, and what each answer means."""
+"""What a server may answer to a request for a piece of a volume, and what it means."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def reason_of(problem: Exception) -> str:
 
 
 def refuses_everybody(problem: Exception) -> bool:
-    """Whether a failed request says that the server as a whole is in trouble, so that others had better wait too."""
+    """Whether a failed request means that the server as a whole is in trouble, and others should wait too."""
     if isinstance(problem, RetryError):
         return problem.overloaded
     return isinstance(problem, (httpx.ConnectError, httpx.ConnectTimeout))
@@ -101,7 +101,7 @@ def check_status(response: httpx.Response) -> None:
 
 
 def body(response: httpx.Response) -> Iterator[bytes]:
-    """The bytes as they come, after a look at the first ones: an expired link may answer with a page to log in.
+    """The bytes as they come. The first ones are checked: an expired link may answer with a page to log in.
 
     Raises:
         DeniedError: it is a web page.

@@ -1,4 +1,4 @@
-"""What was fetched so far, on disk beside the volumes."""
+"""What was fetched so far, on disk next to the volumes."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class VolumeState:
     """One volume.
 
     Attributes:
-        state: ``new``, ``partial``, ``good`` (proven), ``used`` (proven, consumed and deleted) or ``failed``.
+        state: ``new``, ``partial``, ``good`` (verified), ``used`` (verified, consumed and deleted) or ``failed``.
         size: stored bytes, once the server has said.
         etag: the server's tag of the content.
         done: intervals of bytes that are in the part file.
         rejected: how many times it arrived damaged.
         digest: MD5 of the content that was rejected last.
         reason: why it is not good.
-        modified: modification time in ns of the proven file.
+        modified: modification time in ns of the verified file.
     """
 
     state: str = "new"
@@ -83,7 +83,7 @@ class FetchState:
     volumes: dict[int, VolumeState] = field(default_factory=dict)
 
     def save(self, directory: Path) -> None:
-        """Write it beside the volumes."""
+        """Write it next to the volumes."""
         content = asdict(self)
         content["volumes"] = {str(number): asdict(volume) for number, volume in self.volumes.items()}
         write_atomically(directory / FILE_NAME, json.dumps(content).encode())
@@ -101,10 +101,10 @@ def load_state(directory: Path, archive: str) -> FetchState:
     except FileNotFoundError:
         return FetchState(archive)
     except ValueError:
-        return FetchState(archive)  # volumes that lie there are proven again
+        return FetchState(archive)  # volumes that are there are verified again
     if content["archive"] != archive:
         raise BackupError(
-            f"this folder holds {content['archive']}, the link is for {archive}", str(directory), "use another folder"
+            f"this folder holds {content['archive']}, the link leads to {archive}", str(directory), "use another folder"
         )
     volumes = {
         int(number): VolumeState(**{**volume, "done": [(start, end) for start, end in volume["done"]]})

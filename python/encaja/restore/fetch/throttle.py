@@ -18,7 +18,7 @@ _SAMPLES = 30
 
 
 class Limit:
-    """Shares a rate among connections: each one sleeps as long as what it took lasts.
+    """Shares a rate among connections: each one sleeps for as long as its bytes take at that rate.
 
     Args:
         rate: bytes a second; None for no limit.
@@ -47,9 +47,9 @@ def growing_pause(first: float, failures: int) -> float:
 
 
 class Backoff:
-    """Holds all connections back while the server as a whole refuses (503, nobody listens).
+    """Holds all connections back while the server as a whole refuses (503, no connection).
 
-    However many requests fail at once, they are one failure: only a request made after the last pause adds one.
+    Requests that fail together are one failure: only a request made after the last pause adds one.
 
     Args:
         first: first pause in seconds.

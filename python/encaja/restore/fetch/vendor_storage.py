@@ -48,7 +48,7 @@ class VendorStorage:
         self.scheme = urlsplit(address).scheme
 
     def files(self) -> dict[VolumeName, int]:
-        """The volumes that lie there, and their bytes.
+        """The volumes in the storage, and their bytes.
 
         Raises:
             BackupError: the service does not know the licence, or does not answer.
@@ -139,7 +139,7 @@ class StoredBackup:
         """The service gives none."""
 
     def renew(self, number: int, refused: Target) -> None:
-        """Ask the service anew the next time, unless another connection did so already."""
+        """Ask the service again the next time, unless another connection did so already."""
         with self._lock:
             if self._targets.get(number) is refused:
                 del self._targets[number]
@@ -162,10 +162,10 @@ def open_stored(storage: VendorStorage, password: str | None, archive: str | Non
     files = storage.files()
     archives = sorted({name.archive for name in files})
     if not archives:
-        raise BackupError("no backup lies in the vendor's storage", storage.address, "have one made")
+        raise BackupError("there is no backup in the vendor's storage", storage.address, "have one made")
     chosen = archive or archives[-1]
     if chosen not in archives:
-        raise BackupError(f"no backup {chosen} lies there", storage.address, f"these do: {', '.join(archives[-5:])}")
+        raise BackupError(f"there is no backup {chosen}", storage.address, f"there are {', '.join(archives[-5:])}")
     numbers = {name.number for name in files if name.archive == chosen}
     missing = sorted(set(range(max(numbers) + 1)) - numbers)
     if missing:

@@ -28,7 +28,7 @@ class PartFile:
         return self._descriptor
 
     def duplicate(self) -> int | None:
-        """Another descriptor of the same file, for whoever forces it to the disk; None while nothing is open."""
+        """Another descriptor of the same file, to force it to the disk; None while the file is not open."""
         return None if self._descriptor is None else os.dup(self._descriptor)
 
     def allocate(self, number: int, size: int) -> None:
@@ -44,7 +44,7 @@ class PartFile:
             raise BackupError(
                 f"no room for volume {number} of {size} bytes: {error.strerror}",
                 str(self.path.parent),
-                "free space and run the same command again",
+                "free space and rerun the command",
             ) from error
 
     def write(self, descriptor: int, data: bytes, position: int) -> None:

@@ -29,10 +29,9 @@ _LOST = frozenset({2002, 2003, 2006, 2013, 2014, 2055, ER.SERVER_SHUTDOWN, 1927,
 _REFUSED = frozenset({ER.DBACCESS_DENIED_ERROR, ER.ACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR, 1227, 1370, 1698})
 
 LOAD_SETTINGS: dict[str, int] = {"max_allowed_packet": LARGEST_PACKET, "innodb_flush_log_at_trx_commit": 2}
-"""Global settings for the load. Rows of the dump can exceed 16 MB (vendor: main 26.250, ``MakeDump``); the log is
-written at
-every commit but flushed once a second, so a killed server loses nothing and a power cut one second, which is loaded
-again."""
+"""Global settings for the load. Rows of the dump can exceed 16 MB (vendor: main 26.250, ``MakeDump``). The log is
+written at every commit but flushed once a second: a killed server loses nothing, a power cut one second, which is
+loaded again."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Server:
         port: of the server.
         socket: path of its local socket, instead of host and port.
         ca: file of the authorities that vouch for the server; with it the connection is encrypted and its name checked.
-        admin_user: may set global variables; None when there is none (a server of somebody else).
+        admin_user: may set global variables; None when there is none (a managed server).
         admin_password: of the admin.
         admin_socket: local socket for the admin (root without a password on Debian).
     """
@@ -125,7 +124,7 @@ def query(connection: Connection, sql: str | bytes, *values: object) -> list[tup
 
 
 def explain(error: Exception, server: Server) -> BackupError:
-    """Say what an error of the server means to a person."""
+    """Explain an error of the server."""
     code = error.args[0] if error.args else 0
     text = str(error.args[1] if len(error.args) > 1 else error)
     if code in _REFUSED:
@@ -135,27 +134,23 @@ def explain(error: Exception, server: Server) -> BackupError:
             f"GRANT ALL ON `{server.name}`.* TO '{server.user}'",
         )
     if lost(error):
-        return TargetNotReady(f"no connection: {text}", server.place, "start the server and run the same command again")
+        return TargetNotReady(f"no connection: {text}", server.place, "start the server and rerun the command")
     if code in (1114, 1021, 3, 28):
-        return TargetNotReady(
-            f"the server's disk is full: {text}", server.place, "free space and run the same command again"
-        )
-    return BackupError(
-        f"the database refuses a statement: {code} {text}", server.place, "fix it and run the same command again"
-    )
+        return TargetNotReady(f"the server's disk is full: {text}", server.place, "free space and rerun the command")
+    return BackupError(f"the database refuses a statement: {code} {text}", server.place, "fix it and rerun the command")
 
 
 def patiently(
     action: Callable[[], Answer], server: Server, seconds: float, tell: Callable[[str], None], check: Callable[[], None]
 ) -> Answer:
-    """Do what may be repeated, and do it again when a server that went away is back.
+    """Do something that may be repeated, and repeat it when a server that went away is back.
 
     Args:
         action: what is done.
-        server: whom it asks.
-        seconds: how long a server may be away.
-        tell: is told what is waited for, and with nothing that it is over.
-        check: is called while it is waited for; what it raises breaks the wait off.
+        server: the server that it needs.
+        seconds: how long to wait for a server that is away.
+        tell: called with what is waited for, and with an empty text when the wait is over.
+        check: called while waiting; what it raises ends the wait.
 
     Raises:
         BackupError: the server stayed away, or refuses.
@@ -184,7 +179,7 @@ def patiently(
 
 
 def force_to_disk(server: Server) -> None:
-    """See that everything committed so far outlives a loss of power, whatever the server's own setting is.
+    """Force everything committed so far to the disk, whatever the server's own setting is.
 
     With ``innodb_flush_log_at_trx_commit`` other than 1 the server forces its log to the disk every
     ``innodb_flush_log_at_timeout`` seconds; set to 1, the next commit forces all of it.
@@ -252,13 +247,13 @@ def known_collations(connection: Connection) -> Collations:
 
 
 def look(server: Server) -> Path | None:
-    """Look whether the new database may be made, without making it.
+    """Check whether the new database can be created, without creating it.
 
     Returns:
         The folder of its files when they are on this machine.
 
     Raises:
-        TargetNotReady: no connection, or the database holds tables of somebody else.
+        TargetNotReady: no connection, or the database holds other tables.
     """
     try:
         connection = connect(server, database=False)
@@ -285,7 +280,7 @@ def _require_empty(tables: set[str], server: Server) -> None:
 
 
 def prepare_database(server: Server, run: str) -> Collations:
-    """Make the new database, or recognise our own half-loaded one; try out the rights that the load needs.
+    """Create the new database, or recognise our own half-loaded one; try the rights that the load needs.
 
     Args:
         server: how to reach it.
@@ -295,7 +290,7 @@ def prepare_database(server: Server, run: str) -> Collations:
         The collations that the server knows.
 
     Raises:
-        TargetNotReady: it holds tables of somebody else, or rights are missing.
+        TargetNotReady: it holds other tables, or rights are missing.
     """
     try:
         connection = connect(server, database=False)
@@ -323,7 +318,7 @@ def prepare_database(server: Server, run: str) -> Collations:
                 connection.commit()
             elif owner[0][0].decode() != run:
                 raise TargetNotReady(
-                    "another restore was begun in this database", server.place, "name a new database or drop this one"
+                    "another restore has started in this database", server.place, "name a new database or drop this one"
                 )
             return known_collations(connection)
         finally:
@@ -373,7 +368,7 @@ def apply_settings(server: Server, settings: dict[str, int]) -> bool:
     """Set global settings.
 
     Returns:
-        False when nobody here has the right to.
+        False when the user lacks the right.
     """
     connection = _admin(server)
     try:

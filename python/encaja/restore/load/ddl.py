@@ -140,5 +140,5 @@ def _options(line: bytes, database_collation: str | None) -> bytes:
 
 
 def plan_view(ddl: bytes, collations: Collations) -> bytes:
-    """The CREATE VIEW statement for the target: it belongs to whoever restores it."""
+    """The CREATE VIEW statement for the target: its definer is the user who restores it."""
     return collations.rewrite(_DEFINER.sub(b"", ddl, count=1))

@@ -1,10 +1,8 @@
 """Loading tables into the database, several at a time, each exactly once.
 
-The number of statements applied to a table is kept in the database itself, in the same transaction as their rows:
-whatever dies at
-whatever moment, the next run goes on with the next statement. A table is made without its secondary keys; they are
-added
-after its rows (three times faster).
+The number of statements applied to a table is kept in the database itself, in the same transaction as their rows. So
+the next run continues with the next statement, whatever was killed at whatever moment. A table is created without its
+secondary keys; they are added after its rows (three times faster).
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ _INSERT = b"INSERT INTO"
 
 @dataclass
 class _Progress:
-    """How far a table is; kept in the database with its rows, so that a later run can tell of all of it."""
+    """How much of a table is loaded; kept in the database with its rows, so that a later run can report all of it."""
 
     stage: str = ""
     frames: int = 0
@@ -43,18 +41,18 @@ class _Progress:
 
     @property
     def note(self) -> bytes:
-        """What a person should know, as it is kept."""
+        """Warnings, as they are kept."""
         return json.dumps({"warnings": self.warnings, "fulltext_failed": self.fulltext_failed}).encode()
 
     def warn(self, text: str) -> None:
-        """Note something once."""
+        """Add a warning once."""
         if text not in self.warnings:
             self.warnings.append(text)
 
 
 @dataclass
 class LoadReport:
-    """What was loaded, and what a person should know about it."""
+    """What was loaded, with warnings."""
 
     tables: int = 0
     rows: int = 0
@@ -73,7 +71,7 @@ class Loaders:
         threads: tables at a time.
         patience: seconds to wait for a server that went away.
         came_back: called before the first connection to a server that went away.
-        dump: where it is written down what the dump holds of :data:`sampling.TABLES`; None for nowhere.
+        dump: file for what the dump holds of :data:`sampling.TABLES`; None for no file.
     """
 
     def __init__(
@@ -160,7 +158,7 @@ class Loaders:
             return done
 
     def check(self) -> None:
-        """Raise what stopped a loader, if anything did."""
+        """Raise the error that stopped a loader, if there was one."""
         if self.failure:
             raise self.failure
 
@@ -181,7 +179,7 @@ class Loaders:
                 thread.join()
 
     def total(self) -> LoadReport:
-        """What was loaded by all runs together, and what a person should know about it."""
+        """What all runs together have loaded, with warnings."""
         connection = connect(self._server)
         try:
             rows = query(connection, f"SELECT loaded, note FROM `{STATE_TABLE}` WHERE stage = 'done' ORDER BY name")  # noqa: S608
@@ -195,7 +193,7 @@ class Loaders:
         return whole
 
     def create_views(self) -> None:
-        """Make the views, in rounds, because one may need another; those that cannot be made are reported."""
+        """Create the views, in rounds, because one may need another; those that cannot be created are reported."""
         try:
             self._create_views()
         finally:
@@ -216,7 +214,9 @@ class Loaders:
                         raise explain(error, self._server) from error
                     failed.append((view, error))
             if len(failed) == len(waiting):
-                self.report.warnings += [f"view {view.name} cannot be made: {error.args[-1]}" for view, error in failed]
+                self.report.warnings += [
+                    f"view {view.name} cannot be created: {error.args[-1]}" for view, error in failed
+                ]
                 return
             waiting = [view for view, _ in failed]
 
@@ -234,7 +234,7 @@ class Loaders:
             self._disconnect()
 
     def _next(self) -> SpooledTable | None:
-        """The largest table that nobody has taken."""
+        """The largest table that no loader has taken."""
         spool = self._spool
         with spool.condition:
             while not self._stopping and not spool.failed:
@@ -310,7 +310,7 @@ class Loaders:
         return _Progress(str(row[0][0]), int(row[0][1]), int(row[0][2]), **note)
 
     def _rows(self, connection: Connection, table: SpooledTable, progress: _Progress) -> bool:
-        """Apply the statements that are not applied yet; false when the work was broken off."""
+        """Apply the statements that are not applied yet; false when the load was stopped."""
         size = 0
         for frame in self._spool.frames(table, 1 + progress.frames):
             if self._stopping:
@@ -336,10 +336,10 @@ class Loaders:
         except pymysql.err.IntegrityError as error:
             if error.args[0] != ER.DUP_ENTRY or not frame.startswith(_INSERT):
                 raise
-        # The dump is no snapshot: a row that moved while it was written is in it twice. The vendor's restore goes on
-        # row by row then; IGNORE has the server do the same.
+        # The dump is no snapshot: a row that moved while it was written is in it twice. The vendor's restore
+        # continues row by row; IGNORE makes the server do the same.
         rows = self._run(connection, b"INSERT IGNORE INTO" + frame[len(_INSERT) :])
-        progress.warn(f"table {table.name}: rows that were twice in the dump were left out")
+        progress.warn(f"table {table.name}: rows that are twice in the dump were left out")
         return rows
 
     def _keys(self, connection: Connection, table: SpooledTable, plan: TablePlan, progress: _Progress) -> None:
@@ -368,7 +368,7 @@ class Loaders:
                 progress.warn(f"table {table.name}: full-text key {name} left out: {error.args[-1]}")
 
     def _save(self, connection: Connection, table: SpooledTable, stage: str, progress: _Progress) -> None:
-        """Note how far a table is, in the same transaction as what was done of it."""
+        """Note how much of a table is loaded, in the same transaction."""
         sql = f"UPDATE `{STATE_TABLE}` SET stage = %s, frames = %s, loaded = %s, note = %s WHERE name = %s"  # noqa: S608
         query(connection, sql, stage, progress.frames, progress.rows, progress.note, table.name)
         connection.commit()

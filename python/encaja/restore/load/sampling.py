@@ -1,7 +1,7 @@
-"""What the dump held of tables that must come over whole: how many rows, and some of them as they were written.
+"""Of tables that must arrive complete: how many rows the dump held, and some of them as they were written.
 
-It is taken from the dump's own statements and not from the database, so that settling can hold one against the other:
-of a portal that was moved by hand only part of the task comments was shown.
+They are taken from the dump's own statements and not from the database, so that settling can compare the two: of a
+portal that was moved by hand only part of the task comments was shown.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def take(frames: Iterable[bytes | None]) -> dict[str, Any]:
 
 
 def keep(path: Path, database: str, table: str, found: dict[str, Any], begun: str = "") -> None:
-    """Write down what was taken of one table, beside what is there of others; only root reads it.
+    """Add what was taken of one table to the file; only root reads it.
 
     Args:
         path: the file.
         database: the database that the dump went into.
         table: the table.
         found: what was taken of it.
-        begun: when the dump was begun, by the clock of its source.
+        begun: when the dump was started, by the clock of its source.
     """
     try:
         known: dict[str, Any] = json.loads(path.read_text())

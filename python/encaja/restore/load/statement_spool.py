@@ -1,8 +1,7 @@
-"""Statements of the dump on their way to the database: one file a table, read by its loader while it still grows.
+"""Statements of the dump between archive and database: one file a table, read by its loader while it still grows.
 
-What the spool holds and the loaders see is only what came from proven volumes; the rest can be taken back. The frames
-of a table
-are the same at every run, so a loader that applied n of them goes on with the next one.
+Loaders see only what came from verified volumes; the rest can be taken back. The frames of a table (a length and one
+statement) are the same in every run, so a loader that applied n of them continues with the next one.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ class SpooledTable:
         name: its name.
         view: whether it is a view.
         length: bytes in its file.
-        ready: bytes that come from proven volumes.
+        ready: bytes that come from verified volumes.
         closed: all its statements are in the file.
-        complete: closed, and proven.
+        complete: closed, and from verified volumes.
         dropped: its file is not needed any more.
     """
 
@@ -93,14 +92,14 @@ class StatementSpool:
         """
         if not self.splitter.finished:
             raise BackupError(
-                "the dump has no last line '-- Finished:': the vendor's backup broke off while it was written",
+                "the dump has no last line '-- Finished:': the vendor's backup was cut off while it was written",
                 "the archive's dump",
                 "have the vendor make a new backup",
             )
         self._close()
 
     def commit(self, *, ended: bool = False) -> None:
-        """Everything so far comes from proven volumes: show it to the loaders."""
+        """Everything so far comes from verified volumes: show it to the loaders."""
         if self._file:
             self._file.flush()
         with self.condition:
@@ -121,7 +120,7 @@ class StatementSpool:
         }
 
     def save_pending(self, name: str) -> None:
-        """Keep the bytes of the unfinished statement beside the tables."""
+        """Save the bytes of the unfinished statement."""
         (self._directory / name).write_bytes(self.splitter.pending)
 
     def forget_pending(self, name: str) -> None:
@@ -170,7 +169,7 @@ class StatementSpool:
             self.splitter, self.charset, self.ended = Splitter(), None, False
 
     def close(self) -> None:
-        """Let go of the open file."""
+        """Close the open file."""
         self._close_file()
 
     def _take(self, statement: Statement) -> None:
@@ -191,7 +190,7 @@ class StatementSpool:
         elif statement.kind is Kind.INSERT:
             if self._open is None or self._open.name != statement.name or self._open.view:
                 raise BackupError(
-                    f"rows of {statement.name!r} stand outside of its table",
+                    f"rows of {statement.name!r} come outside of its table",
                     "the archive's dump",
                     "have the vendor make a new one",
                 )
@@ -251,13 +250,13 @@ class StatementSpool:
                 position += _LENGTH.size + length
 
     def drop(self, table: SpooledTable) -> None:
-        """The table is in the database for good; its file goes."""
+        """The table is loaded and on the disk: delete its file."""
         table.dropped = True
         if self._open is not table:
             self.file(table).unlink(missing_ok=True)
 
     def give_up(self) -> None:
-        """No more will come; wake everybody who waits."""
+        """No more will come; wake all that wait."""
         with self.condition:
             self.failed = True
             self.condition.notify_all()
