@@ -1,4 +1,4 @@
-"""Names that the host will know by its /etc/hosts, for looks at a host that has not been set up yet."""
+"""Names that the host will have in its /etc/hosts, for checks of a host that is not set up yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def coming_names(hosts: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def resolve_by(hosts: list[dict[str, Any]]) -> None:
-    """Have the names of ``hosts`` resolve to their addresses in this process."""
+    """Make the names of ``hosts`` resolve to their addresses in this process."""
     coming = coming_names(hosts)
     ask = socket.getaddrinfo
 

@@ -146,7 +146,7 @@ def run(arguments: dict[str, dict[str, Any]], converge: Callable[[AnsibleModule]
 
 
 def attributes(module: AnsibleModule, path: Path) -> files.Attributes:
-    """Owner, group and mode as the task wants them; in check mode an owner that does not exist yet is passed over."""
+    """Owner, group and mode as the task wants them; in check mode an owner that does not exist yet is ignored."""
     wanted = module.params
     try:
         return files.Attributes(
@@ -163,7 +163,7 @@ def attributes(module: AnsibleModule, path: Path) -> files.Attributes:
 def write_changed(
     module: AnsibleModule, path: Path, data: bytes | None, difference: dict[str, str] | None
 ) -> dict[str, Any]:
-    """Bring a file to its content (None: it is right already) and attributes; returns the module's result."""
+    """Make a file's content (None: it is right already) and attributes as wanted; returns the module's result."""
     wanted = attributes(module, path)
     if data is not None:
         result: dict[str, Any] = {"changed": True, "diff": difference}
@@ -197,14 +197,14 @@ def open_copy(module: AnsibleModule, refusal: str) -> tuple[database.Database, d
 
     Args:
         module: with the options of ``COPY_ARGUMENTS``.
-        refusal: what is said of a host of production, or of one that does not say what it is.
+        refusal: the error for a host of production, or one without a marker.
 
     Raises:
         EncajaError: the host is no copy's, or there is no portal on it.
     """
     marker = Path(module.params["marker"])
     if not marker.exists() or marker.read_text().strip() == "production":
-        raise EncajaError(refusal, str(marker), "aim at a copy")
+        raise EncajaError(refusal, str(marker), "name a copy")
     return open_database(module)
 
 
@@ -212,7 +212,7 @@ def open_database(module: AnsibleModule) -> tuple[database.Database, dict[int | 
     """The database and the settings of the portal at ``root``.
 
     Raises:
-        EncajaError: there is no portal, or its database does not let it in.
+        EncajaError: there is no portal, or its database refuses the connection.
     """
     path = Path(module.params["root"]) / "bitrix" / ".settings.php"
     if not path.exists():

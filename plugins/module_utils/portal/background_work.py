@@ -1,4 +1,4 @@
-"""What the portal does by itself: agents, waiting mail, sessions, task comments. And the frost until it is released.
+"""What the portal does by itself: agents, waiting mail, sessions, task comments; and the freeze until its release.
 
 Between restore and release two constants in ``dbconn.php`` keep the portal still: ``NO_AGENT_CHECK`` (agents) and
 ``DisableEventsCheck`` (mail). Mail that was waiting when the backup was made would go out at the first run, so it is
@@ -31,11 +31,11 @@ class WorkPolicy:
     """How the portal is to work.
 
     Attributes:
-        frozen: whether the freeze switches stand.
-        mail: what becomes of mail that was waiting in the backup: ``hold``, ``purge`` or ``release``.
+        frozen: whether the freeze switches are set.
+        mail: what to do with mail that was waiting in the backup: ``hold``, ``purge`` or ``release``.
         session_minutes: the shortest time without activity after which any group's policy may end a session.
         all_agents_on_cron: whether no agent runs on pages.
-        fast_download: whether the web server hands out files (``X-Accel-Redirect``), which role web prepares.
+        fast_download: whether the web server serves files (``X-Accel-Redirect``), which role web prepares.
     """
 
     frozen: bool = True
@@ -46,7 +46,7 @@ class WorkPolicy:
 
 
 def plan_work(portal: Portal, policy: WorkPolicy) -> tuple[Plan, dict[str, Any]]:
-    """Agents on cron, mail held or decided, log-outs rare, comments complete, and the frost as wanted.
+    """Agents on cron, mail held or decided, log-outs rare, comments complete, and the freeze as wanted.
 
     Returns:
         The plan, and what has to be noted about this database once it is applied.
@@ -65,7 +65,7 @@ def plan_work(portal: Portal, policy: WorkPolicy) -> tuple[Plan, dict[str, Any]]
 
 
 def plan_constants(portal: Portal, plan: Plan, *, frozen: bool, cron: bool) -> None:
-    """Set or remove the freeze switches, and say how cron and pages share the agents; other constants stay.
+    """Set or remove the freeze switches, and how cron and pages share the agents; other constants stay.
 
     With ``BX_CRONTAB_SUPPORT`` the kernel runs only non-periodic agents on cron and the rest on pages. Defined
     everywhere but in the cron script (which defines ``CHK_EVENT``), it keeps pages free and lets cron run them all.
@@ -79,7 +79,7 @@ def plan_constants(portal: Portal, plan: Plan, *, frozen: bool, cron: bool) -> N
 
 
 def is_frozen(portal: Portal) -> bool:
-    """Whether any freeze switch stands."""
+    """Whether any freeze switch is set."""
     return any(php.read_define(portal.dbconn, name) is True for name in FROST)
 
 
@@ -147,7 +147,7 @@ def mail_counts(portal: Portal) -> dict[str, int]:
 
 
 def held_mail(portal: Portal) -> list[dict[str, Any]]:
-    """What is held, by kind of mail: how many and between which moments; somebody decides by it."""
+    """What is held, by kind of mail: how many and between which moments, for a person to decide."""
     rows = portal.database.rows(
         "SELECT EVENT_NAME AS event, COUNT(*) AS mails, MIN(DATE_INSERT) AS oldest, MAX(DATE_INSERT) AS newest"
         " FROM b_event WHERE SUCCESS_EXEC = %s GROUP BY EVENT_NAME ORDER BY mails DESC, event",
@@ -189,7 +189,7 @@ def _plan_sessions(portal: Portal, plan: Plan, minutes: int) -> None:
 
 
 def comment_counts(portal: Portal) -> dict[str, Any]:
-    """Task comments: how many there are, how many a topic's own count expects beyond them, and what hides some."""
+    """Task comments: how many there are, how many more the topics' own counts expect, and what hides some."""
     if not (portal.has("b_tasks", "FORUM_TOPIC_ID") and portal.has("b_forum_message")):
         return {"tasks": 0, "comments": 0, "lost_topics": 0, "low_counts": 0, "missing": 0, "hidden": 0, "forum": ""}
     one = portal.database.count
@@ -241,7 +241,7 @@ def compare_with_dump(portal: Portal, restores: Path = RESTORES) -> dict[str, in
 
 
 def dump_begun(portal: Portal, restores: Path = RESTORES) -> str:
-    """When the backup's dump was begun, by the cloud's clock; empty when the restore did not write it down here."""
+    """When the backup's dump was started, by the cloud's clock; empty when the restore did not note it here."""
     return str(_dump_of(portal.database.name, restores).get("begun") or "")
 
 
@@ -283,5 +283,5 @@ def _plan_comments(portal: Portal, plan: Plan) -> None:
     if forum and portal.option("tasks", "task_forum_id") != forum:
         portal.set_option(plan, "tasks", "task_forum_id", forum)
     for row in _wrong_topics(portal):
-        if row["POSTS"] < row["answers"]:  # a count that expects more is no mistake but a loss, and stays to be seen
+        if row["POSTS"] < row["answers"]:  # a count that expects more is a loss and stays visible
             plan.update("b_forum_topic", {"ID": row["ID"]}, {"POSTS": row["POSTS"]}, {"POSTS": row["answers"]})

@@ -1,4 +1,4 @@
-"""How far the carry-over has come, from what it leaves on the host: what the checks of the time lag decide from.
+"""The state of the carry-over, from what it leaves on the host, for the checks of the time lag.
 
 It keeps ``prepared.json`` (``encaja.carryover.prepare``), the statuses ``once.json``, ``reconcile.json`` and
 ``follow.json`` (``encaja.carryover.commands``: the first two with the comparison of both sides as ``result``), and in
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 FOLDER: Final = Path("/var/lib/encaja/carry-over")
 _STILL: Final = 600.0
-"""Seconds without a sign of life after which one that follows is taken to stand still."""
+"""Seconds without a new status after which a carry-over that follows counts as stopped."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class CarryOverState:
     """What the carry-over into this portal has done.
 
     Attributes:
-        since: from when on records of the cloud count; empty when it was not prepared.
+        since: start of the window; empty when the carry-over was not prepared.
         proof: the last comparison of both sides, with ``ended``; empty when there was none.
-        failed: why the comparison after it, or the only one, came to no end.
-        follow: the status of the one that follows; empty when none ever did.
+        failed: why the comparison after it, or the only one, did not finish.
+        follow: the status of the carry-over that follows the cloud; empty when none ever did.
         age: seconds since that status was written.
     """
 
@@ -40,17 +40,17 @@ class CarryOverState:
 
     @property
     def begun(self) -> bool:
-        """Whether anything was ever done for a carry-over."""
+        """Whether a carry-over was ever prepared or run."""
         return bool(self.since or self.proof or self.follow or self.failed)
 
     @property
     def frozen(self) -> str:
-        """When work in the cloud was stopped and the rest carried; empty before that."""
+        """When work in the cloud was stopped and the rest carried; empty before."""
         return str(self.proof.get("frozen") or "")
 
     @property
     def follows(self) -> bool:
-        """Whether somebody looks at the cloud now and reaches it."""
+        """Whether a carry-over follows the cloud now and reaches it."""
         return bool(self.follow) and not self.follow.get("error") and self.age < _STILL
 
     @property
@@ -65,7 +65,7 @@ class CarryOverState:
 
 
 def read_carry_over(folder: Path, root: Path) -> CarryOverState:
-    """Read what there is of the carry-over into the portal that is live now.
+    """Read the state of the carry-over into the live portal.
 
     What was compared or followed before this portal went live was another portal's, and does not count.
 

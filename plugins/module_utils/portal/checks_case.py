@@ -1,4 +1,4 @@
-"""The case's checklist: ten dangers foreseen, three bugs met, and what else decides whether people can work."""
+"""The case's checklist: ten dangers foreseen, three bugs met, and what else people need to work."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def applications(scene: Scene) -> Finding:
     lost = [row for row in rows if not row["works_in_box"]]
     active = [row["name"] for row in lost if row["active"]]
     if active:
-        return found(f"{len(active)} applications of the cloud are switched on and dead: {', '.join(active[:5])}")
+        return found(
+            f"{len(active)} applications of the cloud are switched on and cannot work: {', '.join(active[:5])}"
+        )
     if lost:
         return people(
             f"{len(lost)} of {len(rows)} applications are switched off: {', '.join(row['name'] for row in lost[:5])}"
@@ -38,7 +40,7 @@ def applications(scene: Scene) -> Finding:
 
 
 def licence_costs(scene: Scene) -> Finding:
-    """Paid applications, whose licences differ between cloud and box, and the portal's own key."""
+    """Paid applications, whose prices differ between cloud and box, and the portal's own key."""
     path = scene.portal.root / "bitrix" / "license_key.php"
     key = php.read_variable(scene.portal.text(path), "LICENSE_KEY")
     if scene.copy.is_copy and isinstance(key, str) and key.upper() == "DEMO":
@@ -47,7 +49,7 @@ def licence_costs(scene: Scene) -> Finding:
         return found("the portal has no licence key of its own")
     if "cloud" not in scene.portal.state().get("cured", {}) and "bitrix24" in scene.portal.modules:
         seen = "the licence key is still the one that came with the backup"
-        return replace(found(seen), cure="playbook settle puts encaja_licence_key in its place")
+        return replace(found(seen), cure="playbook settle replaces it with encaja_licence_key")
     paid = [row["name"] for row in cloud.inventory_applications(scene.portal) if "buy" in row["cure"]]
     if paid:
         seen = f"{len(paid)} applications have another price in the box: {', '.join(paid[:5])}"
@@ -56,7 +58,7 @@ def licence_costs(scene: Scene) -> Finding:
 
 
 def restore_below(scene: Scene) -> Finding:
-    """The restore that the live portal came from: what is verified has to be that one, not the portal before it."""
+    """The restore that the live portal comes from; a portal of an earlier one must not be verified in its place."""
     seen = restored.look(
         scene.portal.root,
         scene.portal.database.name,
@@ -68,9 +70,9 @@ def restore_below(scene: Scene) -> Finding:
 
 
 def time_lag(scene: Scene) -> Finding:
-    """Records that the cloud made or changed after the backup: carried over and proven, or not here."""
+    """Records made or changed in the cloud after the backup: carried over and compared, or missing."""
     if scene.copy.is_copy:
-        return ok("a neutralised copy: what the cloud got later is carried into the portal that it was made of")
+        return ok("a neutralised copy: later records of the cloud are carried into the portal that it was made of")
     newest = [
         scene.portal.database.value(f"SELECT MAX(DATE_CREATE) FROM {table}")  # noqa: S608  fixed names
         for table in ("b_crm_lead", "b_crm_deal", "b_crm_contact")
@@ -80,14 +82,14 @@ def time_lag(scene: Scene) -> Finding:
     begun = background_work.dump_begun(scene.portal)
     backup = f"backup of {begun}" if begun else "a backup of unknown time"
     done, proof = scene.carried, scene.carried.proof
-    # Before the release the rest is a later step's business; afterwards people work with what is not here.
+    # Before the release a later step carries the rest; afterwards it is missing from what people work with.
     missing = found if scene.portal.state().get("released") else pending
     if not done.begun:
-        return pending(f"{backup}, newest record of {last or '(none)'}: nothing was carried over since")
+        return pending(f"{backup}, newest record of {last or '(none)'}: nothing has been carried over since")
     if proof.get("differences"):
-        told = f"{proof.get('missing')} missing, {proof.get('doubled')} doubled, {proof['differences']} differences"
+        faults = f"{proof.get('missing')} missing, {proof.get('doubled')} doubled, {proof['differences']} differences"
         return found(
-            f"{backup}; {proof.get('carried')} records of the window since {done.since} are here, but {told}"
+            f"{backup}; {proof.get('carried')} records of the window since {done.since} are here, but {faults}"
             f" (compared {proof['ended']})"
         )
     if done.frozen:
@@ -101,43 +103,47 @@ def time_lag(scene: Scene) -> Finding:
 def _unfinished(done: carry_over_state.CarryOverState) -> str:
     """How far a carry-over without a freeze has come."""
     if done.failed:
-        return f"the carry-over came to no end: {done.failed}"
-    told = []
+        return f"the carry-over did not finish: {done.failed}"
+    parts = []
     if done.follow:
-        told.append(f"{done.follow.get('behind', '?')} s behind at {done.follow.get('updated')}")
+        parts.append(f"{done.follow.get('behind', '?')} s behind at {done.follow.get('updated')}")
     if done.proof:
-        told.append(f"compared {done.proof['ended']} without a difference")
-    if told:
-        return f"carried since {done.since or '(unknown)'}: {', '.join(told)}; the rest comes at the freeze"
-    return f"prepared since {done.since}, but nothing was carried over yet"
+        parts.append(f"compared {done.proof['ended']} without a difference")
+    if parts:
+        return f"carried since {done.since or '(unknown)'}: {', '.join(parts)}; the rest comes at the freeze"
+    return f"prepared since {done.since}, but nothing has been carried over yet"
 
 
 def still_in_cloud(scene: Scene) -> Finding:
-    """People who go on working in the cloud make records that have to be found."""
+    """Records of people who keep working in the cloud have to be found."""
     if scene.copy.is_copy:
-        return ok("a neutralised copy: nobody moves into it")
+        return ok("a neutralised copy: it replaces no cloud")
     done = scene.carried
     count = sum(1 for user in users.read_users(scene.portal) if user.employee)
     if not done.frozen:
-        looked = f"looked at until {done.follow.get('updated')}" if done.follow else "nobody looks"
-        return pending(f"work in the cloud was not stopped: {count} employees can write there, and {looked}")
+        followed = f"followed until {done.follow.get('updated')}" if done.follow else "not followed"
+        return pending(f"work in the cloud was not stopped: {count} employees can write there; it is {followed}")
     if done.late_records:
         names = ", ".join(done.late[:5]) or "see 'encaja reconcile'"
         return people(
             f"{done.late_records} records were written in the cloud after the freeze of {done.frozen}: {names}"
         )
     if done.follows:
-        nobody = f"nobody wrote in the cloud after the freeze of {done.frozen}"
-        return ok(f"{nobody}; looked at until {done.follow['updated']}")
-    why = done.follow.get("error") or (f"the last look was {done.follow['updated']}" if done.follow else "none follows")
+        return ok(
+            f"no record was written in the cloud after the freeze of {done.frozen};"
+            f" followed until {done.follow['updated']}"
+        )
+    why = done.follow.get("error") or (
+        f"the last status is of {done.follow['updated']}" if done.follow else "no carry-over follows it"
+    )
     return people(
-        f"nobody had written in the cloud after the freeze of {done.frozen} when both sides were compared"
-        f" ({done.proof['ended']}); nobody looks any more: {why}"
+        f"no record had been written in the cloud after the freeze of {done.frozen} when both sides were compared"
+        f" ({done.proof['ended']}); the cloud is not followed any more: {why}"
     )
 
 
 def mobile(scene: Scene) -> Finding:
-    """What the mobile application needs of a portal: push, a certificate, a listener, and a way in from outside."""
+    """What the mobile application needs: push, a certificate, a listener, and access from outside."""
     wrong, cure = [], ""
     rows = {name: value for (module, name), value in scene.portal.options.items() if module == "pull"}
     settings = {**scene.portal.section("pull"), **rows}
@@ -147,7 +153,7 @@ def mobile(scene: Scene) -> Finding:
     elif not still and settings.get("push") != "Y":
         wrong.append("push to devices is off (pull.push)")
     if scene.policy.scheme != "https":
-        wrong.append("the application wants HTTPS")
+        wrong.append("the application needs HTTPS")
     address = str(settings.get("path_to_mobile_listener_secure", "")).replace("#DOMAIN#", scene.policy.domain)
     parts = urlsplit(address)
     port = parts.port or 443
@@ -159,36 +165,36 @@ def mobile(scene: Scene) -> Finding:
             if status in {404, 502, 503, 504}:
                 wrong.append(f"no listener behind {address} (status {status})")
         except ssl.SSLError as fault:
-            told = connection_fault(fault, scene.policy.domain, "see nginx")
-            wrong.append(f"{told.what} (port {port})")
-            cure = told.hint
+            explained = connection_fault(fault, scene.policy.domain, "see nginx")
+            wrong.append(f"{explained.what} (port {port})")
+            cure = explained.hint
         except OSError as fault:
             wrong.append(f"no listener on port {port}: {fault}")
     if wrong:
         return Finding("found", "; ".join(wrong), cure=cure)
     if still:
         return ok(f"a neutralised copy: push to devices is off; certificate and listener on port {port} are right")
-    closed = [f"{scene.policy.domain} leads to an address of a closed network"] if scene.is_private else []
+    closed = [f"{scene.policy.domain} resolves to an address of a private network"] if scene.is_private else []
     if "push to devices" in scene.unreached:
         closed.append(f"this host does not reach {scene.unreached['push to devices']}, so devices get no push")
     if closed:
         return people(f"certificate and listener are right, but {'; '.join(closed)}")
-    return ok(f"certificate holds, listener answers on port {port}, and the name is public")
+    return ok(f"certificate valid, listener answers on port {port}, and the name is public")
 
 
 def passwords(scene: Scene) -> Finding:
     """People whose password stayed with Bitrix24.Network."""
     pending = users.pending_recovery(scene.portal)
-    everybody = [user for user in users.read_users(scene.portal, pending) if user.employee]
-    network = [user for user in everybody if user.reason == "network"]
+    employees = [user for user in users.read_users(scene.portal, pending) if user.employee]
+    network = [user for user in employees if user.reason == "network"]
     if network:
-        return found(f"{len(network)} of {len(everybody)} employees have their password in Bitrix24.Network")
-    waiting = sum(1 for user in everybody if user.reason == "recovery")
+        return found(f"{len(network)} of {len(employees)} employees have their password in Bitrix24.Network")
+    waiting = sum(1 for user in employees if user.reason == "recovery")
     if waiting:
         return people(
             f"{waiting} employees get a recovery link with the release, or set a password with an administrator"
         )
-    return ok(f"{len(everybody)} employees have a password in the portal or are switched off")
+    return ok(f"{len(employees)} employees have a password in the portal or are switched off")
 
 
 def bots(scene: Scene) -> Finding:
@@ -196,7 +202,8 @@ def bots(scene: Scene) -> Finding:
     rows = cloud.inventory_bots(scene.portal)
     wrong = [row["code"] for row in rows if row["active"] and not row["works_in_box"]]
     return judged(
-        [f"bots of the cloud are switched on: {', '.join(wrong[:5])}"] if wrong else [], f"{len(rows)} bots looked at"
+        [f"bots of the cloud are switched on: {', '.join(wrong[:5])}"] if wrong else [],
+        f"{len(rows)} bots, none of the cloud's is switched on",
     )
 
 
@@ -208,14 +215,14 @@ def logouts(scene: Scene) -> Finding:
     ]
     portal = scene.portal
     if portal.option("main", "session_expand", "N") != "N":
-        wrong.append("main.session_expand fights with push & pull")
+        wrong.append("main.session_expand conflicts with push & pull")
     if portal.option("main", "use_session_id_ttl", "N") == "Y":
         wrong.append("main.use_session_id_ttl changes session ids")
     lifetime = int(scene.fpm["ini"].get("session.gc_maxlifetime") or 0)
     if lifetime < scene.session_minutes * 60:
-        wrong.append(f"PHP forgets sessions after {lifetime} s")
+        wrong.append(f"PHP deletes sessions after {lifetime} s")
     wrong += [
-        f"nginx does not believe the proxy {proxy}: everybody comes from its address"
+        f"nginx does not trust the proxy {proxy}: all requests seem to come from its address"
         for proxy in scene.trusted_proxies
         if f"set_real_ip_from {proxy};" not in scene.nginx
     ]
@@ -225,7 +232,7 @@ def logouts(scene: Scene) -> Finding:
 
 
 def comments(scene: Scene) -> Finding:
-    """Task comments that are not shown, or that did not come along with the backup."""
+    """Task comments that are not shown, or that did not arrive with the backup."""
     counts = background_work.comment_counts(scene.portal)
     wrong = []
     if counts["lost_topics"]:
@@ -236,21 +243,21 @@ def comments(scene: Scene) -> Finding:
         wrong.append(f"{counts['low_counts']} discussions count fewer comments than they have")
     forum = scene.portal.option("tasks", "task_forum_id")
     if counts["forum"] and counts["forum"] != forum:
-        wrong.append(f"tasks look into forum {forum or '(none)'}, the comments are in {counts['forum']}")
+        wrong.append(f"tasks use forum {forum or '(none)'}, the comments are in {counts['forum']}")
     dump = background_work.compare_with_dump(scene.portal)
     right = f"{counts['comments']} comments of {counts['tasks']} tasks, none lost"
     if dump is None:
         return judged(wrong, f"{right}; there is no dump's count to compare with")
-    told = (
+    counted = (
         (dump["absent"], f"the dump has {dump['rows']} messages, {dump['absent']} are not here"),
         (dump["samples_absent"], f"{dump['samples_absent']} of {dump['samples']} sampled messages are not here"),
         (
             dump["samples_different"],
-            f"{dump['samples_different']} of {dump['samples']} sampled messages read differently",
+            f"{dump['samples_different']} of {dump['samples']} sampled messages have another text",
         ),
     )
-    differences = [text for count, text in told if count]
-    if differences and scene.portal.state().get("released"):  # people delete and edit
+    differences = [text for count, text in counted if count]
+    if differences and scene.portal.state().get("released"):  # people delete and edit messages
         return judged(wrong, "; ".join([right, *differences]))
     return judged(wrong + differences, f"{right}; all {dump['rows']} messages of the dump, {dump['samples']} compared")
 
@@ -268,7 +275,7 @@ def search_index(scene: Scene) -> Finding:
 
 
 def attachments(scene: Scene) -> Finding:
-    """The messenger's attachment icon, which hangs on the push server."""
+    """The messenger's attachment icon, which depends on the push server."""
     portal = scene.portal
     wrong = []
     stale = sorted(
@@ -277,7 +284,7 @@ def attachments(scene: Scene) -> Finding:
         if module == "pull" and name in pull.SETTINGS_KEYS and not scene.copy.is_intended(portal, module, name)
     )
     if stale:
-        wrong.append(f"rows of the cloud win over the settings: pull.{', pull.'.join(stale[:4])}")
+        wrong.append(f"rows of the cloud override the settings: pull.{', pull.'.join(stale[:4])}")
     if portal.option("pull", "server_mode") == "shared":
         wrong.append("push & pull uses the cloud's shared server")
     if portal.options.get(("pull", "nginx"), portal.section("pull").get("nginx")) != "Y":
@@ -307,34 +314,34 @@ def links(scene: Scene) -> Finding:
         wrong.append(f"main.server_name is {portal.option('main', 'server_name')!r}")
     site = portal.sites[0] if portal.sites else {}
     if site.get("SERVER_NAME") != name:
-        wrong.append(f"site {site.get('LID', '(none)')} is called {site.get('SERVER_NAME')!r}")
+        wrong.append(f"site {site.get('LID', '(none)')} has the name {site.get('SERVER_NAME')!r}")
     if php.read_define(portal.dbconn, "BX24_HOST_NAME") is not None:
         wrong.append("BX24_HOST_NAME overrides the host name")
     others = [
         label for label in scene.settling if not label.startswith("b_lang[") and label not in _intended_labels(scene)
     ]
     if others:
-        wrong.append(f"{len(others)} settings are not right for the domain: {', '.join(others[:4])}")
+        wrong.append(f"{len(others)} settings do not fit the domain: {', '.join(others[:4])}")
     return judged(wrong, f"links lead to {scene.policy.scheme}://{name}")
 
 
 def _intended_labels(scene: Scene) -> set[str]:
-    """What settling would change back of a copy: options that neutralisation has set."""
+    """Options that neutralisation has set, and settling would change back."""
     intended = [key for key in scene.copy.options if scene.copy.is_intended(scene.portal, *key)]
     return {f"b_option[{module}/{name}]" for module, name in intended}
 
 
 def login(scene: Scene) -> Finding:
     """Employees whom the log-in does not find."""
-    everybody = [user for user in users.read_users(scene.portal) if user.employee]
-    unseen = [user for user in everybody if user.reason in {"network", "external"}]
+    employees = [user for user in users.read_users(scene.portal) if user.employee]
+    unseen = [user for user in employees if user.reason in {"network", "external"}]
     names = ", ".join(user.login for user in unseen[:4])
-    return judged([f"the log-in does not find {len(unseen)} of {len(everybody)}: {names}"] if unseen else [],
-                  f"the log-in finds {len(everybody)} employees")  # fmt: skip
+    return judged([f"the log-in does not find {len(unseen)} of {len(employees)}: {names}"] if unseen else [],
+                  f"the log-in finds {len(employees)} employees")  # fmt: skip
 
 
 def cloud_mode(scene: Scene) -> Finding:
-    """Whether the kernel still believes it is in the cloud."""
+    """Whether the kernel still takes itself for the cloud."""
     plan = cloud.plan_cloud(scene.portal, cloud.CloudPolicy(applications="keep", bots="keep"))
     wrong = _planned(plan, "b_module", "b_option", "b_bitrixcloud")
     return judged(
@@ -343,12 +350,12 @@ def cloud_mode(scene: Scene) -> Finding:
 
 
 def cloud_storage(scene: Scene) -> Finding:
-    """Files that are still in a bucket, or nowhere."""
+    """Files that are still in a bucket, or missing."""
     state = cloud.cloud_files(scene.portal)
     if state["in_cloud"]:
         return found(f"{state['in_cloud']} files are in buckets of the cloud: {', '.join(state['buckets'])}")
     if state["missing"]:
-        return people(f"{state['missing']} files are nowhere, as {', '.join(state['missing_samples'][:3])}")
+        return people(f"{state['missing']} files are missing, such as {', '.join(state['missing_samples'][:3])}")
     return ok("every file is on this host")
 
 
@@ -358,7 +365,7 @@ def sites(scene: Scene) -> Finding:
         f"site {site['LID']} has document root {site['DOC_ROOT']!r}" for site in scene.portal.sites if site["DOC_ROOT"]
     ]
     wrong += [
-        f"site {site['LID']} lives in {site['DIR']}, where push and REST do not lead"
+        f"site {site['LID']} is in {site['DIR']}, which push and REST do not reach"
         for site in scene.portal.sites[:1]
         if site["DIR"] not in {"", "/"}
     ]
@@ -367,14 +374,12 @@ def sites(scene: Scene) -> Finding:
     return judged(wrong, f"{len(scene.portal.sites)} active sites")
 
 
-def frost(scene: Scene) -> Finding:
+def release(scene: Scene) -> Finding:
     """Whether the portal waits for its release."""
     counts = background_work.mail_counts(scene.portal)
     if scene.copy.is_copy:
         wrong = [] if background_work.is_frozen(scene.portal) else ["agents and mail are not held in dbconn.php"]
-        return judged(
-            wrong, f"a neutralised copy is never released; {counts['waiting']} mails wait and do not leave it"
-        )
+        return judged(wrong, f"a neutralised copy is never released; {counts['waiting']} mails are held")
     if background_work.is_frozen(scene.portal):
         return people(f"agents and mail wait for the release; {counts['waiting']} mails new, {counts['held']} held")
     return ok(f"released; {counts['waiting']} mails waiting, {counts['held']} held")
@@ -385,7 +390,7 @@ def old_mail(scene: Scene) -> Finding:
     last = scene.portal.state().get("mail_queue_last_id")
     waiting = background_work.mail_counts(scene.portal)["waiting"]
     if scene.copy.is_copy and background_work.is_frozen(scene.portal):
-        return ok(f"a neutralised copy: {waiting} mails wait, and none leaves it")
+        return ok(f"a neutralised copy: {waiting} mails are held")
     if last is None and waiting:
         return found(f"{waiting} mails of the backup would be sent with the first run of cron")
     count = scene.portal.database.count("SELECT COUNT(*) FROM b_event WHERE ID <= %s AND SUCCESS_EXEC = 'N'", last or 0)
@@ -403,7 +408,7 @@ def agents(scene: Scene) -> Finding:
     if scene.copy.is_copy and background_work.is_frozen(scene.portal):
         timer = scene.command("systemctl", "is-enabled", "encaja-portal-cron.timer")
         wrong = [] if timer == "masked" else [f"the portal's schedule is {timer or 'not there'} on a copy"]
-        return judged(wrong, f"a neutralised copy: {counts['active']} agents are active, nothing runs them")
+        return judged(wrong, f"a neutralised copy: {counts['active']} agents are active, none is run")
     if background_work.is_frozen(scene.portal):
         return people(f"{counts['active']} agents wait for the release")
     row = scene.portal.database.value(
@@ -425,13 +430,13 @@ def old_host(scene: Scene) -> Finding:
         return Finding("unknown", "not scanned yet: settle the domain")
     tables, files = remains.get("tables", {}), remains.get("files_total", 0)
     if not tables and not files:
-        return ok("the old host stands nowhere in database and tree")
+        return ok("the old host is nowhere in database and tree")
     named = ", ".join(f"{name} ({count})" for name, count in sorted(tables.items(), key=lambda item: -item[1])[:5])
     return people(f"left in {len(tables)} columns and {files} files: {named or ', '.join(remains['files'][:3])}")
 
 
 def rest_service(scene: Scene) -> Finding:
-    """The REST service of the box has to be registered anew."""
+    """The box has to be registered at the REST service."""
     if "rest" not in scene.portal.modules:
         return ok("module rest is not installed")
     registered = bool(scene.portal.option("rest", "service_client_id"))
@@ -452,15 +457,15 @@ CHECKS: Final[Sequence[Check]] = (
     check("case-03-time-lag", ("Data lost in the time lag", "Datos perdidos en el desfase"), time_lag,
           "encaja carry-over, at the freeze, until 'encaja reconcile' finds no difference"),
     check("case-04-still-in-cloud",
-          ("People who go on working in the cloud", "Personas que siguen trabajando en la nube"), still_in_cloud,
-          "stop them; 'encaja carry-over' goes on following, carries what they still make and names them"),
+          ("People who keep working in the cloud", "Personas que siguen trabajando en la nube"), still_in_cloud,
+          "stop them; 'encaja carry-over' keeps following, carries what they still create and names them"),
     check("case-05-mobile", ("Mobile application on a closed portal", "Aplicación móvil en un portal cerrado"), mobile,
           "playbook push_pull; a certificate that devices trust", part="pull"),
     check("case-06-passwords",
           ("Users who cannot log in with their old password", "Usuarios que no entran con su antigua contraseña"),
           passwords, "playbook settle, then recovery links with playbook release", part="users"),
-    check("case-07-bots", ("Chat bots that misbehave", "Bots de chat que fallan"), bots,
-          "playbook settle switches them off; install their applications anew", part="cloud"),
+    check("case-07-bots", ("Chat bots that do not work", "Bots de chat que no funcionan"), bots,
+          "playbook settle switches them off; reinstall their applications", part="cloud"),
     check("case-08-logouts", ("Frequent logouts", "Cierres de sesión frecuentes"), logouts,
           "playbook settle (policies); php_session_days (role php); web_trusted_proxies (role web)", part="work"),
     check("case-09-comments",
@@ -475,7 +480,7 @@ CHECKS: Final[Sequence[Check]] = (
           "playbook domain", part="domain"),
     check("bug-login", ("Users with a log-in error", "Usuarios con error de acceso"), login,
           "playbook settle (tag users)", part="users"),
-    check("portal-restore", ("The restore that this portal stands on", "La restauración en que se apoya el portal"),
+    check("portal-restore", ("The restore that this portal comes from", "La restauración de la que procede el portal"),
           restore_below, "playbook restore"),
     check("portal-cloud-mode", ("Remains of the cloud in the kernel", "Restos de la nube en el núcleo"), cloud_mode,
           "playbook settle (tag cloud)", part="cloud"),
@@ -486,7 +491,7 @@ CHECKS: Final[Sequence[Check]] = (
     check("portal-mail", ("Mail that waited in the backup", "Correo en espera dentro de la copia"), old_mail,
           "playbook settle (settle_mail_queue)", part="work"),
     check("portal-agents", ("Agents run", "Los agentes se ejecutan"), agents, "playbook release; role portal"),
-    check("portal-release", ("Release", "Liberación"), frost, "playbook release, when everybody agrees", "note"),
+    check("portal-release", ("Release", "Liberación"), release, "playbook release, once all agree", "note"),
     check("portal-old-host", ("The old host in what people wrote", "El dominio antiguo en los contenidos"), old_host,
           "settle_content names columns to rewrite", "note", part="domain"),
     check("portal-rest", ("REST service", "Servicio REST"), rest_service, "register it in the portal", "note"),

@@ -1,4 +1,4 @@
-"""Whether a neutralised copy still keeps still; on any other portal, that nothing pretends to be one."""
+"""Whether a neutralised copy is still inert; on any other portal, that nothing marks it as one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TIMER: Final = "encaja-portal-cron.timer"
 
 
 def barriers(scene: Scene) -> list[str]:
-    """What of that which keeps a copy still is not in place."""
+    """The barriers of a copy that are not in place."""
     wrong = []
     if not scene.copy.proof:
         wrong.append("the host has no proof that its copy is inert (/etc/encaja/neutralised)")
@@ -26,35 +26,31 @@ def barriers(scene: Scene) -> list[str]:
     return wrong
 
 
-def keeps_still(scene: Scene) -> Finding:
-    """A copy by its barriers and the rules' options; rows that work on it has made are told, and can go nowhere."""
+def inert(scene: Scene) -> Finding:
+    """Check a copy's barriers and the rules' options; new rows are only reported, since the barriers hold them back."""
     copy = scene.copy
     if not copy.marked:
         if copy.proof:
-            return found(
-                "the host says that its portal is a neutralised copy, the database does not: it is another one"
-            )
+            return found("the host is marked as a neutralised copy, the database is not: it is another one")
         return ok("this is no neutralised copy")
     if not copy.is_copy:
-        return found("the database says that it is a neutralised copy, and the host that it is production")
+        return found("the database is marked as a neutralised copy, and the host as production")
     wrong = barriers(scene)
     switches = [rule for rule in scene.rules if "options" in rule or "fresh" in rule]
     if back := neutralise.live(scene.portal.database, switches):
         wrong.append(f"switched back on: {', '.join(back)}")
     came = neutralise.live(scene.portal.database, [rule for rule in scene.rules if rule not in switches])
     since = (
-        f"; since it was made, and held back: {', '.join(f'{name} {rows}' for name, rows in came.items())}"
-        if came
-        else ""
+        f"; added since, and held back: {', '.join(f'{name} {rows}' for name, rows in came.items())}" if came else ""
     )
     return judged(
         wrong,
-        f"{copy.environment}: {len(switches)} rules of options hold, agents and mail are off in dbconn.php,"
+        f"{copy.environment}: {len(switches)} rules of options are kept, agents and mail are off in dbconn.php,"
         f" the schedule is masked, the firewall lets nothing out{since}",
     )
 
 
 CHECKS: Final[Sequence[Check]] = (
-    check("portal-copy", ("A copy keeps still", "Una copia no actúa"), keeps_still,
+    check("portal-copy", ("A copy stays inert", "Una copia no actúa"), inert,
           "playbook clone: the copy is isolated until it is proven inert"),
 )  # fmt: skip

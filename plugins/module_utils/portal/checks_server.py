@@ -1,4 +1,4 @@
-"""The vendor's two server tests, as far as they can be made from outside, and a plain performance check.
+"""The vendor's two server tests, as far as they can be run from outside, and a simple performance check.
 
 Thresholds are those of ``bitrix_server_test.php`` and of the site checker (``/bitrix/admin/site_checker.php``).
 Source: portal.md chapter 4.
@@ -132,7 +132,7 @@ def ini_probe(group: str) -> Callable[[Scene], Finding]:
 
 
 def php_pool(scene: Scene) -> Finding:
-    """Settings that matter to pages alone."""
+    """Settings that matter only to pages."""
     ini = scene.fpm["ini"]
     return judged(_broken(ini, FPM_INI, ""), f"opcache on, {ini.get('memory_limit')} per page")
 
@@ -152,7 +152,7 @@ def php_version(scene: Scene) -> Finding:
 
 
 def php_extensions(scene: Scene) -> Finding:
-    """Extensions that the portal cannot do without."""
+    """Extensions that the portal needs."""
     wrong = []
     for name, facts in (("pages", scene.fpm), ("command line", scene.cli)):
         loaded = {extension.lower() for extension in facts["extensions"]}
@@ -166,14 +166,14 @@ def php_extensions(scene: Scene) -> Finding:
 
 
 def php_extras(scene: Scene) -> Finding:
-    """Extensions that the portal uses when they are there."""
+    """Extensions that the portal uses where they are installed."""
     loaded = {extension.lower() for extension in scene.fpm["extensions"]}
     missing = [extension for extension in WANTED_EXTENSIONS if extension.lower() not in loaded]
     return judged([f"{', '.join(missing)} missing"] if missing else [], "all there")
 
 
 def database_settings(scene: Scene) -> Finding:
-    """Server variables as the site checker wants them."""
+    """Server variables as the site checker requires them."""
     return judged(_broken(scene.variables, VARIABLES, ""), f"{scene.variables.get('version')}, sql_mode empty")
 
 
@@ -192,7 +192,7 @@ def database_charset(scene: Scene) -> Finding:
         " AND TABLE_TYPE = 'BASE TABLE' AND TABLE_NAME LIKE 'b\\_%%' AND TABLE_COLLATION <> %s", database.name, row["o"]
     )  # fmt: skip
     if other:
-        wrong.append(f"{len(other)} tables have another collation, as {other[0]['t']} ({other[0]['o']})")
+        wrong.append(f"{len(other)} tables have another collation, such as {other[0]['t']} ({other[0]['o']})")
     columns = database.count(
         "SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME LIKE 'b\\_%%'"
         " AND COLLATION_NAME IS NOT NULL AND CHARACTER_SET_NAME <> 'utf8mb4'", database.name
@@ -245,7 +245,7 @@ def connection_charset(scene: Scene) -> Finding:
 
 
 def table_structure(scene: Scene) -> Finding:
-    """Tables and columns that the installed modules' own scripts make, and that are not there."""
+    """Missing tables and columns that the installed modules' own scripts create."""
     portal = scene.portal
     tables = {name.lower(): {column.lower() for column in columns} for name, columns in portal.columns.items()}
     missing: list[str] = []
@@ -261,7 +261,7 @@ def table_structure(scene: Scene) -> Finding:
                     missing += [f"{table}.{column}" for column in sorted(columns - tables[table])]
     shown = ", ".join(missing[:5])
     return judged([f"{len(missing)} tables or columns are missing: {shown}"] if missing else [],
-                  f"{looked} tables as the modules make them")  # fmt: skip
+                  f"{looked} tables as the modules create them")  # fmt: skip
 
 
 def declared_tables(script: str) -> dict[str, set[str]]:
@@ -291,10 +291,10 @@ def no_output(scene: Scene) -> Finding:
     for path in (scene.portal.dbconn_path, folder / "init.php", folder / "after_connect_d7.php"):
         text = scene.portal.text(path)
         if text and not text.startswith("<?"):
-            wrong.append(f"{path.name} begins with text or a byte order mark")
+            wrong.append(f"{path.name} starts with text or a byte order mark")
         elif re.search(r"\?>\s*\S|\?>\n\s*\n", text[text.rfind("?>") :] if "?>" in text else ""):
             wrong.append(f"{path.name} prints something after its last '?>'")
-    return judged(wrong, "dbconn.php and its neighbours print nothing")
+    return judged(wrong, "dbconn.php, init.php and after_connect_d7.php print nothing")
 
 
 def document_tools(scene: Scene) -> Finding:
@@ -306,12 +306,12 @@ def document_tools(scene: Scene) -> Finding:
     }
     missing = [f"{kind} ({value.split()[0]})" for kind, value in named.items() if not shutil.which(value.split()[0])]
     if missing:
-        return people(f"not installed, so these documents are not found by what is in them: {', '.join(missing)}")
+        return people(f"not installed, so the search does not find these documents by their text: {', '.join(missing)}")
     return ok(", ".join(sorted(named)) if named else "the portal names none")
 
 
 def install_scripts(scene: Scene) -> Finding:
-    """Scripts of installers and restorers that were left behind."""
+    """Scripts of installers that were left behind."""
     left = [
         str(path.relative_to(scene.portal.root))
         for directory in ("", "bitrix", "upload")
@@ -415,7 +415,7 @@ CHECKS: Final[Sequence[Check]] = (
     check("database-time", ("Clock of PHP and database", "Reloj de PHP y de la base de datos"), database_time,
           "encaja_time_zone for both"),
     check("php-output", ("Files that must print nothing", "Ficheros que no deben imprimir nada"), no_output,
-          "take away what stands outside of <?php"),
+          "remove what is outside of <?php"),
     check("host-documents", ("Text of documents", "Texto de los documentos"), document_tools,
           "apt install catdoc poppler-utils", "note"),
     check("host-scripts", ("Installers left behind", "Instaladores olvidados"), install_scripts, "delete them"),

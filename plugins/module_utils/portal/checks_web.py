@@ -1,4 +1,4 @@
-"""What the vendor's two server tests find out from a page: the web server, and PHP behind it.
+"""The vendor's two server tests that need a page: the web server, and PHP behind it.
 
 Thresholds are those of ``bitrix_server_test.php`` and of the site checker (``/bitrix/admin/site_checker.php``).
 Source: portal.md chapter 4.
@@ -27,7 +27,7 @@ PROTECTED: Final = (
 MINIMUM_PAGES: Final = 10.0
 UPLOAD_BYTES: Final = 5 << 20
 FIELDS: Final = 10_000
-"""``max_input_vars`` that the vendor's test asks for."""
+"""``max_input_vars`` that the vendor's test requires."""
 TOUCHING: Final = frozenset(
     {
         "web-server-variables",
@@ -39,7 +39,7 @@ TOUCHING: Final = frozenset(
         "speed-files",
     }
 )
-"""Checks that make a page, a table or files for the look; left out in check mode."""
+"""Checks that create a page, a table or files; left out in check mode."""
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
 
@@ -58,17 +58,17 @@ def certificate(scene: Scene) -> Finding:
 
 
 def protected_paths(scene: Scene) -> Finding:
-    """Files that must not be handed out."""
+    """Files that must not be served."""
     wrong = [path for path in PROTECTED if scene.get(path).status not in {401, 403, 404}]
-    return judged([f"handed out: {', '.join(wrong)}"] if wrong else [], f"{len(PROTECTED)} paths refused")
+    return judged([f"served: {', '.join(wrong)}"] if wrong else [], f"{len(PROTECTED)} paths refused")
 
 
 def headers(scene: Scene) -> Finding:
-    """What the web server says about itself, and whether it compresses."""
+    """What the web server reveals about itself, and whether it compresses."""
     answer = scene.get("/", {"Accept-Encoding": "gzip"})
     wrong = []
     if re.search(r"/\d", answer.headers.get("server", "")):
-        wrong.append(f"Server: {answer.headers['server']} tells the version")
+        wrong.append(f"Server: {answer.headers['server']} shows the version")
     if "x-powered-by" in answer.headers:
         wrong.append("X-Powered-By is sent")
     if scene.policy.scheme == "https" and "strict-transport-security" not in answer.headers:
@@ -85,7 +85,7 @@ def loop_back(scene: Scene) -> Finding:
             item[4][0] for item in socket.getaddrinfo(scene.policy.domain, scene.port, type=socket.SOCK_STREAM)
         }
     except OSError as fault:
-        return found(f"{scene.policy.domain} is not known on this host: {fault}")
+        return found(f"{scene.policy.domain} does not resolve on this host: {fault}")
     answer = scene.get("/")
     if answer.status >= 500:
         return found(f"status {answer.status}")
@@ -93,7 +93,7 @@ def loop_back(scene: Scene) -> Finding:
 
 
 def fast_download(scene: Scene) -> Finding:
-    """Files handed out by the web server instead of PHP."""
+    """Files served by the web server instead of PHP."""
     on = scene.portal.option("main", "bx_fast_download", "N") == "Y"
     return ok("on") if on else found("off, although nginx is prepared for it")
 
@@ -132,12 +132,12 @@ def push_processes(scene: Scene) -> Finding:
     try:
         socket.create_connection((host, port), 5).close()
     except OSError as fault:
-        return found(f"nothing publishes on {host}:{port}: {fault}")
+        return found(f"nothing listens on {host}:{port}: {fault}")
     return ok(f"{host}:{port} takes messages")
 
 
 def server_variables(scene: Scene) -> Finding:
-    """What a page is told about the request: name, scheme, port, document root, and who logs in with HTTP."""
+    """What a page learns of the request: name, scheme, port, document root, and the user of an HTTP log-in."""
     word = base64.b64encode(b"encaja:look").decode()
     with scene.page() as page:
         said, _ = page.ask("server", {"Authorization": f"Basic {word}"})
@@ -154,7 +154,7 @@ def server_variables(scene: Scene) -> Finding:
 
 
 def sessions(scene: Scene) -> Finding:
-    """A session that is kept from one page to the next, also for a client that does not say who it is."""
+    """A session that is kept from one page to the next, also for a client without User-Agent."""
     wrong = []
     with scene.page() as page:
         for agent in ("Mozilla/5.0", ""):
@@ -162,7 +162,7 @@ def sessions(scene: Scene) -> Finding:
             said, fields = page.ask("session", headers)
             cookie = fields.get("set-cookie", "")
             if not cookie:
-                return found("a page that begins a session sets no cookie")
+                return found("a page that starts a session sets no cookie")
             again, _ = page.ask("session", {**headers, "Cookie": cookie.partition(";")[0]})
             if said["kept"] or again["kept"] != "kept":
                 wrong.append(f"a session is lost at the next page{'' if agent else ' of a client without User-Agent'}")
@@ -172,12 +172,12 @@ def sessions(scene: Scene) -> Finding:
         wrong.append("its cookie can be read by scripts")
     ini = scene.fpm["ini"]
     if ini.get("session.save_handler") == "files" and str(ini.get("session.save_path") or "/tmp") == "/tmp":  # noqa: S108
-        wrong.append("sessions are in /tmp, where others clean up")
+        wrong.append("sessions are in /tmp, which the system cleans")
     return judged(wrong, f"kept in {ini.get('session.save_handler')} {ini.get('session.save_path')}")
 
 
 def uploads(scene: Scene) -> Finding:
-    """A large file, a picture and very many fields in one form, and a body that is no form."""
+    """A large file, a picture and very many fields in one form, and a body that is not a form."""
     data = secrets.token_bytes(UPLOAD_BYTES)
     border = secrets.token_hex(16)
     parts = [
@@ -196,11 +196,11 @@ def uploads(scene: Scene) -> Finding:
     if said["error"] or said["md5"] != sent:
         wrong.append(f"a file of {UPLOAD_BYTES >> 20} MiB does not arrive (error {said['error']})")
     if not said["image"]:
-        wrong.append("a GIF is not seen as a picture")
+        wrong.append("a GIF is not recognised as a picture")
     if said["fields"] != FIELDS - 1:
         wrong.append(f"{said['fields']} of {FIELDS - 1} fields arrive")
     if raw["md5"] != sent:
-        wrong.append("a body that is no form does not arrive whole")
+        wrong.append("a body that is not a form does not arrive complete")
     return judged(wrong, f"{UPLOAD_BYTES >> 20} MiB, a picture and {FIELDS - 1} fields arrive")
 
 
@@ -221,7 +221,7 @@ def heavy_page(scene: Scene) -> Finding:
 
 
 def php_speed(scene: Scene) -> Finding:
-    """Simple operations per second in a page; the vendor sets no limit, so it is for comparing hosts."""
+    """Simple operations per second in a page; the vendor sets no limit; it serves to compare hosts."""
     with scene.page() as page:
         said, _ = page.ask("work")
     return ok(f"{1 / max(float(said['seconds']), 1e-6):.0f} million operations per second")
@@ -230,11 +230,11 @@ def php_speed(scene: Scene) -> Finding:
 def outside_services(scene: Scene) -> Finding:
     """The vendor's services that a box uses: push to devices, calls, updates."""
     if scene.copy.is_copy and scene.unreached:
-        return ok(f"a neutralised copy: {', '.join(scene.unreached)} are not reached, as it should be")
+        return ok(f"a neutralised copy: {', '.join(scene.unreached)} are not reachable, as intended")
     if scene.unreached:
         listed = ", ".join(f"{name} ({address})" for name, address in scene.unreached.items())
-        return people(f"not reached from this host: {listed}")
-    return ok("push to devices, calls and updates are reached")
+        return people(f"not reachable from this host: {listed}")
+    return ok("push to devices, calls and updates are reachable")
 
 
 CHECKS: Final[Sequence[Check]] = (
@@ -243,19 +243,19 @@ CHECKS: Final[Sequence[Check]] = (
     check("web-headers", ("Web server's headers", "Cabeceras del servidor web"), headers, "role web", "warning"),
     check("web-loop-back", ("The portal reaches itself", "El portal se alcanza a sí mismo"), loop_back,
           "name resolution on the portal's host"),
-    check("web-push", ("Push server's door", "Puerta del servidor push"), push_processes, "playbook push_pull",
+    check("web-push", ("Push server's port", "Puerto del servidor push"), push_processes, "playbook push_pull",
           part="pull"),
     check("web-fast-download", ("Files by the web server", "Ficheros servidos por el servidor web"), fast_download,
           "playbook settle (settle_fast_download)", "warning"),
     check("speed-pages", ("Pages per second", "Páginas por segundo"), pages, "more workers, memory, cores", "warning"),
-    check("web-server-variables", ("What pages are told", "Lo que se dice a las páginas"), server_variables,
-          "role web"),
+    check("web-server-variables", ("Server variables of pages", "Variables de servidor de las páginas"),
+          server_variables, "role web"),
     check("web-sessions", ("Sessions are kept", "Las sesiones se conservan"), sessions, "roles php and web"),
     check("web-uploads", ("Uploads and large forms", "Subidas y formularios grandes"), uploads,
           "php_ini_extra (role php), web_upload_max_mb (role web)"),
     check("php-heavy-page", ("PHP: a heavy page", "PHP: una página pesada"), heavy_page, "role php"),
     check("host-outside", ("The vendor's services", "Servicios del proveedor"), outside_services,
-          "open these addresses for the host, or do without", "note"),
+          "open these addresses for the host, or accept that they do not work", "note"),
     check("speed-php", ("PHP operations per second", "Operaciones de PHP por segundo"), php_speed, "faster cores",
           "note"),
 )  # fmt: skip

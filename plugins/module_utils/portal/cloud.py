@@ -1,4 +1,4 @@
-"""What makes a restored portal still believe that it lives in the cloud, and what of the cloud cannot work in the box.
+"""What makes a restored portal take itself for a cloud portal, and what of the cloud cannot work in the box.
 
 Row ``bitrix24`` in ``b_module`` and the constants ``BX24_*`` switch hundreds of places of the kernel to the cloud's
 behaviour; REST credentials, CDN and buckets belong to the cloud's portal; market applications and cloud bots have to be
@@ -21,7 +21,7 @@ from .site import Portal
 
 CLOUD_CONSTANTS: Final = re.compile(r"define\s*\(\s*['\"](BX24_[A-Z0-9_]+)['\"]")
 FOREIGN_CONSTANTS: Final = ("BX_CACHE_TYPE", "BX_CACHE_SID", "BX_MEMCACHE_HOST", "BX_MEMCACHE_PORT")
-"""They win over the settings' cache section and name a server of the source."""
+"""They override the settings' cache section and name a server of the source."""
 LOCAL_APP: Final = "L"
 """``b_rest_app.STATUS`` of an application made for this portal alone; all others come from the vendor's market."""
 CLOUD_BOTS: Final = ("support24", "marta", "giphy", "propertiesbot", "network", "properties")
@@ -30,11 +30,11 @@ CLOUD_BOTS: Final = ("support24", "marta", "giphy", "propertiesbot", "network", 
 
 @dataclass(frozen=True)
 class CloudPolicy:
-    """What becomes of what came along.
+    """What to do with what came from the cloud.
 
     Attributes:
         licence: the box's licence key; empty leaves the file alone.
-        applications: ``deactivate`` switches market applications off until they are installed anew; ``keep``.
+        applications: ``deactivate`` switches market applications off until they are reinstalled; ``keep``.
         bots: ``deactivate`` switches bots off that cannot work in the box; ``keep``.
     """
 
@@ -186,7 +186,7 @@ def inventory_bots(portal: Portal) -> list[dict[str, Any]]:
                 "works_in_box": not (of_cloud or of_market or missing),
                 "cure": "runs in the vendor's cloud only"
                 if of_cloud
-                else "install its application anew"
+                else "reinstall its application"
                 if of_market
                 else "",
             }
@@ -195,7 +195,7 @@ def inventory_bots(portal: Portal) -> list[dict[str, Any]]:
 
 
 def cloud_files(portal: Portal, samples: int = 5) -> dict[str, Any]:
-    """Files that the database still sees in a bucket of the cloud, by bucket, with some that are nowhere."""
+    """Files that the database has in a bucket of the cloud, by bucket, with some of those that are missing."""
     if not portal.has("b_file", "HANDLER_ID"):
         return {"in_cloud": 0, "buckets": {}, "missing": 0, "missing_samples": []}
     rows = portal.database.rows(
@@ -212,7 +212,7 @@ def cloud_files(portal: Portal, samples: int = 5) -> dict[str, Any]:
 
 
 def _file_rows(portal: Portal) -> list[dict[str, Any]]:
-    """``b_file`` with, for each row, whether its file is in the upload directory; one look at each directory."""
+    """``b_file`` with, for each row, whether its file is in the upload directory; each directory is read once."""
     upload = portal.root / (portal.option("main", "upload_dir", "upload") or "upload")
     seen: dict[str, frozenset[str]] = {}
     rows = portal.database.rows("SELECT ID, SUBDIR, FILE_NAME, HANDLER_ID FROM b_file")

@@ -1,7 +1,7 @@
 """Whether a portal is a neutralised copy, and what of it is as neutralisation leaves it.
 
-A copy has no licence of its own, sends nothing and rings nobody. That is no fault of it, and it is no reason to pass it
-over either: each of these is looked at, and has to be as the rules say.
+A copy has no licence of its own, sends nothing and rings no telephone. These are not faults of a copy, but they are
+checked as well: each has to be as the rules say.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ PROOF: Final = Path("/etc/encaja/neutralised")
 
 @dataclass(frozen=True)
 class CopyState:
-    """What the database and the host say.
+    """What database and host are marked as.
 
     Attributes:
-        marked: the database says that it is a neutralised copy.
-        environment: what the host's marker says; empty without one.
-        proof: what the host says of the proof that its copy is inert; empty without one.
+        marked: the database is marked as a neutralised copy.
+        environment: by the host's marker; empty without one.
+        proof: the host's record that its copy was proven inert; empty without one.
         options: options that neutralisation sets, by module and name, with their values.
     """
 
@@ -36,7 +36,7 @@ class CopyState:
 
     @property
     def is_copy(self) -> bool:
-        """Whether this is a neutralised copy. Production never is one, whatever its database says."""
+        """Whether this is a neutralised copy. Production never is one, however its database is marked."""
         return self.marked and self.environment != "production"
 
     def is_intended(self, portal: Portal, module: str, name: str) -> bool:
@@ -48,7 +48,7 @@ class CopyState:
 def read_copy_state(
     portal: Portal, rules: Sequence[Mapping[str, Any]], environment: Path = ENVIRONMENT, proof: Path = PROOF
 ) -> CopyState:
-    """What a portal's database and host say of its being a copy.
+    """Read what a portal's database and host are marked as.
 
     Args:
         portal: the portal.

@@ -1,4 +1,4 @@
-"""The portal's domain: every setting that holds the old host gets the new one, and a scan tells what is left.
+"""The portal's domain: every setting that holds the old host gets the new one, and a scan finds what is left.
 
 Links in notifications come out without a domain or with the cloud's when ``main.server_name``, ``b_lang.SERVER_NAME``
 (it wins in several places), ``b_lang_domain`` and the addresses of open lines, bots and telephony are not all set.
@@ -60,7 +60,7 @@ SETTING_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "b_mail_mailbox": ("LINK",),
     "b_bitrixcloud_option": ("PARAM_VALUE",),
 }
-"""Columns that act (settings, handlers, templates, waiting mail); what people wrote is only changed when asked for."""
+"""Columns that take effect (settings, handlers, templates, mail); what people wrote is only changed on request."""
 
 TEXT_FILES: Final = (
     ".htaccess",
@@ -75,14 +75,14 @@ _TEXT_TYPES: Final = frozenset({"char", "varchar", "tinytext", "text", "mediumte
 
 @dataclass(frozen=True)
 class DomainPolicy:
-    """What the portal's address is to be.
+    """The portal's address.
 
     Attributes:
         domain: the host name.
         scheme: ``https`` or ``http``.
         port: TCP port, 0 for the scheme's own.
         site: the site (``b_lang.LID``) that it belongs to; needed only when sites have different hosts.
-        old: further old hosts, beside those that the portal's options name.
+        old: further old hosts, besides those that the portal's options name.
         content: further columns (``table.column``) in which the old host is replaced; ``*`` for all texts.
         mail_from: the portal's sender address; empty leaves it.
     """
@@ -98,7 +98,7 @@ class DomainPolicy:
 
 @dataclass
 class Remains:
-    """Where an old host still stands."""
+    """Where an old host is left."""
 
     tables: dict[str, int] = field(default_factory=dict)  # "table.column" -> rows
     files: list[str] = field(default_factory=list)

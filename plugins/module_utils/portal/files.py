@@ -12,7 +12,7 @@ from ..atomic import write_atomically
 from ..errors import EncajaError
 
 BACKUPS: Final = Path("/var/lib/encaja/kept")
-"""Copies of changed files go here and not beside the file: below the document root they could be downloaded."""
+"""Copies of changed files go here and not next to the file: below the document root they could be downloaded."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def keep_copy(path: Path, backups: Path = BACKUPS) -> Path:
 
 
 def write(path: Path, data: bytes, attributes: Attributes = Attributes()) -> None:
-    """Put the data in the place of the file by renaming; a link is followed, owner and mode are kept or set.
+    """Replace the file; a link is followed, owner and mode are kept or set.
 
-    A new file belongs to the owner of its directory: what root writes into the portal's tree, the portal can read.
+    A new file belongs to the owner of its directory: so the portal can read what root writes into its tree.
 
     Raises:
         EncajaError: the directory or file cannot be written; the old file is then as it was.

@@ -1,6 +1,6 @@
 """What a host is made of, for a comparison: system, packages, schedule, nginx, PHP and MariaDB.
 
-Every function returns texts by name; what may be shown of them is decided elsewhere (``veil``).
+Every function returns texts by name; what may be shown of them is decided in ``value_digest``.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def system() -> dict[str, str]:
 
 def packages() -> dict[str, str]:
     """Installed Debian packages and their versions."""
-    told = run("dpkg-query", "-W", "-f", "${Package}:${Architecture}\t${Version}\t${db:Status-Status}\n")
+    listed = run("dpkg-query", "-W", "-f", "${Package}:${Architecture}\t${Version}\t${db:Status-Status}\n")
     found = {}
-    for line in told.splitlines():
+    for line in listed.splitlines():
         name, version, status = line.split("\t")
         if status == "installed":
             found[name.removesuffix(":all").removesuffix(f":{_architecture()}")] = version
@@ -92,8 +92,8 @@ def timers() -> dict[str, str]:
         if len(words) >= 2 and not words[0].endswith("@.timer"):
             found[words[0]] = words[1]
     if found:
-        told = run("systemctl", "show", "--property=Id,TimersCalendar,TimersMonotonic", "--", *found)
-        for block in told.split("\n\n"):
+        shown = run("systemctl", "show", "--property=Id,TimersCalendar,TimersMonotonic", "--", *found)
+        for block in shown.split("\n\n"):
             lines = [line.partition("=") for line in block.splitlines()]
             name = next((value for key, _, value in lines if key == "Id"), "")
             when = " ".join(timer_spec(value) for key, _, value in lines if key.startswith("Timers") and value)
@@ -152,9 +152,9 @@ def statements(text: str) -> dict[str, str]:
     parts = _NGINX_FILE.split(text)
     for name, body in zip(parts[1::2], parts[2::2], strict=True):
         for path, words in _walk(_block(_tokens(body))):
-            told = 2 if words[0] in _NAMED_DIRECTIVES else 1
-            key = " > ".join([*path, " ".join(words[:told])])
-            found.setdefault(f"{name}: {key}", []).append(" ".join(words[told:]))
+            named = 2 if words[0] in _NAMED_DIRECTIVES else 1
+            key = " > ".join([*path, " ".join(words[:named])])
+            found.setdefault(f"{name}: {key}", []).append(" ".join(words[named:]))
     return {key: "; ".join(values) for key, values in found.items()}
 
 
@@ -210,13 +210,13 @@ def php(pool: Path) -> dict[str, str]:
     }
     for where, ask in asked.items():
         try:
-            told: Mapping[str, Any] = json.loads(ask())
+            facts: Mapping[str, Any] = json.loads(ask())
         except (EncajaError, ValueError) as fault:
             faults.append(f"{where}: {fault}")
             continue
-        found[f"{where}: version"] = str(told["version"])
-        found |= {f"{where}: extension {name}": str(value) for name, value in told["extensions"].items()}
-        found |= {f"{where}: {name}": "" if value is None else str(value) for name, value in told["ini"].items()}
+        found[f"{where}: version"] = str(facts["version"])
+        found |= {f"{where}: extension {name}": str(value) for name, value in facts["extensions"].items()}
+        found |= {f"{where}: {name}": "" if value is None else str(value) for name, value in facts["ini"].items()}
     if faults:
         raise EncajaError("; ".join(faults), "PHP", "start PHP-FPM (an isolated copy keeps it masked)")
     return found

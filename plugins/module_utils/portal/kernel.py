@@ -27,7 +27,7 @@ foreach (['NO_KEEP_STATISTIC', 'NO_AGENT_STATISTIC', 'NOT_CHECK_PERMISSIONS', 'S
     'BX_NO_ACCELERATOR_RESET', 'NO_AGENT_CHECK', 'DisableEventsCheck'] as $name) {
     if (!defined($name)) { define($name, true); }
 }
-function told($value) {
+function emit($value) {
     if (@fwrite(STDOUT, "\\nencaja:" . json_encode($value, JSON_UNESCAPED_UNICODE) . "\\n") === false) { exit(1); }
 }
 require $argv[1] . '/bitrix/modules/main/include/prolog_before.php';
@@ -35,7 +35,7 @@ require $argv[1] . '/bitrix/modules/main/include/prolog_before.php';
 
 
 def call(root: Path, host: str, code: str, *arguments: str, user: str = USER) -> Iterator[Any]:
-    """Run PHP code with the kernel loaded; yields every value that it tells (``told($value)``) as it comes.
+    """Run PHP code with the kernel loaded; yields every value that it emits (``emit($value)``) as it comes.
 
     Args:
         root: document root.
@@ -81,7 +81,7 @@ _REINDEX: Final = """
 $state = json_decode($argv[3], true) ?: [];
 do {
     $state = \\CSearch::ReIndexAll(true, 10, $state, false);
-    told(['done' => is_array($state) ? (int)($state['CNT'] ?? 0) : (int)$state,
+    emit(['done' => is_array($state) ? (int)($state['CNT'] ?? 0) : (int)$state,
         'state' => is_array($state) ? $state : null]);
 } while (is_array($state));
 """
@@ -95,14 +95,14 @@ def reindex(
     Args:
         root: document root.
         host: the portal's host name.
-        progress: is told after each step how many records are indexed, and the state from which it can go on.
-        state: where an earlier rebuild was broken off; none begins anew.
+        progress: called after each step with the number of indexed records and the state to continue from.
+        state: where an earlier rebuild was stopped; None starts over.
     """
     done = 0
-    for told in call(root, host, _REINDEX, json.dumps(dict(state or {}))):
-        done = int(told["done"])
-        if told["state"] is not None:
-            progress(done, told["state"])
+    for step in call(root, host, _REINDEX, json.dumps(dict(state or {}))):
+        done = int(step["done"])
+        if step["state"] is not None:
+            progress(done, step["state"])
     return done
 
 
@@ -110,7 +110,7 @@ _RECOVER: Final = """
 foreach (json_decode(stream_get_contents(fopen($argv[3], 'r')), true) as $row) {
     $site = defined('SITE_ID') ? SITE_ID : 's1';
     $answer = \\CUser::SendPassword($row['login'], $row['email'], $site);
-    told(['id' => $row['id'], 'sent' => is_array($answer) ? $answer['TYPE'] === 'OK' : (bool)$answer,
+    emit(['id' => $row['id'], 'sent' => is_array($answer) ? $answer['TYPE'] === 'OK' : (bool)$answer,
         'message' => is_array($answer) ? strip_tags((string)$answer['MESSAGE']) : '']);
 }
 """
@@ -122,7 +122,7 @@ def send_recovery(root: Path, host: str, people: list[dict[str, Any]], listing: 
     Args:
         root: document root.
         host: the portal's host name.
-        people: who gets one.
+        people: the recipients.
         listing: a file below a directory that the portal's user can read; it lives as long as the call.
 
     Yields:
@@ -133,7 +133,7 @@ def send_recovery(root: Path, host: str, people: list[dict[str, Any]], listing: 
     if os.geteuid() == 0:
         shutil.chown(listing, USER, USER)
     try:
-        for told in call(root, host, _RECOVER, str(listing)):
-            yield int(told["id"]), "" if told["sent"] else str(told["message"]) or "refused"
+        for sent in call(root, host, _RECOVER, str(listing)):
+            yield int(sent["id"]), "" if sent["sent"] else str(sent["message"]) or "refused"
     finally:
         listing.unlink(missing_ok=True)

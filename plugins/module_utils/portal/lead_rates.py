@@ -1,4 +1,4 @@
-"""When leads arrive, by hour of the week: what the forecast needs to say how many fall into the gap."""
+"""When leads arrive, by hour of the week: for the forecast of how many fall into the gap."""
 
 from __future__ import annotations
 

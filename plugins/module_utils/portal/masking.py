@@ -1,7 +1,7 @@
-"""Personal data of a copy: masked alike wherever it stands, and users to test with.
+"""Personal data of a copy: masked in the same way everywhere, and test users.
 
 A masked value is made from the real one with a key that never leaves the copy's host, so the same name, number or
-address becomes the same mask in every table, and nobody gets back from the mask to the person. A mask shows that it is
+address becomes the same mask in every table, and a mask does not lead back to the person. A mask shows that it is
 one (``Olmo-1f3a``, ``+000123456789``, ``…@masked.invalid``), so masking can be cut off and run again at any time.
 """
 
@@ -103,7 +103,7 @@ class Masked:
 
 
 def check_rules(rules: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse rules that cannot be run, all faults at once.
+    """Refuse rules that cannot be run; names all faults.
 
     Raises:
         EncajaError: a key is missing or unknown, or there is no such kind.
@@ -240,13 +240,13 @@ def hashed(password: str, salt: str = "") -> str:
 
 
 def converge_users(database: Database, wanted: Sequence[Mapping[str, Any]], check: bool) -> list[str]:
-    """Bring the copy's test users to what is wanted; those that are wanted no longer cannot log in any more.
+    """Make the copy's test users as wanted; those no longer wanted cannot log in any more.
 
     Args:
         database: the copy's.
         wanted: users with ``login``, ``password`` and perhaps ``name``, ``last_name``, ``email``, ``groups`` (numbers
             of user groups) and ``department``.
-        check: only tell what would change.
+        check: only report what would change.
 
     Returns:
         The log-in names of users that were made or changed.
@@ -297,9 +297,9 @@ def _check_users(database: Database, wanted: Sequence[Mapping[str, Any]]) -> Non
 
 
 def _converge(database: Database, user: Mapping[str, Any], row: Mapping[str, Any] | None, check: bool) -> bool:
-    """Make or change one test user; tells whether there was anything to do."""
+    """Make or change one test user; returns whether there was anything to do."""
     login = str(user["login"])
-    told = {
+    wanted_values = {
         "NAME": str(user.get("name") or login),
         "LAST_NAME": str(user.get("last_name") or "(test)"),
         "EMAIL": str(user.get("email") or f"{login}@{MASKED_HOST}"),
@@ -313,11 +313,11 @@ def _converge(database: Database, user: Mapping[str, Any], row: Mapping[str, Any
             int(one["GROUP_ID"])
             for one in database.rows("SELECT GROUP_ID FROM b_user_group WHERE USER_ID = %s", row["ID"])
         }
-        if same and groups == held and all(row[column] == value for column, value in told.items()):
+        if same and groups == held and all(row[column] == value for column, value in wanted_values.items()):
             return False
     if check:
         return True
-    values = {**told, "PASSWORD": hashed(str(user["password"])), "XML_ID": TEST_USER_MARK}
+    values = {**wanted_values, "PASSWORD": hashed(str(user["password"])), "XML_ID": TEST_USER_MARK}
     if row is None:
         columns = ", ".join(["LOGIN", "DATE_REGISTER", *values])
         marks = ", ".join(["%s", "NOW()", *["%s"] * len(values)])

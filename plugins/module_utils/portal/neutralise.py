@@ -56,7 +56,7 @@ class Applied:
 
 
 def check_rules(rules: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse rules that cannot be run, all faults at once.
+    """Refuse rules that cannot be run; names all faults.
 
     Raises:
         EncajaError: a rule has no id, an unknown key, or says neither what to change nor how.
@@ -125,7 +125,7 @@ def _apply(
 
 
 def unfit_rules(database: Database, rules: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Rules that cannot be run on this portal, in words. Their statements are explained, not run."""
+    """Descriptions of rules that cannot be run on this portal. Their statements are explained (EXPLAIN), not run."""
     tables = database.columns()
     faults = []
     for rule in rules:
@@ -169,7 +169,7 @@ def _wrong_options(
     for full_name, value in wanted.items():
         module, _, name = full_name.partition(".")
         pattern = _pattern(name)
-        # An exact name may have an own rule beside a pattern of the same list.
+        # An exact name may have its own rule besides a pattern of the same list.
         exact = {other.partition(".")[2].lower() for other in wanted if other.partition(".")[0] == module}
         found = database.rows("SELECT NAME, VALUE FROM b_option WHERE MODULE_ID = %s AND NAME LIKE %s", module, pattern)
         if name.endswith("*"):

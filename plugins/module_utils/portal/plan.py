@@ -1,4 +1,4 @@
-"""What is to be changed in a portal, worked out before anything is touched.
+"""What has to be changed in a portal, computed before anything is touched.
 
 Every part of settling is a function that looks at the portal and fills a :class:`Plan`. The plan shows itself (check
 mode, differences with secrets hidden) or is applied: rows in one transaction, files with a copy kept, all or nothing,
@@ -23,7 +23,7 @@ _SHOWN = 300
 
 
 def shown(value: Any, *, secret: bool = False, changed: bool = False) -> str:
-    """A value for people: quoted and cut, or hidden."""
+    """A value as it is shown: quoted and cut, or hidden."""
     if value is None:
         return "NULL"
     if secret:
@@ -34,7 +34,7 @@ def shown(value: Any, *, secret: bool = False, changed: bool = False) -> str:
 
 @dataclass(frozen=True)
 class RowChange:
-    """One statement, with what it changes in words."""
+    """One statement, with a description of what it changes."""
 
     label: str
     sql: str
@@ -123,7 +123,7 @@ class Plan:
         )
 
     def statement(self, label: str, sql: str, arguments: Sequence[Any] = (), before: str = "", after: str = "") -> None:
-        """Any statement, told in words; the caller has made sure that it changes something."""
+        """Add any statement, with a description; the caller has made sure that it changes something."""
         self.rows.append(RowChange(label, sql, tuple(arguments), before, after))
 
     def file(self, path: Path, before: str, after: str | None, show: tuple[str, str] | None = None) -> None:
@@ -163,7 +163,7 @@ class Plan:
 
     def apply(self, database: Database, backups: Path = BACKUPS) -> list[str]:
         """Make all changes or none of them; returns the copies that were kept of changed files."""
-        # With the copy of what was there, None for a new file, and whose it was: one that was removed has to be known.
+        # With the copy of what was there, None for a new file, and its owner, because a file may have been removed.
         touched: list[tuple[Path, Path | None, Attributes]] = []
         try:
             with database.transaction():

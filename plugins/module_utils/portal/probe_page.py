@@ -1,7 +1,7 @@
-"""A page of the kit's own in the portal's tree, to see what a page sees: asked over HTTP, gone after one look.
+"""A temporary page in the portal's tree, asked over HTTP, to check what pages see.
 
-Sessions, uploads and server variables cannot be judged from a command line; the vendor's server test is a page for the
-same reason. The file has a random name and answers only with the word that is made for this look.
+Sessions, uploads and server variables cannot be checked from a command line; the vendor's server test is a page for the
+same reason. The file has a random name and answers only to a secret made for this check.
 Source of what is asked: portal.md chapter 4 (official tests).
 """
 
@@ -19,7 +19,7 @@ from .site import Portal
 
 _NAME: Final = "encaja-look-"
 _PAGE: Final = """<?php
-// Made by 'encaja verify' for one look, and deleted after it.
+// Made by 'encaja verify' for one check, and deleted after it.
 ini_set('display_errors', '0');
 if (!hash_equals('{word}', (string)($_SERVER['HTTP_X_ENCAJA'] ?? ''))) {{ http_response_code(404); exit; }}
 $answer = [];
@@ -72,7 +72,7 @@ class ProbePage:
     """The page while it is there; use it as a context.
 
     Args:
-        portal: in whose tree it is put.
+        portal: the page is put into its tree.
         send: asks the portal: method, path, headers, body.
     """
 
@@ -82,23 +82,23 @@ class ProbePage:
         self._path = portal.root / f"{_NAME}{secrets.token_hex(12)}.php"
 
     def __enter__(self) -> ProbePage:
-        """Put the page there, and take away what a look that was killed left behind."""
+        """Create the page, and remove those that a killed check left behind."""
         for old in self._portal.root.glob(f"{_NAME}*.php"):
             old.unlink(missing_ok=True)
         files.write(self._path, _PAGE.format(word=self._word).encode(), files.Attributes(mode=0o644))
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the page away."""
+        """Remove the page."""
         self._path.unlink(missing_ok=True)
 
     def ask(
         self, what: str, headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> tuple[dict[str, Any], Mapping[str, str]]:
-        """What the page says, and the headers of its answer.
+        """The page's answer, and its headers.
 
         Raises:
-            EncajaError: the page did not answer with what it was asked for.
+            EncajaError: the page gave another answer.
         """
         sent = {"X-Encaja": self._word, **(headers or {})}
         answer = self._send("POST" if body else "GET", f"/{self._path.name}?ask={what}", sent, body)

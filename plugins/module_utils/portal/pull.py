@@ -1,4 +1,4 @@
-"""Push & pull: the cloud's rows removed, the box's own server written into the settings, and the way proven.
+"""Push & pull: the cloud's rows removed, the box's own server written into the settings, and the way tested.
 
 An option of module ``pull`` in ``b_option`` wins over ``.settings.php``, so rows that came along from the cloud keep
 the box from its own push server; without it the messenger has no attachment icon (``CIMDisk::Enabled()`` asks for it).
@@ -123,7 +123,7 @@ def plan_pull(portal: Portal, policy: PullPolicy) -> Plan:
 
 
 def storage_is_missing(portal: Portal) -> bool:
-    """Whether the messenger's storage option leads nowhere; it is never changed, for that detaches chats from files."""
+    """Whether the messenger's storage option leads nowhere; changing it would detach chats from files."""
     storage = portal.option("im", "disk_storage_id")
     if not storage or not portal.has("b_disk_storage"):
         return False
@@ -229,9 +229,9 @@ def prove(settings: Mapping[str, Any], domain: str, scheme: str = "https", conne
 
     Args:
         settings: the value of the section ``pull``.
-        domain: what the portal puts in the place of ``#DOMAIN#``.
+        domain: the portal's replacement for ``#DOMAIN#``.
         scheme: of the portal; it decides which of the two listeners is used.
-        connect_to: address to connect to when the name does not lead here.
+        connect_to: address to connect to when the name does not resolve to this host.
     """
     name = "path_to_websocket_secure" if scheme == "https" else "path_to_websocket"
     channel = secrets.token_hex(16)

@@ -40,7 +40,7 @@ def due(portal: Portal, *, without_mail: bool) -> list[users.User]:
 
 
 def queued(portal: Portal) -> set[int]:
-    """Users whose recovery mail is in the queue; a run that died between queueing and noting is told by it."""
+    """Users whose recovery mail is in the queue; by it a run that died between queueing and noting is recognised."""
     last = int(portal.state().get("mail_queue_last_id") or 0)
     rows = portal.database.rows(
         "SELECT C_FIELDS FROM b_event WHERE EVENT_NAME = %s AND ID > %s AND SUCCESS_EXEC = 'N'", EVENT, last
@@ -49,7 +49,7 @@ def queued(portal: Portal) -> set[int]:
 
 
 def mail(portal: Portal, domain: str) -> dict[str, Any]:
-    """Queue a recovery mail for everybody who is due one; each is noted at once, so nobody gets two."""
+    """Queue a recovery mail for every user who is due one; each is noted at once, so that no user gets two."""
     sent: list[int] = []
     refused: dict[str, str] = {}
     for number, problem in _ask(portal, domain, due(portal, without_mail=False)):
@@ -62,7 +62,7 @@ def mail(portal: Portal, domain: str) -> dict[str, Any]:
 
 
 def listed(portal: Portal, url: str) -> tuple[list[tuple[users.User, str]], dict[str, str]]:
-    """A link for everybody who is due one, and who was refused; the mails that the kernel queues are taken out."""
+    """A link for every user who is due one, and who was refused; the mails that the kernel queues are removed."""
     people = {user.id: user for user in due(portal, without_mail=True)}
     links: list[tuple[users.User, str]] = []
     refused: dict[str, str] = {}
@@ -93,7 +93,7 @@ def link(url: str, user: users.User, word: str) -> str:
 
 
 def as_csv(links: Iterable[tuple[users.User, str]], language: str = "en") -> str:
-    """The links as a table; whoever has it can set these people's passwords."""
+    """The links as a table; its holder can set these people's passwords."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(HEAD["es" if language == "es" else "en"])

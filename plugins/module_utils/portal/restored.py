@@ -1,7 +1,7 @@
-"""Which restore the live portal came from, and whether it is the one that this host was told to make.
+"""Which restore the live portal came from, and whether it is the one that this host was asked for.
 
 A restore writes ``RECORD`` into its tree as the last thing before the tree can go live, so link, tree and record cannot
-say different things. A copy brings its source's record along with the tree. What this host was told is in its job
+say different things. A copy brings its source's record along with the tree. What this host was asked for is in its job
 (``encaja.restore.job``), how far it came in the journal of that restore (``encaja.restore.journal``).
 """
 
@@ -44,8 +44,8 @@ class Restored:
         """What it is, in a line."""
         if not self.record:
             return f"{self.tree}: not restored by the kit"
-        told = "restore {stamp} of {archive}, made on {host} at {restored}".format_map(self.record)
-        return f"{self.tree}: {'a copy of ' if self.is_copy else ''}{told}, database {self.record['database']}"
+        origin = "restore {stamp} of {archive}, made on {host} at {restored}".format_map(self.record)
+        return f"{self.tree}: {'a copy of ' if self.is_copy else ''}{origin}, database {self.record['database']}"
 
     @property
     def report(self) -> dict[str, Any]:
@@ -72,11 +72,11 @@ def look(root: Path, database: str, *, is_copy: bool, wanted: str = "", job: Pat
         job: the host's job.
     """
     record, tree = read_record(root), str(root.resolve())
-    told = _read(job)
-    wanted = wanted or str(told.get("stamp") or "")
+    given = _read(job)
+    wanted = wanted or str(given.get("stamp") or "")
     if is_copy or not wanted or wanted == ANY:
         return Restored(record, wanted, tree, is_copy=is_copy)
-    journal = _read(Path(str(told.get("work") or "/var/lib/encaja/restore")) / wanted / "journal.json")
+    journal = _read(Path(str(given.get("work") or "/var/lib/encaja/restore")) / wanted / "journal.json")
     fault, hint = _fault(record, tree, database, wanted, journal)
     return Restored(record, wanted, tree, fault, hint)
 

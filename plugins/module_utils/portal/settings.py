@@ -40,7 +40,7 @@ def _is_list(value: Any) -> bool:
 
 
 def merged(settings: Mapping[Any, Any], sections: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The settings with the sections laid over them, dictionary by dictionary; lists and single values are replaced."""
+    """The settings merged with the sections, dictionary by dictionary; lists and single values are replaced."""
     result = dict(settings)
     for key, wanted in sections.items():
         name = array_key(key)
@@ -88,7 +88,7 @@ def converge(
 
     Args:
         settings: what the file holds now.
-        sections: sections to lay over it; they must hold no secrets.
+        sections: sections to merge into it; they must hold no secrets.
         secrets: values by dotted path.
         replace: sections that are taken from ``sections`` whole, whatever the file had in them.
         absent: dotted paths that are removed.

@@ -1,4 +1,4 @@
-"""One host as a comparison sees it: everything in one go, secrets and own names veiled before anything leaves it."""
+"""One host as a comparison sees it, secrets and own names replaced by digests before anything leaves it."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def neutralised(portal: Portal, rules: Sequence[Mapping[str, Any]], sections: Ma
     if TEST_USERS_MARKER in portal.options:
         found.names["options"].append(".".join(TEST_USERS_MARKER))
         found.names["counts"] += TEST_USERS_TABLES
-    for unit, told in sections.get("schedule", {}).items():
-        if (told[0] or "").startswith("masked"):
+    for unit, state in sections.get("schedule", {}).items():
+        if (state[0] or "").startswith("masked"):
             found.names["schedule"].append(unit)
     return found

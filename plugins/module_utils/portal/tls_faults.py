@@ -47,7 +47,7 @@ def certificate_fault(fault: BaseException, name: str) -> EncajaError | None:
     elif code in _OTHER_NAME:
         what, hint = f"it does not cover {name}", "give one that does (tls_certificate, tls_key, tls_names)"
     elif code in _SELF_SIGNED:
-        what = "it is signed by itself, which nobody trusts"
+        what = "it is signed by itself, which no client trusts"
         hint = (
             "give one of an authority (tls_certificate, tls_key), and that one's root in tls_trusted if it is your own"
         )

@@ -121,7 +121,7 @@ def pending_recovery(portal: Portal) -> list[int]:
 
 
 def _fingerprint(password: object) -> str:
-    # The tail of a hash tells whether it was replaced and is of no use to anybody else.
+    # The end of a hash shows whether it was replaced, and is of no other use.
     return str(password or "")[-6:]
 
 
@@ -186,7 +186,7 @@ def plain_cell(text: str) -> str:
 
 
 def as_csv(users: Iterable[User], language: str = "en") -> str:
-    """The people as a table for an administrator; no secrets are in it."""
+    """The people as a table for an administrator; without secrets."""
     text = io.StringIO()
     writer = csv.writer(text)
     head = (

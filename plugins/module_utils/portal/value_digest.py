@@ -2,9 +2,9 @@
 
 Two hosts are compared by keyed digests (HMAC-SHA-256) that each makes of its own values. The key is the controller's,
 fresh for every comparison, so a digest says nothing about a value but whether two of them are the same. A value is
-digested as it stands, and with the names of its own environment (domain, host, addresses, database, tree) taken out, so
-that ``https://crm.example/x`` and ``https://pre.example/x`` are told from a real difference. An environment, or a host,
-may be called by a word that other things have in them as well (``test``, ``backup``): a third digest leaves such words.
+digested as it is, and with the names of its own environment (domain, host, addresses, database, tree) removed, so that
+``https://crm.example/x`` and ``https://pre.example/x`` can be told from a real difference. The name of an environment
+or host may be a word that is in other values as well (``test``, ``backup``): a third digest keeps such words.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HARMLESS: Final = frozenset({
     "proxy_pass", "fastcgi_pass", "uwsgi_pass", "grpc_pass", "ssl_certificate_key", "signature_algo",
     "max_seeks_for_key", "innodb_force_primary_key", "disconnect_on_expired_password",
 })  # fmt: skip
-"""Names of nginx, MariaDB and the portal that end as those of secrets do: addresses, paths and switches."""
+"""Names of nginx, MariaDB and the portal that end like those of secrets: addresses, paths and switches."""
 
 _INSIDE: Final = (
     re.compile(r"(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|authorization|auth)[\"']?\s*(?:[:=]|=>|;s:\d+:)", re.I),
@@ -53,7 +53,7 @@ def looks_random(text: str) -> bool:
 
 
 class Secrecy(Enum):
-    """How careful a section is: nothing in it is secret, what is named so is, or also what only looks like it."""
+    """What counts as secret in a section: nothing, what has the name of a secret, or also what looks like one."""
 
     OPEN = "open"
     NAMED = "named"
@@ -65,7 +65,7 @@ class ValueDigester:
 
     Args:
         salt: the key of the digests; the same on all hosts of a comparison.
-        own: names of this environment and what stands in their place, such as ``{"crm.example": "{here}"}``.
+        own: names of this environment and their replacements, such as ``{"crm.example": "{here}"}``.
     """
 
     def __init__(self, salt: str, own: Mapping[str, str]) -> None:
@@ -95,7 +95,7 @@ class ValueDigester:
         Args:
             name: what the value is called; tells secrets by their names.
             text: the value.
-            guard: how careful to be.
+            guard: what counts as secret.
             shown: what stands for a value that is not shown itself, such as the length of a program.
         """
         visible = None if _hidden(name, text, guard) else (text if shown is None else shown)[:SHOWN]

@@ -1,7 +1,7 @@
-"""Verifying a portal and its host: small checks, each with its evidence, and what has become of the case's dangers.
+"""Verifying a portal and its host: small checks, each with its evidence.
 
-A check looks and changes nothing of the portal. What it finds is one of: ``ok``, ``cured`` (an earlier verification
-found it), ``people`` (known, and left to a person), ``found`` (present and not fixed), ``unknown`` (no look at it).
+A check changes nothing of the portal. Its finding is one of: ``ok``, ``cured`` (an earlier verification found it),
+``people`` (known, and left to a person), ``found`` (present and not fixed), ``unknown`` (it could not be checked).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ State = Literal["ok", "cured", "people", "found", "unknown"]
 Severity = Literal["error", "warning", "note"]
 _TIMEOUT: Final = 20.0
 _OUTSIDE: Final = 3
-"""Seconds in which a service of the vendor has to be reached."""
+"""Seconds within which a service of the vendor has to answer."""
 _FACTS: Final = (
     "echo json_encode(['version' => PHP_VERSION, 'sapi' => PHP_SAPI, 'extensions' => get_loaded_extensions(),"
     " 'ini' => ini_get_all(null, false), 'environment' => (string)getenv('BITRIX_VA_VER'), 'now' => time(),"
@@ -41,7 +41,7 @@ _FACTS: Final = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check saw; ``severity`` and ``cure`` where this finding has others than its check."""
+    """The finding of a check; ``severity`` and ``cure`` where they differ from the check's."""
 
     state: State
     evidence: str
@@ -51,15 +51,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing to look at.
+    """One check.
 
     Attributes:
         id: stable name, by group: ``case-…`` and ``bug-…`` of the case, ``portal-…``, ``php-…`` and so on.
         title: what it is about, by language (``en``, ``es``).
         severity: an ``error`` that is found makes the verification fail; a ``warning`` or ``note`` does not.
         cure: what fixes it.
-        probe: looks.
-        part: the part of settling whose cure this would show, empty when settling does not cure it.
+        probe: makes the finding.
+        part: the part of settling that cures it; empty when settling does not.
     """
 
     id: str
@@ -81,7 +81,7 @@ def found(evidence: str) -> Finding:
 
 
 def found_fault(fault: EncajaError) -> Finding:
-    """Something wrong that says itself what fixes it."""
+    """Something wrong, with the error's own hint as its cure."""
     return Finding("found", f"{fault.where}: {fault.what}", cure=fault.hint)
 
 
@@ -109,13 +109,13 @@ def check(
     *,
     part: str = "",
 ) -> Check:
-    """A check by its id, its titles in English and Spanish, and what looks."""
+    """A check by its id, its titles in English and Spanish, and its probe."""
     return Check(name, {"en": titles[0], "es": titles[1]}, severity, cure, probe, part)
 
 
 @dataclass
 class Scene:
-    """What checks look at; every fact is fetched once, when the first check asks for it."""
+    """The facts that checks use; each is fetched once, when a check first needs it."""
 
     portal: Portal
     policy: domain.DomainPolicy
@@ -132,13 +132,13 @@ class Scene:
 
     @cached_property
     def fpm(self) -> dict[str, Any]:
-        """PHP as the pool has it."""
+        """PHP in the pool."""
         found_facts: dict[str, Any] = json.loads(fastcgi.run_php(self.fpm_socket, f"<?php {_FACTS}"))
         return found_facts
 
     @cached_property
     def cli(self) -> dict[str, Any]:
-        """PHP as the command line has it."""
+        """PHP on the command line."""
         done = subprocess.run(["php", "-r", _FACTS], capture_output=True, check=False, timeout=60)
         if done.returncode != 0:
             raise EncajaError("PHP does not run on the command line", "this host", "install php-cli (role php)")
@@ -147,7 +147,7 @@ class Scene:
 
     @cached_property
     def carried(self) -> carry_over_state.CarryOverState:
-        """How far the carry-over into this portal has come."""
+        """State of the carry-over into this portal."""
         return carry_over_state.read_carry_over(self.carry_over, self.portal.root)
 
     @cached_property
@@ -169,7 +169,7 @@ class Scene:
 
     @cached_property
     def proof(self) -> dict[str, Any]:
-        """A message that was published and received, as :func:`pull.prove` tells it."""
+        """A message that was published and received, as :func:`pull.prove` returns it."""
         return pull.prove(self.portal.section("pull"), self.policy.domain, self.policy.scheme, self.connect_to)
 
     @property
@@ -218,7 +218,7 @@ class Scene:
 
     @cached_property
     def is_private(self) -> bool:
-        """Whether the portal's name leads only to addresses that no device outside can reach."""
+        """Whether the portal's name resolves only to addresses that devices outside cannot reach."""
         try:
             found_addresses = {item[4][0] for item in socket.getaddrinfo(self.policy.domain, self.port)}
         except OSError:
@@ -259,14 +259,16 @@ class Scene:
 
 
 def run_check(check: Check, scene: Scene) -> dict[str, Any]:
-    """Look, and put the finding into the form that tables, JSON and the report share."""
+    """Run a check; returns the finding in the form that tables, JSON and the report share."""
     try:
         finding = check.probe(scene)
     except (EncajaError, OSError, ValueError, KeyError, http.client.HTTPException, subprocess.SubprocessError) as fault:
-        told = certificate_fault(fault, scene.policy.domain)
+        explained = certificate_fault(fault, scene.policy.domain)
         state: State = "found" if check.severity == "error" else "unknown"
         finding = Finding(
-            state, f"could not be looked at: {told.what if told else fault}", cure=told.hint if told else ""
+            state,
+            f"could not be checked: {explained.what if explained else fault}",
+            cure=explained.hint if explained else "",
         )
     noted = scene.portal.state()
     fixed = finding.state == "ok" and check.id in noted.get("seen", {})
@@ -292,7 +294,7 @@ def _remember(scene: Scene, results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def verify(scene: Scene, checks: Sequence[Check], only: Sequence[str] = (), *, remember: bool = True) -> dict[str, Any]:
-    """Run checks (all, or those whose id begins with one of the given words) and sum up.
+    """Run checks (all, or those whose id starts with one of the given words) and sum up.
 
     ``differences`` counts the errors that were found: with none the portal passes.
     """

@@ -126,5 +126,5 @@ def test_what_work_on_a_copy_makes_is_told_and_is_no_fault(copy: Any, portal: Po
     portal.database.execute("INSERT INTO b_event (EVENT_NAME, LID, C_FIELDS, SUCCESS_EXEC) VALUES ('X', 's1', '', 'N')")
     rows = copy()
     assert errors(rows) == []
-    assert "since it was made, and held back: mail-queue 1" in rows["portal-copy"]["evidence"]
+    assert "added since, and held back: mail-queue 1" in rows["portal-copy"]["evidence"]
     assert "1 mails wait, and none leaves it" in rows["portal-mail"]["evidence"]

@@ -149,7 +149,7 @@ def test_installers_left_behind(tmp_path: Path) -> None:
     [
         ("<?php\ndefine('A', 1);\n", ""),
         ("<?php define('A', 1); ?>\n", ""),
-        ("\ufeff<?php define('A', 1);", "begins with text"),
+        ("\ufeff<?php define('A', 1);", "starts with text"),
         ("<?php define('A', 1); ?>\n\n", "prints something"),
         ("<?php define('A', 1); ?> x", "prints something"),
     ],
@@ -235,7 +235,7 @@ def test_uploads_that_do_not_arrive(tmp_path: Path) -> None:
     assert checks_web.uploads(good).state == "ok"
     bad: Any = Site(tmp_path, upload={"error": 1, "md5": "", "image": [], "fields": 1000}, raw={"md5": ""})
     evidence = checks_web.uploads(bad).evidence
-    for words in ("5 MiB does not arrive (error 1)", "GIF", "1000 of 9999", "no form"):
+    for words in ("5 MiB does not arrive (error 1)", "GIF", "1000 of 9999", "not a form"):
         assert words in evidence
 
 
@@ -243,7 +243,7 @@ def test_uploads_that_do_not_arrive(tmp_path: Path) -> None:
     ("key", "cured", "applications", "state", "cure"),
     [
         ("", {}, [], "found", "set encaja_licence_key and run playbook settle"),
-        ("LK-1", {}, [], "found", "playbook settle puts encaja_licence_key in its place"),
+        ("LK-1", {}, [], "found", "playbook settle replaces it with encaja_licence_key"),
         ("LK-1", {"cloud": 1}, [{"name": "Calc", "cure": "buy it"}], "people", "ask for their price in the box"),
     ],
 )
@@ -306,7 +306,7 @@ def test_mobile_application_on_an_open_portal() -> None:
         (devices(0), "found", "no listener on port 8894: refused"),
         (devices(rows={"path_to_mobile_listener_secure": "https://acme.bitrix24.es/bitrix/sub/"}), "found", "acme."),
         (devices(rows={"push": "N"}), "found", "push to devices is off"),
-        (devices(is_private=True), "people", "closed network"),
+        (devices(is_private=True), "people", "private network"),
         (devices(unreached={"push to devices": "cloud-messaging.bitrix24.tech:443"}), "people", "get no push"),
     ],
 )
@@ -325,7 +325,7 @@ def test_log_outs_behind_a_proxy_that_nginx_does_not_believe(monkeypatch: pytest
         policy=SimpleNamespace(scheme="https"),
     )  # fmt: skip
     finding = checks_case.logouts(here)
-    assert finding.evidence == "nginx does not believe the proxy 10.0.0.6: everybody comes from its address"
+    assert finding.evidence == "nginx does not trust the proxy 10.0.0.6: all requests seem to come from its address"
     here.nginx += "set_real_ip_from 10.0.0.6;"
     assert checks_case.logouts(here).state == "ok"
 

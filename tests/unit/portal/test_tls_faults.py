@@ -157,5 +157,5 @@ def test_verification_names_the_certificate_and_its_cure() -> None:
     assert told["evidence"] == "certificate: it does not cover crm.acme.es (port 8894)"
     assert told["cure"].startswith("give one that does")
     broken = verify.run_check(verify.check("web-x", ("x", "x"), lambda scene: scene.get("/"), "role web"), scene)
-    assert broken["evidence"] == "could not be looked at: certificate: it does not cover crm.acme.es"
+    assert broken["evidence"] == "could not be checked: certificate: it does not cover crm.acme.es"
     assert broken["cure"].startswith("give one that does")

@@ -74,14 +74,14 @@ def test_without_a_carry_over_both_are_there_and_fail_nothing(box: Box) -> None:
         assert lag[:2] == cloud[:2] == ("found", "warning")
         assert "backup of 2026-03-01 18:30:05, newest record of 2026-03-01 18:20:00" in lag[2]
         assert "2 employees" in cloud[2]
-        assert "nobody looks" in cloud[2]
+        assert "not followed" in cloud[2]
 
 
 def test_prepared_is_not_carried(box: Box) -> None:
     (box.folder / "prepared.json").write_text(json.dumps({"since": SINCE}))
     lag, _ = box.told()
     assert lag[:2] == ("found", "warning")
-    assert f"prepared since {SINCE}, but nothing was carried" in lag[2]
+    assert f"prepared since {SINCE}, but nothing has been carried" in lag[2]
 
 
 def test_followed_is_not_finished_and_after_the_release_an_error(box: Box) -> None:
@@ -89,7 +89,7 @@ def test_followed_is_not_finished_and_after_the_release_an_error(box: Box) -> No
     lag, cloud = box.told()
     assert lag[:2] == cloud[:2] == ("found", "warning")
     assert "2.0 s behind" in lag[2]
-    assert "looked at until" in cloud[2]
+    assert "followed until" in cloud[2]
     box.notes["released"] = True
     assert box.told()[0][:2] == ("found", "error")
 
@@ -110,7 +110,7 @@ def test_drained_and_reconciled_cures_both(box: Box) -> None:
     assert (lag[0], cloud[0]) == ("cured", "cured")
     for words in ("backup of 2026-03-01 18:30:05", "140 records", SINCE, FROZEN, "none missing"):
         assert words in lag[2]
-    assert f"nobody wrote in the cloud after the freeze of {FROZEN}" in cloud[2]
+    assert f"no record was written in the cloud after the freeze of {FROZEN}" in cloud[2]
 
 
 def test_what_is_missing_fails_whenever_it_is_known(box: Box) -> None:
@@ -135,8 +135,8 @@ def test_people_who_wrote_after_the_freeze_are_named_once(box: Box) -> None:
 @pytest.mark.parametrize(
     ("follow", "words"),
     [
-        (None, "none follows"),
-        ({"updated": "2026-03-04T00:00:00+00:00"}, "none follows"),  # of the portal that was here before
+        (None, "no carry-over follows it"),
+        ({"updated": "2026-03-04T00:00:00+00:00"}, "no carry-over follows it"),  # of the portal that was here before
         ({"error": "the cloud does not answer"}, "the cloud does not answer"),
     ],
 )
@@ -152,14 +152,14 @@ def test_after_the_freeze_somebody_has_to_look(box: Box, follow: dict[str, Any] 
 def test_one_that_follows_no_more_is_told(box: Box) -> None:
     box.leave("once", ended=stamp(1800), result=proof())
     box.leave("follow", behind=1.0, stragglers=0, updated=stamp(1200))
-    assert "nobody looks any more: the last look was" in box.told()[1][2]
+    assert "the cloud is not followed any more: the last status is of" in box.told()[1][2]
 
 
 def test_a_carry_over_that_broke_off_is_told(box: Box) -> None:
     box.leave("once", error="the webhook is refused")
     lag, _ = box.told()
     assert lag[:2] == ("found", "warning")
-    assert "came to no end: the webhook is refused" in lag[2]
+    assert "did not finish: the webhook is refused" in lag[2]
 
 
 def switched(box: Box) -> None:
@@ -188,7 +188,7 @@ def test_what_cannot_be_read_is_told(box: Box) -> None:
     (box.folder / "once.json").write_text("{")
     lag, _ = box.told()
     assert lag[0] == "found"
-    assert "could not be looked at" in lag[2]
+    assert "could not be checked" in lag[2]
 
 
 def test_the_state_lies_where_the_role_puts_it() -> None:
