@@ -40,7 +40,7 @@ from integration.carryover.portals import (
     write_job,
 )
 from integration.carryover.windows import fill_window
-from own_mariadb import own_mariadb
+from support.mariadb import disposable_mariadb
 
 pytestmark = pytest.mark.integration
 SIZES = {
@@ -60,7 +60,7 @@ ITEMS = ("company", "contact", "lead", "deal")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("cloud")
     (home / "db").mkdir()
-    with own_mariadb(home / "db", BUFFERS) as sock:
+    with disposable_mariadb(home / "db", BUFFERS) as sock:
         site = install_cloud(home, sock, SIZES)
         with served(site, workers=4):
             yield site

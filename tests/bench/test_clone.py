@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from encaja.clone import database, files, manifest
-from integration.clone.servers import Here, Server, physical_copy, source, started
+from support.clone_servers import Here, Server, physical_copy, source, started
 from unit.lab_portal.standin import LAB, free_port
 
 ROWS = int(os.environ.get("ENCAJA_BENCH_ROWS", "400000"))

@@ -21,8 +21,9 @@ from urllib.request import urlopen
 import pytest
 
 from bench.big_archive import BigArchive, make
-from integration.restore.restoring import Database, job, start, write_job
 from lab.misbehaving_server import Fault, serving
+from support.mariadb import KillableMariaDB
+from support.restore_runs import job, start, write_job
 
 SIZES = [float(size) for size in os.environ.get("ENCAJA_BENCH_SIZES", "1").split(",")]
 SQL_SHARE = 0.3
@@ -41,7 +42,7 @@ class Run:
 @dataclass
 class Bench:
     folder: Path
-    database: Database
+    database: KillableMariaDB
     table: list[tuple[str, str, str]] = field(default_factory=list)
     counter: int = 0
 
@@ -73,7 +74,7 @@ def bench(tmp_path_factory):
     if not shutil.which("mariadbd"):
         pytest.skip("needs MariaDB (apt-get install mariadb-server)")
     folder = tmp_path_factory.mktemp("bench")
-    database = Database(folder, memory_mb=1024)
+    database = KillableMariaDB(folder, memory_mb=1024)
     database.initialise()
     database.start()
     found = Bench(folder, database)

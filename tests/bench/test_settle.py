@@ -20,7 +20,7 @@ import pytest
 from e2e.restored_portal import Host, find_host, make, remove
 from encaja.portal import domain, php
 from encaja.portal.site import Portal
-from integration.restore.restoring import Database
+from support.mariadb import KillableMariaDB
 
 SIZE = int(os.environ.get("ENCAJA_BENCH_SCAN_MB", "300"))
 OLD = "acme.bitrix24.es"
@@ -36,7 +36,7 @@ def timed(work: Callable[[], object]) -> float:
     return time.monotonic() - begun
 
 
-def processor_seconds(server: Database) -> float:
+def processor_seconds(server: KillableMariaDB) -> float:
     """What the server has used of the processor so far; a busy machine does not change it much."""
     assert server.process
     words = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -44,11 +44,11 @@ def processor_seconds(server: Database) -> float:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillableMariaDB]:
     """A server with one table of messages in which every hundredth names the old host."""
     if not shutil.which("mariadbd"):
         pytest.skip("needs MariaDB (apt-get install mariadb-server)")
-    server = Database(tmp_path_factory.mktemp("bench"), memory_mb=1024)
+    server = KillableMariaDB(tmp_path_factory.mktemp("bench"), memory_mb=1024)
     server.initialise()
     server.start()
     server.run("CREATE DATABASE portal CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
@@ -69,7 +69,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     server.stop()
 
 
-def test_scan(database: Database, tmp_path: Path) -> None:
+def test_scan(database: KillableMariaDB, tmp_path: Path) -> None:
     (tmp_path / "www" / "bitrix").mkdir(parents=True)
     default = {"host": f"localhost:{database.socket}", "login": "root", "password": "", "database": "portal"}
     settings = {"connections": {"value": {"default": default}, "readonly": True}}

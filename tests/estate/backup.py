@@ -10,7 +10,7 @@ from pathlib import Path
 import pymysql
 
 from lab.backup_writer.archive import Options, write_backup
-from own_mariadb import own_mariadb
+from support.mariadb import disposable_mariadb
 from unit.lab_portal.standin import install
 
 STAMP = "20261120_210000"
@@ -49,7 +49,7 @@ class Backup:
 def make(home: Path) -> Backup:
     """Fill a cloud portal with a company, and write its backup."""
     home.mkdir()
-    with own_mariadb(home / "mariadb") as sock:
+    with disposable_mariadb(home / "mariadb") as sock:
         tree = install(home, sock, "portal", SIZES)
         with pymysql.connect(unix_socket=str(sock), user="root", database="portal", charset="utf8mb4") as connection:
             made = write_backup(

@@ -13,7 +13,7 @@ import pytest
 
 from lab.backup_writer import dump
 from lab.backup_writer.archive import write_backup
-from own_mariadb import own_mariadb
+from support.mariadb import disposable_mariadb
 from unit.backup_writer.vendor_archive import FIXTURES, entries, stream, volumes
 
 pytestmark = [
@@ -25,7 +25,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The socket of a private server that only this user reaches."""
-    with own_mariadb(tmp_path_factory.mktemp("mariadb"), "--max-allowed-packet=64M") as sock:
+    with disposable_mariadb(tmp_path_factory.mktemp("mariadb"), "--max-allowed-packet=64M") as sock:
         yield sock
 
 

@@ -19,7 +19,7 @@ import httpx
 import pymysql
 import pymysql.cursors
 
-from own_mariadb import own_mariadb
+from support.mariadb import disposable_mariadb
 from unit.lab_portal.standin import install, serving
 
 BUFFERS = "--innodb-buffer-pool-size=128M"
@@ -131,7 +131,7 @@ def served(site: Site, workers: int = 2, *, compiled: bool = False) -> Iterator[
 def cloud_and_box(home: Path, *, compiled: bool = False) -> Iterator[tuple[Site, Site]]:
     """A small cloud and the box that was restored from it, both served."""
     (home / "db").mkdir()
-    with own_mariadb(home / "db", BUFFERS) as sock:
+    with disposable_mariadb(home / "db", BUFFERS) as sock:
         cloud = install_cloud(home, sock, SIZES)
         box = restore_box(home, cloud)
         with served(cloud, workers=4 if compiled else 2, compiled=compiled), served(box, compiled=compiled):

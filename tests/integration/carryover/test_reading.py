@@ -21,7 +21,7 @@ from encaja.rest.errors import AccessError
 from encaja.rest.limiter import Limiter, Limits
 from encaja.rest.webhook import Webhook
 from integration.carryover.portals import BUFFERS, SIZES, Site, install_cloud, served
-from own_mariadb import own_mariadb
+from support.mariadb import disposable_mariadb
 
 pytestmark = pytest.mark.integration
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
@@ -32,7 +32,7 @@ FREE = Limits(rate=1000, burst=100_000)
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("cloud")
     (home / "db").mkdir()
-    with own_mariadb(home / "db", BUFFERS) as sock:
+    with disposable_mariadb(home / "db", BUFFERS) as sock:
         site = install_cloud(home, sock, SIZES)
         site.option("encaja", "rest_bucket", "100000")
         with served(site, workers=4):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from encaja.clone import database, tables
-from integration.clone.servers import Server, hammered, physical_copy, source, started
+from support.clone_servers import Server, hammered, physical_copy, source, started
 
 pytestmark = pytest.mark.integration
 COPIES = int(os.environ.get("ENCAJA_COPIES", "1"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from unit.compare.comparison_case import snapshot
+from support.host_snapshots import snapshot
 
 pytestmark = pytest.mark.integration
 PROJECT = Path(__file__).parents[3]

@@ -13,7 +13,7 @@ import pytest
 
 from encaja import nightly_backup as nightly
 from encaja.nightly_backup import BackupError, Config, Database, Status, load
-from own_mariadb import own_mariadb
+from support.mariadb import disposable_mariadb
 
 SQL = """
 CREATE TABLE b_user (ID int PRIMARY KEY, NAME varchar(20)); INSERT INTO b_user VALUES (1, 'Ana'), (2, 'Luis');
@@ -27,7 +27,7 @@ CREATE TRIGGER t_user BEFORE INSERT ON b_user FOR EACH ROW SET NEW.NAME = UPPER(
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if not shutil.which("mariadbd"):
         pytest.skip("needs the package mariadb-server")
-    with own_mariadb(tmp_path_factory.mktemp("mariadb")) as sock:
+    with disposable_mariadb(tmp_path_factory.mktemp("mariadb")) as sock:
         yield sock
 
 

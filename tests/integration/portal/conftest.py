@@ -12,7 +12,7 @@ import pytest
 from encaja.portal import php
 from encaja.portal.site import Portal
 from integration.portal.cloud_portal import DBCONN, MODULES, OLD, SETTINGS, connect, fill
-from own_mariadb import own_mariadb
+from support.mariadb import disposable_mariadb
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The socket of a MariaDB that only this run reaches."""
     if not shutil.which("mariadbd"):
         pytest.skip("needs the package mariadb-server")
-    with own_mariadb(tmp_path_factory.mktemp("mariadb")) as sock:
+    with disposable_mariadb(tmp_path_factory.mktemp("mariadb")) as sock:
         yield sock
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from restoring import NAMES, Database, load_reference
+
+from support.mariadb import KillableMariaDB
+from support.restore_runs import NAMES, load_reference
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +16,7 @@ def database(tmp_path_factory):
     if not shutil.which("mariadbd"):
         pytest.skip("needs MariaDB (apt-get install mariadb-server)")
     folder = tmp_path_factory.mktemp("db")
-    server = Database(folder)
+    server = KillableMariaDB(folder)
     server.initialise()
     server.start()
     server.run("SET GLOBAL max_allowed_packet = 1 << 30")

@@ -20,7 +20,18 @@ from pathlib import Path
 
 import pymysql
 import pytest
-from restoring import (
+
+from encaja.portal import php, restored
+from encaja.restore import finish
+from encaja.restore.archive import gzips, naming, stream
+from encaja.restore.coordinator import restore
+from encaja.restore.errors import BackupError
+from encaja.restore.job import parse_job
+from encaja.restore.journal import Journal, load_journal
+from encaja.restore.load.database import force_to_disk, prepare_database
+from encaja.restore.run import RestoreRun
+from lab.misbehaving_server import Fault, serving
+from support.restore_runs import (
     FIXTURES,
     NAMES,
     QUICK,
@@ -35,17 +46,6 @@ from restoring import (
     tree,
     write_job,
 )
-
-from encaja.portal import php, restored
-from encaja.restore import finish
-from encaja.restore.archive import gzips, naming, stream
-from encaja.restore.coordinator import restore
-from encaja.restore.errors import BackupError
-from encaja.restore.job import parse_job
-from encaja.restore.journal import Journal, load_journal
-from encaja.restore.load.database import force_to_disk, prepare_database
-from encaja.restore.run import RestoreRun
-from lab.misbehaving_server import Fault, serving
 
 pytestmark = pytest.mark.integration
 

@@ -14,7 +14,7 @@ import pymysql
 import pytest
 
 from ansible_collections.encaja.portal.plugins.modules import cache_password, portal_database
-from own_mariadb import own_mariadb
+from support.mariadb import disposable_mariadb
 
 FIRST, SECOND, THIRD = 'the "first" one', "the second\\ one", "the third one"
 
@@ -23,7 +23,7 @@ FIRST, SECOND, THIRD = 'the "first" one', "the second\\ one", "the third one"
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if not shutil.which("mariadbd"):
         pytest.skip("needs the package mariadb-server")
-    with own_mariadb(tmp_path_factory.mktemp("mariadb")) as sock:
+    with disposable_mariadb(tmp_path_factory.mktemp("mariadb")) as sock:
         yield sock
 
 

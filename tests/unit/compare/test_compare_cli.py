@@ -14,7 +14,7 @@ from encaja.compare.differences import compare, rules
 from encaja.compare.environments import Environment
 from encaja.compare.page import WORDS
 from encaja.errors import ConfigurationError, DifferencesFound
-from unit.compare.comparison_case import snapshot
+from support.host_snapshots import snapshot
 
 LEFT = {"options": {"main.server_name": "crm.acme.es", "acme.note": "<b>[red]1"}}
 RIGHT = {"options": {"main.server_name": "pre.acme.es", "acme.note": "2"}}

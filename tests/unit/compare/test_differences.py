@@ -8,7 +8,7 @@ import pytest
 from encaja.compare.differences import compare, rules, window
 from encaja.compare.environments import Environment
 from encaja.errors import ConfigurationError
-from unit.compare.comparison_case import GIB8, snapshot
+from support.host_snapshots import GIB8, snapshot
 
 
 def both(

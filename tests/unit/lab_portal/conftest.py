@@ -11,14 +11,14 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from own_mariadb import own_mariadb
+from support.mariadb import disposable_mariadb
 from unit.lab_portal.standin import SIZES, PortalUnderTest, install, serving
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The socket of a MariaDB of its own."""
-    with own_mariadb(tmp_path_factory.mktemp("mariadb")) as sock:
+    with disposable_mariadb(tmp_path_factory.mktemp("mariadb")) as sock:
         yield sock
 
 

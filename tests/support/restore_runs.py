@@ -1,4 +1,4 @@
-"""A private MariaDB, jobs for it, and what a restore has to end in."""
+"""Restores of the fixtures: their jobs, runs of the host tool, and what they have to end in."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import pymysql
+from support.mariadb import KillableMariaDB
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "backups"
 NAMES = {
     "plain": "20261001_210000_full_k3Jd92LmQx7PzVtB.tar.gz",
@@ -36,71 +33,7 @@ QUICK = {
 }
 
 
-@dataclass
-class Database:
-    """A MariaDB server of our own, on a socket."""
-
-    folder: Path
-    process: subprocess.Popen | None = None
-    memory_mb: int = 64
-    options: Sequence[str] = ()
-
-    @property
-    def socket(self) -> Path:
-        return self.folder / "s"
-
-    def initialise(self) -> None:
-        subprocess.run(
-            ["mariadb-install-db", "--no-defaults", f"--datadir={self.folder / 'data'}", "--skip-test-db",
-             "--auth-root-authentication-method=normal"],
-            check=True, capture_output=True, env={**os.environ, "TMPDIR": str(self.folder)},
-        )  # fmt: skip
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig=KILL", "mariadbd", "--no-defaults", f"--datadir={self.folder / 'data'}",
-             f"--socket={self.socket}", "--skip-networking", "--user=root", "--skip-log-bin",
-             f"--innodb-buffer-pool-size={self.memory_mb}M", f"--pid-file={self.folder / 'pid'}",
-             f"--tmpdir={self.folder}", "--innodb-flush-method=O_DIRECT_NO_FSYNC",
-             *self.options],
-            stdout=subprocess.DEVNULL, stderr=(self.folder / "log").open("ab"),
-        )  # fmt: skip
-        for _ in range(600):
-            try:
-                self.connect().close()
-            except pymysql.err.OperationalError:
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError((self.folder / "log").read_text()[-2000:])
-
-    def connect(self, name: str | None = None) -> pymysql.connections.Connection:
-        return pymysql.connect(unix_socket=str(self.socket), user="root", database=name, charset="utf8mb4")
-
-    def run(self, sql: str, name: str | None = None) -> list[tuple]:
-        connection = self.connect(name)
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(sql)
-                connection.commit()
-                return list(cursor.fetchall())
-        finally:
-            connection.close()
-
-    def kill(self) -> None:
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def stop(self) -> None:
-        if self.process:
-            self.process.terminate()
-            self.process.wait()
-            self.process = None
-
-
-def job(home: Path, database: Database, kind: str = "plain", **changes) -> dict:
+def job(home: Path, database: KillableMariaDB, kind: str = "plain", **changes) -> dict:
     """The job of a restore of a fixture."""
     return {
         "stamp": "s1",
@@ -137,7 +70,7 @@ def run(file: Path, tool: str = "restore") -> tuple[int, str]:
     return process.returncode, out + err
 
 
-def rows(database: Database, name: str) -> dict[str, str]:
+def rows(database: KillableMariaDB, name: str) -> dict[str, str]:
     """A digest of all rows of every table and view."""
     connection = database.connect(name)
     try:
@@ -153,7 +86,7 @@ def rows(database: Database, name: str) -> dict[str, str]:
         connection.close()
 
 
-def definitions(database: Database, name: str) -> dict[str, str]:
+def definitions(database: KillableMariaDB, name: str) -> dict[str, str]:
     """The definition of every table and view, without counters."""
     connection = database.connect(name)
     try:
@@ -218,7 +151,7 @@ def made_archive(first: Path, members: list[tuple[str, bytes]], *, limit: int = 
     return first
 
 
-def load_reference(database: Database, kind: str, name: str, scratch: Path) -> None:
+def load_reference(database: KillableMariaDB, kind: str, name: str, scratch: Path) -> None:
     """Load the dump the ordinary way, through the server's own client."""
     from encaja.restore.archive import naming, unpack
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pymysql
 import pytest
-from integration.backup.restoring import Database
 
 from encaja.clone import database, tables
 from encaja.clone.remote import Source
+from support.mariadb import KillableMariaDB
 
 
-class Server(Database):
+class Server(KillableMariaDB):
     """A server whose programs find it by the environment."""
 
     def environment(self) -> dict[str, str]:
