@@ -1,4 +1,4 @@
-"""Ask nginx on this host what everybody may ask, and say what it answers wrongly. Arguments: name, then "tls" or "plain"."""
+"""Check nginx's answers on this host; prints the wrong ones to standard error. Arguments: name, then "tls" or "plain"."""
 
 import http.client
 import socket
@@ -11,10 +11,10 @@ PATIENCE = 15.0
 
 
 class Local(http.client.HTTPSConnection):
-    """TLS to this host under the portal's name; whether the certificate is good is checked by the role tls."""
+    """TLS to this host under the portal's name; the certificate is validated by role tls."""
 
     def connect(self) -> None:
-        """Connect to the loopback address whatever the name resolves to."""
+        """Connect to the loopback address, whatever the name resolves to."""
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -22,7 +22,7 @@ class Local(http.client.HTTPSConnection):
 
 
 def status(path: str, tls: bool, name: str = NAME) -> int:
-    """HTTP status of a path; 0 when the connection is closed without an answer."""
+    """HTTP status of a path; 0 if the connection is closed without an answer."""
     connection = Local(NAME) if tls else http.client.HTTPConnection("127.0.0.1", 80, timeout=10)
     try:
         connection.request("GET", path, headers={"Host": name, "User-Agent": "encaja"})
@@ -33,25 +33,25 @@ def status(path: str, tls: bool, name: str = NAME) -> int:
         connection.close()
 
 
-def look(tls: bool) -> list[str]:
-    """What is answered wrongly, one line each."""
+def wrong_answers(tls: bool) -> list[str]:
+    """The wrong answers, one line each."""
     faults = []
     for path in ("/bitrix/.settings.php", "/bitrix/modules/main/include.php", "/bitrix/backup/x.tar.gz", "/upload/x.php", "/x.sql"):
         if (got := status(path, tls)) != 403:
             faults.append(f"{path} must be refused (403), nginx answers {got}")
     for path in ("/bx_tmp_download/x", "/upload/x.jpg"):
         if (got := status(path, tls)) != 404:
-            faults.append(f"{path} must be unknown from outside (404), nginx answers {got}")
+            faults.append(f"{path} must not be found from outside (404), nginx answers {got}")
     if tls and (got := status("/", tls=False)) != 301:
-        faults.append(f"http://{NAME}/ must lead to https (301), nginx answers {got}")
+        faults.append(f"http://{NAME}/ must redirect to https (301), nginx answers {got}")
     if got := status("/", tls=False, name="unknown.invalid"):
         faults.append(f"a request for another name must be dropped, nginx answers {got}")
     return faults
 
 
-# A reload returns before the new workers serve: what the old ones answer in the meantime counts only if it stays.
+# A reload returns before the new workers serve, so wrong answers count only if they persist.
 until = time.monotonic() + PATIENCE
-while (faults := look(KIND == "tls")) and time.monotonic() < until:
+while (faults := wrong_answers(KIND == "tls")) and time.monotonic() < until:
     time.sleep(0.2)
 print("\n".join(faults), file=sys.stderr)
 sys.exit(bool(faults))

@@ -1,12 +1,12 @@
-"""Wait until the connector says in its status file that it hears Asterisk; say what it says where it does not."""
+"""Wait until the connector's status file shows that it receives Asterisk's events; else print its last message."""
 
 import json
 import sys
 import time
 
 
-def told(path: str) -> dict[str, str]:
-    """The connector's status, empty before there is one."""
+def read_status(path: str) -> dict[str, str]:
+    """The connector's status, empty if there is none yet."""
     try:
         with open(path) as file:
             return json.load(file)
@@ -16,10 +16,10 @@ def told(path: str) -> dict[str, str]:
 
 path, seconds = sys.argv[1], float(sys.argv[2])
 deadline = time.monotonic() + seconds
-while (status := told(path)).get("phase") != "listening":
+while (status := read_status(path)).get("phase") != "listening":
     if time.monotonic() > deadline:
         sys.exit(
-            f"the connector does not hear Asterisk after {seconds:.0f} s: {status.get('message', 'it says nothing')}; "
+            f"the connector receives no events from Asterisk after {seconds:.0f} s: {status.get('message', 'no message')}; "
             "see `journalctl -u encaja-telephony` and `asterisk -rx 'manager show connected'`"
         )
     time.sleep(0.1)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[3] / "roles" / "push" / "files" / "answers.py"
+SCRIPT = Path(__file__).parents[3] / "roles" / "push" / "files" / "check_subscribers.py"
 KEY = "shared with the portal"
 CLOSE_4010 = b"\x88\x02" + (4010).to_bytes(2, "big")
 
@@ -64,7 +64,7 @@ def server(is_taken: Callable[[str], bool]) -> Iterator[int]:
     ("is_taken", "told"),
     [
         pytest.param(is_signed, "", id="as it should"),
-        pytest.param(lambda _: True, "took a channel with a wrong signature", id="takes all"),
+        pytest.param(lambda _: True, "accepted a channel with a wrong signature", id="takes all"),
         pytest.param(lambda _: False, "closed a signed channel with 4010", id="takes none, as with another key"),
     ],
 )

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-SCRIPT = Path(__file__).parents[3] / "roles" / "web" / "files" / "answers.py"
+SCRIPT = Path(__file__).parents[3] / "roles" / "web" / "files" / "check_answers.py"
 
 
 def right(path: str, host: str) -> int:
@@ -41,7 +41,7 @@ def run(monkeypatch: pytest.MonkeyPatch, answer: Callable[[str, str, float], int
     monkeypatch.setattr(http.client, "HTTPConnection", Connection)
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
-    monkeypatch.setattr(sys, "argv", ["answers.py", "crm.example.org", "plain"])
+    monkeypatch.setattr(sys, "argv", ["check_answers.py", "crm.example.org", "plain"])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(SCRIPT))
     return int(ended.value.code or 0), clock[0]

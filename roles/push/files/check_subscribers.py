@@ -1,6 +1,6 @@
-"""See that every subscribing process accepts a channel signed with the shared key, and closes another with code 4010.
+"""Check that every subscribing process accepts a channel signed with the shared key, and closes others with code 4010.
 
-Ports and key are those of the configuration files given; says what is wrong on standard error.
+Arguments are the processes' configuration files, with ports and key; prints errors to standard error.
 """
 
 import base64
@@ -16,7 +16,7 @@ WRONG_CHANNEL = 4010
 
 
 class Subscriber:
-    """One WebSocket of a channel. Raises OSError where it cannot be opened."""
+    """One WebSocket of a channel. Raises OSError if it cannot be opened."""
 
     def __init__(self, host: str, port: int, channel: str) -> None:
         self.stream = socket.create_connection((host, port), timeout=10)
@@ -39,7 +39,7 @@ class Subscriber:
             raise OSError(f"answered {status!r}, not 101 Switching Protocols")
 
     def close_code(self, seconds: float) -> int | None:
-        """The code with which the server closes it within this time; None while it stays open."""
+        """The code with which the server closes it within this time; None if it stays open."""
         self.stream.settimeout(seconds)
         try:
             while len(self.rest) < 4:
@@ -53,7 +53,7 @@ class Subscriber:
 
 
 def fault_of(path: str) -> str:
-    """What is wrong with the process that this file configures; empty when nothing is."""
+    """What is wrong with the process of this configuration file; empty if nothing."""
     with open(path) as file:
         config = json.load(file)
     server, key = config["servers"][0], config["security"]["key"]
@@ -65,8 +65,8 @@ def fault_of(path: str) -> str:
         right = Subscriber(host, server["port"], f"{channel}.{signature}")
         wrong = Subscriber(host, server["port"], f"{channel}.{'0' * 40}")
         if wrong.close_code(10) != WRONG_CHANNEL:
-            return f"{where} took a channel with a wrong signature"
-        # It came first: were it to be closed, it would have been by now.
+            return f"{where} accepted a channel with a wrong signature"
+        # This one was opened first, so it would have been closed by now.
         code = right.close_code(0.3)
         if code is not None:
             return f"{where} closed a signed channel with {code}; see journalctl -u 'push-server@*'"

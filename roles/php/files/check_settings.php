@@ -1,4 +1,4 @@
-// Run with the pool's settings. Prints what the portal's site checker would refuse, one line each.
+// Run with the pool's settings. Prints what the portal's site checker would reject, one line each.
 $faults = [];
 $modules = ['curl', 'dom', 'exif', 'fileinfo', 'filter', 'gd', 'hash', 'iconv', 'intl', 'json', 'ldap', 'mbstring', 'mysqli', 'openssl',
     'pcre', 'simplexml', 'sockets', 'xml', 'zip', 'zlib', 'Zend OPcache', 'apcu', 'redis'];
@@ -14,14 +14,14 @@ foreach ($flags as $name => $wanted) {
 $least = ['max_input_vars' => 10000, 'max_file_uploads' => 100, 'default_socket_timeout' => 60,
     'opcache.max_accelerated_files' => 100000, 'pcre.backtrack_limit' => 1000000];
 foreach ($least as $name => $minimum) {
-    (int) ini_get($name) >= $minimum || $faults[] = "$name is " . ini_get($name) . ", the portal demands at least $minimum";
+    (int) ini_get($name) >= $minimum || $faults[] = "$name is " . ini_get($name) . ", the portal requires at least $minimum";
 }
 $bytes = static fn (string $name): int => ini_parse_quantity((string) ini_get($name));
 $bytes('memory_limit') >= 268435456 || $faults[] = 'memory_limit is below 256M: raise php_memory_limit_mb';
 $bytes('post_max_size') >= $bytes('upload_max_filesize') || $faults[] = 'post_max_size is below upload_max_filesize';
 $same = ['default_charset' => 'UTF-8', 'opcache.revalidate_freq' => '0', 'session.cookie_httponly' => '1'];
 foreach ($same as $name => $wanted) {
-    ini_get($name) === $wanted || $faults[] = "$name is '" . ini_get($name) . "', the portal demands '$wanted'";
+    ini_get($name) === $wanted || $faults[] = "$name is '" . ini_get($name) . "', the portal requires '$wanted'";
 }
 ini_set('pcre.backtrack_limit', '2000000') === false && $faults[] = 'pcre.backtrack_limit cannot be changed by the portal';
 fwrite(STDERR, implode("\n", $faults) . ($faults ? "\n" : ''));

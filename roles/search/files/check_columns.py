@@ -1,4 +1,4 @@
-"""See that a real-time index has the columns named; says which are missing on standard error."""
+"""Check that a real-time index has the named columns; prints the missing ones to standard error."""
 
 import json
 import sys
@@ -11,6 +11,6 @@ with pymysql.connect(host=asked["host"], port=int(asked["port"]), user="", autoc
     missing = set(asked["columns"]) - {row[0] for row in cursor.fetchall()}
 if missing:
     sys.exit(
-        f"index {asked['index']} has no {', '.join(sorted(missing))}: it was made with another configuration; stop "
+        f"index {asked['index']} has no {', '.join(sorted(missing))}: it was created with another configuration; stop "
         "searchd, remove its files from /var/lib/sphinxsearch/data, start it and rebuild the index in the portal"
     )
