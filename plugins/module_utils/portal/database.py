@@ -105,14 +105,20 @@ class Database:
 
     def columns(self) -> dict[str, dict[str, str]]:
         """Base tables of the database with their columns and the data type of each."""
-        found: dict[str, dict[str, str]] = {}
+        # Two queries: a join of these two views opens every table again for every column, seconds on a whole portal.
+        tables = self.rows(
+            "SELECT TABLE_NAME AS t FROM information_schema.TABLES"
+            " WHERE TABLE_SCHEMA = %s AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME",
+            self.name,
+        )
+        found: dict[str, dict[str, str]] = {row["t"]: {} for row in tables}
         for row in self.rows(
-            "SELECT c.TABLE_NAME AS t, c.COLUMN_NAME AS c, c.DATA_TYPE AS d FROM information_schema.COLUMNS c"
-            " JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME)"
-            " WHERE c.TABLE_SCHEMA = %s AND t.TABLE_TYPE = 'BASE TABLE' ORDER BY c.TABLE_NAME, c.ORDINAL_POSITION",
+            "SELECT TABLE_NAME AS t, COLUMN_NAME AS c, DATA_TYPE AS d FROM information_schema.COLUMNS"
+            " WHERE TABLE_SCHEMA = %s ORDER BY TABLE_NAME, ORDINAL_POSITION",
             self.name,
         ):
-            found.setdefault(row["t"], {})[row["c"]] = row["d"].lower()
+            if row["t"] in found:
+                found[row["t"]][row["c"]] = row["d"].lower()
         return found
 
     def primary_key(self, table: str) -> list[str]:
