@@ -205,7 +205,7 @@ async def _checklist(context: Context, records: Sequence[Record], task: str) -> 
     for row in answer.result:
         there[str(row["TITLE"])].append(row)
     parents: dict[str, str] = {}
-    for record in records:
+    for record in _lists_first(records):
         title = str(record.fields.get("TITLE") or "")
         done = "Y" if record.fields.get("IS_COMPLETE") in {"Y", True} else "N"
         row = there[title].pop(0) if there[title] else None
@@ -216,8 +216,8 @@ async def _checklist(context: Context, records: Sequence[Record], task: str) -> 
         try:
             if row is None:
                 fields = {"TITLE": title, "IS_COMPLETE": done, "SORT_INDEX": int(record.fields.get("SORT_INDEX") or 0)}
-                parent = parents.get(str(record.fields.get("PARENT_ID") or ""))
-                fields |= {"PARENT_ID": int(parent)} if parent else {}
+                # Without a parent the box puts an item into the task's first list; parent 0 makes it a list.
+                fields |= {"PARENT_ID": int(parents.get(str(record.fields.get("PARENT_ID") or ""), "0"))}
                 context.map.sending("checklist", [(record.id, record.modified.isoformat())])
                 made = await context.box.call(
                     "task.checklistitem.add", {"TASKID": int(task), "FIELDS": fields}, safe=False
@@ -237,3 +237,13 @@ async def _checklist(context: Context, records: Sequence[Record], task: str) -> 
             context.note_fault(record, f"the box refuses it: {fault.what}", "it is retried")
         except UncertainError:
             return  # compared in the next round
+
+
+def _lists_first(records: Sequence[Record]) -> list[Record]:
+    """Items of a task's checklists, every one after the list or item that it stands below."""
+    above = {record.id: str(record.fields.get("PARENT_ID") or "0") for record in records}
+
+    def depth(item: str) -> int:
+        return next((n for n in range(len(above)) if (item := above.get(item, "")) not in above), len(above))
+
+    return sorted(records, key=lambda record: depth(record.id))
