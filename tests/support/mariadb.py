@@ -21,6 +21,7 @@ OPTIONS = [
     "--innodb-flush-log-at-trx-commit=0",
     "--innodb-file-per-table=0",
     "--innodb-buffer-pool-size=64M",
+    "--table-definition-cache=2000",
     "--character-set-server=utf8mb4",
     "--collation-server=utf8mb4_unicode_ci",
 ]

@@ -46,6 +46,9 @@ def test_everything_that_hangs_from_a_record_arrives_once(portals: tuple[Site, S
     )["task"]["id"]
     cloud.rest("task.commentitem.add", TASKID=task, FIELDS={"POST_MESSAGE": "done soon", "AUTHOR_ID": 3})
     cloud.rest("task.checklistitem.add", TASKID=task, FIELDS={"TITLE": "keys", "IS_COMPLETE": "Y"})
+    papers = {"TITLE": "papers", "PARENT_ID": 0, "SORT_INDEX": 1}
+    second = cloud.rest("task.checklistitem.add", TASKID=task, FIELDS=papers)
+    cloud.rest("task.checklistitem.add", TASKID=task, FIELDS={"TITLE": "plan", "PARENT_ID": second})
     time.sleep(1.05)
     first = run("once", job)["result"]
     assert first["faults"] == [], first["faults"]
@@ -77,9 +80,14 @@ def test_everything_that_hangs_from_a_record_arrives_once(portals: tuple[Site, S
     about = box.rest("tasks.task.get", taskId=job_["ID"], select=["UF_CRM_TASK"])["task"]["ufCrmTask"]
     assert about == [f"D_{here['deal']}"]
     assert box.value("SELECT COUNT(*) FROM b_forum_message WHERE POST_MESSAGE='done soon'") == 1
-    assert [
-        r["IS_COMPLETE"] for r in box.sql("SELECT * FROM b_tasks_checklist_items WHERE TASK_ID=%s", job_["ID"])
-    ] == ["Y"]
+    items = box.sql(
+        "SELECT i.TITLE, i.IS_COMPLETE, p.TITLE LIST FROM b_tasks_checklist_items i"
+        " LEFT JOIN b_tasks_checklist_items_tree t ON t.CHILD_ID=i.ID AND t.LEVEL=1"
+        " LEFT JOIN b_tasks_checklist_items p ON p.ID=t.PARENT_ID WHERE i.TASK_ID=%s", job_["ID"],
+    )  # fmt: skip
+    assert {(item["TITLE"], item["IS_COMPLETE"], item["LIST"]) for item in items} == {
+        ("BX_CHECKLIST_1", "N", None), ("keys", "Y", "BX_CHECKLIST_1"), ("papers", "N", None), ("plan", "N", "papers"),
+    }  # fmt: skip
 
 
 def test_files_in_fields_arrive_change_and_stay_where_the_backup_brought_them(

@@ -19,7 +19,7 @@ PHOTO_BYTES = (250_000, 350_000)
 
 def tasks(c: Context) -> dict[str, int]:
     """Tasks, most with a few comments, one with very many."""
-    rows, members, topics, posts, checklists, links = [], [], [], [], [], []
+    rows, members, topics, posts, checklists, tree, links = [], [], [], [], [], [], []
     post = 1
     for n, created in enumerate(c.times(c.sizes.tasks), 1):
         owner, doer = c.dice.choice(c.staff), c.dice.choice(c.staff)
@@ -42,7 +42,6 @@ def tasks(c: Context) -> dict[str, int]:
                 "CHANGED_DATE": changed,
                 "CLOSED_DATE": changed if n % 3 else None,
                 "GUID": f"{{task-{n}}}",
-                "FORUM_ID": FORUM if count else None,
                 "FORUM_TOPIC_ID": n if count else None,
                 "SITE_ID": "s1",
                 "ACTIVITY_DATE": changed,
@@ -50,16 +49,20 @@ def tasks(c: Context) -> dict[str, int]:
         )
         members += [{"TASK_ID": n, "USER_ID": owner, "TYPE": "O"}, {"TASK_ID": n, "USER_ID": doer, "TYPE": "R"}]
         if n % 5 == 0:
+            first = len(checklists) + 1
             checklists += [
                 {
+                    "ID": first + k,
                     "TASK_ID": n,
                     "CREATED_BY": owner,
-                    "TITLE": f"Paso {k}",
+                    "TITLE": f"Paso {k}" if k else "Lista de control",
                     "IS_COMPLETE": "Y" if k == 1 else "N",
                     "SORT_INDEX": k,
                 }
-                for k in (1, 2, 3)
+                for k in range(4)
             ]
+            tree += [{"PARENT_ID": first + k, "CHILD_ID": first + k, "LEVEL": 0} for k in range(4)]
+            tree += [{"PARENT_ID": first, "CHILD_ID": first + k, "LEVEL": 1} for k in (1, 2, 3)]
             links.append({"VALUE_ID": n, "UF_CRM_TASK": php([f"L_{c.dice.randrange(1, max(2, c.sizes.leads))}"])})
         if count:
             posts.append(
@@ -116,6 +119,7 @@ def tasks(c: Context) -> dict[str, int]:
         ("b_forum_topic", topics),
         ("b_forum_message", posts),
         ("b_tasks_checklist_items", checklists),
+        ("b_tasks_checklist_items_tree", tree),
         ("b_uts_tasks_task", links),
     ):
         c.store.insert(table, listed, verb="INSERT IGNORE" if table == "b_tasks_member" else "INSERT")

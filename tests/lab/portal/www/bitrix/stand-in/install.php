@@ -126,7 +126,10 @@ $dictionaries = [
 foreach ($dictionaries as $entity => $items) {
     $sort = 0;
     foreach ($items as $status => [$name, $semantics]) {
-        DB::insert('b_crm_status', ['ENTITY_ID' => $entity, 'STATUS_ID' => $status, 'NAME' => $name, 'NAME_INIT' => $name, 'SORT' => $sort += 10, 'SYSTEM' => 'Y', 'SEMANTICS' => $semantics], true);
+        $sort += 10;
+        if (!DB::val('SELECT 1 FROM b_crm_status WHERE ENTITY_ID=? AND STATUS_ID=?', $entity, $status)) {
+            DB::insert('b_crm_status', ['ENTITY_ID' => $entity, 'STATUS_ID' => $status, 'NAME' => $name, 'NAME_INIT' => $name, 'SORT' => $sort, 'SYSTEM' => 'Y', 'SEMANTICS' => $semantics]);
+        }
     }
 }
 foreach (['LEAD' => ['UF_CRM_BRANCH' => 'string', 'UF_CRM_SCORE' => 'integer'], 'DEAL' => ['UF_CRM_BRANCH' => 'string', 'UF_CRM_FLAT' => 'string'], 'CONTACT' => ['UF_CRM_BRANCH' => 'string'], 'COMPANY' => ['UF_CRM_BRANCH' => 'string']] as $entity => $fields) {

@@ -14,7 +14,7 @@ final class CCrmActivity
         $fields += ['LAST_UPDATED' => $fields['CREATED'], 'END_TIME' => $fields['START_TIME'], 'DEADLINE' => $fields['START_TIME'], 'STATUS' => ($fields['COMPLETED'] ?? 'N') === 'Y' ? 2 : 1];
         $id = DB::insert('b_crm_act', $fields);
         foreach ($bindings ?: [[(int)$fields['OWNER_TYPE_ID'], (int)$fields['OWNER_ID']]] as [$type, $owner]) {
-            DB::insert('b_crm_act_bind', ['ACTIVITY_ID' => $id, 'OWNER_ID' => $owner, 'OWNER_TYPE_ID' => $type], true);
+            self::bind($id, $type, $owner);
         }
         foreach ($communications as $c) {
             DB::insert('b_crm_act_comm', [
@@ -24,6 +24,15 @@ final class CCrmActivity
         self::active((int)$fields['OWNER_TYPE_ID'], (int)$fields['OWNER_ID'], $user, (string)$fields['CREATED']);
         CRestEvent::fire('ONCRMACTIVITYADD', ['FIELDS' => ['ID' => $id]]);
         return $id;
+    }
+
+    /** False where the activity is bound to this owner already: the table has no key against it. */
+    public static function bind(int $id, int $type, int $owner): bool
+    {
+        $row = ['ACTIVITY_ID' => $id, 'OWNER_TYPE_ID' => $type, 'OWNER_ID' => $owner];
+        $new = !DB::val('SELECT 1 FROM b_crm_act_bind WHERE ACTIVITY_ID=? AND OWNER_TYPE_ID=? AND OWNER_ID=?', ...array_values($row));
+        $new && DB::insert('b_crm_act_bind', $row);
+        return $new;
     }
 
     public static function update(int $id, array $fields, int $user): bool

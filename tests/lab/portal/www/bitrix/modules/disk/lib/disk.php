@@ -24,6 +24,11 @@ final class CDisk
 
     private static function add(int $storage, ?int $parent, string $name, int $type, int $user, array $more = []): int
     {
+        // No two objects of a folder have the same name.
+        [$stem, $suffix] = preg_match('/^(.+)(\.\w+)$/', $name, $m) ? [$m[1], $m[2]] : [$name, ''];
+        for ($n = 1; DB::val('SELECT 1 FROM b_disk_object WHERE NAME=? AND PARENT_ID=?', $name, $parent); $n++) {
+            $name = "$stem ($n)$suffix";
+        }
         $id = DB::insert('b_disk_object', $more + ['NAME' => $name, 'TYPE' => $type, 'STORAGE_ID' => $storage, 'PARENT_ID' => $parent, 'CREATE_TIME' => now(), 'UPDATE_TIME' => now(), 'CREATED_BY' => $user]);
         DB::q('UPDATE b_disk_object SET REAL_OBJECT_ID=ID WHERE ID=?', $id);
         return $id;

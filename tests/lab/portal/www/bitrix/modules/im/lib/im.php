@@ -89,8 +89,8 @@ final class CIMMessage
     public static function chat(string $type, ?string $title, int $author, array $users): int
     {
         $chat = DB::insert('b_im_chat', ['TITLE' => $title, 'TYPE' => $type, 'AUTHOR_ID' => $author, 'DATE_CREATE' => now(), 'USER_COUNT' => count($users)]);
-        foreach ($users as $user) {
-            DB::insert('b_im_relation', ['CHAT_ID' => $chat, 'MESSAGE_TYPE' => $type, 'USER_ID' => $user], true);
+        foreach (array_unique($users) as $user) {
+            DB::insert('b_im_relation', ['CHAT_ID' => $chat, 'MESSAGE_TYPE' => $type, 'USER_ID' => $user]);
         }
         return $chat;
     }

@@ -5,7 +5,7 @@ final class CRestTask
     private const DATES = '/DATE|DEADLINE|_PLAN$/';
     private const FILTERS = ['ID', 'TITLE', 'STATUS', 'RESPONSIBLE_ID', 'CREATED_BY', 'CREATED_DATE', 'CHANGED_DATE', 'CLOSED_DATE', 'DEADLINE', 'GROUP_ID', 'PARENT_ID', 'XML_ID', 'PRIORITY'];
     private const SORTS = ['ID', 'TITLE', 'CREATED_DATE', 'CHANGED_DATE', 'DEADLINE', 'ACTIVITY_DATE'];
-    private const LINKED = ['UF_CRM_TASK', 'UF_TASK_WEBDAV_FILES', 'UF_MAIL_MESSAGE'];
+    private const LINKED = ['UF_CRM_TASK', 'UF_TASK_WEBDAV_FILES'];
 
     public static function methods(): array
     {
@@ -54,11 +54,11 @@ final class CRestTask
             }
         }
         if ($select !== null && array_intersect(self::LINKED, $select)) {
-            // One of them brings all three.
+            // One of them brings the other.
             $linked = DB::row('SELECT * FROM b_uts_tasks_task WHERE VALUE_ID=?', $row['ID']) ?? [];
             foreach (self::LINKED as $name) {
                 $value = (string)($linked[$name] ?? '');
-                $shown[CCrmImport::camel($name)] = $value === '' ? ($name === 'UF_MAIL_MESSAGE' ? null : []) : (@unserialize($value, ['allowed_classes' => false]) ?: []);
+                $shown[CCrmImport::camel($name)] = $value === '' ? [] : (@unserialize($value, ['allowed_classes' => false]) ?: []);
             }
         }
         $members = DB::rows('SELECT m.*, u.NAME, u.LAST_NAME, u.LOGIN, u.WORK_POSITION FROM b_tasks_member m LEFT JOIN b_user u ON u.ID=m.USER_ID WHERE m.TASK_ID=?', $row['ID']);
@@ -201,7 +201,8 @@ final class CRestTask
 
     private static function itemShow(array $row): array
     {
-        return ['TOGGLED_DATE' => CCrm::show($row['TOGGLED_DATE'], 'datetime') ?? ''] + $row + ['MEMBERS' => [], 'ATTACHMENTS' => []];
+        $parent = (int)DB::val('SELECT PARENT_ID FROM b_tasks_checklist_items_tree WHERE CHILD_ID=? AND LEVEL=1', $row['ID']);
+        return ['TOGGLED_DATE' => CCrm::show($row['TOGGLED_DATE'], 'datetime') ?? '', 'PARENT_ID' => (string)$parent] + $row + ['MEMBERS' => [], 'ATTACHMENTS' => []];
     }
 
     private static function itemGetlist(array $p, CRestServer $s): array
@@ -223,7 +224,7 @@ final class CRestTask
     {
         $fields = (array)($p['FIELDS'] ?? $p['fields'] ?? $p[2] ?? []);
         $row = [];
-        foreach (['TITLE' => 'varchar', 'SORT_INDEX' => 'int', 'PARENT_ID' => 'int'] as $name => $sql) {
+        foreach (['TITLE' => 'varchar', 'SORT_INDEX' => 'int'] as $name => $sql) {
             if (isset($fields[$name])) {
                 $row[$name] = CCrm::store($fields[$name], $sql);
             }
@@ -246,8 +247,23 @@ final class CRestTask
         if (($row['TITLE'] ?? '') === '') {
             throw new RestError('ERROR_CORE', 'TASKS_ERROR_EXCEPTION_#256; Param TITLE is empty');
         }
-        $id = DB::insert('b_tasks_checklist_items', $row + ['TASK_ID' => $task, 'CREATED_BY' => $s->user, 'SORT_INDEX' => 0]);
+        $given = ((array)($p['FIELDS'] ?? $p['fields'] ?? $p[2] ?? []))['PARENT_ID'] ?? null;
+        $lists = DB::col('SELECT i.ID FROM b_tasks_checklist_items i WHERE i.TASK_ID=? AND NOT EXISTS (SELECT 1 FROM b_tasks_checklist_items_tree t WHERE t.CHILD_ID=i.ID AND t.LEVEL>0) ORDER BY i.SORT_INDEX, i.ID', $task);
+        // An item without a parent goes into the task's first list; one whose parent is nowhere is a new list itself.
+        $parent = match (true) {
+            $given === null => (int)($lists[0] ?? self::itemInsert(['TITLE' => 'BX_CHECKLIST_1', 'TASK_ID' => $task, 'CREATED_BY' => $s->user, 'SORT_INDEX' => 0], 0)),
+            default => (int)DB::val('SELECT ID FROM b_tasks_checklist_items WHERE ID=? AND TASK_ID=?', (int)$given, $task),
+        };
+        $id = self::itemInsert($row + ['TASK_ID' => $task, 'CREATED_BY' => $s->user, 'SORT_INDEX' => 0], $parent);
         CTasks::touch($task, $s->user);
+        return $id;
+    }
+
+    /** An item with its place in the tree: a row for each item above it, and one for itself. */
+    private static function itemInsert(array $row, int $parent): int
+    {
+        $id = DB::insert('b_tasks_checklist_items', $row);
+        DB::q('INSERT INTO b_tasks_checklist_items_tree (PARENT_ID, CHILD_ID, LEVEL) SELECT PARENT_ID, ?, LEVEL+1 FROM b_tasks_checklist_items_tree WHERE CHILD_ID=? UNION ALL SELECT ?, ?, 0', $id, $parent, $id, $id);
         return $id;
     }
 
@@ -262,7 +278,9 @@ final class CRestTask
     private static function itemDelete(array $p, CRestServer $s): bool
     {
         $row = self::item($p);
-        DB::q('DELETE FROM b_tasks_checklist_items WHERE ID=? OR PARENT_ID=?', $row['ID'], $row['ID']);
+        $below = DB::col('SELECT CHILD_ID FROM b_tasks_checklist_items_tree WHERE PARENT_ID=?', $row['ID']);
+        DB::q('DELETE FROM b_tasks_checklist_items WHERE ID IN (?)', $below);
+        DB::q('DELETE FROM b_tasks_checklist_items_tree WHERE CHILD_ID IN (?)', $below);
         CTasks::touch((int)$row['TASK_ID'], $s->user);
         return true;
     }

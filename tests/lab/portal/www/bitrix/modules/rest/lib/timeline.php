@@ -125,8 +125,7 @@ final class CRestTimeline
         if (!DB::val('SELECT 1 FROM ' . CCrm::TYPES[$type]['table'] . ' WHERE ID=?', (int)($p['entityId'] ?? 0))) {
             throw new RestError('OWNER_NOT_FOUND', 'Owner was not found');
         }
-        DB::insert('b_crm_act_bind', ['ACTIVITY_ID' => $id, 'OWNER_TYPE_ID' => CCrm::TYPES[$type]['id'], 'OWNER_ID' => (int)$p['entityId']], true);
-        if (DB::$link->affected_rows === 0) {
+        if (!CCrmActivity::bind($id, CCrm::TYPES[$type]['id'], (int)$p['entityId'])) {
             throw new RestError('ACTIVITY_IS_ALREADY_BOUND', 'Activity is already bound to this owner');
         }
         return true;

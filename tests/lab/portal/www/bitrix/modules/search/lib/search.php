@@ -169,6 +169,14 @@ final class CSearch
         return preg_replace('/\W/', '', COption::GetOptionString('search', 'sphinx_index_name', 'bitrix'));
     }
 
+    /** The key that the engine mysql reads. The module's script does not make it, so the engine does, when it is first used. */
+    private static function needFulltext(): void
+    {
+        if (!DB::rows("SHOW INDEX FROM b_search_content_text WHERE Index_type='FULLTEXT'")) {
+            DB::q('ALTER TABLE b_search_content_text ADD FULLTEXT KEY ix_search_content_text (SEARCHABLE_CONTENT)');
+        }
+    }
+
     private static function sphinx(): ?mysqli
     {
         if (self::$sphinx === null) {
@@ -206,6 +214,7 @@ final class CSearch
             // InnoDB does not index words under three letters, nor its default stop words.
             $words = array_filter($words, static fn($w) => mb_strlen($w) > 2 && !in_array($w, self::STOP_WORDS, true));
             $match = implode(' ', array_map(static fn($w) => "+$w*", $words));
+            self::needFulltext();
             return DB::rows("$select JOIN b_search_content_text t ON t.SEARCH_CONTENT_ID=c.ID WHERE MATCH(t.SEARCHABLE_CONTENT) AGAINST (? IN BOOLEAN MODE) LIMIT $limit", $match);
         }
         return DB::rows("$select JOIN b_search_content_stem s ON s.SEARCH_CONTENT_ID=c.ID JOIN b_search_stem w ON w.ID=s.STEM WHERE w.STEM IN (?) GROUP BY c.ID HAVING COUNT(DISTINCT w.ID)=" . count($words) . " ORDER BY c.ID LIMIT $limit", $words);

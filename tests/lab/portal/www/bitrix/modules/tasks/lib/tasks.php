@@ -60,6 +60,7 @@ final class CTasks
         $topic = (int)DB::val('SELECT FORUM_TOPIC_ID FROM b_tasks WHERE ID=?', $id);
         DB::q('DELETE FROM b_tasks WHERE ID=?', $id);
         DB::q('DELETE FROM b_tasks_member WHERE TASK_ID=?', $id);
+        DB::q('DELETE FROM b_tasks_checklist_items_tree WHERE CHILD_ID IN (SELECT ID FROM b_tasks_checklist_items WHERE TASK_ID=?)', $id);
         DB::q('DELETE FROM b_tasks_checklist_items WHERE TASK_ID=?', $id);
         DB::q('DELETE FROM b_uts_tasks_task WHERE VALUE_ID=?', $id);
         DB::q('DELETE FROM b_forum_message WHERE TOPIC_ID=?', $topic);
@@ -129,7 +130,7 @@ final class CTasks
         if ($topic === 0) {
             $topic = DB::insert('b_forum_topic', ['FORUM_ID' => self::forum(), 'TITLE' => $row['TITLE'], 'USER_START_ID' => $author, 'USER_START_NAME' => $name, 'START_DATE' => $date, 'LAST_POSTER_NAME' => $name, 'LAST_POST_DATE' => $date, 'XML_ID' => "TASK_$task"]);
             DB::insert('b_forum_message', ['FORUM_ID' => self::forum(), 'TOPIC_ID' => $topic, 'NEW_TOPIC' => 'Y', 'POST_DATE' => $date, 'POST_MESSAGE' => "TASK_$task", 'AUTHOR_ID' => $author, 'AUTHOR_NAME' => $name, 'PARAM1' => 'TK', 'PARAM2' => $task]);
-            DB::q('UPDATE b_tasks SET FORUM_TOPIC_ID=?, FORUM_ID=? WHERE ID=?', $topic, self::forum(), $task);
+            DB::q('UPDATE b_tasks SET FORUM_TOPIC_ID=? WHERE ID=?', $topic, $task);
         }
         $id = DB::insert('b_forum_message', ['FORUM_ID' => self::forum(), 'TOPIC_ID' => $topic, 'POST_DATE' => $date, 'POST_MESSAGE' => $text, 'AUTHOR_ID' => $author, 'AUTHOR_NAME' => $name, 'PARAM1' => 'TK', 'PARAM2' => $task]);
         DB::q('UPDATE b_forum_topic SET POSTS=POSTS+1, LAST_MESSAGE_ID=?, LAST_POSTER_ID=?, LAST_POSTER_NAME=?, LAST_POST_DATE=? WHERE ID=?', $id, $author, $name, $date, $topic);

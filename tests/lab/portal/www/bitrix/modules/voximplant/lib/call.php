@@ -75,9 +75,11 @@ final class CVoxExternalCall
         }
         $row = [
             'CALL_ID' => 'externalCall.' . bin2hex(random_bytes(16)) . '.' . time(), 'EXTERNAL_CALL_ID' => $p['EXTERNAL_CALL_ID'] ?? null, 'USER_ID' => $user, 'PORTAL_USER_ID' => $user, 'INCOMING' => (string)$kind,
-            'CALLER_ID' => $phone, 'PORTAL_NUMBER' => $p['LINE_NUMBER'] ?? null, 'STATUS' => 'waiting', 'CRM' => 'Y', 'CRM_ENTITY_TYPE' => $type ?: null, 'CRM_ENTITY_ID' => $entity ?: null,
-            'CRM_CREATED_LEAD' => $created[0]['ENTITY_ID'] ?? null, 'DATE_CREATE' => CCrm::store($p['CALL_START_DATE'] ?? null, 'datetime') ?? now(), 'REST_APP_ID' => $app['ID']];
+            'CALLER_ID' => $phone, 'PORTAL_NUMBER' => $p['LINE_NUMBER'] ?? null, 'STATUS' => 'waiting', 'CRM' => 'Y', 'DATE_CREATE' => CCrm::store($p['CALL_START_DATE'] ?? null, 'datetime') ?? now(), 'REST_APP_ID' => $app['ID']];
         DB::insert('b_voximplant_call', $row);
+        if ($entity !== 0) {
+            DB::insert('b_voximplant_call_crm_entity', ['CALL_ID' => $row['CALL_ID'], 'ENTITY_TYPE' => $type, 'ENTITY_ID' => $entity, 'IS_PRIMARY' => 'Y', 'IS_CREATED' => $created ? 'Y' : 'N']);
+        }
         if ((int)($p['SHOW'] ?? 1) === 1) {
             self::card($row, [$user], 'showExternalCall');
         }
@@ -86,9 +88,16 @@ final class CVoxExternalCall
 
     private static function registered(array $call, array $created): array
     {
+        $entity = self::entity($call);
         return [
-            'CALL_ID' => $call['CALL_ID'], 'CRM_CREATED_LEAD' => isset($call['CRM_CREATED_LEAD']) ? (int)$call['CRM_CREATED_LEAD'] : null, 'CRM_CREATED_ENTITIES' => $created,
-            'CRM_ENTITY_TYPE' => $call['CRM_ENTITY_TYPE'], 'CRM_ENTITY_ID' => isset($call['CRM_ENTITY_ID']) ? (int)$call['CRM_ENTITY_ID'] : null];
+            'CALL_ID' => $call['CALL_ID'], 'CRM_CREATED_LEAD' => $entity['IS_CREATED'] === 'Y' ? (int)$entity['ENTITY_ID'] : null, 'CRM_CREATED_ENTITIES' => $created,
+            'CRM_ENTITY_TYPE' => $entity['ENTITY_TYPE'], 'CRM_ENTITY_ID' => $entity['ENTITY_ID'] === null ? null : (int)$entity['ENTITY_ID']];
+    }
+
+    /** The record that a call belongs to, and whether the call made it. */
+    private static function entity(array $call): array
+    {
+        return DB::row("SELECT * FROM b_voximplant_call_crm_entity WHERE CALL_ID=? AND IS_PRIMARY='Y'", $call['CALL_ID']) ?? ['ENTITY_TYPE' => null, 'ENTITY_ID' => null, 'IS_CREATED' => 'N'];
     }
 
     private static function lineCreates(array $p, int $kind, int $app): bool
@@ -98,7 +107,8 @@ final class CVoxExternalCall
 
     private static function card(array $call, array $users, string $command): void
     {
-        CPullStack::AddByUsers($users, 'voximplant', $command, ['callId' => $call['CALL_ID'], 'phoneNumber' => $call['CALLER_ID'], 'crmEntityType' => $call['CRM_ENTITY_TYPE'], 'crmEntityId' => $call['CRM_ENTITY_ID']]);
+        $entity = self::entity($call);
+        CPullStack::AddByUsers($users, 'voximplant', $command, ['callId' => $call['CALL_ID'], 'phoneNumber' => $call['CALLER_ID'], 'crmEntityType' => $entity['ENTITY_TYPE'], 'crmEntityId' => $entity['ENTITY_ID']]);
     }
 
     public static function show(array $p, CRestServer $s, string $command = 'showExternalCall'): bool
@@ -124,24 +134,25 @@ final class CVoxExternalCall
         $code = (string)($p['STATUS_CODE'] ?? ($duration > 0 ? '200' : '304'));
         $incoming = (int)$call['INCOMING'] !== 1;
         $activity = null;
-        if ($call['CRM_ENTITY_ID'] !== null) {
-            $type = strtolower($call['CRM_ENTITY_TYPE']);
+        $entity = self::entity($call);
+        if ($entity['ENTITY_ID'] !== null) {
+            $type = strtolower($entity['ENTITY_TYPE']);
             $end = date('Y-m-d H:i:s', strtotime($call['DATE_CREATE']) + $duration);
             $activity = CCrmActivity::add([
-                'TYPE_ID' => 2, 'PROVIDER_ID' => 'VOXIMPLANT_CALL', 'PROVIDER_TYPE_ID' => 'CALL', 'OWNER_ID' => (int)$call['CRM_ENTITY_ID'], 'OWNER_TYPE_ID' => CCrm::TYPES[$type]['id'],
+                'TYPE_ID' => 2, 'PROVIDER_ID' => 'VOXIMPLANT_CALL', 'PROVIDER_TYPE_ID' => 'CALL', 'OWNER_ID' => (int)$entity['ENTITY_ID'], 'OWNER_TYPE_ID' => CCrm::TYPES[$type]['id'],
                 'SUBJECT' => ($incoming ? 'Incoming call from ' : 'Outgoing call to ') . $call['CALLER_ID'], 'RESPONSIBLE_ID' => $user, 'AUTHOR_ID' => $user, 'DIRECTION' => $incoming ? 1 : 2,
                 'COMPLETED' => $code === '200' || !$incoming ? 'Y' : 'N', 'START_TIME' => $call['DATE_CREATE'], 'END_TIME' => $end, 'DEADLINE' => $end, 'ORIGIN_ID' => 'VI_' . $call['CALL_ID'],
                 'SETTINGS' => serialize(['MISSED_CALL' => $code === '304', 'DURATION' => $duration])],
                 [], [['TYPE' => 'PHONE', 'VALUE' => $call['CALLER_ID']]], $user);
-            if ($call['CRM_CREATED_LEAD'] !== null) {
-                DB::q('UPDATE b_crm_lead SET ASSIGNED_BY_ID=? WHERE ID=?', $user, $call['CRM_CREATED_LEAD']);
+            if ($entity['IS_CREATED'] === 'Y') {
+                DB::q('UPDATE b_crm_lead SET ASSIGNED_BY_ID=? WHERE ID=?', $user, $entity['ENTITY_ID']);
             }
         }
         $row = [
             'CALL_ID' => $call['CALL_ID'], 'EXTERNAL_CALL_ID' => $call['EXTERNAL_CALL_ID'], 'PORTAL_USER_ID' => $user, 'PHONE_NUMBER' => mb_substr($call['CALLER_ID'], 0, 20), 'PORTAL_NUMBER' => $call['PORTAL_NUMBER'], 'INCOMING' => $call['INCOMING'],
             'CALL_DURATION' => $duration, 'CALL_START_DATE' => $call['DATE_CREATE'], 'CALL_STATUS' => $code === '200' ? 1 : 0, 'CALL_VOTE' => (int)($p['VOTE'] ?? 0), 'COST' => (float)($p['COST'] ?? 0),
             'COST_CURRENCY' => $p['COST_CURRENCY'] ?? '', 'CALL_FAILED_CODE' => $code, 'CALL_FAILED_REASON' => $p['FAILED_REASON'] ?? (self::FAILED[$code] ?? ''), 'REST_APP_ID' => $app['ID'], 'REST_APP_NAME' => $app['APP_NAME'],
-            'CRM_ACTIVITY_ID' => $activity, 'COMMENT' => null, 'CRM_ENTITY_TYPE' => $call['CRM_ENTITY_TYPE'], 'CRM_ENTITY_ID' => $call['CRM_ENTITY_ID']];
+            'CRM_ACTIVITY_ID' => $activity, 'COMMENT' => null, 'CRM_ENTITY_TYPE' => $entity['ENTITY_TYPE'], 'CRM_ENTITY_ID' => $entity['ENTITY_ID']];
         $id = DB::insert('b_voximplant_statistic', $row);
         DB::q('DELETE FROM b_voximplant_call WHERE ID=?', $call['ID']);
         self::card($call, [$user, (int)$call['USER_ID']], 'hideExternalCall');
@@ -149,7 +160,7 @@ final class CVoxExternalCall
             self::attach($id, (string)$p['RECORD_URL'], null);
         }
         CRestEvent::fire('ONVOXIMPLANTCALLEND', ['CALL_ID' => $call['CALL_ID'], 'CALL_TYPE' => $call['INCOMING'], 'PHONE_NUMBER' => $call['CALLER_ID'], 'CALL_DURATION' => $duration, 'CALL_FAILED_CODE' => $code, 'CRM_ACTIVITY_ID' => $activity]);
-        return array_merge($row, ['CALL_START_DATE' => date('c', strtotime($call['DATE_CREATE'])), 'CRM_ENTITY_ID' => $call['CRM_ENTITY_ID'] === null ? null : (int)$call['CRM_ENTITY_ID'], 'ID' => $id]);
+        return array_merge($row, ['CALL_START_DATE' => date('c', strtotime($call['DATE_CREATE'])), 'CRM_ENTITY_ID' => $entity['ENTITY_ID'] === null ? null : (int)$entity['ENTITY_ID'], 'ID' => $id]);
     }
 
     public static function attachRecord(array $p, CRestServer $s): array

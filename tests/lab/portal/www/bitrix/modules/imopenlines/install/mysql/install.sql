@@ -1,2 +1,3 @@
+-- Assumed. The tables of this module are not known; these have what the kit reads and the stand-in works on.
 CREATE TABLE IF NOT EXISTS b_imopenlines_config (ID int NOT NULL AUTO_INCREMENT, ACTIVE char(1) DEFAULT 'Y', LINE_NAME varchar(255), CRM char(1) DEFAULT 'Y', QUEUE_TYPE varchar(50), WELCOME_BOT_ENABLE char(1) DEFAULT 'N', WELCOME_BOT_ID int DEFAULT 0, XML_ID varchar(255), DATE_CREATE datetime, PRIMARY KEY (ID));
 CREATE TABLE IF NOT EXISTS b_imopenlines_session (ID int NOT NULL AUTO_INCREMENT, MODE varchar(255) DEFAULT 'input', SOURCE varchar(255), STATUS int DEFAULT 0, CONFIG_ID int, USER_ID int, OPERATOR_ID int, USER_CODE varchar(255), CHAT_ID int, CLOSED char(1) DEFAULT 'N', DATE_CREATE datetime, PRIMARY KEY (ID));

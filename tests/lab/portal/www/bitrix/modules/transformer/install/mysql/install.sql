@@ -1,1 +1,2 @@
-CREATE TABLE IF NOT EXISTS b_transformer_command (ID int NOT NULL AUTO_INCREMENT, GUID varchar(32) NOT NULL, STATUS int NOT NULL, COMMAND varchar(255) NOT NULL, MODULE text, CALLBACK text NOT NULL, PARAMS text NOT NULL, FILE varchar(255), PRIMARY KEY (ID));
+-- Tables of release 23.300.
+CREATE TABLE IF NOT EXISTS b_transformer_command (ID int(10) unsigned NOT NULL AUTO_INCREMENT, GUID varchar(32) NOT NULL, STATUS int(10) unsigned NOT NULL DEFAULT 10, COMMAND varchar(255) NOT NULL, MODULE text NOT NULL, CALLBACK text NOT NULL, PARAMS text NOT NULL, FILE varchar(255), ERROR text, ERROR_CODE int(10), UPDATE_TIME datetime, PRIMARY KEY (ID), KEY ix_trans_commands_guid (GUID), KEY ix_trans_commands_file (FILE), KEY ix_trans_time_error (UPDATE_TIME, ERROR(128)));

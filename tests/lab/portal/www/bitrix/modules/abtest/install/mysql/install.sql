@@ -1,0 +1,2 @@
+-- Tables and columns that release 26.250 adds: what its classes name. Lengths, defaults and keys beyond the first are not known.
+CREATE TABLE IF NOT EXISTS b_abtest (ID int NOT NULL AUTO_INCREMENT, SITE_ID varchar(255), ACTIVE char(1), ENABLED varchar(255), NAME varchar(255), DESCR text, TEST_DATA text, START_DATE datetime, STOP_DATE datetime, DURATION int, `PORTION` int, MIN_AMOUNT int, USER_ID int, SORT int, PRIMARY KEY (ID));

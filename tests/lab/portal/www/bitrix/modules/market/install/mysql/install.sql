@@ -1,0 +1,3 @@
+-- Tables of release 23.300.
+CREATE TABLE IF NOT EXISTS b_market_app_favorites (ID int NOT NULL AUTO_INCREMENT, APP_CODE varchar(128) NOT NULL, USER_ID int NOT NULL, PRIMARY KEY (ID), KEY ix_market_app_fav (USER_ID));
+CREATE TABLE IF NOT EXISTS b_market_tag (ID int NOT NULL AUTO_INCREMENT, MODULE_ID varchar(32) NOT NULL, TYPE char(1) NOT NULL, CODE varchar(32) NOT NULL, DATE_VALUE date NOT NULL, VALUE varchar(32) NOT NULL, PRIMARY KEY (ID), UNIQUE KEY ux_b_market_tag (TYPE, MODULE_ID, CODE, DATE_VALUE), KEY ix_b_market_tag (TYPE, MODULE_ID, CODE));

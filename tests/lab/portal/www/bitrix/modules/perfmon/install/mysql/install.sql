@@ -1,0 +1,2 @@
+-- Tables and columns that release 26.250 adds: what its classes name. Lengths, defaults and keys beyond the first are not known.
+CREATE TABLE IF NOT EXISTS b_perf_cache_hitrate (ID int NOT NULL AUTO_INCREMENT, HASH varchar(255) NOT NULL, CACHE_SIZE int, MODULE_ID varchar(255), BASE_DIR varchar(255), INIT_DIR varchar(255), FILE_NAME varchar(255), READ_COUNT int, WRITE_COUNT int, CLEAN_COUNT int, RATE double, PRIMARY KEY (ID));

@@ -1,0 +1,4 @@
+-- Tables of release 23.300.
+CREATE TABLE IF NOT EXISTS b_salescenter_meta (ID int(10) unsigned NOT NULL AUTO_INCREMENT, HASH varchar(8) NOT NULL, HASH_CRC int(18) NOT NULL, USER_ID int(10) NOT NULL, META text, META_CRC int(18) NOT NULL, PRIMARY KEY (ID), UNIQUE KEY ix_salescenter_meta_hash (HASH), KEY ix_salescenter_meta_crc (META_CRC));
+CREATE TABLE IF NOT EXISTS b_salescenter_page (ID int(10) unsigned NOT NULL AUTO_INCREMENT, NAME varchar(255), URL varchar(255), LANDING_ID int(10), HIDDEN char(1) NOT NULL DEFAULT 'N', IS_WEBFORM char(1) NOT NULL DEFAULT 'N', IS_FRAME_DENIED char(1) NOT NULL DEFAULT 'N', SORT int(10) NOT NULL DEFAULT 500, PRIMARY KEY (ID));
+CREATE TABLE IF NOT EXISTS b_salescenter_page_param (ID int NOT NULL AUTO_INCREMENT, PAGE_ID int NOT NULL, FIELD varchar(255) NOT NULL, PRIMARY KEY (ID), KEY ix_salescenter_page_page_id (PAGE_ID));

@@ -1,0 +1,9 @@
+-- Tables and columns that release 26.250 adds: what its classes name. Lengths, defaults and keys beyond the first are not known.
+CREATE TABLE IF NOT EXISTS b_stafftrack_counter (ID int NOT NULL AUTO_INCREMENT, USER_ID int NOT NULL, MUTE_STATUS int, MUTE_UNTIL datetime, PRIMARY KEY (ID));
+CREATE TABLE IF NOT EXISTS b_stafftrack_handled_chat (ID int NOT NULL AUTO_INCREMENT, CHAT_ID int NOT NULL, PRIMARY KEY (ID));
+CREATE TABLE IF NOT EXISTS b_stafftrack_option (ID int NOT NULL AUTO_INCREMENT, USER_ID int NOT NULL, NAME varchar(255) NOT NULL, VALUE varchar(255) NOT NULL, PRIMARY KEY (ID));
+CREATE TABLE IF NOT EXISTS b_stafftrack_shift (ID int NOT NULL AUTO_INCREMENT, USER_ID int NOT NULL, SHIFT_DATE date NOT NULL, DATE_CREATE datetime, STATUS int NOT NULL, LOCATION text, PRIMARY KEY (ID));
+CREATE TABLE IF NOT EXISTS b_stafftrack_shift_cancellation (ID int NOT NULL AUTO_INCREMENT, SHIFT_ID int NOT NULL, REASON text NOT NULL, DATE_CANCEL datetime, PRIMARY KEY (ID));
+CREATE TABLE IF NOT EXISTS b_stafftrack_shift_geo (ID int NOT NULL AUTO_INCREMENT, SHIFT_ID int NOT NULL, IMAGE_URL text NOT NULL, ADDRESS text NOT NULL, PRIMARY KEY (ID));
+CREATE TABLE IF NOT EXISTS b_stafftrack_shift_message (ID int NOT NULL AUTO_INCREMENT, SHIFT_ID int NOT NULL, MESSAGE_ID int NOT NULL, PRIMARY KEY (ID));
+CREATE TABLE IF NOT EXISTS b_stafftrack_user_statistics_hash (ID int NOT NULL AUTO_INCREMENT, USER_ID int NOT NULL, HASH varchar(64) NOT NULL, PRIMARY KEY (ID));
