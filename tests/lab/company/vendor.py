@@ -866,11 +866,120 @@ def manifest(c: Context) -> int:
     return len(lines) - 1
 
 
+def access(c: Context) -> int:
+    """What lets people, devices and programs in without a password, and what waits to be sent to them."""
+    first = c.staff[:5] or [1]
+    rows: dict[str, list[dict[str, Any]]] = {
+        "b_user_stored_auth": [
+            {
+                "USER_ID": n,
+                "DATE_REG": c.now,
+                "LAST_AUTH": c.now,
+                "STORED_HASH": _secret(f"stored{n}"),
+                "IP_ADDR": 2130706433,
+            }
+            for n in first
+        ],
+        "b_user_hit_auth": [
+            {"USER_ID": n, "HASH": _secret(f"hit{n}"), "URL": "/mobile/", "SITE_ID": "s1", "TIMESTAMP_X": c.now}
+            for n in first
+        ],
+        "b_user_session": [
+            {"SESSION_ID": _secret(f"session{n}"), "TIMESTAMP_X": c.now, "SESSION_DATA": php({"USER_ID": n})}
+            for n in first
+        ],
+        "b_user_phone_auth": [{"USER_ID": n, "PHONE_NUMBER": f"+34600{n:06d}", "CONFIRMED": "Y"} for n in first],
+        "b_user_password": [{"USER_ID": n, "PASSWORD": _secret(f"older{n}"), "DATE_CHANGE": c.now} for n in first],
+        "b_app_password": [
+            {
+                "USER_ID": n,
+                "APPLICATION_ID": "caldav",
+                "PASSWORD": _secret(f"caldav{n}"),
+                "DIGEST_PASSWORD": _secret(f"digest{n}"),
+                "DATE_CREATE": c.now,
+                "COMMENT": "Móvil",
+            }
+            for n in first
+        ],
+        "b_mail_oauth": [
+            {
+                "UID": _secret("mail"),
+                "TOKEN": _secret("access"),
+                "REFRESH_TOKEN": _secret("refresh"),
+                "TOKEN_EXPIRES": 1767225600,
+                "SECRET": _secret("mailbox"),
+            }
+        ],
+        "b_disk_external_link": [
+            {
+                "OBJECT_ID": n,
+                "HASH": _secret(f"link{n}"),
+                "PASSWORD": _secret(f"word{n}"),
+                "SALT": _secret("salt"),
+                "TYPE": 2,
+                "CREATE_TIME": c.now,
+                "CREATED_BY": first[0],
+            }
+            for n in (1, 2)
+        ],
+        "b_pull_push_queue": [
+            {
+                "USER_ID": n,
+                "TAG": "IM_CHAT",
+                "MESSAGE": "Nuevo mensaje",
+                "BADGE": 1,
+                "DATE_CREATE": c.now,
+                "APP_ID": "Bitrix24",
+            }
+            for n in first
+        ],
+        "b_rest_event_offline": [
+            {
+                "MESSAGE_ID": _secret(f"offline{n}"),
+                "APP_ID": 2,
+                "EVENT_NAME": "ONCRMLEADADD",
+                "EVENT_DATA": php({"FIELDS": {"ID": n}}),
+                "EVENT_ADDITIONAL": php({"user_id": 1}),
+            }
+            for n in (1, 2, 3)
+        ],
+        "b_rest_log": [
+            {
+                "CLIENT_ID": f"local.{_secret('local.erp')[:14]}",
+                "SCOPE": "crm",
+                "METHOD": "crm.lead.list",
+                "REQUEST_METHOD": "POST",
+                "REQUEST_URI": f"{c.url}/rest/crm.lead.list.json",
+                "REQUEST_AUTH": php({"access_token": _secret("log")}),
+            }
+        ],
+        "b_event_log": [
+            {
+                "TIMESTAMP_X": c.now,
+                "SEVERITY": "SECURITY",
+                "AUDIT_TYPE_ID": "USER_AUTHORIZE",
+                "MODULE_ID": "main",
+                "ITEM_ID": str(n),
+                "REMOTE_ADDR": "127.0.0.1",
+                "REQUEST_URI": f"{c.url}/stream/",
+                "SITE_ID": "s1",
+                "USER_ID": n,
+            }
+            for n in first
+        ],
+        "b_voximplant_phone": [
+            {"USER_ID": n, "PHONE_NUMBER": f"+34911{n:06d}", "PHONE_MNEMONIC": "WORK_PHONE"} for n in first
+        ],
+    }
+    return sum(c.store.insert(table, listed) for table, listed in rows.items())
+
+
 def everything(c: Context) -> dict[str, Any]:
     """Run the parts of this module."""
     counts: dict[str, Any] = {"options": options(c)}
     counts |= applications(c)
     counts |= channels(c)
     traces(c)
+    access(c)
     counts["files in the bucket"] = manifest(c)
     return counts
