@@ -1,4 +1,4 @@
-"""Controller side of ``config_files``: render every template here, then converge all files in one round trip."""
+"""Controller side of ``config_files``: renders templates, then converges all files in one round trip."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from encaja.ansible import converged
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Turns ``template`` and ``copy`` into ``content`` and hands the whole list to the module."""
+    """Renders ``template`` and reads ``copy`` into ``content``, and passes the list to the module."""
 
     _validator = ArgumentSpecValidator(file_items.OPTIONS, **file_items.RULES)
 
@@ -47,7 +47,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return converged.ask(self, "config_files", asked, variables, file_items)
 
     def _prepared(self, item: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        """The item with its template or file turned into content."""
+        """The item with its template or file as ``content``."""
         kept = {key: value for key, value in item.items() if key not in ("template", "content", "copy")}
         if "template" in item:
             data = self._render(item["template"], variables).encode()
@@ -60,7 +60,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {**kept, "content": base64.b64encode(data).decode(), "encoding": "base64"}
 
     def _render(self, name: str, variables: dict[str, Any]) -> str:
-        """What the lookup ``template`` does, without its deep copy of all of the host's variables for every file."""
+        """Render like the lookup ``template``, but without its deep copy of all host variables for every file."""
         path = self._find_needle("templates", name)
         scope = {"ansible_managed": "Ansible managed", **variables}
         folders = [str(Path(folder) / "templates") for folder in variables.get("ansible_search_path", [])]

@@ -1,4 +1,4 @@
-"""Controller side of ``packages``: asks the host unless it is known that all of them are there."""
+"""Controller side of ``packages``: queries the host unless it is known to have converged."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from encaja.ansible import converged
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Hands everything to the module, unless the host has it."""
+    """Runs the module, unless the host is known to have converged."""
 
     _supports_check_mode = True
     _supports_async = False
     _requires_connection = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the module's result, or the same from what is known."""
+        """Return the module's result, or the known one."""
         super().run(tmp, task_vars)
         return converged.ask(self, "packages", self._task.args, task_vars or {}, dpkg)

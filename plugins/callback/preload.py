@@ -1,4 +1,4 @@
-"""Callback ``preload``: makes the parent ready for its workers, which are many and short-lived."""
+"""Callback ``preload``: loads in the parent what its many short-lived workers need."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from encaja.ansible.role_values import read_all
 DOCUMENTATION = r"""
 name: preload
 type: aggregate
-short_description: Loads what every worker needs before the first one is started
+short_description: Load what every worker needs before the first one starts
 description:
-  - Ansible starts a process per task and host. Each of them would load every plugin with filters and tests again, as
-    soon as it compiles a template, and read what the roles specify. Loaded before, all of it is there for all.
-  - What is loaded is taken out of the garbage collector's sight, so that workers share its memory and copy less.
-  - Keeps for them what the module M(encaja.portal.converged) has found on a host, until anything changes there.
-  - Makes the accelerator ready where Ansible is configured with it.
+  - Ansible starts a process per task and host. Each would load all plugins with filters and tests when it
+    compiles a template, and read the roles' specifications. Loaded in the parent, they are shared.
+  - The loaded objects are hidden from the garbage collector, so that workers share the memory instead of copying it.
+  - Keeps the results of M(encaja.portal.converged) for the workers, until anything changes on the host.
+  - Prepares the accelerator if Ansible is configured with it.
 options: {}
 author: encaja
 """
@@ -46,7 +46,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         gc.freeze()
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Keep what a host said of itself, until it changes; a delegated change makes all hosts unknown."""
+        """Keep what a host reported, until it changes; a delegated change invalidates all hosts."""
         task, host = result.task, result.host.get_name()
         if task.action == "encaja.portal.converged":
             converged.learn(host, result.result.get("held") or {})
@@ -54,5 +54,5 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             converged.forget(None if task.delegate_to else host)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:  # noqa: ARG002 - Ansible's signature
-        """A task that fails may have changed something before."""
+        """Forget the host: a failed task may have changed something before."""
         converged.forget(None if result.task.delegate_to else result.host.get_name())

@@ -10,7 +10,7 @@ QUERY = "${db:Status-Status}\t${Package}\t${Provides}\n"
 
 
 def installed(listing: str) -> set[str]:
-    """Return every name that the installed packages have or provide, from ``dpkg-query`` with QUERY as its format."""
+    """Return all names and virtual names of the installed packages, from ``dpkg-query`` with QUERY as its format."""
     names = set()
     for line in listing.splitlines():
         status, package, provides = line.split("\t")
@@ -21,7 +21,7 @@ def installed(listing: str) -> set[str]:
 
 
 def missing_of(names: Sequence[str]) -> list[str]:
-    """Return those of the names that no installed package has or provides.
+    """Return the names that no installed package has or provides.
 
     In the order given: of several providers of what a package needs, apt takes the one asked for before it.
     """

@@ -1,4 +1,4 @@
-"""Files, directories and links as ``config_files`` takes them: what an item may say, and how it is converged."""
+"""The items of ``config_files`` (files, directories, links): their form, and how they are converged."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ HIDDEN = "(content not shown)\n"
 
 
 def content_of(item: dict[str, Any]) -> bytes:
-    """The bytes that a file is to have."""
+    """The wanted content of a file."""
     text: str = item["content"]
     return base64.b64decode(text) if item["encoding"] == "base64" else text.encode()
 
 
 def recorded(item: dict[str, Any]) -> dict[str, Any]:
-    """The item as it is remembered: with the SHA-256 of its content in place of the content."""
+    """The item for the host's records, with the SHA-256 of its content instead of the content."""
     kept = {key: value for key, value in item.items() if key != "content" and value is not None}
     if item.get("content") is not None:
         kept["sha256"] = hashlib.sha256(content_of(item)).hexdigest()
@@ -65,7 +65,7 @@ def _gid(name: str) -> int:
 
 
 def path_of(item: dict[str, Any]) -> str:
-    """Where the item is, or is to be."""
+    """The path of the item."""
     return str(next(item[key] for key in ("dest", "directory", "link", "absent") if item.get(key)))
 
 
@@ -77,7 +77,7 @@ def _text(data: bytes) -> str:
 
 
 class Converger:
-    """Compares and applies one item after another; remembers enough to put everything back."""
+    """Compares and applies one item after another; keeps enough to restore everything."""
 
     def __init__(self, module: AnsibleModule, check: bool = False) -> None:
         self.module = module
@@ -88,11 +88,11 @@ class Converger:
         self._kept = tempfile.mkdtemp(prefix="encaja-config-")
 
     def close(self) -> None:
-        """Forget the copies kept for putting back."""
+        """Delete the copies kept for restoring."""
         shutil.rmtree(self._kept, ignore_errors=True)
 
     def restore(self) -> None:
-        """Put every file back as it was before this call."""
+        """Restore every file to its state before this call."""
         for path, copy in reversed(self._undo):
             if os.path.lexists(path) and not (os.path.isdir(path) and not os.path.islink(path)):
                 os.unlink(path)
@@ -121,7 +121,7 @@ class Converger:
         try:
             return _uid(item["owner"]), _gid(item["group"])
         except KeyError as fault:
-            if self.check:  # a package that is not installed yet makes its users
+            if self.check:  # a package that is not installed yet creates its users
                 return None
             raise ValueError(f"{path_of(item)}: no such owner or group: {fault}") from fault
 
@@ -146,7 +146,7 @@ class Converger:
             os.chmod(path, want[0])
 
     def converge(self, item: dict[str, Any]) -> None:
-        """Bring one item to its state."""
+        """Converge one item."""
         for kind in ("directory", "link", "absent"):
             if item.get(kind):
                 getattr(self, f"_{kind}")(item)
@@ -169,7 +169,7 @@ class Converger:
             self._note(path, before, HIDDEN if hidden else _text(content_of(item)))
             if not self.check:
                 self._remember(path)
-                if current is not None:  # what is moved over a file takes on the file's attributes
+                if current is not None:  # keep the attributes of the replaced file
                     self._attributes(item, path, "0644", is_new=False)
                 self._write(path, content_of(item))
         self._attributes(item, path, "0644", is_new=current is None)
@@ -188,7 +188,7 @@ class Converger:
         sync_folder(Path(folder))
 
     def _directory(self, item: dict[str, Any]) -> None:
-        """Parents are made with it."""
+        """Converge a directory and its parents."""
         path = item["directory"]
         is_new = not os.path.isdir(path)
         if is_new:
@@ -216,7 +216,7 @@ class Converger:
             link_atomically(Path(path), target)
 
     def _absent(self, item: dict[str, Any]) -> None:
-        """A directory is refused: it may hold what nobody listed."""
+        """Remove a file or link; fails on a directory, which may contain other files."""
         path = item["absent"]
         if not os.path.lexists(path):
             return

@@ -17,7 +17,7 @@ END = "# END encaja"
 
 
 def hosts_text(current: str, entries: list[dict[str, Any]]) -> str:
-    """Return the hosts file with the kit's block made of ``entries`` (no block where there are none)."""
+    """Return the hosts file with a block for ``entries`` (no block if there are none)."""
     kept = re.sub(rf"(?ms)^{BEGIN}\n.*?^{END}\n?", "", current)
     if not entries:
         return kept
@@ -33,7 +33,7 @@ def sysctl_path(name: str) -> str:
 
 
 def sysctl_value(value: object) -> str:
-    """Write a setting's value as the kernel shows it: words separated by single blanks."""
+    """Format a value as the kernel shows it, with words separated by single blanks."""
     if isinstance(value, bool):
         return str(int(value))
     return " ".join(str(value).split())
@@ -45,7 +45,7 @@ def told(not_settable: list[str]) -> str:
 
 
 class Host:
-    """The host under the module, with what was (or would be) changed on it."""
+    """Converges the host; keeps what was (or would be) changed."""
 
     def __init__(self, check: bool) -> None:
         self.check = check
@@ -78,7 +78,7 @@ class Host:
                 self._write(path, text, in_place)
 
     def marker(self, path: str, environment: str) -> None:
-        """Refuse a host of another environment; mark one that has no marker.
+        """Fail on a host of another environment; write the marker if there is none.
 
         Raises:
             ValueError: it is of another environment.
@@ -109,7 +109,7 @@ class Host:
             self._file("/etc/timezone", f"{zone}\n")
 
     def sysctl(self, settings: dict[str, Any], path: str) -> None:
-        """Set what belongs to this host, now and for the next start; compare the rest."""
+        """Set this host's parameters, now and for the next boot; compare those of a container's host."""
         inside = subprocess.run(["systemd-detect-virt", "--container", "--quiet"], check=False).returncode == 0
         own = {name: value for name, value in settings.items() if not inside or name.startswith("net.")}
         for name, value in settings.items():
@@ -132,11 +132,11 @@ class Host:
         self._file(path, "# Managed by encaja, role base.\n" + "".join(lines))
 
     def hosts(self, entries: list[dict[str, Any]]) -> None:
-        """Keep the kit's block in /etc/hosts."""
+        """Converge the kit's block in /etc/hosts."""
         self._file(HOSTS_FILE, hosts_text(self._read(HOSTS_FILE), entries), in_place=os.path.exists(HOSTS_FILE))
 
     def converge(self, asked: dict[str, Any]) -> None:
-        """Bring everything that is asked for to its state, the marker first.
+        """Converge everything that is requested, the marker first.
 
         Raises:
             ValueError: the host is of another environment, or there is no such time zone.

@@ -1,4 +1,4 @@
-"""What a host remembers of tasks that have converged it, so that one question tells which of them still hold."""
+"""The host's records of tasks that have converged it, so that one query can find which of them still hold."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from ansible_collections.encaja.portal.plugins.module_utils.atomic import write_atomically
 
 PATH = "/var/lib/encaja/converged.json"
-MOST = 80  # a host has some thirty; the oldest go first, and are remembered anew when they are asked for
+MOST = 80  # a host has about thirty; the oldest are dropped first, and recorded again when their task runs
 
 
 def read() -> dict[str, dict[str, Any]]:
-    """The records by their fingerprints; none where they cannot be read, since every task can do without."""
+    """The records by fingerprint; none if they cannot be read, since tasks work without them."""
     try:
         with open(PATH, encoding="utf-8") as stream:
             found = json.load(stream)
@@ -26,11 +26,11 @@ def read() -> dict[str, dict[str, Any]]:
 
 
 def remember(fingerprint: str, record: Mapping[str, Any]) -> None:
-    """Add a record, in place of the same one under an older name."""
+    """Add a record, instead of the same one under an older name."""
     known = read()
     if known.get(fingerprint) == record:
         return
     others = [(name, other) for name, other in known.items() if name != fingerprint and other != record]
     os.makedirs(os.path.dirname(PATH), mode=0o755, exist_ok=True)
-    # Only root may read it: it names files that only root may see.
+    # Readable by root only: it names files that only root may see.
     write_atomically(Path(PATH), json.dumps(dict([*others, (fingerprint, record)][-MOST:])).encode(), durable=False)

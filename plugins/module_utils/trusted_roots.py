@@ -1,4 +1,4 @@
-"""The authorities that a host trusts: files among Debian's own, and the store made of them."""
+"""The certificate authorities that a host trusts: local files and the store built from them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def certificates(text: str) -> set[str]:
 
 
 def read(path: Path) -> str:
-    """A file's text, empty where there is none."""
+    """A file's text, empty if there is none."""
     return path.read_text(encoding="ascii", errors="replace") if path.is_file() else ""
 
 
 def place(path: Path, text: str) -> None:
-    """Write a file in one step, on the disk before it has its name."""
+    """Write a file atomically."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     write_atomically(path, text.encode("ascii"), 0o644)
 
 
 def left_behind(store: Path, owned: Path) -> bool:
-    """Whether the store still leads to a file that is gone: a run was cut off before the store was made anew."""
+    """Whether the store still links to a missing file: a run was interrupted before the store was rebuilt."""
     if not store.is_dir():
         return False
     links = (Path(entry.path) for entry in os.scandir(store) if entry.is_symlink())
@@ -40,7 +40,7 @@ def left_behind(store: Path, owned: Path) -> bool:
 
 
 def converge(folder: Path, owned: str, files: dict[str, str], check: bool, store: Path = STORE) -> dict[str, Any]:
-    """Bring the store to what is wanted (or say what would change); returns the module's result.
+    """Converge the store (in check mode, only plan); returns the module's result.
 
     Raises:
         CalledProcessError: Debian's program failed.
@@ -58,7 +58,7 @@ def converge(folder: Path, owned: str, files: dict[str, str], check: bool, store
             place(path, wanted[path])
         for path in removed:
             path.unlink()
-        # Debian's program leaves links to what is gone, unless it makes all of them anew.
+        # Debian's program keeps links to removed files unless it recreates all links.
         subprocess.run(
             ["update-ca-certificates", *(["--fresh"] if cleared else [])], capture_output=True, text=True, check=True
         )

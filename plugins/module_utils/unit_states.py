@@ -1,4 +1,4 @@
-"""systemd units as ``service_units`` takes them: what an item may say, and how all are brought to their states."""
+"""The items of ``service_units`` (systemd units): their form, and how they are converged."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def normalise(unit: object) -> dict[str, Any]:
     if isinstance(unit, str):
         unit = {"name": unit}
     if not isinstance(unit, dict) or not unit.get("name"):
-        raise ValueError(f"{unit!r}: a unit is a name, or a dictionary with 'name'")
+        raise ValueError(f"{unit!r}: a unit must be a name, or a dictionary with 'name'")
     name = str(unit["name"])
     if "." not in name:
         raise ValueError(f"{name}: give the unit with its suffix, such as {name}.service")
@@ -67,11 +67,11 @@ def parse_show(text: str) -> list[dict[str, str]]:
 
 
 def plan(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
-    """Name the verbs of systemctl that bring one unit from its present state to the wanted one."""
+    """The verbs of systemctl that bring one unit from its current to the wanted state."""
     verbs = []
     is_masked = now["LoadState"] == "masked"
     if is_masked and unit["masked"] is not False:
-        return []  # somebody keeps it off on purpose, as on a copy that is isolated
+        return []  # masked on purpose, as on an isolated copy
     if unit["masked"] is False and is_masked:
         verbs.append("unmask")
     if unit["enabled"] is True and now["UnitFileState"] in ("disabled", "", "masked"):
@@ -99,12 +99,12 @@ def plan(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
 
 
 def differs(unit: dict[str, Any], now: dict[str, str]) -> bool:
-    """Tell whether the manager still shows a unit with other links than the wanted ones."""
+    """Whether systemd shows a unit with other links than wanted."""
     return not set(LINKS).isdisjoint(plan(unit, now))
 
 
 def is_stale(name: str, now: dict[str, str], folder: str = DROP_INS) -> bool:
-    """Tell whether the manager knows an older state of the unit's files than the one on disk.
+    """Whether systemd has loaded older versions of the unit's files than those on disk.
 
     Systemd 252 does not notice by itself the first drop-in of a unit whose directory is new.
     """
@@ -113,7 +113,7 @@ def is_stale(name: str, now: dict[str, str], folder: str = DROP_INS) -> bool:
 
 
 def is_outdated(files: list[str], now: dict[str, str]) -> bool:
-    """Tell whether a file changed in a second after the one in which the unit was started (shown as ``@seconds``)."""
+    """Whether a file changed in a later second than the unit's start (shown as ``@seconds``)."""
     started = now.get("ActiveEnterTimestamp", "").lstrip("@")
     if not started.isdigit():
         return False
@@ -121,7 +121,7 @@ def is_outdated(files: list[str], now: dict[str, str]) -> bool:
 
 
 def addresses(names: list[str]) -> dict[str, list[str]]:
-    """Name to its addresses as this host knows them now; names that it does not know are left out."""
+    """Name to its current addresses on this host; names that do not resolve are left out."""
     found = {}
     for name in names:
         try:
@@ -132,7 +132,7 @@ def addresses(names: list[str]) -> dict[str, list[str]]:
 
 
 def known_addresses(unit: dict[str, Any]) -> dict[str, list[str]]:
-    """What :func:`addresses` found when the unit was started or reloaded last; empty where nobody noted it."""
+    """The result of :func:`addresses` when the unit was last started or reloaded; empty if unknown."""
     try:
         with open(os.path.join(RESOLVED, f"{unit['name']}.json")) as stream:
             return dict(json.load(stream))
@@ -141,13 +141,13 @@ def known_addresses(unit: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def has_moved(unit: dict[str, Any]) -> bool:
-    """Tell whether a name that the unit looks up leads elsewhere than when it did so."""
+    """Whether the address of a name has changed since the unit resolved it."""
     known = known_addresses(unit)
     return any(known.get(name) != where for name, where in addresses(unit["resolves"]).items())
 
 
 def note_addresses(unit: dict[str, Any]) -> None:
-    """Note where the names lead that the unit has just looked up."""
+    """Record the addresses of the names that the unit has just resolved."""
     path = os.path.join(RESOLVED, f"{unit['name']}.json")
     os.makedirs(RESOLVED, exist_ok=True)
     with open(f"{path}.new", "w") as stream:
@@ -156,26 +156,26 @@ def note_addresses(unit: dict[str, Any]) -> None:
 
 
 def settled(units: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the units as they are wanted from now on: what was restarted or reloaded runs."""
+    """Return the units with their wanted state after this call: started, if restarted or reloaded."""
     verbs = {"restarted": "started", "reloaded": "started", "refreshed": None}
     return [{**unit, "state": verbs.get(unit["state"], unit["state"])} for unit in units]
 
 
 def holds(unit: dict[str, Any], now: dict[str, str]) -> bool:
-    """Tell whether nothing is to be done about a unit."""
+    """Whether a unit needs no change."""
     return not (
         plan(unit, now) or is_stale(unit["name"], now) or (now["LoadState"] == "not-found" and needs_unit(unit))
     )
 
 
 def has_file(name: str, folders: Sequence[str] = UNIT_FOLDERS) -> bool:
-    """Tell whether there is a file for the unit, or for the template it is made from."""
+    """Whether there is a file for the unit or its template."""
     template = re.sub(r"@[^.]*\.", "@.", name)
     return any(os.path.exists(os.path.join(folder, one)) for folder in folders for one in (name, template))
 
 
 def needs_unit(unit: dict[str, Any]) -> bool:
-    """Tell whether what is wanted can be had only of a unit that exists."""
+    """Whether the wanted state requires that the unit exists."""
     return bool(unit["enabled"]) or unit["state"] not in (None, "stopped", "refreshed")
 
 
@@ -191,11 +191,11 @@ def parse_address(text: str) -> tuple[str, str, int]:
     host, _, port = rest.rpartition(":")
     if kind == "tcp" and host and port.isdigit():
         return kind, host.strip("[]"), int(port)
-    raise ValueError(f"{text}: write unix:/path or tcp:host:port")
+    raise ValueError(f"{text}: use unix:/path or tcp:host:port")
 
 
 def answers(address: tuple[str, str, int]) -> bool:
-    """Tell whether something accepts a connection there."""
+    """Whether something accepts a connection there."""
     kind, host, port = address
     try:
         if kind == "unix":
@@ -210,12 +210,12 @@ def answers(address: tuple[str, str, int]) -> bool:
 
 
 def show(names: Sequence[str]) -> list[str]:
-    """Return the arguments with which systemctl shows what there is to know of the units."""
+    """Return the arguments of systemctl for showing the units' properties."""
     return ["show", "--timestamp=unix", f"--property={','.join(PROPERTIES)}", *names]
 
 
 class Units:
-    """The units of one call, and systemctl."""
+    """Converges the units of one call with systemctl."""
 
     def __init__(self, module: AnsibleModule, units: list[dict[str, Any]]) -> None:
         self.module = module
@@ -223,7 +223,7 @@ class Units:
         self.actions: list[str] = []
 
     def systemctl(self, *arguments: str) -> str:
-        """Run systemctl and return its output; fail the module where it cannot, with the journals of what failed.
+        """Run systemctl and return its output; on failure, fail the module with the journals of the failed units.
 
         Links are made without a word to the manager, which would take all that it holds for outdated from then on.
         """
@@ -240,7 +240,7 @@ class Units:
         return done.stdout
 
     def failed(self, names: Sequence[str]) -> list[str]:
-        """Return those of the units named that have failed, or all of them where none says so."""
+        """Return the failed ones of the named units, or all if none has failed."""
         if not names:
             return []
         asked = ["systemctl", "--no-pager", "is-failed", *names]
@@ -262,14 +262,12 @@ class Units:
         return shown
 
     def converge(self) -> None:
-        """Apply what differs: links first and, if need be, one reload, then verb by verb over all units at once."""
+        """Apply the differences: links first, one reload if necessary, then each verb for all its units at once."""
         pairs = list(zip(self.units, self.state(), strict=True))
         unknown = [unit["name"] for unit, shown in pairs if shown["LoadState"] == "not-found" and needs_unit(unit)]
         missing = [name for name in unknown if not has_file(name)]
         if missing and not self.module.check_mode:
-            self.module.fail_json(
-                msg=f"{', '.join(missing)}: no such unit on this host; is the package that brings it installed?"
-            )
+            self.module.fail_json(msg=f"{', '.join(missing)}: no such unit on this host (install its package first)")
         verbs: dict[str, list[str]] = {}
         for unit, shown in pairs:
             for verb in plan(unit, shown):
@@ -288,7 +286,7 @@ class Units:
                     note_addresses(unit)
 
     def apply(self, verbs: dict[str, list[str]], which: Sequence[str]) -> bool:
-        """Do those of the ``verbs`` that are named, in this order, and tell whether there was one."""
+        """Run the given ``verbs`` in this order; returns whether there was one."""
         chosen = [verb for verb in which if verb in verbs]
         for verb in chosen:
             self.actions += [f"{verb} {name}" for name in verbs[verb]]

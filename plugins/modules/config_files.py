@@ -1,51 +1,51 @@
 #!/usr/bin/python
-"""Host side of ``config_files``: bring a list of files, directories and links to their state at once."""
+"""Host side of ``config_files``: converges a list of files, directories and links in one call."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: config_files
-short_description: Place all configuration files of a component in one round trip
+short_description: Converge all configuration files of a component in one round trip
 description:
-  - Renders the templates of a role on the controller and converges every file, directory and link in one call.
-  - One task per role in place of one per file, because what a run costs is round trips.
-  - A file is written next to its destination and renamed. When O(validate) fails, every file is put back as it was.
+  - Renders a role's templates on the controller and converges every file, directory and link in one call.
+  - One task per role instead of one per file, because round trips dominate the duration of a run.
+  - Files are replaced atomically. When O(validate) fails, every file is restored.
 options:
   files:
     description:
-      - The items, in the order in which they are made. Each has exactly one of O(files[].template), O(files[].content),
+      - The items, in the order of creation. Each has exactly one of O(files[].template), O(files[].content),
         O(files[].copy), O(files[].directory), O(files[].link) and O(files[].absent).
-      - Empty items are passed over, so that an item can be conditional.
+      - Empty items are skipped, so that an item can be conditional.
     type: list
     elements: dict
     required: true
     suboptions:
       template:
-        description: A template of the role, rendered on the controller and placed at O(files[].dest).
+        description: A template of the role, rendered on the controller for O(files[].dest).
         type: str
       content:
-        description: What the file at O(files[].dest) is to hold.
+        description: Content of the file at O(files[].dest).
         type: str
       copy:
-        description: A file of the role, placed at O(files[].dest) as it is.
+        description: A file of the role, copied to O(files[].dest).
         type: str
       directory:
-        description: A directory; its parents are made with it.
+        description: A directory, created with its parents.
         type: path
       link:
         description: A symbolic link that points to O(files[].to).
         type: path
       absent:
-        description: A file or link that is removed. A directory is refused, since it may hold what nobody listed.
+        description: A file or link to remove. Fails on a directory, which may contain other files.
         type: path
       dest:
-        description: Path of the file that O(files[].template), O(files[].content) or O(files[].copy) makes.
+        description: Path of the file for O(files[].template), O(files[].content) or O(files[].copy).
         type: path
       to:
-        description: Where O(files[].link) points.
+        description: Target of O(files[].link).
         type: str
       encoding:
-        description: V(base64) where O(files[].content) is bytes in base64.
+        description: Encoding of O(files[].content).
         type: str
         choices: [text, base64]
         default: text
@@ -58,23 +58,23 @@ options:
         type: str
         default: root
       mode:
-        description: Mode in octal digits; without it 0644, and 0755 for a directory.
+        description: Mode in octal digits; by default 0644, and 0755 for a directory.
         type: str
       secret:
-        description: Whether the content stays out of diffs.
+        description: Whether to keep the content out of diffs.
         type: bool
         default: false
       force:
-        description: Whether a file that exists is changed at all.
+        description: Whether to change an existing file.
         type: bool
         default: true
   validate:
-    description: A command, without a shell, which must succeed when all files are in place.
+    description: A command, run without a shell, that must succeed with all files in place.
     type: str
   fingerprint:
     description:
-      - Name under which the host remembers that these items hold, for M(encaja.portal.converged).
-      - Given by the action.
+      - Name under which the host records that these items have converged, for M(encaja.portal.converged).
+      - Set by the action.
     type: str
 author: encaja
 """

@@ -1,30 +1,31 @@
 #!/usr/bin/python
-"""Tell which earlier demands on a host still hold."""
+"""Finds which earlier tasks on a host have nothing to do."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: converged
-short_description: Find out in one round trip which tasks have nothing to do
+short_description: Find in one round trip which tasks have nothing to do
 description:
-  - A host remembers what M(encaja.portal.config_files), M(encaja.portal.service_units), M(encaja.portal.packages),
-    M(encaja.portal.host_settings) and M(encaja.portal.trust_store) have brought it to; of files it keeps the hashes.
-    This module compares all of that with what there is now, with the code of those modules.
-  - A task whose demand holds then ends on the controller, as unchanged. From the first change on the host by any task,
-    and from the first failure, every task asks the host again.
-  - Needs the callback P(encaja.portal.preload#callback), which keeps the answer. Without it, or without this module,
-    every task asks the host.
+  - A host records the state that M(encaja.portal.config_files), M(encaja.portal.service_units),
+    M(encaja.portal.packages),
+    M(encaja.portal.host_settings) and M(encaja.portal.trust_store) have converged it to, with hashes of files.
+    This module compares the records with the current state, with the code of those modules.
+  - A task whose record still holds then ends on the controller, as unchanged. After the first change on the host by any
+    task, or the first failure, all tasks query the host again.
+  - Requires the callback P(encaja.portal.preload#callback), which keeps the answer. Without it, or without this module,
+    every task queries the host.
 author: encaja
 """
 
 EXAMPLES = r"""
-- name: Find out which tasks have nothing to do
+- name: Find tasks that have nothing to do
   encaja.portal.converged:
 """
 
 RETURN = r"""
 held:
-  description: The demands that hold, by their fingerprints, with what the task returns.
+  description: Records that still hold, by fingerprint, with the task's result.
   returned: always
   type: dict
 """
@@ -42,11 +43,11 @@ from ansible_collections.encaja.portal.plugins.module_utils.file_items import Co
 
 
 class NotHeldError(Exception):
-    """Something is to be changed."""
+    """Something must be changed."""
 
 
 def files(module: AnsibleModule, record: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``config_files`` returns where nothing is to be changed."""
+    """The result of ``config_files`` if nothing must be changed."""
     converger = Converger(module, check=True)
     try:
         for item in record["files"]:
@@ -59,14 +60,14 @@ def files(module: AnsibleModule, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def packages(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``packages`` returns where all are there, and no installation was cut off."""
+    """The result of ``packages`` if all are installed, and no installation was interrupted."""
     if dpkg.missing_of(record["packages"]) or os.path.exists(dpkg.UNITS):
         raise NotHeldError
     return {"missing": [], "started": []}
 
 
 def settings(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``host_settings`` returns where nothing is to be changed."""
+    """The result of ``host_settings`` if nothing must be changed."""
     host = host_state.Host(check=True)
     host.converge(record["settings"])
     if host.diffs:
@@ -76,7 +77,7 @@ def settings(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def roots(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``trust_store`` returns where nothing is to be changed."""
+    """The result of ``trust_store`` if nothing must be changed."""
     asked = record["roots"]
     result = trusted_roots.converge(Path(asked["folder"]), asked["owned"], asked["files"], check=True)
     if result.pop("changed"):
@@ -85,7 +86,7 @@ def roots(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def units(now: Mapping[str, dict[str, str]], record: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``service_units`` returns where all are in their state and what they serve answers."""
+    """The result of ``service_units`` if all are in their state and their addresses answer."""
     if not all(unit_states.holds(unit, now[unit["name"]]) for unit in record["units"]):
         raise NotHeldError
     if not all(unit_states.answers(unit_states.parse_address(address)) for address in record["listening"] or []):
@@ -94,7 +95,7 @@ def units(now: Mapping[str, dict[str, str]], record: Mapping[str, Any]) -> dict[
 
 
 def shown(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """What systemd says of all units, asked once; nothing where it does not answer."""
+    """The state of all units, from one query of systemd; empty if it does not answer."""
     names = sorted({unit.get("name", "") for record in records for unit in record.get("units", [])} - {""})
     if not names:
         return {}
@@ -121,7 +122,7 @@ def main() -> None:
             [kind] = [kind for kind in kinds if kind in record]
             held[fingerprint] = kinds[kind](record)
         except (NotHeldError, OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
-            continue  # its task asks the host, and says what is wrong
+            continue  # its task queries the host and reports the error
     module.exit_json(changed=False, held=held)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Bring a host's marker, time zone, kernel settings and names to their state in one call."""
+"""Converges a host's marker, time zone, kernel parameters and names in one call."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ DOCUMENTATION = r"""
 module: host_settings
 short_description: Converge environment marker, time zone, kernel parameters and host names in one round trip
 description:
-  - No stock module refuses a host whose marker names another environment before anything is touched. The rest would be
-    one task each, with M(ansible.posix.sysctl), C(timezone) and M(ansible.builtin.blockinfile), of which the first
-    changes the machine below when it is run in a container.
+  - No stock module fails on a host of another environment before anything is changed. The other settings would be one
+    task each, with M(ansible.posix.sysctl), C(timezone) and M(ansible.builtin.blockinfile); in a container, the first
+    of these would change its host.
   - Compares the environment marker first, and fails before any change if the host belongs to another environment.
   - Kernel parameters are set immediately and stored in O(sysctl_file).
   - In a container only C(net.*) is set; other parameters are compared and reported, because they would change the
@@ -42,8 +42,8 @@ options:
     elements: dict
   fingerprint:
     description:
-      - Name under which the host remembers that this holds, for M(encaja.portal.converged).
-      - Given by the action.
+      - Name under which the host records that it has converged, for M(encaja.portal.converged).
+      - Set by the action.
     type: str
 author: encaja
 """

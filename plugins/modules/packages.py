@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Install Debian packages in one transaction, and cost next to nothing where they are all there."""
+"""Installs Debian packages in one transaction; fast if they are all installed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ DOCUMENTATION = r"""
 module: packages
 short_description: Install a list of Debian packages
 description:
-  - M(ansible.builtin.apt) starts a service in the middle of the installation, with Debian's defaults, and cannot tell
-    in check mode what is missing on a host that has never fetched a package list. This module can keep services
-    unstarted (O(later)), can tell, and starts apt only where something is missing.
-  - Asks dpkg's own list what is installed. Package lists are fetched only where something is missing, and only where
-    they are older than O(cache_valid_time).
-  - Units that packages bring are enabled as Debian does, and started as Debian does but for those in O(later).
+  - M(ansible.builtin.apt) starts services during the installation, with Debian's defaults, and fails in check mode on a
+    host without package lists. This module can leave services stopped (O(later)), works in check mode, and runs apt
+    only if something is missing.
+  - Reads dpkg's list of installed packages. Package lists are updated only if something is missing and they are older
+    than O(cache_valid_time).
+  - Units of the packages are enabled and started as Debian does, except that those in O(later) are not started.
 options:
   names:
     description: The packages. A virtual package counts as installed if an installed package provides it.
@@ -41,8 +41,8 @@ options:
     default: 300
   fingerprint:
     description:
-      - Name under which the host remembers that these are there, for M(encaja.portal.converged).
-      - Given by the action.
+      - Name under which the host records that these are installed, for M(encaja.portal.converged).
+      - Set by the action.
     type: str
 author: encaja
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Bring several systemd units to their state in one call, and wait until they answer."""
+"""Converges several systemd units in one call, and waits until they answer."""
 
 from __future__ import annotations
 
@@ -20,11 +20,9 @@ options:
       - With C(restart_if_newer), a list of files, a unit started before one of them changed is restarted. So the next
         run completes one that was interrupted between file and restart.
       - With C(resolves), a list of host names that the unit resolves at its start and reload, a running unit is
-        reloaded
-        when the address of one of them has changed since this module last started or reloaded it.
+        reloaded when the address of one of them has changed since this module last started or reloaded it.
       - C(reloaded) starts a unit that does not run, and restarts one that cannot reload. C(refreshed) reloads or
-        restarts
-        a running unit, and skips one that does not run or does not exist.
+        restarts a running unit, and skips one that does not run or does not exist.
     type: list
     elements: raw
     required: true
@@ -39,8 +37,8 @@ options:
     default: 60
   fingerprint:
     description:
-      - Name under which the host remembers that these units hold, for M(encaja.portal.converged).
-      - Given by the action.
+      - Name under which the host records that these units have converged, for M(encaja.portal.converged).
+      - Set by the action.
     type: str
 author: encaja
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Host side of ``trust_store``: the authorities that every program of the host believes."""
+"""Host side of ``trust_store``: the certificate authorities that all programs of the host trust."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def accelerator_environment(environment: Mapping[str, str] | None = None) -> dic
 
 
 def prepare(strategy: str, display: Any) -> None:
-    """Make Ansible's own process ready, where the strategy is Mitogen's; the callback ``preload`` calls it.
+    """Prepare Ansible's own process if the strategy is Mitogen's; called by the callback ``preload``.
 
     Args:
         strategy: the strategy that Ansible is configured with.
@@ -56,7 +56,7 @@ def prepare(strategy: str, display: Any) -> None:
     warn = display.deprecated
 
     def deprecated(msg: str, *arguments: Any, **named: Any) -> None:
-        _skip_stackwalk = True  # by this, Ansible finds who is deprecated behind this function
+        _skip_stackwalk = True  # Ansible skips this function in its search for the deprecated caller
         if not msg.startswith(OWN_DEPRECATION):
             warn(msg, *arguments, **named)
 
@@ -64,7 +64,7 @@ def prepare(strategy: str, display: Any) -> None:
 
 
 def unpin() -> None:
-    """Let Mitogen pin nobody to a core on a machine that has few.
+    """Disable Mitogen's pinning of processes to cores on a machine with few.
 
     With two or three cores it keeps one for its connections and pins Ansible with all its workers to what is left, so
     that hosts wait for each other.

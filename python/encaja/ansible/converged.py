@@ -1,4 +1,4 @@
-"""What is known of each host in this run, so that a task that has nothing to do costs no round trip.
+"""What is known of each host in this run, so that a task without changes costs no round trip.
 
 The callback ``preload`` keeps it in Ansible's own process, from which every worker is forked. It learns what the module
 ``converged`` has found, and forgets it with the first change on the host. Where nobody keeps it, every task asks.
@@ -25,12 +25,12 @@ class Action(Protocol):
 
 
 def learn(host: str, held: Mapping[str, dict[str, Any]]) -> None:
-    """Keep what the host has said about itself."""
+    """Keep what the host reported."""
     _held[host] = dict(held)
 
 
 def forget(host: str | None = None) -> None:
-    """Let every task ask this host, or all of them, from now on."""
+    """Make all tasks query this host, or all hosts, from now on."""
     for name in [host] if host else list(_held):
         if name in _held:
             _held[name] = {}
@@ -44,7 +44,7 @@ def ask(
     *code: ModuleType,
     lasting: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The result of a module, from the host or from what is known of it.
+    """The result of a module, from the host or from what is known.
 
     Args:
         action: who asks.
@@ -66,7 +66,7 @@ def ask(
 
 
 def fingerprint(demand: Any, *code: ModuleType) -> str:
-    """A name for a demand and for the code that would meet it."""
+    """A name for the arguments of a task and the code that runs it."""
     sources = [hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in code]
     text = json.dumps([demand, sources], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -52,7 +52,7 @@ def test_what_is_left_out_is_left_alone() -> None:
         ({"state": "started"}, "name"),
         ({"name": "a.service", "state": "running"}, "unknown state"),
         ({"name": "a.service", "enable": True}, "unknown key enable"),
-        (17, "a unit is a name"),
+        (17, "a unit must be a name"),
     ],
 )
 def test_a_unit_that_is_written_wrongly_is_refused(unit: object, fault: str) -> None:
@@ -192,7 +192,7 @@ def test_addresses_are_files_or_ports() -> None:
     assert parse_address("tcp:127.0.0.1:80") == ("tcp", "127.0.0.1", 80)
     assert parse_address("tcp:[::1]:80") == ("tcp", "::1", 80)
     for wrong in ("redis.sock", "unix:relative", "tcp:80", "udp:127.0.0.1:53"):
-        with pytest.raises(ValueError, match="write unix:"):
+        with pytest.raises(ValueError, match="use unix:"):
             parse_address(wrong)
 
 
