@@ -39,7 +39,7 @@ def is_isolated(host):
 
 
 class TestExact:
-    def test_every_table_was_proven_where_it_is(self, database, production):
+    def test_every_table_was_verified(self, database, production):
         assert measured(database)["prove-database"]["tables"] > 140
         assert json.loads(database.file("/etc/encaja/clone.json").content_string)["method"] == "auto"
         for table in ("b_user", "b_voximplant_sip", "b_clouds_file_bucket"):
@@ -47,10 +47,10 @@ class TestExact:
             assert query(database, count) == query(production, count)
         assert query(database, "SELECT @@version")[:5] != query(production, "SELECT @@version")[:5]
 
-    def test_every_file_was_proven_where_it_is(self, host):
+    def test_every_file_was_verified(self, host):
         assert measured(host)["prove-files"]["alike"] > 250
 
-    def test_production_s_rights_did_not_come_along(self, database):
+    def test_production_s_rights_were_not_copied(self, database):
         """Its own user logs in with its own password; production's does not."""
         client = "mariadb -h 127.0.0.1 -u portal --disable-ssl-verify-server-cert -N -e 'SELECT 1' portal"
         said = [database.run(f"{client} -p{word}") for word in ("what-the-copy-wants", "what-production-wants")]
@@ -59,7 +59,7 @@ class TestExact:
 
 
 class TestInert:
-    def test_what_was_live_is_not(self, host, database):
+    def test_nothing_is_live(self, host, database):
         assert query(database, "SELECT COUNT(*) FROM b_mail_mailbox WHERE ACTIVE <> 'N' OR PASSWORD <> ''") == "0"
         assert query(database, "SELECT COUNT(*) FROM b_agent WHERE ACTIVE <> 'N'") == "0"
         assert query(database, "SELECT API_TOKEN FROM acme_sync_endpoint") == ""
@@ -75,7 +75,7 @@ class TestInert:
         assert page.startswith("HTTP/1.1 200")
         assert "copy of production, nothing leaves it" in page
 
-    def test_both_hosts_are_closed_but_to_each_other(self, host, database):
+    def test_both_hosts_reach_only_each_other(self, host, database):
         for side in (host, database):
             assert "reject" in side.check_output("nft list chain inet encaja encaja_egress")
             assert not side.file("/etc/encaja/dark").exists
@@ -84,7 +84,7 @@ class TestInert:
 
 
 class TestCutOff:
-    def test_a_load_that_is_killed_leaves_both_dark_and_ends_well_when_run_again(self, host, database, production):
+    def test_a_killed_load_leaves_both_isolated_and_succeeds_when_repeated(self, host, database, production):
         query(production, "CREATE TABLE b_large (ID int PRIMARY KEY, T varchar(40))")
         query(production, "INSERT INTO b_large SELECT seq, MD5(seq) FROM seq_1_to_400000")
         process = start()
@@ -101,8 +101,8 @@ class TestCutOff:
         assert again.returncode == 0, again.stdout[-3000:]
         assert query(database, "SELECT COUNT(*) FROM b_large") == "400000"
         assert measured(database)["prove-database"]["rows"] > 400_000
-        TestExact().test_every_table_was_proven_where_it_is(database, production)
-        TestInert().test_what_was_live_is_not(host, database)
+        TestExact().test_every_table_was_verified(database, production)
+        TestInert().test_nothing_is_live(host, database)
         assert production.check_output("grep -c clone-source /root/.ssh/authorized_keys || true") == "0"
 
 
@@ -136,7 +136,7 @@ def connection(host):
 
 class TestFromTwoHosts:
     @pytest.mark.parametrize("copies", [2, 1])
-    def test_a_production_with_a_database_of_its_own_is_copied(self, host, grouped, database, production, copies):
+    def test_a_production_with_a_separate_database_host_is_copied(self, host, grouped, database, production, copies):
         inventory = grouped(copies)
         source = reached("apart-debian13-production-database")
         query(source, f"REPLACE INTO b_option (MODULE_ID, NAME, VALUE) VALUES ('acme', 'copied', 'onto {copies}')")  # noqa: S608

@@ -1,4 +1,4 @@
-"""A backup that was never restored is a hope: every promise of the role is tried."""
+"""Every function of the role is tried, restores above all."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def test_timers_wait_for_the_night(host: Host) -> None:
         assert host.service(timer).is_enabled
 
 
-def test_status_tells_what_was_backed_up_and_read_back(host: Host) -> None:
+def test_status_shows_what_was_backed_up_and_read_back(host: Host) -> None:
     now = status(host)
     assert now["phase"] == "done"
     assert now["error"] is None
@@ -41,7 +41,7 @@ def test_status_tells_what_was_backed_up_and_read_back(host: Host) -> None:
     assert now["last_check"]["part"] == "1/1"
 
 
-def test_backup_comes_back_with_files_and_a_whole_dump_but_without_caches(host: Host) -> None:
+def test_restored_backup_has_files_and_a_complete_dump_but_no_caches(host: Host) -> None:
     host.check_output("rm -rf /var/tmp/back; encaja-backup restore --to /var/tmp/back")
     tree = "/var/tmp/back/files/srv/portal/trees/first"
     assert host.file(f"{tree}/upload/photo [1]*.jpg").content_string == "a photograph"
@@ -57,7 +57,7 @@ def test_restoring_into_a_directory_in_use_is_refused(host: Host) -> None:
     assert "not empty" in done.stderr
 
 
-def test_weekly_proof_loads_the_dump_and_leaves_nothing_behind(host: Host) -> None:
+def test_weekly_restore_test_loads_the_dump_and_leaves_nothing_behind(host: Host) -> None:
     host.check_output("systemctl start encaja-restore-test")
     proof = status(host)["last_restore_test"]
     assert proof["tables"] == 1
@@ -67,7 +67,7 @@ def test_weekly_proof_loads_the_dump_and_leaves_nothing_behind(host: Host) -> No
     assert host.check_output("ls /var/lib/encaja/backup") == "lock\nmanifest.json\nstatus.json"
 
 
-def test_retention_keeps_what_was_asked_for(host: Host) -> None:
+def test_retention_keeps_the_configured_snapshots(host: Host) -> None:
     for _ in range(3):
         host.check_output("encaja-backup run")
     kinds = [line.split()[2] for line in host.check_output("encaja-backup list").splitlines()]
@@ -87,7 +87,7 @@ def test_dump_that_fails_leaves_no_snapshot_and_a_failed_unit(host: Host) -> Non
     host.check_output("systemctl start encaja-backup")
 
 
-def test_damaged_repository_is_found(host: Host) -> None:
+def test_damaged_repository_is_detected(host: Host) -> None:
     pack = host.check_output(f"find {REPOSITORY}/data -type f -size +1k | sort | head -1")
     host.check_output(
         f"cp -p '{pack}' /var/tmp/pack && chmod u+w '{pack}' && printf x | dd of='{pack}' bs=1 seek=200 conv=notrunc"
@@ -101,7 +101,7 @@ def test_damaged_repository_is_found(host: Host) -> None:
     assert host.run("encaja-backup check --all").rc == 0
 
 
-def test_repository_that_vanished_is_not_made_anew(host: Host) -> None:
+def test_missing_repository_is_not_created_again(host: Host) -> None:
     host.check_output(f"mv {REPOSITORY} {REPOSITORY}.away && mkdir {REPOSITORY}")
     try:
         done = host.run("encaja-backup run")
@@ -112,7 +112,7 @@ def test_repository_that_vanished_is_not_made_anew(host: Host) -> None:
         host.check_output(f"rmdir {REPOSITORY} && mv {REPOSITORY}.away {REPOSITORY}")
 
 
-def test_portal_that_vanished_is_an_error(host: Host) -> None:
+def test_missing_portal_is_an_error(host: Host) -> None:
     host.check_output("mv /srv/portal/www /srv/portal/away")
     try:
         done = host.run("encaja-backup run")
@@ -133,7 +133,7 @@ def test_settings_are_read_as_the_portals_user_never_as_root(host: Host) -> None
         host.check_output(f"rm -f /run/lock/who; sed -i 's/^<?php .*/<?php/' {SETTINGS}")
 
 
-def test_secrets_are_for_root_only(host: Host) -> None:
+def test_secrets_are_readable_by_root_only(host: Host) -> None:
     for name in ("backup.json", "backup.password", "backup.repository"):
         assert host.file(f"/etc/encaja/{name}").mode == 0o600
     assert host.file(REPOSITORY).mode == 0o700

@@ -1,24 +1,24 @@
-"""A host after role base: marked, closed, on time, and still reachable."""
+"""A host after role base: marked, with a firewall and the right time, and still reachable."""
 
 import re
 
 from testinfra.host import Host
 
 
-def test_host_says_which_environment_it_belongs_to(host: Host) -> None:
+def test_marker_names_the_environment(host: Host) -> None:
     assert host.file("/etc/encaja/environment").content_string == "test\n"
 
 
-def test_time_zone_holds_for_every_program(host: Host) -> None:
+def test_time_zone_applies_to_every_program(host: Host) -> None:
     assert host.check_output("date +%Z%z") == "-05-0500"
 
 
-def test_time_daemon_runs_and_leaves_the_clock_of_the_machine_alone(host: Host) -> None:
+def test_time_daemon_runs_and_does_not_set_the_container_hosts_clock(host: Host) -> None:
     assert host.service("chrony").is_running
     assert " -x" in host.check_output("ps -o args= -C chronyd")
 
 
-def test_firewall_refuses_what_nobody_opened(host: Host) -> None:
+def test_firewall_refuses_ports_that_are_not_open(host: Host) -> None:
     rules = host.check_output("nft list chain inet encaja input")
     assert "policy drop" in rules
     assert "tcp dport 22 accept" in rules
@@ -27,7 +27,7 @@ def test_firewall_refuses_what_nobody_opened(host: Host) -> None:
     assert "ip6 saddr 2001:db8::/32 udp dport 9000-9010 accept" in rules
 
 
-def test_egress_chain_waits_for_rules_of_a_clone(host: Host) -> None:
+def test_egress_chain_is_ready_for_rules_of_a_clone(host: Host) -> None:
     assert "jump encaja_egress" in host.check_output("nft list chain inet encaja output")
     assert host.file("/etc/nftables.d").is_directory
 
@@ -42,14 +42,14 @@ def test_rules_of_other_roles_survive_a_reload(host: Host) -> None:
     assert "198.51.100.1" not in host.check_output("nft list chain inet encaja encaja_egress")
 
 
-def test_ssh_takes_keys_only(host: Host) -> None:
+def test_ssh_accepts_keys_only(host: Host) -> None:
     settings = host.check_output("sshd -T").splitlines()
     assert "passwordauthentication no" in settings
     assert "kbdinteractiveauthentication no" in settings
     assert "permitrootlogin without-password" in settings
 
 
-def test_only_security_updates_come_by_themselves(host: Host) -> None:
+def test_only_security_updates_are_automatic(host: Host) -> None:
     settings = host.check_output("apt-config dump")
     origins = [line for line in settings.splitlines() if line.startswith("Unattended-Upgrade::Origins-Pattern:: ")]
     assert len(origins) == 1
@@ -59,12 +59,12 @@ def test_only_security_updates_come_by_themselves(host: Host) -> None:
     assert host.service("apt-daily-upgrade.timer").is_running
 
 
-def test_network_settings_are_live_and_kept(host: Host) -> None:
+def test_network_settings_are_live_and_persistent(host: Host) -> None:
     assert host.check_output("cat /proc/sys/net/ipv4/tcp_keepalive_time") == "600"
     assert "net.ipv4.tcp_keepalive_time = 600" in host.file("/etc/sysctl.d/60-encaja.conf").content_string
 
 
-def test_settings_of_the_machine_below_are_not_touched_from_a_container(host: Host) -> None:
+def test_a_container_does_not_change_settings_of_its_host(host: Host) -> None:
     assert "vm." not in host.file("/etc/sysctl.d/60-encaja.conf").content_string
 
 
@@ -73,13 +73,13 @@ def test_names_resolve_without_dns(host: Host) -> None:
     assert "localhost" in host.file("/etc/hosts").content_string
 
 
-def test_services_and_log_ins_may_open_many_files(host: Host) -> None:
+def test_services_and_sessions_may_open_many_files(host: Host) -> None:
     assert host.check_output("systemctl show --property DefaultLimitNOFILE --value") == "524288"
     limits = host.check_output("cat /etc/security/limits.d/*.conf")
     assert re.search(r"^root +hard +nofile +65535$", limits, re.MULTILINE)
 
 
-def test_journal_survives_a_restart_and_has_its_bounds(host: Host) -> None:
+def test_journal_is_persistent_and_limited(host: Host) -> None:
     assert host.file("/var/log/journal").is_directory
     assert "SystemMaxUse=1G" in host.check_output("systemd-analyze cat-config systemd/journald.conf")
 

@@ -1,4 +1,4 @@
-"""Redis for those who may, and for nobody else."""
+"""Redis is accessible to its users only."""
 
 import shlex
 
@@ -23,12 +23,12 @@ def test_network_needs_the_password(host: Host) -> None:
     assert host.socket("tcp://0.0.0.0:6379").is_listening
 
 
-def test_password_is_not_for_everybody_to_read(host: Host) -> None:
+def test_password_file_is_not_world_readable(host: Host) -> None:
     secret = host.file("/etc/redis/password.conf")
     assert (secret.user, secret.group, secret.mode) == ("redis", "redis", 0o640)
 
 
-def test_full_memory_gives_up_what_was_not_used_and_a_failed_snapshot_stops_nobody(host: Host) -> None:
+def test_full_memory_evicts_unused_keys_and_a_failed_snapshot_does_not_stop_writes(host: Host) -> None:
     settings = f"REDISCLI_AUTH={shlex.quote(PASSWORD)} {SOCKET} config get"
     assert host.check_output(f"{settings} maxmemory").split() == ["maxmemory", str(64 * 1024 * 1024)]
     assert host.check_output(f"{settings} maxmemory-policy").split()[1] == "volatile-lru"

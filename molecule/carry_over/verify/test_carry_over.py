@@ -19,7 +19,7 @@ HTTPServer(("127.0.0.1", 8099), Refusing).serve_forever()
 """
 
 
-def test_the_job_is_root_s_alone_and_the_box_s_webhook_is_the_cloud_s(host):
+def test_the_job_is_readable_by_root_only_and_the_box_uses_the_cloud_s_webhook(host):
     file = host.file(JOB)
     assert (file.user, file.mode) == ("root", 0o600)
     job = json.loads(file.content_string)
@@ -27,12 +27,12 @@ def test_the_job_is_root_s_alone_and_the_box_s_webhook_is_the_cloud_s(host):
     assert host.file("/var/lib/encaja/carry-over").mode == 0o700
 
 
-def test_nothing_runs_until_it_is_asked_for(host):
+def test_nothing_runs_until_it_is_requested(host):
     for mode in ("once", "follow"):
         assert host.run(f"systemctl is-active encaja-carry-over@{mode}.service").stdout.strip() == "inactive"
 
 
-def test_a_refused_webhook_is_one_line_that_does_not_hold_it(host):
+def test_a_refused_webhook_is_reported_in_one_line_without_the_webhook(host):
     host.check_output(f"systemd-run --quiet --collect --unit verify-cloud python3 -c '{REFUSING}'")
     host.check_output("timeout 10 sh -c 'until ss -ltn | grep -q :8099; do sleep 0.1; done'")
     assert host.run("systemctl start --wait encaja-carry-over@prepare.service").rc != 0

@@ -75,7 +75,7 @@ class TestExact:
         assert measured["prove-files"]["alike"] > 250
         assert measured["prove-files"]["moved_on"] == 0
 
-    def test_rows_are_productions(self, host, production):
+    def test_rows_equal_production(self, host, production):
         for table in ("b_user", "b_voximplant_sip", "b_clouds_file_bucket"):
             count = f"SELECT COUNT(*) FROM {table}"  # noqa: S608
             assert query(host, count) == query(production, count)
@@ -86,7 +86,7 @@ class TestExact:
 
 
 class TestInert:
-    def test_what_was_live_is_not(self, host):
+    def test_nothing_is_live(self, host):
         assert query(host, "SELECT COUNT(*) FROM b_mail_mailbox WHERE ACTIVE <> 'N' OR PASSWORD <> ''") == "0"
         assert query(host, "SELECT COUNT(*) FROM b_agent WHERE ACTIVE <> 'N'") == "0"
         assert query(host, "SELECT COUNT(*) FROM b_voximplant_sip WHERE SERVER <> '' OR PASSWORD <> ''") == "0"
@@ -98,7 +98,7 @@ class TestInert:
         )
         assert query(host, "SELECT API_TOKEN FROM acme_sync_endpoint") == ""
 
-    def test_keys_are_its_own_and_stay(self, host, production):
+    def test_the_copy_has_its_own_keys_and_keeps_them(self, host, production):
         key = "SELECT VALUE FROM b_option WHERE NAME = 'server_uniq_id'"
         assert query(host, key) != query(production, key)
         assert len(query(host, key)) == 64
@@ -112,13 +112,13 @@ class TestInert:
         assert re.search(r"define\(.NO_AGENT_CHECK., true\)", dbconn)
         assert re.search(r"define\(.DisableEventsCheck., true\)", dbconn)
 
-    def test_what_its_source_serves_with_goes_first(self, production):
+    def test_the_source_s_services_have_priority(self, production):
         """The program on the source runs in a control group of its own; nothing of it is left."""
         journal = production.check_output("journalctl -o cat -b | grep -c 'encaja-copy-.*scope' || true")
         assert int(journal) > 0
         assert not production.check_output("systemctl list-units --plain --no-legend 'encaja-copy-*'")
 
-    def test_marks(self, host):
+    def test_markers(self, host):
         assert query(host, "SELECT VALUE FROM b_option WHERE NAME = 'encaja_neutralised'") == "Y"
         assert "proven inert" in host.file("/etc/encaja/neutralised").content_string
         assert not host.file("/etc/encaja/dark").exists
@@ -141,14 +141,14 @@ class TestVerified:
         asked = json.dumps({"verify_only": self.CHECKS})
         return play("playbooks/verify.yml", "--limit", "preproduction", "-v", "-e", asked)
 
-    def test_a_proven_copy_passes_with_an_index_of_its_own(self, host):
+    def test_a_proven_copy_with_its_own_index_passes(self, host):
         done = self.verification()
         assert done.returncode == 0, done.stdout[-3000:]
         assert query(host, "SELECT VALUE FROM b_option WHERE NAME = 'full_text_engine'") == "sphinx"
         found = "mariadb -h 127.0.0.1 -P 9306 --skip-ssl -N -B -e %s"
         assert host.check_output(found, "SELECT COUNT(*) FROM bitrix WHERE MATCH('valladolid')") == "1"
 
-    def test_a_copy_that_is_let_loose_does_not(self, host):
+    def test_a_copy_with_its_timer_unmasked_fails(self, host):
         host.check_output("systemctl unmask encaja-portal-cron.timer")
         done = self.verification()
         host.check_output("systemctl mask encaja-portal-cron.timer")
@@ -170,14 +170,14 @@ class TestSilent:
         knock(production, addresses)
         assert set(sunk(world, addresses["production"])) == {"smtp", "sip", "http", "https", "imap", "imaps", "dns"}
 
-    def test_the_portal_of_the_copy_does_not_even_try(self, host, world, addresses):
+    def test_the_copy_s_portal_attempts_nothing(self, host, world, addresses):
         before = refused(host)
         provoke(host)
         time.sleep(2)
         assert refused(host) == before
         assert sunk(world, addresses["preproduction"]) == {}
 
-    def test_what_tries_is_refused(self, host, production, world, addresses):
+    def test_attempts_are_refused(self, host, production, world, addresses):
         before = refused(host)
         knock(host, addresses)
         knock(host, addresses | {"world": addresses["production"]})
@@ -225,7 +225,7 @@ def killed_at(stage, on_the_way=None):
 
 
 class TestRefused:
-    def test_what_no_rule_covers_is_named_at_once_before_the_target_is_touched(self, host, production):
+    def test_uncovered_credentials_are_reported_before_the_target_is_changed(self, host, production):
         began = host.check_output("systemctl show --value --property=ActiveEnterTimestampMonotonic php*-fpm.service")
         query(production, UNKNOWN_TABLE)
         query(production, "REPLACE INTO b_option (MODULE_ID, NAME, VALUE) VALUES ('acme', 'partner_secret', 'x')")
@@ -247,7 +247,7 @@ class TestRefused:
 class TestCutOff:
     """One copy that is cut off again and again, by kills and by an error, and ends well."""
 
-    def test_it_is_dark_whatever_happens_and_ends_well(self, host, production, world, addresses):
+    def test_it_is_isolated_after_every_failure_and_succeeds_in_the_end(self, host, production, world, addresses):
         silent = packets(world, "world input", "copy")
         for stage in STAGES[:3]:
             # What comes after the look at the source comes along; the copy that has it stays isolated.
@@ -275,9 +275,9 @@ class TestCutOff:
         assert packets(world, "world input", "copy") == silent
         assert not host.file("/etc/encaja/dark").exists
         TestExact().test_every_table_and_every_file_was_compared(host)
-        TestInert().test_what_was_live_is_not(host)
+        TestInert().test_nothing_is_live(host)
 
-    def test_a_marker_that_says_otherwise(self, host):
+    def test_a_host_with_another_marker_is_refused(self, host):
         host.check_output("echo test > /etc/encaja/environment")
         done = play()
         host.check_output("echo preproduction > /etc/encaja/environment")

@@ -35,11 +35,11 @@ def ask(host: Host, query: str, *options: str) -> str:
         ("max_allowed_packet", str(256 * 1024 * 1024)),
     ],
 )
-def test_server_has_what_the_site_checker_demands(host: Host, name: str, value: str) -> None:
+def test_server_meets_the_site_checkers_requirements(host: Host, name: str, value: str) -> None:
     assert ask(host, f"SELECT @@global.{name}").strip() == value
 
 
-def test_connection_of_a_client_that_asks_for_nothing_matches_the_database(host: Host) -> None:
+def test_default_connection_matches_the_database(host: Host) -> None:
     query = "SELECT @@collation_connection = @@collation_database"
     assert ask(host, query, f"--defaults-extra-file={OPTIONS}", "portal") == "1"
 
@@ -63,12 +63,12 @@ def test_character_set_without_a_collation_means_the_databases(host: Host) -> No
     assert ask(host, query, f"--defaults-extra-file={OPTIONS}", "portal").split() == ["1", "utf8mb4_unicode_ci"]
 
 
-def test_clock_is_the_one_that_php_will_have(host: Host) -> None:
+def test_clock_agrees_with_php(host: Host) -> None:
     zone = "TIMESTAMPDIFF(MINUTE, UTC_TIMESTAMP(), NOW())"
     assert ask(host, f"SELECT {zone}") == "-300"
 
 
-def test_portal_may_make_databases_for_restored_trees(host: Host) -> None:
+def test_portal_may_create_databases_for_restored_trees(host: Host) -> None:
     query = "CREATE DATABASE portal_20260101; DROP DATABASE portal_20260101"
     ask(host, query, f"--defaults-extra-file={OPTIONS}")
 
@@ -102,18 +102,18 @@ def test_network_needs_tls(host: Host) -> None:
     assert cipher.split("\t")[1] != ""
 
 
-def test_new_certificate_is_taken_without_a_restart(host: Host) -> None:
+def test_new_certificate_is_loaded_without_a_restart(host: Host) -> None:
     before = host.check_output("systemctl show -p MainPID mariadb")
     host.check_output("systemctl reload mariadb")
     assert host.check_output("systemctl show -p MainPID mariadb") == before
 
 
-def test_nobody_but_root_comes_in_without_a_password(host: Host) -> None:
+def test_only_root_connects_without_a_password(host: Host) -> None:
     assert host.run("su -s /bin/sh www-data -c 'mariadb -u root -e status'").rc != 0
     assert host.run("mariadb -h 127.0.0.1 --ssl -u portal -e status").rc != 0
 
 
-def test_tool_for_physical_copies_is_there(host: Host) -> None:
+def test_tool_for_physical_copies_is_installed(host: Host) -> None:
     assert host.exists("mariadb-backup")
 
 
@@ -123,6 +123,6 @@ def test_server_started_without_complaint_about_its_options(host: Host) -> None:
     assert "deprecated" not in log
 
 
-def test_slow_statement_is_written_down(host: Host) -> None:
+def test_slow_statement_is_logged(host: Host) -> None:
     ask(host, "SET SESSION long_query_time = 0.01; SELECT SLEEP(0.05) AS slow_on_purpose")
     assert host.file("/var/log/mysql/mariadb-slow.log").contains("slow_on_purpose")

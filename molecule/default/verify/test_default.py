@@ -36,7 +36,7 @@ def estate(request):
 
 
 @pytest.mark.parametrize(("function", "units"), SERVICES.items())
-def test_each_host_runs_its_own_services_and_not_its_neighbours(estate, function, units):
+def test_each_host_runs_only_its_own_services(estate, function, units):
     for owner, services in SERVICES.items():
         for unit in services:
             state = estate[function].run(f"systemctl is-active {unit}").stdout.strip()
@@ -44,12 +44,12 @@ def test_each_host_runs_its_own_services_and_not_its_neighbours(estate, function
     assert units
 
 
-def test_every_host_is_marked_as_the_environment_it_is_in(estate):
+def test_every_host_has_the_marker_of_its_environment(estate):
     for host in estate.values():
         assert host.file("/etc/encaja/environment").content_string.strip() == "test"
 
 
-def test_the_portal_s_host_speaks_to_its_database_with_tls_only(estate):
+def test_the_portal_s_host_connects_to_its_database_with_tls_only(estate):
     asked = estate["portal"].run(f"php -r '{CONNECT}'")
     answer = json.loads(asked.stdout)
     assert answer["host"].split(":")[0] == INVENTORY_HOSTS["database"]
@@ -57,7 +57,7 @@ def test_the_portal_s_host_speaks_to_its_database_with_tls_only(estate):
 
 
 @pytest.mark.parametrize(("function", "port"), [("database", 3306), ("cache", 6379), ("push", 8010)])
-def test_only_the_portal_s_host_reaches_its_neighbours(estate, function, port):
+def test_only_the_portal_s_host_reaches_the_others(estate, function, port):
     knock = f"timeout 3 bash -c 'exec 3<>/dev/tcp/{INVENTORY_HOSTS[function]}/{port}'"
     stranger = "cache" if function == "database" else "database"
     assert estate["portal"].run(knock).rc == 0

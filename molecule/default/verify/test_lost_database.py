@@ -36,7 +36,7 @@ def lose(database: Host) -> None:
     database.check_output(f"systemctl stop mariadb; find {DATA} -mindepth 1 -delete; systemctl start mariadb || true")
 
 
-def test_it_comes_back_with_what_the_nightly_backup_has(
+def test_it_is_restored_from_the_nightly_backup(
     on: Callable[[str], Host], site: Callable[[], subprocess.CompletedProcess[str]]
 ) -> None:
     portal, database = on("portal"), on("database")
@@ -59,7 +59,7 @@ def test_it_comes_back_with_what_the_nightly_backup_has(
     assert portal.check_output(page) == "200"
 
 
-def test_data_is_never_initialised_over(
+def test_existing_data_is_never_overwritten(
     on: Callable[[str], Host], site: Callable[[], subprocess.CompletedProcess[str]]
 ) -> None:
     """The system tables are gone, a database of somebody's is not."""

@@ -85,7 +85,7 @@ def test_new_secrets_cost_at_most_a_second(on: Callable[[str], Host], play: Play
     assert re.search(r"changed=[1-9]", ended(play("-e", others))) is None
 
 
-def test_a_run_that_is_cut_off_half_way_is_made_good_by_the_next(on: Callable[[str], Host], play: Play) -> None:
+def test_an_interrupted_run_is_completed_by_the_next(on: Callable[[str], Host], play: Play) -> None:
     """Back to the inventory's secrets: killed when both passwords are valid, and run again."""
     portal = on("portal")
     with clients(portal, portal.check_output("hostname")) as seen:

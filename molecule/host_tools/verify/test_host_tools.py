@@ -11,7 +11,7 @@ def test_it_is_what_the_controller_builds(host):
     assert (placed.user, placed.group, placed.mode) == ("root", "root", 0o644)
 
 
-def test_debian_s_python_alone_runs_it(host):
+def test_debian_s_python_runs_it(host):
     done = host.run(f"/usr/bin/python3 -I {FILE} no-such-tool job.json")
     assert done.rc == 2
     assert done.stderr.startswith("usage: ") and "restore" in done.stderr

@@ -30,7 +30,7 @@ def test_message_reaches_the_relay_encrypted_and_authenticated(host: Host, can_s
     assert "first line" in said
 
 
-def test_password_is_for_the_portal_only(host: Host, can_send: bool) -> None:
+def test_password_is_readable_by_the_portal_only(host: Host, can_send: bool) -> None:
     if not can_send:
         pytest.skip("this host is a clone and has no password")
     secret = host.file("/etc/msmtprc")
@@ -38,7 +38,7 @@ def test_password_is_for_the_portal_only(host: Host, can_send: bool) -> None:
 
 
 @pytest.mark.parametrize("command", ["/usr/sbin/sendmail -t -i", "msmtp -t -i"])
-def test_clone_refuses_and_says_so(host: Host, can_send: bool, command: str) -> None:
+def test_clone_refuses_with_a_message(host: Host, can_send: bool, command: str) -> None:
     if can_send:
         pytest.skip("this host may send")
     done = host.run(SEND.format(command=command))
@@ -49,7 +49,7 @@ def test_clone_refuses_and_says_so(host: Host, can_send: bool, command: str) -> 
     assert "outgoing-mail-is-disabled-on-this-host" in log
 
 
-def test_clone_knows_no_password(host: Host, can_send: bool) -> None:
+def test_clone_has_no_password(host: Host, can_send: bool) -> None:
     if can_send:
         pytest.skip("this host may send")
     assert "password" not in host.file("/etc/msmtprc").content_string

@@ -41,7 +41,7 @@ def test_nothing_is_live(host: Host, live: str) -> None:
     assert query(host, f"SELECT COUNT(*) FROM {live}") == "0"  # noqa: S608
 
 
-def test_the_portals_own_code_stands_still(host: Host) -> None:
+def test_the_portals_own_code_is_frozen(host: Host) -> None:
     tree = "/srv/portal/www/bitrix"
     dbconn = host.file(f"{tree}/php_interface/dbconn.php").content_string
     assert re.search(r"define\(.NO_AGENT_CHECK., true\)", dbconn)
@@ -49,26 +49,26 @@ def test_the_portals_own_code_stands_still(host: Host) -> None:
     assert not host.file(f"{tree}/.settings_extra.php").exists
 
 
-def test_people_are_masked_and_the_test_user_is_there(host: Host) -> None:
+def test_users_are_masked_and_the_test_user_exists(host: Host) -> None:
     assert query(host, "SELECT COUNT(*) FROM b_user WHERE EMAIL LIKE '%@encaja.test'") == "0"
     assert query(host, "SELECT ACTIVE FROM b_user WHERE LOGIN = 'tester'") == "Y"
 
 
-def test_what_tries_to_reach_out_is_refused_at_once(host: Host) -> None:
+def test_outbound_connections_are_refused_immediately(host: Host) -> None:
     before = refused(host)
     tried = host.run("curl -s -m 5 http://192.0.2.10/")
     assert tried.rc == 7, "not refused, but timed out"
     assert refused(host) > before
 
 
-def test_pages_have_the_banner_and_the_proof_is_there(host: Host) -> None:
+def test_pages_have_the_banner_and_the_proof_exists(host: Host) -> None:
     page = host.check_output("curl -si -H 'Host: copy.encaja.test' http://127.0.0.1/auth/")
     assert page.count("copy of production, nothing leaves it") == 1
     assert "proven inert" in host.file("/etc/encaja/neutralised").content_string
     assert not host.file("/etc/encaja/dark").exists
 
 
-def test_credentials_that_no_rule_covers_make_it_dark_until_somebody_has_looked(host: Host) -> None:
+def test_uncovered_credentials_isolate_the_copy_until_they_are_acknowledged(host: Host) -> None:
     query(host, "CREATE TABLE unknown_module (ID int PRIMARY KEY, API_TOKEN varchar(20))")
     query(host, "INSERT INTO unknown_module VALUES (1, 'partner')")
     done = play(INERT)

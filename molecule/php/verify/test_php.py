@@ -66,7 +66,7 @@ def seen(host):
     return json.loads(host.check_output("python3 -c %s /srv/portal/look.php", ASK))
 
 
-def test_the_settings_are_the_demanded_ones(seen):
+def test_the_settings_are_the_required_ones(seen):
     ini = seen["ini"]
     assert int(ini["max_input_vars"]) >= 10000
     assert ini["upload_max_filesize"] == ini["post_max_size"] == "1024M"
@@ -82,7 +82,7 @@ def test_the_pool_runs_as_the_portal_and_names_its_environment(seen):
     assert seen["environment"] == "9.0.9"
 
 
-def test_sessions_and_temporary_files_live_in_private_directories(seen, host):
+def test_sessions_and_temporary_files_are_in_private_directories(seen, host):
     assert seen["session"] is True
     sessions = host.file(seen["ini"]["session.save_path"])
     assert (sessions.user, sessions.mode) == ("www-data", 0o700)

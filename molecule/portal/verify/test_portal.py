@@ -25,12 +25,12 @@ def test_the_archive_is_gone(host):
     assert host.check_output("find /var/lib/encaja/portal -name '*.tar.gz'") == ""
 
 
-def test_its_own_installation_ran_once_as_the_portal(host):
+def test_its_installer_ran_once_as_the_portal(host):
     assert host.file(f"{WWW}/bitrix/installed-by").content_string == "www-data\n"
     assert host.file(f"{WWW}/bitrix/.encaja-installed").user == "www-data"
 
 
-def test_the_settings_lead_to_database_push_and_cache(settings):
+def test_the_settings_name_database_push_and_cache(settings):
     connection = settings["connections"]["value"]["default"]
     assert connection["className"] == "\\Bitrix\\Main\\DB\\MysqliConnection"
     assert (connection["host"], connection["database"], connection["login"]) == ("localhost", "portal", "portal")
@@ -43,7 +43,7 @@ def test_the_settings_lead_to_database_push_and_cache(settings):
     assert settings["crypto"]["value"]["crypto_key"] == "fedcba9876543210"
 
 
-def test_secrets_are_for_the_portal_only(host):
+def test_secrets_are_readable_by_the_portal_only(host):
     for name in (".settings.php", "php_interface/dbconn.php", "license_key.php"):
         file = host.file(f"{WWW}/bitrix/{name}")
         assert (file.user, file.group, file.mode) == ("www-data", "www-data", 0o640), name
@@ -61,7 +61,7 @@ def test_dbconn_is_valid_and_names_the_temporary_directory(host):
     assert host.run("php -r %s", code).stdout == "/srv/portal/tmp/"
 
 
-def test_the_schedule_takes_every_agent_and_pages_none(host):
+def test_the_schedule_runs_all_agents_and_pages_none(host):
     code = f'require "{WWW}/bitrix/php_interface/dbconn.php"; var_export(defined("BX_CRONTAB_SUPPORT"));'
     assert host.run("php -r %s", code).stdout == "true"
     assert host.run("php -r %s", f'define("CHK_EVENT", true); {code}').stdout == "false"
@@ -74,7 +74,7 @@ def test_the_schedule_runs_as_the_portal(host):
     assert host.file(f"{WWW}/upload/ran").content_string == "www-data 9.0.9"
 
 
-def test_the_schedule_stands_still_while_the_portal_is_held(host):
+def test_the_schedule_is_skipped_while_the_portal_is_held(host):
     held = "/etc/encaja/portal.held"
     assert host.run(f"mkdir -p /etc/encaja && touch {held} && rm -f {WWW}/upload/ran").rc == 0
     try:

@@ -84,7 +84,7 @@ def test_all_start_with_the_host(host):
     assert host.service("push-server").is_enabled
 
 
-def test_a_process_that_ends_is_started_again(host):
+def test_a_failed_process_is_restarted(host):
     unit = "push-server@sub-8012"
     before = host.check_output(f"systemctl show -P MainPID {unit}")
     host.check_output(f"kill -9 {before}")
@@ -96,7 +96,7 @@ def test_a_process_that_ends_is_started_again(host):
     host.check_output("timeout 20 sh -c 'until ss -Hltn sport = :8012 | grep -q .; do sleep 0.1; done'")
 
 
-def test_processes_run_as_their_own_user_without_rights(host):
+def test_processes_run_as_an_unprivileged_user(host):
     processes = host.process.filter(comm="node")
     assert len(processes) == len(PROCESSES)
     assert {process.user for process in processes} == {"push-server"}
@@ -125,7 +125,7 @@ def test_redis_is_reached_by_its_socket(host, config):
     assert "redis" in host.user("push-server").groups
 
 
-def test_limits_are_what_was_asked_for(host, config):
+def test_limits_are_the_configured_ones(host, config):
     assert config("pub-9010")["limits"]["maxPayload"] == 2048
     assert config("pub-9010")["limits"]["maxConnPerChannel"] == 100
     answer = host.run(
@@ -142,7 +142,7 @@ def test_the_release_is_a_link_to_a_directory_named_by_its_hash(host):
     assert host.run("ls /var/cache/push-server-*.tgz").rc != 0
 
 
-def test_log_rotation_and_directories_are_there(host):
+def test_log_rotation_and_directories_exist(host):
     assert host.file("/run/push-server").user == "push-server"
     assert host.file("/var/log/push-server").group == "adm"
     assert host.run("logrotate --debug /etc/logrotate.d/push-server 2>&1 | grep -i error").rc != 0

@@ -26,13 +26,13 @@ def test_it_is_done(host):
     assert told["error"] is None
 
 
-def test_the_host_went_down_twice_and_the_tool_said_of_its_last_start_that_it_is_done(host):
+def test_the_host_was_restarted_twice_and_the_last_start_reported_success(host):
     assert host.file("/var/lib/encaja/power-was-lost").content_string.split() == ["kill", "stop"]
     ordered = host.file("/var/lib/encaja/starts/encaja-restore.service").content_string.strip()
     assert ordered == f"ENCAJA_START={status(host)['start']}"
 
 
-def test_the_live_tree_says_which_restore_it_comes_from(host):
+def test_the_live_tree_has_the_record_of_its_restore(host):
     told = json.loads(host.file("/srv/portal/www/bitrix/.encaja-restore.json").content_string)
     assert (told["stamp"], told["database"]) == (STAMP, DATABASE)
     assert host.file("/srv/portal/www/bitrix/.encaja-restore.json").mode == 0o640
@@ -42,7 +42,7 @@ def test_the_new_tree_is_live(host):
     assert host.check_output("readlink -f /srv/portal/www") == TREE
 
 
-def test_files_are_the_archives(host):
+def test_files_equal_the_archive(host):
     wanted = {}
     for line in REFERENCE.read_text().splitlines():
         digest, name = line.removeprefix("\\").split("  ./", 1)
@@ -80,16 +80,16 @@ def test_portal_has_its_credentials_and_is_frozen(host):
     assert "******" not in dbconn
 
 
-def test_job_is_secret_and_nothing_runs_on(host):
+def test_job_is_secret_and_nothing_keeps_running(host):
     assert host.file("/etc/encaja/restore.json").mode == 0o600
     assert not host.service("encaja-restore.service").is_running
 
 
-def test_server_settings_are_back(host):
+def test_server_settings_are_restored(host):
     assert int(host.check_output("mariadb -N -B -e 'SELECT @@GLOBAL.max_allowed_packet'")) < 1 << 30
 
 
-def test_the_damaged_volume_was_fetched_again(host):
+def test_the_damaged_volume_was_downloaded_again(host):
     state = json.loads(host.file("/srv/portal/backup/.encaja-fetch.json").content_string)
     assert state["volumes"]["13"]["rejected"] >= 1  # the link damages it once in each of its lives
     assert hashlib.sha256(

@@ -61,7 +61,7 @@ def sql(host):
     return run
 
 
-def test_words_find_their_records(sql):
+def test_words_are_found(sql):
     found = sql(*(f"SELECT id FROM bitrix WHERE MATCH('{words}') ORDER BY id ASC" for words in FOUND_BY))  # noqa: S608
     assert dict(zip(FOUND_BY, ([row[0] for row in rows] for rows in found), strict=True)) == FOUND_BY
 
@@ -94,6 +94,6 @@ def test_it_listens_on_this_host_only_as_its_own_user(host):
     assert host.service("searchd").is_enabled
 
 
-def test_what_users_look_for_is_not_written(host, sql):
+def test_queries_are_not_logged(host, sql):
     sql("SELECT id FROM bitrix WHERE MATCH('confidencial')")
     assert host.run("grep -r confidencial /var/log/sphinxsearch").rc == 1

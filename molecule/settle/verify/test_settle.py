@@ -24,14 +24,14 @@ def settings(host):
     return json.loads(host.check_output(f"php -r 'echo json_encode(require \"{WWW}/bitrix/.settings.php\");'"))
 
 
-def test_the_portal_knows_its_name(host, query):
+def test_the_portal_has_its_domain(host, query):
     name = host.check_output("hostname --short")
     assert query("SELECT VALUE FROM b_option WHERE MODULE_ID='main' AND NAME='server_name'") == [[name]]
     assert query("SELECT SERVER_NAME, DOC_ROOT FROM b_lang WHERE LID='s1'") == [[name, ""]]
     assert query("SELECT DOMAIN FROM b_lang_domain") == [[name]]
 
 
-def test_push_and_pull_is_the_boxes_own(query, settings):
+def test_push_and_pull_uses_the_box_s_server(query, settings):
     assert query("SELECT NAME, VALUE FROM b_option WHERE MODULE_ID='pull' AND NAME<>'config_timestamp'") == [
         ["server_mode", "personal"]
     ]
@@ -62,7 +62,7 @@ def test_the_schedule_sends_nothing_either(host, query):
         query("DELETE FROM b_event WHERE EVENT_NAME = 'USER_INVITATION'")
 
 
-def test_what_went_wrong_is_found_before_and_not_afterwards(host):
+def test_known_faults_are_found_before_settling_and_not_afterwards(host):
     before, after = (
         json.loads(host.file(f"/var/lib/encaja/{name}.json").content_string) for name in ("before", "after")
     )
@@ -92,7 +92,7 @@ def test_no_page_of_the_kit_is_left(host):
     assert host.check_output(f"ls {WWW} | grep -c encaja-look || true") == "0"
 
 
-def test_people_can_log_in(query):
+def test_users_can_log_in(query):
     assert query("SELECT LOGIN, EXTERNAL_AUTH_ID FROM b_user WHERE ID=2") == [["ana", "NULL"]]
 
 
@@ -106,14 +106,14 @@ def test_known_words_are_found(query):
     assert query("SELECT COUNT(*) FROM b_search_content WHERE TITLE LIKE '%Presupuesto%'") == [["1"]]
 
 
-def test_settings_stay_private_and_the_portals_own(host):
+def test_settings_stay_private_and_owned_by_the_portal(host):
     for name in (".settings.php", "php_interface/dbconn.php", "license_key.php"):
         file = host.file(f"{WWW}/bitrix/{name}")
         assert (file.user, file.group) == ("www-data", "www-data"), name
         assert file.mode & 0o007 == 0, name
 
 
-def test_pages_come_and_protected_files_do_not(host):
+def test_pages_are_served_and_protected_files_are_not(host):
     asked = """
 import http.client, sys
 for path in ("/", "/bitrix/.settings.php", "/bitrix/php_interface/dbconn.php"):

@@ -55,7 +55,7 @@ def without_portal(host: Host):
     host.run("systemctl stop verify-portal")
 
 
-def test_both_services_run_and_come_back_after_a_reboot(host: Host) -> None:
+def test_both_services_run_and_are_enabled(host: Host) -> None:
     for name in ("asterisk", "encaja-telephony"):
         assert host.service(name).is_running
         assert host.service(name).is_enabled
@@ -89,7 +89,7 @@ def test_certificate_is_the_kits(host: Host, port: int) -> None:
         ("/etc/encaja/telephony.json", "asterisk", "asterisk", 0o600),
     ],
 )
-def test_secrets_are_for_those_who_need_them(host: Host, path: str, user: str, group: str, mode: int) -> None:
+def test_secrets_have_the_right_owner_and_mode(host: Host, path: str, user: str, group: str, mode: int) -> None:
     secret = host.file(path)
     assert (secret.user, secret.group, secret.mode) == (user, group, mode)
 
@@ -101,7 +101,7 @@ def test_a_stranger_cannot_call_out(host: Host) -> None:
     assert next(line.split()[-1] for line in shown.splitlines() if "identify_by" in line) == "ip"
 
 
-def test_call_arrives_in_the_portal_step_by_step(call: Host) -> None:
+def test_call_is_reported_to_the_portal_step_by_step(call: Host) -> None:
     seen = [(step, body) for step, body in requests(call) if step != "get"]
     assert [step for step, _ in seen] == ["register", "show", "show", "hide", "finish", "attachrecord"]
     by_step = dict(seen)
@@ -112,7 +112,7 @@ def test_call_arrives_in_the_portal_step_by_step(call: Host) -> None:
     assert by_step["register"]["auth"] == "application's secret"
 
 
-def test_recording_holds_both_voices(call: Host) -> None:
+def test_recording_contains_both_voices(call: Host) -> None:
     """The customer's tone is 440 Hz, the agent's 660 Hz; both are in the mixed recording that the portal got."""
     sound = base64.b64decode(dict(requests(call))["attachrecord"]["FILE_CONTENT"])[44:]
     samples = [int.from_bytes(sound[at : at + 2], "little", signed=True) for at in range(0, 2 * 8000, 2)]
@@ -134,7 +134,7 @@ def goertzel(samples: list[int], hertz: int) -> tuple[float, float]:
     )
 
 
-def test_journal_holds_no_secrets(call: Host) -> None:
+def test_journal_contains_no_secrets(call: Host) -> None:
     said = call.check_output("journalctl -u encaja-telephony -o cat")
     assert "registered" in said
     assert "secret" not in said

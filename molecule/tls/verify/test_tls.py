@@ -22,7 +22,7 @@ def test_signed_certificate_is_trusted_on_the_host_and_covers_its_name(host: Hos
     assert checked == f"{path}: OK"
 
 
-def test_given_certificate_has_its_whole_chain_without_the_root(host: Host) -> None:
+def test_provided_certificate_has_its_full_chain_without_the_root(host: Host) -> None:
     subjects = host.check_output(
         f"openssl crl2pkcs7 -nocrl -certfile {FOLDER}/portal.example.org.crt | openssl pkcs7 -print_certs -noout"
     )
@@ -30,7 +30,7 @@ def test_given_certificate_has_its_whole_chain_without_the_root(host: Host) -> N
     assert order == ["portal.example.org", "Example Intermediate"]
 
 
-def test_every_key_fits_its_certificate_and_is_hidden(host: Host, name: str) -> None:
+def test_every_key_matches_its_certificate_and_is_private(host: Host, name: str) -> None:
     for one in (name, "portal.example.org"):
         public = host.check_output(f"openssl x509 -in {FOLDER}/{one}.crt -noout -pubkey")
         assert host.check_output(f"openssl pkey -in {FOLDER}/{one}.key -pubout") == public
@@ -80,7 +80,7 @@ class TestTrust:
         done = host.run(CLIENTS[client])
         assert done.rc == 0, done.stderr
 
-    def test_what_is_taken_out_of_the_list_is_trusted_no_more(self, host: Host) -> None:
+    def test_a_removed_authority_is_no_longer_trusted(self, host: Host) -> None:
         done = play("molecule/tls/trust.yml")
         assert done.returncode == 0, done.stdout[-2000:]
         assert [host.run(command).rc == 0 for command in CLIENTS.values()] == [False] * len(CLIENTS)
@@ -92,10 +92,10 @@ class TestTrust:
         assert host.run(CLIENTS["curl"]).rc == 0
 
 
-def test_nothing_of_what_had_faults_is_there(host: Host) -> None:
+def test_no_faulty_certificate_was_installed(host: Host) -> None:
     names = host.file(FOLDER).listdir()
     assert not {entry for entry in names if entry.startswith(("wrong-key", "no-chain", "expired", "."))}
 
 
-def test_authoritys_key_never_came_to_the_host(host: Host) -> None:
+def test_authoritys_key_is_not_on_the_host(host: Host) -> None:
     assert host.check_output("find / -xdev -name 'ca.key' -not -path '/proc/*' | wc -l") == "0"

@@ -87,7 +87,7 @@ def test_path_info_reaches_the_calendar_server(ask):
         "/upload/bx_cloud_upload/https.bucket.example.com/file",
     ],
 )
-def test_what_is_nobodys_business_is_refused(ask, path):
+def test_protected_files_are_refused(ask, path):
     assert ask(path)[0] == 403
 
 
@@ -95,13 +95,13 @@ def test_template_directories_that_begin_with_a_dot_are_served(ask):
     assert ask("/bitrix/templates/.default/style.css")[2] == "body {}\n"
 
 
-def test_files_are_handed_out_by_internal_redirect_only(ask):
+def test_files_are_delivered_by_internal_redirect_only(ask):
     assert ask("/?give=/bx_tmp_download/report.bin")[2] == "a report\n"
     assert ask("/bx_tmp_download/report.bin")[0] == 404
     assert ask("/?give=/upload/disk/a.txt")[2] == "a file\n"
 
 
-def test_a_lost_upload_is_a_plain_404_and_no_circle(ask):
+def test_a_missing_upload_is_a_plain_404_without_a_loop(ask):
     assert ask("/?give=/upload/lost.bin")[0] == 404
 
 
@@ -110,7 +110,7 @@ def test_an_uploaded_page_cannot_run_in_the_portals_name(ask):
     assert "content-security-policy" not in ask("/")[1]
 
 
-def test_the_headers_protect_and_leave_embedding_where_it_belongs(ask):
+def test_the_headers_protect_and_permit_embedding_where_necessary(ask):
     headers = ask("/")[1]
     assert headers["x-frame-options"] == "SAMEORIGIN"
     assert headers["x-content-type-options"] == "nosniff"
@@ -119,7 +119,7 @@ def test_the_headers_protect_and_leave_embedding_where_it_belongs(ask):
     assert "x-frame-options" not in ask("/online/")[1]
 
 
-def test_plain_http_leads_to_tls(ask):
+def test_plain_http_redirects_to_tls(ask):
     status, headers, _ = ask("/crm/?a=1", base=f"http://{NAME}")
     assert (status, headers["location"]) == (301, f"https://{NAME}/crm/?a=1")
 
@@ -129,7 +129,7 @@ def test_other_names_get_nothing(ask):
     assert ask("/", base="https://127.0.0.1")[0] == 0
 
 
-def test_search_engines_are_kept_off_a_copy(ask):
+def test_search_engines_are_excluded_from_a_copy(ask):
     assert "Disallow: /" in ask("/robots.txt", "-A", "Googlebot/2.1")[2]
     assert ask("/", "-A", "Mozilla/5.0 (compatible; YandexBot/3.0)")[0] == 403
     assert "noindex" in ask("/")[1]["x-robots-tag"]
@@ -150,12 +150,12 @@ def test_websockets_reach_the_push_server(ask, path):
     assert (status, headers["x-path"]) == (101, "/bitrix/subws/?CHANNEL_ID=a")
 
 
-def test_the_rest_of_the_push_server_is_not_that_of_the_portal(ask):
+def test_the_push_server_s_rest_is_separate_from_the_portal_s(ask):
     seen = page(ask("/bitrix/rest/?method=x"))
     assert (seen["port"], seen["path"]) == (9010, "/bitrix/rest/?method=x")
 
 
-def test_publishing_is_for_the_host_itself(ask, host):
+def test_only_the_host_itself_may_publish(ask, host):
     seen = page(ask("/bitrix/pub/?CHANNEL_ID=a", "-d", "text", base="http://127.0.0.1:8895"))
     assert (seen["port"], seen["path"]) == (9010, "/bitrix/pub/?CHANNEL_ID=a")
     assert ask("/bitrix/subws/", base="http://127.0.0.1:8895")[0] == 403
@@ -169,7 +169,7 @@ def test_old_mobile_applications_find_the_push_server_and_nothing_else(ask):
         assert ask("/", base=base)[0] == 403
 
 
-def test_the_portals_status_is_for_the_host_itself(ask):
+def test_only_the_host_itself_sees_the_pool_status(ask):
     assert "pool:                 portal" in ask("/php-status", base="http://127.0.0.1:8895")[2]
     assert page(ask("/php-status"))["script"] == "/bitrix/urlrewrite.php"
 
@@ -189,7 +189,7 @@ def test_the_next_request_after_a_switch_comes_from_the_new_tree(ask, host):
         assert host.run("ln -sfn trees/first /srv/portal/www").rc == 0
 
 
-def test_the_log_measures_and_keeps_tokens_to_itself(ask, host):
+def test_the_log_has_timings_and_no_tokens(ask, host):
     ask("/rest/1/s3cretToken/crm.lead.list.json?auth=other5ecret")
     ask("/?USER_CHECKWORD=once0nly")
     log = host.file("/var/log/nginx/access.log").content_string

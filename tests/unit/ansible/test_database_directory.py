@@ -40,7 +40,7 @@ def make_first(directory: Path) -> None:
         (first / name).write_text("new")
 
 
-def test_what_failed_starts_leave_is_no_data(directory: Path, host: dict[str, str]) -> None:
+def test_files_of_failed_starts_do_not_count_as_data(directory: Path, host: dict[str, str]) -> None:
     for name in REMAINS:
         (directory / name).write_text("")
     (directory / "lost+found").mkdir()
@@ -48,7 +48,7 @@ def test_what_failed_starts_leave_is_no_data(directory: Path, host: dict[str, st
 
 
 @pytest.mark.parametrize("name", ["portal", "mysqld-bin.000001", "portal.ibd", "#rocksdb"])
-def test_anything_else_is_never_touched(directory: Path, host: dict[str, str], name: str) -> None:
+def test_anything_else_is_never_changed(directory: Path, host: dict[str, str], name: str) -> None:
     (directory / "ibdata1").write_text("")
     if "." in name:
         (directory / name).write_text("")
@@ -64,7 +64,7 @@ def test_a_link_in_the_place_of_a_file_of_its_own_is_not_its_own(directory: Path
         module.check(directory, [], "mariadb.service")
 
 
-def test_a_server_that_still_runs_may_hold_the_only_copy(directory: Path, host: dict[str, str]) -> None:
+def test_a_running_server_with_a_deleted_directory_is_refused(directory: Path, host: dict[str, str]) -> None:
     host["is-active"] = "active\n"
     with pytest.raises(module.DirectoryError, match="still runs"):
         module.check(directory, [], "mariadb.service")
@@ -82,20 +82,20 @@ def test_a_disk_that_is_not_mounted_is_not_an_empty_directory(host: dict[str, st
 
 
 @pytest.mark.parametrize("name", module.ELSEWHERE)
-def test_data_that_lies_elsewhere_is_left_to_a_person(directory: Path, host: dict[str, str], name: str) -> None:
+def test_data_in_another_directory_is_refused(directory: Path, host: dict[str, str], name: str) -> None:
     line = f"--{name.replace('_', '-')}=/srv/redo"
     with pytest.raises(module.DirectoryError, match="/srv/redo"):
         module.check(directory, [line], "mariadb.service")
     assert module.check(directory, [f"--{name}=./", f"--{name}="], "mariadb.service") == []
 
 
-def test_the_last_value_of_a_setting_counts_in_either_spelling() -> None:
+def test_the_last_value_of_a_setting_is_used_in_either_spelling() -> None:
     assert module.setting(["--datadir=/a", "--port=1", "--datadir=/b"], "datadir") == "/b"
     assert module.setting(["--innodb-undo-directory=/u"], "innodb_undo_directory") == "/u"
     assert module.setting([], "datadir") == ""
 
 
-def test_wherever_it_is_cut_off_the_next_run_begins_again(
+def test_after_any_interruption_the_next_run_starts_again(
     directory: Path, host: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After each move but the last there are no system tables and nothing of anybody's: the same as an empty one."""
@@ -124,7 +124,7 @@ def test_wherever_it_is_cut_off_the_next_run_begins_again(
     assert not (directory / module.FIRST).exists()
 
 
-def test_what_lay_there_is_set_aside_and_not_deleted(directory: Path) -> None:
+def test_former_files_are_set_aside_and_not_deleted(directory: Path) -> None:
     for name in REMAINS:
         (directory / name).write_text(name)
     place = Path(module.put_aside(directory, list(REMAINS), "20261130-080000"))

@@ -66,7 +66,7 @@ def prove(monkeypatch: pytest.MonkeyPatch, answer: Any) -> str:
     return cipher
 
 
-def test_a_connection_is_proven_by_its_cipher(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_is_accepted_by_its_cipher(monkeypatch: pytest.MonkeyPatch) -> None:
     assert prove(monkeypatch, Connection("TLS_AES_256_GCM_SHA384")) == "TLS_AES_256_GCM_SHA384"
 
 
@@ -83,9 +83,7 @@ def test_a_connection_is_proven_by_its_cipher(monkeypatch: pytest.MonkeyPatch) -
         (FileNotFoundError(2, "x"), "/ca.crt cannot be read"),
     ],
 )  # fmt: skip
-def test_what_keeps_the_portal_from_it_is_named_with_its_mend(
-    monkeypatch: pytest.MonkeyPatch, answer: Any, said: str
-) -> None:
+def test_errors_are_reported_with_a_hint(monkeypatch: pytest.MonkeyPatch, answer: Any, said: str) -> None:
     with pytest.raises(Exception, match="portal") as fault:
         prove(monkeypatch, answer)
     assert said in str(fault.value)

@@ -13,19 +13,19 @@ ENTRY = {"address": "192.0.2.7", "names": ["db.example.org", "db"]}
 HOSTS = "127.0.0.1\tlocalhost\n"
 
 
-def test_names_are_added_behind_what_the_file_had() -> None:
+def test_names_are_appended_to_the_file() -> None:
     made = hosts_text(HOSTS, [ENTRY])
     assert made.startswith(HOSTS)
     assert "192.0.2.7\tdb.example.org db\n" in made
     assert hosts_text(made, [ENTRY]) == made
 
 
-def test_names_that_are_no_longer_wanted_go_and_leave_the_rest() -> None:
+def test_former_names_are_removed_and_the_rest_is_kept() -> None:
     made = hosts_text(HOSTS, [ENTRY]) + "192.0.2.9\tlater\n"
     assert hosts_text(made, []) == HOSTS + "192.0.2.9\tlater\n"
 
 
-def test_a_file_without_a_last_newline_is_not_spoilt() -> None:
+def test_a_file_without_a_final_newline_is_kept_intact() -> None:
     assert hosts_text("127.0.0.1 localhost", [ENTRY]).startswith("127.0.0.1 localhost\n# BEGIN")
 
 
@@ -45,7 +45,7 @@ def test_a_provided_name_counts_as_installed_and_a_removed_package_does_not() ->
     assert {"mariadb-server", "virtual-mysql-server", "php8.4-cli", "php-json", "php8.4-phpdbg"} == names
 
 
-def test_the_reason_is_taken_out_of_apts_output() -> None:
+def test_the_reason_is_extracted_from_apts_output() -> None:
     output = "Reading package lists...\nBuilding dependency tree...\nE: Unable to locate package nosuch\n"
     assert apt_error(output) == "E: Unable to locate package nosuch"
 
@@ -84,10 +84,10 @@ def test_rights_are_read_as_the_server_writes_them() -> None:
         ("10", "1", False),
     ],
 )
-def test_switches_are_the_same_however_they_are_spelled(have: str, want: object, is_same: bool) -> None:
+def test_switches_are_equal_in_any_spelling(have: str, want: object, is_same: bool) -> None:
     assert same(have, want) is is_same
 
 
-def test_names_cannot_leave_their_quotes() -> None:
+def test_names_cannot_escape_their_quotes() -> None:
     assert quoted("a`b") == "`a``b`"
     assert text("it's \\ here") == "'it''s \\\\ here'"

@@ -102,7 +102,7 @@ def run(host: Host, **arguments: Any) -> dict[str, Any]:
     return result
 
 
-def test_done_is_what_the_tool_says_of_this_start() -> None:
+def test_done_is_what_the_status_of_this_start_says() -> None:
     host = Host(done)
     result = run(host)
     assert not result.get("failed") and result["changed"]
@@ -138,13 +138,13 @@ def test_a_tool_that_was_done_before_the_host_lost_power_is_done() -> None:
 @pytest.mark.parametrize(
     ("result", "code"), [("success", 0), ("signal", 9), ("exit-code", 143), ("oom-kill", 9), ("timeout", 15)]
 )
-def test_an_end_without_a_word_is_followed_by_another_start(result: str, code: int) -> None:
+def test_an_end_without_a_report_is_followed_by_another_start(result: str, code: int) -> None:
     host = Host(lambda host: host.end(result, code), done)
     assert not run(host).get("failed")
     assert len(host.started) == 2
 
 
-def test_starts_are_bounded_and_the_reason_is_said() -> None:
+def test_starts_are_limited_and_the_reason_is_shown() -> None:
     host = Host(lost_power)
     result = run(host, starts=3)
     assert result["failed"] and len(host.started) == 3
@@ -152,14 +152,14 @@ def test_starts_are_bounded_and_the_reason_is_said() -> None:
     assert "the host was restarted meanwhile" in result["msg"]
 
 
-def test_the_tools_own_reason_fails_at_once() -> None:
+def test_an_error_of_the_tool_fails_immediately() -> None:
     host = Host(lambda host: host.end("exit-code", 1, error="the link has expired: get a new one"))
     result = run(host)
     assert result["failed"] and len(host.started) == 1
     assert result["msg"] == f"{UNIT}: the link has expired: get a new one"
 
 
-def test_an_error_of_an_earlier_start_is_nothing() -> None:
+def test_an_error_of_an_earlier_start_is_ignored() -> None:
     host = Host(done)
     host.status = {"phase": "stream", "error": "the disk is full", "start": "of-yesterday"}
     assert not run(host).get("failed")
@@ -192,7 +192,7 @@ def test_a_unit_that_cannot_be_started_is_a_failure() -> None:
     assert "not found" in result["msg"]
 
 
-def test_one_that_runs_already_is_waited_for_and_started_with_the_job_of_now(shown: list[str]) -> None:
+def test_a_running_tool_is_waited_for_and_started_with_the_current_job(shown: list[str]) -> None:
     host = Host(done)
     host.unit["ActiveState"] = "active"
     host.status = {"phase": "stream", "start": "of-yesterday"}
@@ -216,7 +216,7 @@ def test_a_unit_whose_start_is_queued_has_not_ended() -> None:
     assert len(host.started) == 1
 
 
-def test_what_a_host_on_its_way_down_looks_like_tells_nothing(shown: list[str]) -> None:
+def test_the_state_of_a_host_that_shuts_down_is_ignored(shown: list[str]) -> None:
     """An orderly restart stops the unit first, and systemd soon gives no answer."""
 
     def restarted(host: Host) -> None:
@@ -239,7 +239,7 @@ def test_what_a_host_on_its_way_down_looks_like_tells_nothing(shown: list[str]) 
     assert any("the host was restarted meanwhile" in line for line in shown)
 
 
-def test_a_host_out_of_reach_is_waited_for_and_it_is_said_until_when(shown: list[str]) -> None:
+def test_an_unreachable_host_is_waited_for_and_the_limit_is_shown(shown: list[str]) -> None:
     host = Host(done)
     host.away = ["No route to host"] * 3
     assert not run(host).get("failed")
@@ -258,7 +258,7 @@ def test_a_tool_that_had_nothing_to_do_changes_nothing() -> None:
     assert run(Host(lambda host: host.end(phase="done", changed=False)))["changed"] is False
 
 
-def test_the_transfer_of_a_start_that_was_cut_off_is_told() -> None:
+def test_the_transfer_of_an_interrupted_start_is_reported() -> None:
     def fetched(host: Host) -> None:
         host.status["transfer"] = {"done": 10, "total": 10}
         host.later += [lambda: None, host.reboot]
@@ -266,7 +266,7 @@ def test_the_transfer_of_a_start_that_was_cut_off_is_told() -> None:
     assert run(Host(fetched, done))["encaja_progress"] == {"done": 10, "total": 10}
 
 
-def test_one_that_somebody_else_runs_is_only_shown() -> None:
+def test_a_unit_started_otherwise_is_only_shown() -> None:
     host = Host(done)
     host.unit["ActiveState"] = "active"
     host.status = {"phase": "following", "message": "3 records"}
@@ -278,7 +278,7 @@ def test_one_that_somebody_else_runs_is_only_shown() -> None:
     assert "no webhook" in run(host, start=False)["msg"]
 
 
-def test_a_look_is_read_whatever_is_in_the_status_file() -> None:
+def test_a_query_is_parsed_with_any_status_file() -> None:
     look = parse_look('ActiveState=active\r\nResult=success\nSystem=running\n---\n{"phase": "x"}')
     assert look.running and look.seen and look.status == {"phase": "x"}
     for torn in ("", '{"phase": "do', "\x00\x00", "[]"):

@@ -68,7 +68,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     return host
 
 
-def test_what_came_is_started_but_for_what_somebody_configures_first(host: Host) -> None:
+def test_new_units_are_started_except_those_configured_first(host: Host) -> None:
     host.enable("ssh.service")
     quiet = packages.Quiet(later=["mariadb.service"])
     quiet.begin()
@@ -78,7 +78,7 @@ def test_what_came_is_started_but_for_what_somebody_configures_first(host: Host)
     assert not Path(packages.UNITS).exists()
 
 
-def test_systemd_reads_again_what_it_holds_and_only_where_that_changed(host: Host) -> None:
+def test_systemd_is_reloaded_only_for_changed_loaded_units(host: Host) -> None:
     host.holds(changed=True)
     host.enable("ssh.service")
     quiet = packages.Quiet(later=[])
@@ -87,7 +87,7 @@ def test_systemd_reads_again_what_it_holds_and_only_where_that_changed(host: Hos
     assert host.calls() == ["stop systemd-timesyncd.service", "daemon-reload"]
 
 
-def test_a_run_that_was_killed_is_made_good_by_the_next_one(host: Host) -> None:
+def test_a_killed_run_is_completed_by_the_next(host: Host) -> None:
     host.enable("ssh.service")
     packages.Quiet(later=[]).begin()
     host.enable("ssh.service", "logrotate.timer")  # and killed here
@@ -105,7 +105,7 @@ def test_a_run_that_was_killed_is_made_good_by_the_next_one(host: Host) -> None:
         ("", ["libdbus-1-3_1.16_amd64.deb"], ["refused", "loud"]),
     ],
 )
-def test_a_host_at_work_is_treated_as_debian_does(
+def test_with_running_units_debian_s_behaviour_applies(
     host: Host, monkeypatch: pytest.MonkeyPatch, active: str, unpacked: list[str], runs: list[str]
 ) -> None:
     info = host.folder / "info"

@@ -21,7 +21,7 @@ def told(task: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", sorted(PLAYBOOKS.glob("*.yml")), ids=lambda path: path.stem)
-def test_a_host_of_another_environment_is_refused_first_whatever_tags_are_chosen(path: Path) -> None:
+def test_a_host_of_another_environment_is_refused_first_with_any_tags(path: Path) -> None:
     if path.stem in LOOK_ONLY | OWN_CHECK:
         return
     entries: list[dict[str, Any]] = yaml.safe_load(path.read_text())

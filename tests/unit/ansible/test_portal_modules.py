@@ -28,7 +28,7 @@ def task(check: bool = False, **params: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_documentation_and_arguments_say_the_same(name: str) -> None:
+def test_documentation_and_arguments_agree(name: str) -> None:
     module = load(name)
     page = yaml.safe_load(module.DOCUMENTATION)
     assert page["module"] == f"portal_{name}"
@@ -63,7 +63,7 @@ def settings_task(path: Path, check: bool = False, **params: Any) -> Any:
     return task(check, path=str(path), **wanted)
 
 
-def test_settings_are_made_kept_and_shown_without_secrets(tmp_path: Path) -> None:
+def test_settings_are_created_kept_and_shown_without_secrets(tmp_path: Path) -> None:
     module = load("settings")
     path = tmp_path / ".settings.php"
     wanted = {"sections": {"cache": {"value": {"type": "redis"}}}, "secrets": {"crypto.value.crypto_key": "hunter2"}}
@@ -80,7 +80,7 @@ def test_settings_are_made_kept_and_shown_without_secrets(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("text", ["<?php return ['a' => function () {}];", "<?php return ['a' => ;", "<?php $x = 1;"])
-def test_settings_that_cannot_be_read_are_left_alone(tmp_path: Path, text: str) -> None:
+def test_unreadable_settings_are_not_changed(tmp_path: Path, text: str) -> None:
     path = tmp_path / ".settings.php"
     path.write_text(text)
     with pytest.raises(Exception, match=r"\.settings\.php:1"):
@@ -98,7 +98,7 @@ def test_file_keeps_its_mode_and_comments_when_nothing_changes(tmp_path: Path) -
     assert path.stat().st_mode & 0o777 == 0o604
 
 
-def test_owner_that_does_not_exist_yet_stops_a_run_but_no_look(tmp_path: Path) -> None:
+def test_a_missing_owner_fails_except_in_check_mode(tmp_path: Path) -> None:
     path = tmp_path / ".settings.php"
     wanted = {"sections": {"a": {"value": 1}}, "owner": "nobody-of-this-name"}
     assert load("settings").converge(settings_task(path, check=True, **wanted))["changed"]
@@ -150,9 +150,7 @@ def test_copies_of_one_moment_do_not_replace_each_other(tmp_path: Path) -> None:
     assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_rebuild_of_the_index_that_was_broken_off_goes_on_where_it_stood(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_rebuild_of_the_index_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = load("search")
     monkeypatch.setattr(module, "STATUS", tmp_path / "reindex" / "status.json")
     monkeypatch.setattr(module.search, "expected_records", lambda _: 400)

@@ -40,7 +40,7 @@ def test_a_plain_name_is_enabled_and_started() -> None:
     }
 
 
-def test_what_is_left_out_is_left_alone() -> None:
+def test_omitted_keys_are_not_changed() -> None:
     assert plan(normalise({"name": "a.timer", "enabled": False}), RUNNING) == ["disable"]
     assert plan(normalise({"name": "a.timer", "state": "stopped"}), RUNNING) == ["stop"]
 
@@ -55,7 +55,7 @@ def test_what_is_left_out_is_left_alone() -> None:
         (17, "a unit must be a name"),
     ],
 )
-def test_a_unit_that_is_written_wrongly_is_refused(unit: object, fault: str) -> None:
+def test_an_invalid_unit_is_refused(unit: object, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         normalise(unit)
 
@@ -90,7 +90,7 @@ def test_only_what_differs_is_done(unit: object, now: dict[str, str], verbs: lis
     assert plan(normalise(unit), now) == verbs
 
 
-def test_a_unit_that_has_not_read_its_file_yet_is_restarted(tmp_path: Path) -> None:
+def test_a_unit_older_than_its_file_is_restarted(tmp_path: Path) -> None:
     path = tmp_path / "my.cnf"
     path.touch()
     os.utime(path, (1000.9, 1000.9))
@@ -101,7 +101,7 @@ def test_a_unit_that_has_not_read_its_file_yet_is_restarted(tmp_path: Path) -> N
     assert plan(unit, {**STOPPED, "ActiveEnterTimestamp": "@999"}) == ["start"]
 
 
-def test_a_unit_whose_name_leads_elsewhere_is_reloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_unit_is_reloaded_when_a_name_resolves_differently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     where = {"push": ["10.0.0.1"]}
 
     def look_up(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:
@@ -125,7 +125,7 @@ def test_a_unit_whose_name_leads_elsewhere_is_reloaded(tmp_path: Path, monkeypat
     assert plan(unit, RUNNING) == [], "a resolver that is away moves nobody"
 
 
-def test_a_unit_that_is_absent_matters_only_where_it_has_to_do_something() -> None:
+def test_a_missing_unit_matters_only_if_it_must_run() -> None:
     assert needs_unit(normalise("a.service"))
     assert not needs_unit(normalise({"name": "a.service", "state": "refreshed"}))
     assert not needs_unit(normalise({"name": "a.service", "state": "stopped", "enabled": False}))
@@ -171,7 +171,7 @@ class Manager(Units):
         pytest.param(False, ["enable", "start"], id="read when asked for"),
     ],
 )
-def test_systemd_is_reloaded_where_it_would_go_on_showing_the_old_links(holds: bool, calls: list[str]) -> None:
+def test_systemd_is_reloaded_if_it_still_shows_the_old_links(holds: bool, calls: list[str]) -> None:
     manager = Manager("a.timer", holds=holds)
     manager.converge()
     assert manager.calls == calls
@@ -181,7 +181,7 @@ def test_systemd_is_reloaded_where_it_would_go_on_showing_the_old_links(holds: b
     assert again.calls == []
 
 
-def test_several_units_are_read_from_one_answer() -> None:
+def test_several_units_are_parsed_from_one_output() -> None:
     shown = parse_show("Id=a.service\nActiveState=active\n\nId=b.timer\nActiveState=failed\nDropInPaths=/a=b/c.conf\n")
     assert [unit["ActiveState"] for unit in shown] == ["active", "failed"]
     assert shown[1]["DropInPaths"] == "/a=b/c.conf"
@@ -196,7 +196,7 @@ def test_addresses_are_files_or_ports() -> None:
             parse_address(wrong)
 
 
-def test_a_socket_answers_only_while_somebody_listens(tmp_path: Path) -> None:
+def test_a_socket_answers_only_while_a_process_listens(tmp_path: Path) -> None:
     path = tmp_path / "s"
     assert not answers(("unix", str(path), 0))
     with socket.socket(socket.AF_UNIX) as server:
@@ -206,7 +206,7 @@ def test_a_socket_answers_only_while_somebody_listens(tmp_path: Path) -> None:
     assert not answers(("unix", str(path), 0))
 
 
-def test_an_instance_is_there_with_its_template(tmp_path: Path) -> None:
+def test_an_instance_exists_with_its_template(tmp_path: Path) -> None:
     (tmp_path / "push-server@.service").touch()
     assert has_file("push-server@sub-8010.service", [str(tmp_path)])
     assert not has_file("push-server.service", [str(tmp_path)])

@@ -1,4 +1,4 @@
-"""Role ``tls``: what is wrong with a host's certificates is told with everything else, before anything changes."""
+"""Role ``tls``: faults of a host's certificates are reported with everything else, before anything changes."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         ("unsigned", "the authority's key does not fit its certificate"),
     ],
 )
-def test_what_the_role_would_refuse_is_told(told: dict[str, str], host: str, fault: str) -> None:
+def test_what_the_role_would_refuse_is_reported(told: dict[str, str], host: str, fault: str) -> None:
     assert told[host].startswith(f"fatal: [{host}]")
     assert fault in told[host]
 
 
 @pytest.mark.parametrize("host", ["good", "plain", "signed"])
-def test_what_the_role_can_use_passes(told: dict[str, str], host: str) -> None:
+def test_valid_certificates_pass(told: dict[str, str], host: str) -> None:
     assert told[host] == ""
 
 
-def test_a_near_end_is_a_warning(told: dict[str, str]) -> None:
+def test_a_near_expiry_is_a_warning(told: dict[str, str]) -> None:
     assert told["soon"].startswith("[WARNING]: soon: the certificate portal.test expires in ")

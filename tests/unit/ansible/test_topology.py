@@ -1,4 +1,4 @@
-"""Role ``topology``: what it specifies is what it has, and what makes one of its values wrong is told."""
+"""Role ``topology``: its specification matches its values, and the cause of a wrong value is reported."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def play(folder: Path) -> str:
     ).stdout  # fmt: skip
 
 
-def test_every_value_is_specified_and_every_specified_value_is_there() -> None:
+def test_every_value_is_specified_and_every_specified_value_exists() -> None:
     given = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
     assert set(given) == set(role_variables(ROOT / "roles", WORKED_OUT))
     assert all(spec["required"] for spec in role_variables(ROOT / "roles", WORKED_OUT).values())
@@ -65,7 +65,7 @@ def test_values_have_their_types_with_functions_apart(tmp_path: Path) -> None:
         ("one", "two", "one", "told"),
     ],
 )
-def test_push_server_has_the_password_that_redis_asks_for(
+def test_push_server_has_the_password_that_redis_requires(
     tmp_path: Path, portal: str, cache: str, push: str, password: str
 ) -> None:
     groups = {
@@ -102,7 +102,7 @@ def test_push_server_has_the_password_that_redis_asks_for(
         ("encaja_mail_from: a@b.example", "encaja_environment is not set (topology_environment_hosts"),
     ],
 )
-def test_what_makes_a_value_wrong_is_told(tmp_path: Path, added: str, fault: str) -> None:
+def test_the_cause_of_a_wrong_value_is_reported(tmp_path: Path, added: str, fault: str) -> None:
     said = look(tmp_path, added)
     assert fault in said
     assert "failed=1" in said
@@ -113,7 +113,7 @@ def test_a_value_is_refused_under_its_old_name_as_well() -> None:
     assert "one: variable 'wiring_here' has a new name (call it 'topology_environment_hosts')" in said
 
 
-def test_an_inventory_cannot_say_what_is_worked_out() -> None:
+def test_an_inventory_cannot_set_derived_values() -> None:
     groups = {"production": ["one"], **{name: ["one"] for name in ("portal", "database", "cache", "push")}}
     said = [str(fault) for fault in faults({"one": {"topology_cache": "other"}}, groups, ROOT / "roles")]
     assert (

@@ -72,7 +72,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     return Host(tmp_path, monkeypatch)
 
 
-def test_what_is_given_is_trusted_once_and_what_is_taken_out_is_not(host: Host) -> None:
+def test_listed_authorities_are_trusted_and_removed_ones_are_not(host: Host) -> None:
     one, other = authority("Acme Root"), authority("Acme Root 2")
     (host.given / "own.crt").write_text(authority("somebody's own"))
     assert host.converge(one, other, check=True)
@@ -90,7 +90,7 @@ def test_what_is_given_is_trusted_once_and_what_is_taken_out_is_not(host: Host) 
 
 
 @pytest.mark.parametrize("before", [[], ["Acme Old"]])
-def test_a_run_that_was_cut_off_is_made_good(host: Host, before: list[str]) -> None:
+def test_an_interrupted_run_is_completed(host: Host, before: list[str]) -> None:
     old = [authority(name) for name in before]
     host.converge(*old)
     new = [] if old else [authority("Acme Root")]
@@ -111,13 +111,13 @@ def test_a_run_that_was_cut_off_is_made_good(host: Host, before: list[str]) -> N
         ("-----BEGIN NOTHING-----", "is no PEM certificate"),
     ],
 )
-def test_what_is_no_authority_is_refused(pem: str, said: str) -> None:
+def test_a_certificate_that_is_not_an_authority_is_refused(pem: str, said: str) -> None:
     with pytest.raises(CertificateError, match=said) as fault:
         authorities(pem.encode(), "files/root.crt")
     assert "files/root.crt" in str(fault.value)
 
 
-def test_several_in_one_file_have_names_of_their_own() -> None:
+def test_several_in_one_file_have_different_names() -> None:
     found = authorities((authority("Ácme Root") + authority("Ácme Root")).encode(), "x")
     assert len(found) == 2
     assert all(name.startswith("encaja-cme-root-") for name in found)

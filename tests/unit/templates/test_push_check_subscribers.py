@@ -68,7 +68,7 @@ def server(is_taken: Callable[[str], bool]) -> Iterator[int]:
         pytest.param(lambda _: False, "closed a signed channel with 4010", id="takes none, as with another key"),
     ],
 )
-def test_process_is_judged_by_both_channels(tmp_path: Path, is_taken: Callable[[str], bool], told: str) -> None:
+def test_a_process_is_checked_with_both_channels(tmp_path: Path, is_taken: Callable[[str], bool], told: str) -> None:
     with server(is_taken) as port:
         config = {"servers": [{"hostname": "0.0.0.0", "port": port}], "security": {"key": KEY}}
         (tmp_path / "sub.json").write_text(json.dumps(config))
@@ -79,7 +79,7 @@ def test_process_is_judged_by_both_channels(tmp_path: Path, is_taken: Callable[[
     assert (done.returncode != 0) is bool(told)
 
 
-def test_process_that_does_not_listen_is_named(tmp_path: Path) -> None:
+def test_a_process_that_does_not_listen_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = {"servers": [{"hostname": "127.0.0.1", "port": port}], "security": {"key": KEY}}

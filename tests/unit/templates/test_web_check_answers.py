@@ -51,13 +51,15 @@ def test_right_answers_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> No
     assert run(monkeypatch, lambda path, host, _: right(path, host)) == (0, 0.0)
 
 
-def test_old_workers_of_a_reload_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_workers_of_a_reload_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     code, waited = run(monkeypatch, lambda path, host, now: 404 if now < 3 else right(path, host))
     assert code == 0
     assert 3 <= waited < 4
 
 
-def test_what_stays_wrong_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_persistent_wrong_answers_are_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     code, waited = run(monkeypatch, lambda path, host, _: 200 if path == "/x.sql" else right(path, host))
     assert code == 1
     assert waited >= 15
