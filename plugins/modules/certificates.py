@@ -7,8 +7,8 @@ DOCUMENTATION = r"""
 module: certificates
 short_description: Validate or sign certificates, and install them
 description:
-  - Provided certificates are validated on the controller before any host is changed: the key matches, the names are
-    covered, the dates are valid, the chain leads to a trusted authority. All problems are reported together.
+  - Provided certificates are validated on the controller before any host is changed. The key must match, the names must
+    be covered, the dates valid, and the chain must lead to a trusted authority. All problems are reported together.
   - A certificate without files is signed on the controller by the private authority in O(authority). The private key is
     generated on the host and never leaves it; the authority's key never leaves the controller.
   - One round trip if nothing is signed, two otherwise.
