@@ -10,9 +10,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.encaja.portal.plugins.module_utils.atomic import write_atomically
 
 STATES = ("started", "stopped", "restarted", "reloaded", "refreshed")
 PROPERTIES = (
@@ -150,9 +153,8 @@ def note_addresses(unit: dict[str, Any]) -> None:
     """Record the addresses of the names that the unit has just resolved."""
     path = os.path.join(RESOLVED, f"{unit['name']}.json")
     os.makedirs(RESOLVED, exist_ok=True)
-    with open(f"{path}.new", "w") as stream:
-        json.dump({**known_addresses(unit), **addresses(unit["resolves"])}, stream)
-    os.rename(f"{path}.new", path)
+    noted = {**known_addresses(unit), **addresses(unit["resolves"])}
+    write_atomically(Path(path), json.dumps(noted).encode(), 0o644)
 
 
 def settled(units: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from . import database
-from .source import server_version, size_of
+from encaja.clone import database
+from encaja.clone.source import server_version, size_of
 
 SKEW_SECONDS: Final = 60
 """How far the clocks of source and copy may differ: log-ins, agents and the copy's key depend on the clock."""

@@ -24,12 +24,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import EncajaError
-from ..status import Status
-from . import checks, files
-from .database import DatabaseCopy, LogicalCopy, NotHeldError, PhysicalCopy, read_mark, write_mark
-from .remote import CONNECT_SECONDS, Source
-from .source import server_version
+from encaja.clone import checks, files
+from encaja.clone.database import DatabaseCopy, LogicalCopy, NotHeldError, PhysicalCopy, read_mark, write_mark
+from encaja.clone.remote import CONNECT_SECONDS, Source
+from encaja.clone.source import server_version
+from encaja.errors import EncajaError
+from encaja.status import Status
 
 MARKER: Final = Path("/etc/encaja/environment")
 ATTEMPTS: Final = 3

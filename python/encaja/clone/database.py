@@ -15,12 +15,12 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import IO, Any, Final
 
-from ..atomic import write_atomically
-from ..errors import EncajaError
-from ..portal.database import quoted
-from . import tables
-from .remote import Progress, Source, last_line
-from .source import AFTERWARDS
+from encaja.atomic import write_atomically
+from encaja.clone import tables
+from encaja.clone.remote import Progress, Source, last_line
+from encaja.clone.source import AFTERWARDS
+from encaja.errors import EncajaError
+from encaja.portal.database import quoted
 
 READY: Final = "encaja-prepared.json"
 SOURCE_TABLES: Final = "source-tables.json"

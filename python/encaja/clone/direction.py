@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..errors import ConfigurationError
+from encaja.errors import ConfigurationError
 
 TARGETS = ("preproduction", "test")
 

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from ..atomic import link_atomically, write_atomically
-from ..errors import EncajaError
-from . import manifest
-from .remote import Progress, Source, last_line
+from encaja.atomic import link_atomically, write_atomically
+from encaja.clone import manifest
+from encaja.clone.remote import Progress, Source, last_line
+from encaja.errors import EncajaError
 
 PROGRESS: Final = re.compile(rb"^\s*([\d,.]+)\s+\d+%", re.MULTILINE)
 STATISTIC: Final = re.compile(

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import IO, Any, Final
 
-from ..errors import EncajaError
+from encaja.errors import EncajaError
 
 HEADER: Final = struct.Struct("!BI")
 CLOSING: Final = 255

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import EncajaError
-from . import frames
+from encaja.clone import frames
+from encaja.errors import EncajaError
 
 Progress = Callable[[int], None]
 CONNECT_SECONDS: Final = 15

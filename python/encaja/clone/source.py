@@ -24,10 +24,10 @@ from typing import IO, Any, Final
 
 import pymysql
 
-from ..errors import EncajaError
-from ..portal.database import quoted
-from . import manifest, priority, tables
-from .frames import CHUNK, Sender
+from encaja.clone import manifest, priority, tables
+from encaja.clone.frames import CHUNK, Sender
+from encaja.errors import EncajaError
+from encaja.portal.database import quoted
 
 THREADS: Final = 2
 """Tables that are dumped at the same time."""

@@ -16,8 +16,8 @@ from typing import Any, Final, TypeAlias
 
 import pymysql
 
-from ..errors import EncajaError
-from ..portal.database import SOCKETS, quoted
+from encaja.errors import EncajaError
+from encaja.portal.database import SOCKETS, quoted
 
 SYSTEM: Final = ("information_schema", "mysql", "performance_schema", "sys")
 Connection: TypeAlias = "pymysql.connections.Connection[Any]"

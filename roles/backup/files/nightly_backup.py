@@ -1,14 +1,14 @@
-"""The nightly backup of a host: database and files into a restic repository, read back, and proven to restore.
+"""The nightly backup of a host: database and files into a restic repository, read back and test-restored.
 
-Installed by role backup as ``encaja-backup``; a single file of standard library, because it has to work on a host where
-little else does. Its configuration is JSON (see :class:`Config`); what it does is in ``status.json`` beside its state.
+Installed by role backup as ``encaja-backup``; a single file that needs only the standard library, because it has to
+work on a host where little else does. Its configuration is JSON (see :class:`Config`), its progress ``status.json``.
 
     encaja-backup run                            back up, apply retention, read a part of the repository back
     encaja-backup check [--all]                  check the repository, and read a part (or all) of it
     encaja-backup restore-test                   load the newest dump into a scratch database, restore a sample of files
-    encaja-backup restore --to DIR [--id ID]     bring back files and dump into an empty directory
+    encaja-backup restore --to DIR [--id ID]     restore files and dump into an empty directory
     encaja-backup load DIR                       load such a dump into the database that the portal's settings name
-    encaja-backup list                           the snapshots that there are
+    encaja-backup list                           list the snapshots
     encaja-backup restic ARGUMENT …              restic itself, on this repository
 
 ``list`` and ``restore`` take ``--host NAME`` on a host that has another name than the one it replaces.
@@ -38,14 +38,14 @@ CONFIG = Path("/etc/encaja/backup.json")
 DUMP = "/database.sql"
 DUMP_END = b"-- Dump completed"
 TLS = "ssl\nssl-ca=/etc/ssl/certs/ca-certificates.crt\nssl-verify-server-cert\n"
-# Only the server's administrator may load views and triggers that belong to somebody else.
+# Only the server's administrator may load views and triggers of another user.
 OWN_VIEWS = ("/bin/sed", "-E", r"/^\/\*!5/s/ DEFINER=`[^`]*`@`[^`]*`//")
 TAG_FILES = "files"
 TAG_DATABASE = "database"
 
 
 class BackupError(Exception):
-    """Why a backup, a check or a restore did not come to its end, in one line."""
+    """Why a backup, a check or a restore failed, in one line."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Database:
-    """The live database, as the portal's own settings name it."""
+    """The live database, from the portal's own settings."""
 
     host: str
     name: str
@@ -129,7 +129,7 @@ class Database:
 
 
 class Status:
-    """Progress and outcome, in a file that is always whole."""
+    """Progress and outcome, in a file that is replaced atomically."""
 
     def __init__(self, path: Path, command: str) -> None:
         self.path = path
@@ -163,7 +163,7 @@ class Status:
         replace_durably(self.path, json.dumps(self.now, indent=2) + "\n")
 
     def phase(self, name: str, message: str) -> None:
-        """Begin a phase; the journal hears of it too."""
+        """Start a phase, and write it to the journal."""
         say(message)
         self.write(phase=name, message=message)
 
@@ -173,13 +173,13 @@ def replace_durably(path: Path, text: str) -> None:
 
     Of its own, because this script is delivered as a single file.
     """
-    beside = path.with_suffix(".new")
-    with beside.open("w") as stream:
+    new = path.with_suffix(".new")
+    with new.open("w") as stream:
         stream.write(text)
         stream.flush()
         os.fchmod(stream.fileno(), 0o644)
         os.fsync(stream.fileno())
-    beside.rename(path)
+    new.rename(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
@@ -197,7 +197,7 @@ def _moment() -> str:
 
 
 class Restic:
-    """The repository. Neither its address nor its password is seen in a process list."""
+    """The repository. Neither its address nor its password shows in the process list."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -229,7 +229,7 @@ class Restic:
         return done
 
     def open(self, known: str, *, may_make: bool = False) -> str:
-        """Make sure that the repository is there, and return its id. One that was there before is never made anew.
+        """Create the repository where there never was one, and return its id.
 
         Raises:
             BackupError: it cannot be reached, it vanished, it is another one, or there is none and none may be made.
@@ -247,7 +247,7 @@ class Restic:
                     "encaja_backup_password (one is made by 'encaja-backup run' only)"
                 )
             self.run("init")
-            say("a new repository was made")
+            say("a new repository was created")
             looked = self.run("cat", "--quiet", "config")
         identity = str(json.loads(looked.stdout)["id"])
         if known and identity != known:
@@ -266,10 +266,10 @@ class Restic:
 
 
 def reason(output: str) -> str:
-    """Return the telling lines of an error output, in one line."""
+    """Return the lines of an error output that name the cause, as one line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    told = [line for line in lines if line.lower().startswith(("fatal:", "error", "mariadb"))] or lines[-2:]
-    return " / ".join(told[:3]) or "no reason given"
+    causes = [line for line in lines if line.lower().startswith(("fatal:", "error", "mariadb"))] or lines[-2:]
+    return " / ".join(causes[:3]) or "no reason given"
 
 
 def summary(output: str) -> dict[str, Any]:
@@ -327,7 +327,7 @@ def table_rows(database: Database, name: str) -> dict[str, int]:
 
 
 def client(database: Database, name: str, query: str, stream: IO[bytes] | None = None) -> str:
-    """Run a query, or what comes from ``stream``, in MariaDB's client.
+    """Run a query, or the statements of ``stream``, in MariaDB's client.
 
     Raises:
         BackupError: the server refuses.
@@ -344,17 +344,17 @@ def client(database: Database, name: str, query: str, stream: IO[bytes] | None =
 
 
 def back_up_database(restic: Restic, database: Database, stamp: str) -> dict[str, Any]:
-    """Stream a consistent dump into the repository; a dump that breaks off leaves no snapshot behind.
+    """Stream a consistent dump into the repository; a dump that fails leaves no snapshot behind.
 
     Raises:
         BackupError: the dump or restic failed.
     """
     routines = ["--routines"] if database.is_local else []
-    with database.options() as options, tempfile.TemporaryFile() as told:
+    with database.options() as options, tempfile.TemporaryFile() as errors_file:
         dump = subprocess.Popen(
             ["mariadb-dump", *options, "--single-transaction", "--quick", "--hex-blob", "--triggers", "--events",
              *routines, "--default-character-set=utf8mb4", "--max-allowed-packet=1G", database.name],
-            stdout=subprocess.PIPE, stderr=told,
+            stdout=subprocess.PIPE, stderr=errors_file,
         )  # fmt: skip
         told_where = ("--stdin", "--stdin-filename", DUMP, "--tag", TAG_DATABASE, "--tag", stamp)
         done = subprocess.run(
@@ -364,8 +364,8 @@ def back_up_database(restic: Restic, database: Database, stamp: str) -> dict[str
         if dump.stdout:
             dump.stdout.close()
         code = dump.wait()
-        told.seek(0)
-        errors = told.read().decode(errors="replace")
+        errors_file.seek(0)
+        errors = errors_file.read().decode(errors="replace")
     if done.returncode:
         raise BackupError(f"restic backup of the database: {reason(done.stderr)}")
     told_summary = summary(done.stdout)
@@ -429,7 +429,7 @@ def run(config: Config, restic: Restic, status: Status) -> None:
 
 
 def check(config: Config, restic: Restic, status: Status, *, read_all: bool) -> None:
-    """Check the repository's structure, and read data back: all of it, or the part whose turn it is today."""
+    """Check the repository's structure, and read data back: all of it, or today's part."""
     part = datetime.datetime.now(datetime.UTC).toordinal() % config.check_parts + 1
     subset = ["--read-data"] if read_all else [f"--read-data-subset={part}/{config.check_parts}"]
     status.phase(
@@ -452,7 +452,7 @@ def newest(restic: Restic, tag: str) -> dict[str, Any]:
 
 
 def restore_test(config: Config, restic: Restic, status: Status) -> None:
-    """Prove that the newest backup restores: the dump into a scratch database, a sample of the files to a directory."""
+    """Restore the newest backup for a test: the dump into a scratch database, a sample of the files to a directory."""
     restic.open(str(status.now.get("repository", "")))
     manifest = json.loads((config.state / "manifest.json").read_text())
     tested: dict[str, Any] = {"at": _moment(), "stamp": manifest["stamp"]}
@@ -511,7 +511,7 @@ def compare_rows(before: dict[str, int], restored: dict[str, int]) -> list[str]:
 
 
 def test_files(config: Config, restic: Restic, status: Status) -> dict[str, Any]:
-    """Restore a sample of the newest snapshot's files, chosen anew each time, and compare their sizes.
+    """Restore a random sample of the newest snapshot's files, and compare their sizes.
 
     Restic compares the content with its hash while it restores.
 
@@ -533,19 +533,19 @@ def test_files(config: Config, restic: Restic, status: Status) -> dict[str, Any]
         for item in sample:
             path = target / str(item["path"]).lstrip("/")
             if not path.is_file() or path.stat().st_size != item.get("size", 0):
-                raise BackupError(f"{item['path']} does not come back whole from {snapshot['id'][:8]}")
+                raise BackupError(f"{item['path']} is not restored completely from {snapshot['id'][:8]}")
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return {"files": len(sample), "bytes": sum(int(item.get("size", 0)) for item in sample)}
 
 
 def escape(path: str) -> str:
-    """Write a path as a pattern that matches itself only."""
+    """Write a path as a pattern that matches only itself."""
     return "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in path)
 
 
 def restore(restic: Restic, status: Status, target: Path, identity: str) -> None:
-    """Bring back a run's files and dump into an empty directory.
+    """Restore a run's files and dump into an empty directory.
 
     Raises:
         BackupError: the directory is not empty, or there is no such run.
@@ -575,21 +575,21 @@ def restore(restic: Restic, status: Status, target: Path, identity: str) -> None
                     check=False,
                 )
             if dumped.returncode or not ends_whole(target / "database.sql"):
-                raise BackupError(f"the dump of {stamp} did not come back whole")
+                raise BackupError(f"the dump of {stamp} is not complete")
     status.phase("done", f"{stamp} is in {target}")
 
 
 def load(config: Config, status: Status, source: Path) -> None:
-    """Load a dump that ``restore`` has brought back into the database that the portal's settings name.
+    """Load a dump that ``restore`` has restored into the database that the portal's settings name.
 
-    A database with tables is never touched, except one that this command itself had begun to fill when it was cut off.
+    A database with tables is never touched, except one that an interrupted run of this command has partly filled.
 
     Raises:
         BackupError: there is no whole dump, no portal, or something in its database already, or the server refuses.
     """
     dump = source / DUMP.lstrip("/")
     if not dump.is_file() or not ends_whole(dump):
-        raise BackupError(f"{dump} is not there or not whole: bring it back with 'encaja-backup restore --to {source}'")
+        raise BackupError(f"{dump} is missing or incomplete: restore it with 'encaja-backup restore --to {source}'")
     database = live_database(config)
     if database is None:
         raise BackupError(f"{config.settings} is not there: put the portal's tree in its place first, then load again")
@@ -602,7 +602,7 @@ def load(config: Config, status: Status, source: Path) -> None:
     elif found:
         raise BackupError(
             f"{where} holds {len(found)} tables already, so nothing was loaded: give another name in "
-            f"{config.settings}, or drop it if nobody needs it, then load again"
+            f"{config.settings}, or drop it if it is not needed, then load again"
         )
     kind = "CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
     with begun.open("w") as stream:
@@ -627,13 +627,13 @@ def load(config: Config, status: Status, source: Path) -> None:
 
 
 def tables_in(dump: Path) -> set[str]:
-    """Names of the tables that a dump makes."""
+    """Names of the tables that a dump creates."""
     with dump.open("rb") as stream:
         return {line.split(b"`")[1].decode() for line in stream if line.startswith(b"CREATE TABLE `")}
 
 
 def ends_whole(dump: Path) -> bool:
-    """Tell whether a dump has the last line that mariadb-dump writes when it has come to its end."""
+    """Whether a dump has the last line that mariadb-dump writes at its end."""
     with dump.open("rb") as stream:
         stream.seek(max(0, dump.stat().st_size - 200))
         return DUMP_END in stream.read()
@@ -648,7 +648,7 @@ def show(restic: Restic, status: Status) -> None:
 
 @contextlib.contextmanager
 def alone(state: Path) -> Iterator[None]:
-    """Hold the lock for as long as a command works.
+    """Hold the lock while a command runs.
 
     Raises:
         BackupError: another one holds it.
@@ -657,7 +657,7 @@ def alone(state: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as fault:
-            raise BackupError("another encaja-backup is at work; wait for its end") from fault
+            raise BackupError("another encaja-backup is running; wait for its end") from fault
         yield
 
 
@@ -668,15 +668,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="back up, apply retention, read a part back")
     commands.add_parser("check", help="check the repository").add_argument("--all", action="store_true")
-    commands.add_parser("restore-test", help="prove that the newest backup restores")
+    commands.add_parser("restore-test", help="test that the newest backup can be restored")
     handing = commands.add_parser("restic", help="restic itself, on this repository: encaja-backup restic key list")
     handing.add_argument("words", nargs=argparse.REMAINDER, metavar="ARGUMENT")
-    restoring = commands.add_parser("restore", help="bring files and dump back into an empty directory")
+    restoring = commands.add_parser("restore", help="restore files and dump into an empty directory")
     restoring.add_argument("--to", type=Path, required=True)
     restoring.add_argument("--id", default="", help="a snapshot or run of 'list'; the newest by default")
-    loading = commands.add_parser("load", help="load a dump that was brought back into the portal's database")
-    loading.add_argument("source", type=Path, metavar="DIR", help="what 'restore --to' was given")
-    listing = commands.add_parser("list", help="the snapshots that there are")
+    loading = commands.add_parser("load", help="load a restored dump into the portal's database")
+    loading.add_argument("source", type=Path, metavar="DIR", help="the directory given to 'restore --to'")
+    listing = commands.add_parser("list", help="list the snapshots")
     for command in (restoring, listing):
         command.add_argument("--host", default="", help="the host that was backed up; this one by default")
     asked = parser.parse_args(arguments)

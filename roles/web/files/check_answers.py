@@ -36,7 +36,13 @@ def status(path: str, tls: bool, name: str = NAME) -> int:
 def wrong_answers(tls: bool) -> list[str]:
     """The wrong answers, one line each."""
     faults = []
-    for path in ("/bitrix/.settings.php", "/bitrix/modules/main/include.php", "/bitrix/backup/x.tar.gz", "/upload/x.php", "/x.sql"):
+    for path in (
+        "/bitrix/.settings.php",
+        "/bitrix/modules/main/include.php",
+        "/bitrix/backup/x.tar.gz",
+        "/upload/x.php",
+        "/x.sql",
+    ):
         if (got := status(path, tls)) != 403:
             faults.append(f"{path} must be refused (403), nginx answers {got}")
     for path in ("/bx_tmp_download/x", "/upload/x.jpg"):

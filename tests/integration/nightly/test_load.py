@@ -109,5 +109,5 @@ def test_half_a_dump_is_refused(place: tuple[Path, Config, Status]) -> None:
     source, config, status = place
     whole = (source / "database.sql").read_bytes()
     (source / "database.sql").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(BackupError, match="not whole"):
+    with pytest.raises(BackupError, match="incomplete"):
         load(config, status, source)
