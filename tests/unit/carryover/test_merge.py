@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import fingerprints
-from encaja.carryover.mapping.identity_map import Conflict, IdentityMap
-from encaja.carryover.merge import decide, decide_all
-from encaja.carryover.settings import Rule
+from encaja.carryover.mapping.identity_map import Conflict, IdentityMap, Link
+from encaja.carryover.mapping.translation import Wanted
+from encaja.carryover.merge import Pair, Write, converge, decide, decide_all
+from encaja.carryover.settings import Rule, make_settings
+from encaja.carryover.source.reader import Record
 from encaja.cli.carryover import read_answers
 from encaja.errors import ConfigurationError
 
@@ -109,3 +116,81 @@ def test_what_the_box_holds_otherwise_ever_since_is_left_alone() -> None:
     want, have = {"phone": "0034"}, {"phone": "+34"}
     found = decide(want, have, fingerprints(want), fingerprints(have), rule=Rule.CLOUD, cloud_is_newer=True)
     assert (found.write, found.conflicts) == ([], {})
+
+
+HOOKS = {"cloud_webhook": "https://c.test/rest/1/cloud/", "box_webhook": "https://b.test/rest/1/box/"}
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+OLD = {"title": "old", "name": "old"}
+
+
+class Scene:
+    """A lead that was carried as ``OLD``, and a box that takes whatever is written."""
+
+    def __init__(self, folder: Path, identities: IdentityMap, **settings: Any) -> None:
+        made = make_settings({**HOOKS, "state": str(folder), **settings}, "job")
+        nothing: Any = None
+        zero = timedelta()
+        self.map = identities
+        self.context = Context(made, nothing, nothing, identities, nothing, zero, zero, since=NOON, restored="")
+        self.map.done("lead", "1", "101", want=fingerprints(OLD), have=fingerprints(OLD))
+        self.writes: list[list[str]] = []
+        self.refuses = False
+
+    def converge(self, want: dict[str, Any], have: dict[str, Any]) -> Link:
+        """Converge the lead; returns what is known of it afterwards."""
+
+        async def write(writes: list[Write]) -> list[dict[str, Any] | None]:
+            self.writes += [one.fields for one in writes]
+            return [None if self.refuses else have | {name: want[name] for name in one.fields} for one in writes]
+
+        record = Record("lead", "1", {}, NOON, NOON)
+        link = self.map.find("lead", ["1"])["1"]
+        pair = Pair(record, "101", Wanted(want, want), have, link, link.have)
+        asyncio.run(converge(self.context, [pair], write))
+        return self.map.find("lead", ["1"])["1"]
+
+
+@pytest.fixture
+def identities(tmp_path: Path) -> Iterator[IdentityMap]:
+    with IdentityMap(tmp_path) as opened:
+        yield opened
+
+
+def test_what_the_cloud_changed_is_written_and_what_the_box_changed_stays_its_change(
+    tmp_path: Path, identities: IdentityMap
+) -> None:
+    scene = Scene(tmp_path, identities)
+    want, have = {"title": "cloud", "name": "old"}, {"title": "old", "name": "box"}
+    link = scene.converge(want, have)
+    assert scene.writes == [["title"]]
+    assert link.want == fingerprints(want)
+    assert link.have == fingerprints({"title": "cloud", "name": "old"}), "the box's change is still one the next time"
+    assert (identities.conflicts(), scene.context.tally.changed) == ([], {"lead": 1})
+
+
+def test_a_refused_write_leaves_the_record_as_it_was(tmp_path: Path, identities: IdentityMap) -> None:
+    scene = Scene(tmp_path, identities)
+    scene.refuses = True
+    link = scene.converge({"title": "cloud", "name": "old"}, OLD)
+    assert (link.want, link.have) == (fingerprints(OLD), fingerprints(OLD))
+    assert scene.context.tally.total == 0
+
+
+def test_an_open_conflict_is_forgotten_when_both_sides_agree_again(tmp_path: Path, identities: IdentityMap) -> None:
+    scene = Scene(tmp_path, identities, conflicts="ask")
+    scene.converge({"title": "cloud", "name": "old"}, {"title": "box", "name": "old"})
+    [conflict] = identities.conflicts()
+    assert (conflict.field, conflict.cloud_value, conflict.box_value, conflict.decision) == (
+        "title", "cloud", "box", "open",
+    )  # fmt: skip
+    assert scene.writes == []
+    scene.converge({"title": "both", "name": "old"}, {"title": "both", "name": "old"})
+    assert identities.conflicts() == []
+
+
+def test_a_dry_run_lists_fields_and_remembers_nothing(tmp_path: Path, identities: IdentityMap) -> None:
+    scene = Scene(tmp_path, identities)
+    scene.context.dry_run = True
+    link = scene.converge({"title": "cloud", "name": "old"}, OLD)
+    assert scene.context.preview == [{"entity": "lead", "cloud": "1", "what": "changed", "fields": ["title"]}]
+    assert (scene.writes, link.want) == ([], fingerprints(OLD))

@@ -163,3 +163,13 @@ def test_processes_share_one_bucket_and_lose_no_request(tmp_path: Path) -> None:
     (path,) = tmp_path.iterdir()
     assert json.loads(path.read_text())["bucket"][0] == pytest.approx(200)
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_without_a_folder_a_limiter_keeps_its_state_to_itself() -> None:
+    async def scene() -> tuple[float, float]:
+        first, second = (Limiter("cloud.test", None, Limits(1, 1, operating=0.0), clock=clock) for _ in range(2))
+        for limiter in (first, first, second):
+            await limiter.turn()
+        return first.waited, second.waited
+
+    assert run(scene()) == (1.0, 0.0)
