@@ -225,7 +225,7 @@ def test_what_is_behind_a_step_that_is_done_again_waits_for_it_and_approval_goes
     assert project.encaja("approve", "test", "--by", "Ana").returncode == 0
     assert project.encaja("run", *inventory).returncode == 0
     assert (project.path / "effects").read_text().split() == ["restore", "settle", "release"]
-    assert "'restore' to 'settle' to be done again" in project.encaja("journal").stdout
+    assert "'restore' to 'settle' to be repeated" in project.encaja("journal").stdout
 
 
 def test_retries_follow_their_rule(make) -> None:
@@ -436,8 +436,8 @@ def test_preflight_is_told_as_one_list_without_ansibles_own_words(make) -> None:
     )
     fine = project.encaja("check", "-i", str(project.inventory))
     assert fine.returncode == 0, fine.stdout + fine.stderr
-    assert "nothing stands in the way" in fine.stdout
-    assert "1 worth a thought" in fine.stdout
+    assert "nothing prevents the move" in fine.stdout
+    assert "1 to consider" in fine.stdout
     assert "one disk for all" in fine.stdout
     (project.path / "playbooks/preflight.yml").write_text("- hosts: localhost\n  roles: [no_such_role]\n")
     broken = project.encaja("check", "-i", str(project.inventory))

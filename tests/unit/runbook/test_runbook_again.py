@@ -303,11 +303,11 @@ def test_check_mode_asks_for_nothing(done: Story) -> None:
 def test_reason_is_told_and_the_request_is_in_the_story(done: Story) -> None:
     done.run(start="restore")
     found = read_states(done.move, done.journal, done.pass_)
-    assert found["settle"].reason.startswith("asked for again by ana, ")
-    assert found["look"].reason == "comes after 'restore', which is done again"
+    assert found["settle"].reason.startswith("requested again by ana, ")
+    assert found["look"].reason == "comes after 'restore', which is repeated"
     lines = [line for line in timeline.lines(done.journal, done.pass_) if line.kind == "again"]
     assert [(line.step, line.text, line.by) for line in lines] == [
-        ("restore", "'restore' to 'end' to be done again", "ana")
+        ("restore", "'restore' to 'end' to be repeated", "ana")
     ]
 
 

@@ -259,7 +259,7 @@ def test_no_heading_stands_over_nothing(told: Told) -> None:
         assert f"<h2>{word}" not in page
 
 
-@pytest.mark.parametrize(("language", "said"), [("en", "worth a thought"), ("es", "por pensar")])
+@pytest.mark.parametrize(("language", "said"), [("en", "to consider"), ("es", "por considerar")])
 def test_report_has_what_the_preflight_only_warned_of(told: Told, language: str, said: str) -> None:
     document = {"kind": "preflight", "hosts": ["a"], "faults": []}
     told.attempt("preflight", Result.DONE, document=document)

@@ -19,7 +19,7 @@ from encaja.runbook.book.playbooks import find_playbook
 _PLUGINS = ("action_plugins", "lookup_plugins", "filter_plugins", "vars_plugins")
 # Values in these are evaluated only where a variable of theirs is used.
 _DEFINITIONS = ("defaults", "vars")
-# Nobody evaluates these; of the argument specifications the options' names count.
+# Ansible does not evaluate these; of the argument specifications the options' names count.
 _UNREAD = ("files", "meta/argument_specs.yml", "meta/rules.yml")
 _TASKS = ("tasks", "handlers")
 # What a task file of a role cannot say by itself: which templates and handlers it uses.
@@ -62,7 +62,7 @@ class Fingerprinter:
         return found | self._inventory(action, drawn)
 
     def forget(self) -> None:
-        """Reads everything anew the next time."""
+        """Reads everything again the next time."""
         self._trees.clear()
         self._values = None
 
@@ -86,8 +86,8 @@ class Fingerprinter:
             names = read.own if near else read.foreign
             # Ansible itself reads the variables of its connections.
             if read.everything or value.name in names or value.name.startswith("ansible_"):
-                beside = "" if value.scope in Path(value.place).with_suffix("").parts else f", {value.scope}"
-                found[f"{value.name} ({value.place}{beside})"] = value.digest
+                scope = "" if value.scope in Path(value.place).with_suffix("").parts else f", {value.scope}"
+                found[f"{value.name} ({value.place}{scope})"] = value.digest
         return found
 
     def _defined(self, values: InventoryValues, roles: Collection[str]) -> dict[str, list[Mentions]]:
@@ -137,7 +137,7 @@ class Fingerprinter:
             if place in drawn.seen:
                 continue
             if not directory.is_dir():
-                # Of a collection, or from elsewhere: nobody knows here what it reads.
+                # Of another collection: what it reads is unknown.
                 drawn.unknown = True
                 continue
             drawn.seen.add(place)
@@ -205,7 +205,7 @@ def _files_in(directory: Path) -> list[Path]:
 def _concerned(
     patterns: Sequence[str], limit: str, groups: Mapping[str, frozenset[str]] | None
 ) -> frozenset[str] | None:
-    """The hosts that plays with these patterns may work on under a limit; None where that cannot be told."""
+    """The hosts that plays with these patterns may work on under a limit; None where that is unknown."""
     if groups is None:
         return None
     plays = [_matched(pattern, groups) for pattern in patterns]

@@ -85,7 +85,7 @@ def files_below(root: Path) -> Iterator[Path]:
 
 
 def read_values(project: Path, inventories: Sequence[Path]) -> InventoryValues:
-    """Reads inventories with the `group_vars` and `host_vars` inside or beside them."""
+    """Reads inventories with the `group_vars` and `host_vars` inside or next to them."""
     found = InventoryValues()
     shapes: list[_Shape] = []
     known = True

@@ -1,7 +1,7 @@
-"""Which variables a text of Ansible's can read, told from the words in it.
+"""Which variables a text of Ansible's can read, by the words in it.
 
-Every word counts, in whatever place: that is more than is read, never less. Where a name is only made up while the
-text is evaluated, nothing can be told (`dynamic`).
+Every word counts, in whatever place: that finds more than is read, never less. Where a name is only made up while the
+text is evaluated, nothing is known (`dynamic`).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def strings(value: Any) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Reach:
-    """The names that can be read of the hosts at work, and of any host; `everything` where it cannot be told.
+    """The names that can be read of the hosts at work, and of any host; `everything` where that is unknown.
 
     Of `other_roles` values are evaluated, though they may not have been drawn in.
     """

@@ -87,7 +87,7 @@ class Action:
 class Proof:
     """How it is known that a step did what it should, besides what the conductor runs after it (`Step.verify`).
 
-    `checks` are ids of `encaja verify` (or how they begin) that `Step.verify` looks at, `steps` later steps that prove
+    `checks` are ids of `encaja verify` (or how they begin) that `Step.verify` runs, `steps` later steps that prove
     it, `text` says it where a step proves itself.
     """
 
@@ -113,7 +113,7 @@ class Step:
     """One line of the run-book.
 
     `requires` are variables of the inventory without which the step cannot do its work, each as the names of which one
-    needs a value; `brings` are those that nobody can know before the step is done.
+    needs a value; `brings` are those that are only known once the step is done.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What earlier passes teach: how long each step took, what its link gave, and how often it failed."""
+"""What is known from earlier passes: how long each step took, the rate of its link, how often it failed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class PastStep:
 def past_step(step: Step, pass_: Pass, attempts: Sequence[Attempt], measures: Sequence[Measure]) -> PastStep | None:
     """What a pass says about a step that it finished; None where it did not.
 
-    A step that goes on where it stopped (a download, a carry-over) counts all its attempts; any other only the last
+    A step that continues where it stopped (a download, a carry-over) counts all its attempts; any other only the last
     one of each part, for that is what the next pass will have to do.
     """
     counted = [attempt for attempt in attempts if attempt.part != CHECK and attempt.ended]

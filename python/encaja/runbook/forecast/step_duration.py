@@ -169,9 +169,9 @@ def _link_duration(past: Sequence[PastStep], links: Sequence[Link], assumptions:
 
 
 def unsteadiness(rates: Sequence[float]) -> float:
-    """How far a look at a link is off the mean of the download after it, as a spread.
+    """How far a short measurement of a link is off the mean of the download after it, as a spread.
 
-    The look is taken to last as long as one of the parts that the download with these rates is cut into.
+    The measurement is taken to last as long as one of the parts that the download with these rates is cut into.
     """
     parts = min(LINK_PARTS, len(rates) // 2)
     if parts < 2:
@@ -210,7 +210,7 @@ def under_way(known: ExpectedDuration, elapsed: float, measures: Sequence[Measur
             left = (recent[-1].total - recent[-1].done) / rate
             return ExpectedDuration(left, math.hypot(SPREAD_LINK_MEASURED, 0.05), "under way", machine=False)
     left = known.fixed + known.median - elapsed
-    # What is overdue goes on being overdue: a tenth of what it has taken, at the least.
+    # An overdue step takes at least a tenth of its time so far.
     return ExpectedDuration(max(left, elapsed * 0.1), max(known.spread, 0.2), "under way", machine=known.machine)
 
 

@@ -67,7 +67,7 @@ CREATE TABLE documents (
   body TEXT NOT NULL
 ) STRICT;
 """
-# What version 2 added: somebody asked for steps that were finished to be done again.
+# Added by version 2: requests to repeat finished steps.
 _REQUESTS = """
 CREATE TABLE requests (
   id INTEGER PRIMARY KEY, pass INTEGER NOT NULL REFERENCES passes(id), at TEXT NOT NULL, by TEXT NOT NULL,
@@ -148,7 +148,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that a playbook's task or a command said."""
+    """One thing that happened in a playbook or a command."""
 
     attempt: int
     at: datetime
@@ -217,7 +217,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Request:
-    """Somebody asked for a stretch of steps to be done again, from the first of `steps` on.
+    """A request to repeat a stretch of steps, from the first of `steps` on.
 
     `attempts`, `gates` and `entries` are the highest numbers in the journal at that moment: what has a higher one came
     after it, whatever a clock said. A `bounded` one was to stop after the last of its steps.
@@ -236,7 +236,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Document:
-    """A result in JSON that a step handed over: a verification, comparison, reconciliation, list of certificates."""
+    """A result in JSON that a step published: a verification, comparison, reconciliation, list of certificates."""
 
     attempt: int
     at: datetime
@@ -248,10 +248,10 @@ class Journal:
     """An open journal. One writer at a time (the conductor's lock sees to that); any number of readers."""
 
     def __init__(self, path: Path, *, create: bool = True, clock: Callable[[], datetime] = now) -> None:
-        """Opens the journal at `path`; `clock` tells the moment that its rows get.
+        """Opens the journal at `path`; `clock` gives the times of its rows.
 
         Raises:
-            ConfigurationError: it is missing and `create` is false, is no journal, or was written by a newer version.
+            ConfigurationError: it is missing and `create` is false, no journal, or written by a newer version.
             EncajaError: the disk refuses.
         """
         self.path = path
@@ -394,7 +394,7 @@ class Journal:
         manifest: Mapping[str, str] | None = None,
         hosts: Sequence[str] = (),
     ) -> Attempt:
-        """Writes down that a step's `part` ("run" or "verify") starts now."""
+        """Records that a step's `part` ("run", "verify" or "check") starts now."""
         number = (
             1
             + self._db.execute(
@@ -427,7 +427,7 @@ class Journal:
         faults: Iterable[Fault] = (),
         documents: Iterable[Document] = (),
     ) -> None:
-        """Writes down what came of an attempt, with its faults and documents, in one transaction."""
+        """Records what came of an attempt, with its faults and documents, in one transaction."""
         with self._durable():
             self._db.executemany(
                 "INSERT INTO faults (attempt, at, host, task, what, lines, mend) VALUES (?,?,?,?,?,?,?)",
@@ -526,7 +526,7 @@ class Journal:
         ]
 
     def documents(self, pass_: Pass | None = None, kind: str | None = None) -> list[Document]:
-        """Results that steps handed over, in order."""
+        """Results that steps published, in order."""
         rows = self._db.execute(
             "SELECT d.* FROM documents d JOIN attempts a ON a.id = d.attempt "
             "WHERE (?1 IS NULL OR a.pass = ?1) AND (?2 IS NULL OR d.kind = ?2) ORDER BY d.id",
@@ -537,7 +537,7 @@ class Journal:
     # Requests, gates and entries
 
     def ask_again(self, pass_: Pass, steps: Sequence[str], *, by: str, bounded: bool) -> Request:
-        """Writes down that these steps are to be done again; a `bounded` request ends with the last of them."""
+        """Records a request to repeat these steps; a `bounded` one ends with the last of them."""
         at = self._clock()
         with self._durable():
             attempts, gates, entries = (
@@ -552,7 +552,7 @@ class Journal:
         return Request(cursor.lastrowid or 0, pass_.id, at, by, tuple(steps), bounded, attempts, gates, entries)
 
     def requests(self, pass_: Pass) -> list[Request]:
-        """What was asked for again, in order."""
+        """Requests to repeat steps, in order."""
         rows = self._db.execute("SELECT * FROM requests WHERE pass = ? ORDER BY id", (pass_.id,))
         return [
             Request(

@@ -1,4 +1,4 @@
-"""Steps that somebody asked to be done again (`encaja run --from`), and what of the journal that takes back."""
+"""Requests to repeat steps (`encaja run --from`), and what in the journal they take back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from encaja.runbook.record.journal import Attempt, EntryKind, Gate, GateState, J
 
 @dataclass(frozen=True)
 class Redo:
-    """Why what the journal says of a step up to a request does not count: `because` is the step that is done again."""
+    """Why what the journal says of a step before a request does not count: `because` is the step that is repeated."""
 
     request: Request
     because: str
@@ -19,8 +19,8 @@ class Redo:
     def reason(self, step: Step) -> str:
         """For people."""
         if self.because == step.id:
-            return f"asked for again by {self.request.by}, {self.request.at:%Y-%m-%d %H:%M} UTC"
-        return f"comes after '{self.because}', which is done again"
+            return f"requested again by {self.request.by}, {self.request.at:%Y-%m-%d %H:%M} UTC"
+        return f"comes after '{self.because}', which is repeated"
 
 
 def taken_back(runbook: Runbook, journal: Journal, pass_: Pass) -> dict[str, Redo]:
@@ -70,7 +70,7 @@ def _ran(step: str, after: int, attempts: Sequence[Attempt]) -> bool:
 def counted_gates(lines: Sequence[Gate], redo: Redo | None, *, permission: bool) -> list[Gate]:
     """What still counts of a gate's history.
 
-    After a request a person is asked anew. A `permission` to replace data that was given before and is not used up
+    After a request a person is asked again. A `permission` to replace data that was given before and is not used up
     stands, so that the same command may be given again after the approval.
     """
     if redo is None:
@@ -98,17 +98,18 @@ def open_request(runbook: Runbook, journal: Journal, pass_: Pass) -> Request | N
         if step.kind is Kind.HUMAN:
             lines = counted_gates(gates.get(step.id, []), redone.get(step.id), permission=False)
             return any(line.state is GateState.APPROVED for line in lines)
-        if step.id in kept:
-            return True
-        runs = [item for item in attempts if item.step == step.id and item.part == "run" and item.result is Result.DONE]
-        if not runs or runs[-1].id <= request.attempts:
-            return False
-        return step.verify is None or any(
-            item.step == step.id and item.part == "verify" and item.id > runs[-1].id and item.result is Result.DONE
-            for item in attempts
-        )
+        return step.id in kept or _done_since(step, request, attempts)
 
     return None if all(done(step) for step in runbook if step.id in request.steps) else request
+
+
+def _done_since(step: Step, request: Request, attempts: Sequence[Attempt]) -> bool:
+    """Whether a step was run after a request, and verified after that."""
+    good = [item for item in attempts if item.step == step.id and item.result is Result.DONE]
+    last = max((item.id for item in good if item.part == "run"), default=0)
+    if last <= request.attempts:
+        return False
+    return step.verify is None or any(item.part == "verify" and item.id > last for item in good)
 
 
 def what_is_left(runbook: Runbook, request: Request, undone: Mapping[str, bool]) -> list[Step]:

@@ -1,4 +1,4 @@
-"""Where every step of a pass stands, told from the journal alone."""
+"""The state of every step of a pass, from the journal alone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class StepState:
-    """A step's state, since when, and why it has to be done again if it has."""
+    """A step's state, since when, and why it has to be repeated if it has."""
 
     step: Step
     state: State
@@ -51,7 +51,7 @@ class StepState:
 
     @property
     def keepable(self) -> bool:
-        """Whether it was done, and could stand as it is: its inputs changed, or it was itself asked for again."""
+        """Whether it was done, and could stand as it is: its inputs changed, or its repetition was requested."""
         asked = self.redo is not None and self.redo.because == self.step.id
         ended_well = self.last is not None and self.last.result is Result.DONE
         return not self.done and ended_well and (asked or bool(self.changed_inputs))
@@ -101,7 +101,7 @@ def read_states(
     Args:
         move: the move.
         journal: its journal.
-        pass_: the pass to look at; None is a pass that has not begun.
+        pass_: the pass to look at; None is a pass that has not started.
         inputs: fingerprints of the steps as they are now; without them no step is found stale for changed inputs.
         running: whether a conductor is at work, so that an attempt without an outcome runs rather than died.
     """
@@ -191,7 +191,7 @@ def _with_permission(state: StepState, lines: Sequence[Gate]) -> StepState:
         lines = [line for line in lines if line.at > state.last.at]
     answer, last = gate_state(lines, now())
     shown = {GateState.WAITING: State.WAITING, GateState.REJECTED: State.REJECTED, GateState.EXPIRED: State.EXPIRED}
-    if answer not in shown or not last or last.state is GateState.EXPIRED:  # what was kept asks nobody
+    if answer not in shown or not last or last.state is GateState.EXPIRED:  # a kept step needs none
         return state
     return replace(state, state=shown[answer], since=last.at, seconds=None, reason=last.note, by=last.by)
 

@@ -1,4 +1,4 @@
-"""The journal told in order: attempts, gates, faults and notes of a pass as lines of one kind."""
+"""The journal in order of time: attempts, gates, faults and notes of a pass as lines of one kind."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Line:
 
 
 def lines(journal: Journal, pass_: Pass) -> list[Line]:
-    """All that a pass's journal says, the oldest first."""
+    """All lines of a pass, the oldest first."""
     attempts = journal.attempts(pass_)
     steps = {attempt.id: attempt.step for attempt in attempts}
     found = [_attempt_line(journal, pass_, attempt) for attempt in attempts]
@@ -52,7 +52,7 @@ def lines(journal: Journal, pass_: Pass) -> list[Line]:
         found.append(Line(fault.at, pass_.name, "fault", steps[fault.attempt], text))
     for request in journal.requests(pass_):
         first, last = request.steps[0], request.steps[-1]
-        text = f"'{first}'" + (f" to '{last}'" if len(request.steps) > 1 else "") + " to be done again"
+        text = f"'{first}'" + (f" to '{last}'" if len(request.steps) > 1 else "") + " to be repeated"
         found.append(Line(request.at, pass_.name, "again", first, text, request.by))
     found += [
         Line(entry.at, pass_.name, str(entry.kind), entry.step, entry.text, entry.by)

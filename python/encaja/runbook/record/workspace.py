@@ -147,7 +147,7 @@ def open_move(
 ) -> Move:
     """The move as options, environment, journal and files describe it.
 
-    Run-book files are laid over the shipped one in this order: `runbook.yml` of the project, `runbook.yml` beside
+    Run-book files are laid over the shipped one in this order: `runbook.yml` of the project, `runbook.yml` next to
     the first inventory, those given. Inventories are those given, or of the environment, or those that the pass began
     with (the latest pass where none is named), or of the run-book. A pass keeps its variables too.
 
@@ -210,9 +210,9 @@ def _located(path: Path, root: Path) -> Path:
 def _overrides(root: Path, inventories: Sequence[Path], files: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for directory in (root, *(_located(path, root) for path in inventories[:1])):
-        beside = (directory if directory.is_dir() else directory.parent) / RUNBOOK_NAME
-        if beside.is_file() and beside not in found:
-            found.append(beside)
+        candidate = (directory if directory.is_dir() else directory.parent) / RUNBOOK_NAME
+        if candidate.is_file() and candidate not in found:
+            found.append(candidate)
     return found + [path for path in files if path not in found]
 
 

@@ -355,7 +355,7 @@ class TerminalDisplay:
 
 
 class _Picture:
-    """Asks for the picture anew whenever the terminal refreshes."""
+    """Draws the display whenever the terminal refreshes."""
 
     def __init__(self, display: TerminalDisplay) -> None:
         self._display = display

@@ -1,4 +1,4 @@
-"""Two passes side by side: what was slower, what was faster, what failed anew."""
+"""Two passes side by side: what was slower, what was faster, which faults are new."""
 
 from __future__ import annotations
 

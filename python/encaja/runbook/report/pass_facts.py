@@ -274,7 +274,7 @@ def _transfers(runbook: Runbook, journal: Journal, attempts: Sequence[Attempt]) 
             if link is None:
                 continue
             key = (attempt.step, host, name)
-            # A tool that ended well has all of it, though the last look at it came before the last byte.
+            # A tool that ended well has all of it, though the last sample came before the last byte.
             there = items[-1].total if attempt.result is Result.DONE and items[-1].total else items[-1].done
             size = there - min(arrived.get(key, 0.0), items[0].done)
             arrived[key] = there
@@ -367,7 +367,7 @@ def verified(items: Sequence[tuple[str, Document]]) -> list[Verified]:
 
 
 def _verified(environment: str, documents: Sequence[Document]) -> Verified:
-    """A look at a few checks says nothing of the others: each one's first and last state are from where it was seen."""
+    """A verification may cover a few checks only: each one's first and last state come from those that cover it."""
     last = documents[-1]
     first: dict[str, str] = {}
     latest: dict[str, dict[str, Any]] = {}

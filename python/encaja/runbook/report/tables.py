@@ -99,7 +99,7 @@ def typed(action: Action, move: Move) -> str:
 
 
 def plan_table(move: Move, language: str, states: Mapping[str, StepState] | None = None) -> RenderableType:
-    """The run-book, a table for each phase; with why finished steps of the pass under way are to be done again."""
+    """The run-book, a table for each phase; a finished step that has to be repeated says why."""
     words, runbook = WORDS[language], move.runbook
     parts: list[RenderableType] = []
     longest = max(len(step.id) for step in runbook)

@@ -30,8 +30,8 @@ def program(name: str) -> str:
     Raises:
         ConfigurationError: it is not installed.
     """
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.is_file() else shutil.which(name)
+    own = Path(sys.executable).parent / name
+    found = str(own) if own.is_file() else shutil.which(name)
     if not found:
         raise ConfigurationError(f"'{name}' is not installed", sys.prefix, "install encaja again")
     return found
@@ -108,7 +108,7 @@ def ansible_environment(project: Path, current: Mapping[str, str]) -> dict[str, 
     program, whichever others there are.
 
     Raises:
-        ConfigurationError: `ansible.cfg` is not readable, or there is no collection beside this program.
+        ConfigurationError: `ansible.cfg` is not readable, or there is no collection next to this program.
     """
     added: dict[str, str] = {"ANSIBLE_NOCOLOR": "1"}
     config = project / "ansible.cfg"

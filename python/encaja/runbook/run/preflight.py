@@ -25,28 +25,28 @@ from encaja.runbook.run.execution import Ending, run_playbook
 PLAYBOOK = "preflight.yml"
 KIND = "preflight"
 _WORDS = {
-    "en": {"where": "where", "what": "what is wrong", "hint": "how to fix it", "looking": "looking at",
-           "fine": "nothing stands in the way", "hosts": "hosts looked at", "faults": "to fix before the move",
-           "backup": "backup", "volumes": "volumes", "warnings": "worth a thought before the move",
+    "en": {"where": "where", "what": "what is wrong", "hint": "how to fix it", "looking": "checking",
+           "fine": "nothing prevents the move", "hosts": "hosts checked", "faults": "to fix before the move",
+           "backup": "backup", "volumes": "volumes", "warnings": "to consider before the move",
            "worth": "what", "advice": "what to do"},
     "es": {"where": "dónde", "what": "qué falla", "hint": "cómo arreglarlo", "looking": "comprobando",
-           "fine": "nada impide el traslado", "hosts": "hosts comprobados", "faults": "por arreglar antes de mudarse",
-           "backup": "copia de seguridad", "volumes": "volúmenes", "warnings": "por pensar antes de mudarse",
+           "fine": "nada impide el traslado", "hosts": "hosts comprobados", "faults": "por arreglar antes del traslado",
+           "backup": "copia de seguridad", "volumes": "volúmenes", "warnings": "por considerar antes del traslado",
            "worth": "qué", "advice": "qué hacer"},
 }  # fmt: skip
 
 
 def preflight(move: Move, console: Console, *, as_json: bool = False) -> int:
-    """Looks at everything that a move needs, changes nothing, and returns 0, or 2 where something is wrong.
+    """Checks everything that a move needs, changes nothing, and returns 0, or 2 where something is wrong.
 
     Raises:
-        EncajaError: the look itself failed.
+        EncajaError: the check itself failed.
     """
     playbook = get_playbook(move.project, PLAYBOOK)
     if not move.inventories:
         raise ConfigurationError("no inventory is given", "encaja check", "give one with -i")
     words = _WORDS[move.runbook.settings.language]
-    found = verdict(_look(move, playbook, console, words["looking"]))
+    found = verdict(_run(move, playbook, console, words["looking"]))
     if as_json:
         print(json.dumps(found, indent=2))
     else:
@@ -54,7 +54,7 @@ def preflight(move: Move, console: Console, *, as_json: bool = False) -> int:
     return 2 if found["faults"] else 0
 
 
-def _look(move: Move, playbook: Path, console: Console, looking: str) -> Ending:
+def _run(move: Move, playbook: Path, console: Console, looking: str) -> Ending:
     named = ", ".join(path.name for path in move.inventories)
     quiet = Console(stderr=True, quiet=not console.is_terminal)
     with TemporaryDirectory(prefix="encaja-check-") as name, quiet.status(f"{looking} {escape(named)}") as shown:
@@ -74,10 +74,10 @@ def _look(move: Move, playbook: Path, console: Console, looking: str) -> Ending:
 
 
 def verdict(ending: Ending) -> Mapping[str, Any]:
-    """What the preflight handed over: the hosts that it looked at, every fault and every warning (what, where, hint).
+    """What the preflight published: the hosts that it checked, every fault and every warning (what, where, hint).
 
     Raises:
-        EncajaError: it handed nothing over, because it broke before.
+        EncajaError: it published nothing, because it failed before.
     """
     for document in ending.documents:
         if document.kind == KIND:

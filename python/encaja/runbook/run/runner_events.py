@@ -1,8 +1,8 @@
-"""Makes sense of ansible-runner's events: what to journal, what to show, and which failure was the real one.
+"""Interprets ansible-runner's events: what to journal, what to show, and which failure was the real one.
 
 Field names are those of ansible-runner 2.4 (`awx_display`). A `runner_on_failed` event says only that a task failed,
-not that the play did: a rescued or ignored task sends one too. Which hosts failed in the end is told by
-`playbook_on_stats` alone.
+not that the play did: a rescued or ignored task sends one too. Which hosts failed in the end
+only `playbook_on_stats` says.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Digest:
         self._take_documents(custom.get(RESULT_KEY) if isinstance(custom, dict) else None, at)
 
     def _take_documents(self, handed: object, at: datetime) -> None:
-        """Results in JSON, handed over by `set_stats` or by a task itself, be it that it failed over them."""
+        """Results in JSON, published by `set_stats` or by a task itself, also by one that failed."""
         for item in handed if isinstance(handed, list) else [handed]:
             if isinstance(item, dict):
                 self.documents.append(Document(self.attempt, at, str(item.get("kind") or "result"), item))
@@ -175,7 +175,7 @@ class Digest:
             add_progress(signals, self.attempt, str(data.get("host") or ""), status, at)
 
     def _on_progress_line(self, at: datetime, signals: Signals) -> None:
-        """A host tool's status, told while its task still runs."""
+        """A host tool's status while its task still runs."""
         try:
             status = json.loads(signals.log.removeprefix(PROGRESS_MARK))
         except ValueError:
@@ -244,7 +244,7 @@ def to_measure(attempt: int, host: str, status: Mapping[str, Any], at: datetime)
         return None
     ended = status.get("ended")
     if isinstance(ended, int | float) and not isinstance(ended, bool):
-        # A host's clock may be ahead: nothing that was told is later than the telling.
+        # A host's clock may be ahead: no amount is later than its report.
         at = min(at, datetime.fromtimestamp(ended, UTC))
     name = str(status.get("phase") or "progress")
     return Measure(attempt, at, host, name, done, total, str(status.get("unit") or ""), rate)
