@@ -116,6 +116,4 @@ def test_a_value_is_refused_under_its_old_name_as_well() -> None:
 def test_an_inventory_cannot_set_derived_values() -> None:
     groups = {"production": ["one"], **{name: ["one"] for name in ("portal", "database", "cache", "push")}}
     said = [str(fault) for fault in faults({"one": {"topology_cache": "other"}}, groups, ROOT / "roles")]
-    assert (
-        "one: topology_cache is worked out from the groups (take it out, and put the hosts into their groups)" in said
-    )
+    assert "one: topology_cache is computed from the groups (remove it, and put the hosts into their groups)" in said
