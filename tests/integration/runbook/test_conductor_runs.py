@@ -417,7 +417,7 @@ class ActionModule(host_tool.ActionModule):
 
 def test_preflight_is_told_as_one_list_without_ansibles_own_words(make) -> None:
     project = make(step("a", "playbook: ok.yml"))
-    verdict = "{kind: preflight, hosts: [prod.test], faults: [{where: prod.test, what: disk is full, fix: free some}]}"
+    verdict = "{kind: preflight, hosts: [prod.test], faults: [{where: prod.test, what: disk is full, hint: free some}]}"
     (project.path / "playbooks/preflight.yml").write_text(
         "- hosts: localhost\n  gather_facts: false\n  tasks:\n"
         f"    - ansible.builtin.set_stats: {{data: {{encaja_result: {verdict}}}}}\n"
