@@ -188,7 +188,7 @@ def test_two_runs_do_not_meet(tmp_path: Path, repository: Repository, capsys: py
     (tmp_path / "state").mkdir()
     with nightly.alone(tmp_path / "state"):
         assert main(["--config", str(config), "run"]) == 1
-    assert "another encaja-backup is at work" in capsys.readouterr().err
+    assert "another encaja-backup is running" in capsys.readouterr().err
     assert repository.asked == []
 
 
