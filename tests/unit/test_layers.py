@@ -95,7 +95,7 @@ LAYERS = {
         "loader",
     ],
     "encaja.runbook": [
-        "durations redact",
+        "durations redact words",
         "book",
         "record",
         "run forecast",

@@ -29,7 +29,7 @@ def forecast_view(move: Move, made: Forecast) -> RenderableType:
         title_justify="left",
     )
     table.add_column("step", style="bold", no_wrap=True)
-    table.add_column("whose")
+    table.add_column("owner")
     for name in ("takes", "90 % band", "over, median", "over, 90 % sure"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("from", style="dim")

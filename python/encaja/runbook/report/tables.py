@@ -18,35 +18,10 @@ from encaja.runbook.record.timeline import Line
 from encaja.runbook.record.workspace import Move
 from encaja.runbook.report.live_display import OWNER_STYLE, SYMBOLS, amount, share
 from encaja.runbook.report.pass_diff import StepDifference, Trend
+from encaja.runbook.words import read_words
 
-WORDS = {
-    "en": {
-        "step": "step", "title": "what", "owner": "whose", "runs": "runs", "needs": "needs", "estimate": "estimate",
-        "took": "took", "result": "result", "phase": "Phase", "urgency": "urgency", "contractor": "contractor",
-        "client": "client", "human": "person", "low": "low", "medium": "medium", "high": "high", "by": "by",
-        "destructive": "replaces data", "total": "whole", "within": "within",
-        "window": "Begun now, all is over", "sure": "90 % sure by", "verified": "verified by", "checks": "checks",
-        "undo": "undo", "unsaid": "not said how it is verified", "unsaid_undo": "not said how it is undone",
-        "itself": "proves itself",
-    },
-    "es": {
-        "step": "paso", "title": "qué", "owner": "de quién", "runs": "ejecuta", "needs": "necesita",
-        "estimate": "estimado", "took": "tardó", "result": "resultado", "phase": "Fase", "urgency": "urgencia",
-        "contractor": "contratista", "client": "cliente", "human": "persona", "low": "baja", "medium": "media",
-        "high": "alta", "by": "por", "destructive": "sustituye datos", "total": "total", "within": "plazo",
-        "window": "Si empieza ahora, acaba", "sure": "al 90 % antes del", "verified": "lo verifica",
-        "checks": "comprobaciones", "undo": "deshacer", "unsaid": "no dice cómo se verifica",
-        "unsaid_undo": "no dice cómo se deshace", "itself": "se prueba solo",
-    },
-}  # fmt: skip
-STATE_WORDS = {
-    "en": {state: str(state) for state in State},
-    "es": {
-        State.DONE: "hecho", State.PENDING: "pendiente", State.RUNNING: "en marcha", State.INTERRUPTED: "interrumpido",
-        State.FAILED: "falló", State.DIFFERENCES: "diferencias", State.STALE: "por repetir", State.WAITING: "espera",
-        State.REJECTED: "rechazado", State.EXPIRED: "caducado",
-    },
-}  # fmt: skip
+WORDS = read_words("tables")
+STATE_WORDS = read_words("states")
 
 
 def runs_text(step: Step, move: Move, words: Mapping[str, str]) -> Text:
@@ -230,9 +205,16 @@ def progress_json(measure: Measure) -> dict[str, object]:
 
 
 _LINE_STYLE = {
-    "done": "green", "approved": "green", "failed": "bold red", "differences": "bold red", "rejected": "bold red",
-    "interrupted": "yellow", "expired": "yellow", "waiting": "magenta", "open": "cyan",
-}  # fmt: skip
+    "done": "green",
+    "approved": "green",
+    "failed": "bold red",
+    "differences": "bold red",
+    "rejected": "bold red",
+    "interrupted": "yellow",
+    "expired": "yellow",
+    "waiting": "magenta",
+    "open": "cyan",
+}
 _KIND_STYLE = {
     "fault": "red",
     "cure": "green",

@@ -21,19 +21,10 @@ from encaja.runbook.durations import format_bytes
 from encaja.runbook.record.workspace import Move
 from encaja.runbook.run.ansible_command import ansible_environment, playbook_command, write_variables
 from encaja.runbook.run.execution import Ending, run_playbook
+from encaja.runbook.words import read_words
 
 PLAYBOOK = "preflight.yml"
 KIND = "preflight"
-_WORDS = {
-    "en": {"where": "where", "what": "what is wrong", "hint": "how to fix it", "looking": "checking",
-           "fine": "nothing prevents the move", "hosts": "hosts checked", "faults": "to fix before the move",
-           "backup": "backup", "volumes": "volumes", "warnings": "to consider before the move",
-           "worth": "what", "advice": "what to do"},
-    "es": {"where": "dónde", "what": "qué falla", "hint": "cómo arreglarlo", "looking": "comprobando",
-           "fine": "nada impide el traslado", "hosts": "hosts comprobados", "faults": "por arreglar antes del traslado",
-           "backup": "copia de seguridad", "volumes": "volúmenes", "warnings": "por considerar antes del traslado",
-           "worth": "qué", "advice": "qué hacer"},
-}  # fmt: skip
 
 
 def preflight(move: Move, console: Console, *, as_json: bool = False) -> int:
@@ -45,7 +36,7 @@ def preflight(move: Move, console: Console, *, as_json: bool = False) -> int:
     playbook = get_playbook(move.project, PLAYBOOK)
     if not move.inventories:
         raise ConfigurationError("no inventory is given", "encaja check", "give one with -i")
-    words = _WORDS[move.runbook.settings.language]
+    words = read_words("preflight")[move.runbook.settings.language]
     found = verdict(_run(move, playbook, console, words["looking"]))
     if as_json:
         print(json.dumps(found, indent=2))
