@@ -14,10 +14,22 @@ from encaja.runbook.record.journal import Document, EntryKind, Event, Fault, Gat
 from encaja.runbook.record.workspace import Move
 
 PLAYBOOKS = (
-    "preflight", "provision", "certificates", "portal", "restore", "settle", "push_pull", "domain", "telephony",
-    "clone", "compare", "carry_over", "verify", "backup",
+    "preflight",
+    "provision",
+    "certificates",
+    "portal",
+    "restore",
+    "settle",
+    "push_pull",
+    "domain",
+    "telephony",
+    "clone",
+    "compare",
+    "carry_over",
+    "verify",
+    "backup",
     "release",
-)  # fmt: skip
+)
 SIZE = 30_000_000_000.0
 MINUTES = {
     "preflight": 1.2,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from encaja.certificates import Authority, CertificateError, Found, covers, examine, read_pem
+from encaja.certificates import Authority, CertificateError, Found, covers, examine, read_pem, system_roots
 
 NOW = datetime.datetime.now(datetime.UTC)
 NAMES = ("portal.example.org",)
@@ -217,3 +218,18 @@ def test_an_authority_that_has_expired_signs_nothing() -> None:
     old = Signed("Old", first_day=-20, last_day=-1)
     with pytest.raises(CertificateError, match=r"the authority expired on \d{4}-\d\d-\d\d \(make a new one"):
         Authority.load(old.pem.decode(), old.key_pem.decode())
+
+
+def test_roots_of_this_machine_are_read_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert isinstance(system_roots(), list)
+
+
+def test_root_that_cannot_be_read_takes_no_other_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = next(iter(Path("/etc/ssl/certs").glob("*.pem"))).read_bytes()
+    broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    store = tmp_path / "roots.crt"
+    store.write_bytes(good + broken + good)
+    monkeypatch.setenv("SSL_CERT_FILE", str(store))
+    assert len(system_roots()) == 2

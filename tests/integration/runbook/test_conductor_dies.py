@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from conductor_project import Project, all_gone, wait_for
 
 from encaja.runbook.record.journal import EntryKind, GateState, Result
 from encaja.runbook.run.attempt_folder import running_supervisor
 from encaja.runbook.run.supervisor import descendants
+from support.conductor_project import Project, all_gone, wait_for
 
 CHAIN = "".join(
     f"  - {{id: s{number}, phase: 1, title: S, owner: contractor, estimate: 1s, needs: [{need}], "

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conductor_project import HEAD, SECRET, Project, all_gone, wait_for
 
 from encaja.runbook.record.journal import Journal, Result
+from support.conductor_project import HEAD, SECRET, Project, all_gone, wait_for
 
 REPLACES = ", destructive: true, verify: by its playbook, undo: not at all"
 
@@ -317,8 +317,10 @@ def test_rehearsal_and_cutover_are_the_same_steps_and_the_first_forecasts_the_se
     assert [path.name for path in project.path.glob("restored-*")] == ["restored-rehearsal.test"]
     ahead = json.loads(project.plain("forecast", "--json", "--pass", "cutover").stdout)
     assert {item["step"]: item["basis"] for item in ahead["steps"]} == {
-        "restore": "rehearsal-1", "settle": "rehearsal-1", "say-yes": "run-book",
-    }  # fmt: skip
+        "restore": "rehearsal-1",
+        "settle": "rehearsal-1",
+        "say-yes": "run-book",
+    }
     second = project.plain("run", "--pass", "cutover", "-i", "production.yml", "--yes")
     assert second.returncode == 0, second.stdout + second.stderr
     assert (project.path / "restored-production.test").exists()
@@ -380,8 +382,9 @@ def test_progress_of_a_host_tool_is_journalled_while_its_task_runs(make) -> None
     assert done.returncode == 0, done.stdout + done.stderr
     with project.journal() as journal:
         assert [(item.host, item.done, item.rate) for item in journal.measures()] == [
-            ("prod.test", 5, 2.0), ("prod.test", 10, 2.0),
-        ]  # fmt: skip
+            ("prod.test", 5, 2.0),
+            ("prod.test", 10, 2.0),
+        ]
     log = (Path(project.attempts("a")[0].directory) / "log").read_text()
     assert "prod.test: stream, 50 %" in log
     assert "encaja_progress" not in log

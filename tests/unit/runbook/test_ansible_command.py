@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+
+import yaml
 
 from encaja.runbook.book.model import Action
 from encaja.runbook.run.ansible_command import (
@@ -23,9 +26,22 @@ def test_playbook_command_is_complete_and_holds_no_values(tmp_path: Path) -> Non
     variables = write_variables(tmp_path, action.variables)
     command = playbook_command(tmp_path / "p.yml", action, [tmp_path / "inv"], variables_file=variables, check=True)
     assert command[1:] == [
-        "-i", str(tmp_path / "inv"), "-i", str(GROUPS), "--limit", "production", "--tags", "web,php",
-        "--skip-tags", "verify", "--extra-vars", f"@{variables}", "--check", "--diff", str(tmp_path / "p.yml"),
-    ]  # fmt: skip
+        "-i",
+        str(tmp_path / "inv"),
+        "-i",
+        str(GROUPS),
+        "--limit",
+        "production",
+        "--tags",
+        "web,php",
+        "--skip-tags",
+        "verify",
+        "--extra-vars",
+        f"@{variables}",
+        "--check",
+        "--diff",
+        str(tmp_path / "p.yml"),
+    ]
     assert variables is not None
     assert json.loads(variables.read_text()) == {"x": "y"}
     assert variables.stat().st_mode & 0o077 == 0
@@ -66,3 +82,14 @@ playbook: p.yml
       a.test
 """
     assert parse_host_list(output) == ["a.test", "b.test"]
+
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_every_group_that_a_playbook_names_is_known_to_ansible() -> None:
+    known = set(yaml.safe_load(GROUPS.read_text())["all"]["children"])
+    plays = [play for path in ROOT.glob("playbooks/*.yml") for play in yaml.safe_load(path.read_text())]
+    patterns = [re.sub(r"\{\{.*?\}\}", "", str(play.get("hosts", ""))) for play in plays]
+    named = {part.lstrip("!&") for pattern in patterns for part in re.split(r"[:,]", pattern)} - {""}
+    assert {"production", "cloud", "telephony"} <= named <= {*known, "localhost", "all"}

@@ -189,8 +189,9 @@ def test_no_secret_can_be_tried_out_from_what_the_journal_keeps(project: Path) -
 def test_file_of_a_role_that_is_entered_at_one_task_file_counts_only_if_that_uses_it(project: Path) -> None:
     assert changed(project, "roles/files/tasks/main.yml", "files_main", "files_more") == []
     assert changed(project, "roles/files/tasks/only.yml", "files_only", "files_more") == [
-        "files_only (inv/group_vars/all.yml)", "roles/files/tasks/only.yml",
-    ]  # fmt: skip
+        "files_only (inv/group_vars/all.yml)",
+        "roles/files/tasks/only.yml",
+    ]
 
 
 def test_words_are_names() -> None:
@@ -231,6 +232,6 @@ CARRYING = {"prepare-carry-over", "follow-cloud", "remove-test-data", "carry-ove
         ("of_nobody: 1", set()),
         ("# a comment", set()),
     ],
-)  # fmt: skip
+)
 def test_one_variable_makes_the_steps_stale_that_read_it(tmp_path: Path, line: str, steps: set[str]) -> None:
     assert stale(tmp_path, line) == steps

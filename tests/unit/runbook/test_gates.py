@@ -1,4 +1,4 @@
-"""Gates and states: who decides, what counts as done, and what has to be done again."""
+"""Gates: who decides, and what a decision is good for."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-import runbook_case as case
 
 from encaja.errors import ConfigurationError
-from encaja.notices import Notice, compose, send, texts
 from encaja.runbook.book.model import Step
 from encaja.runbook.durations import now
-from encaja.runbook.record.journal import EntryKind, Fault, GateState, Journal, Pass, Result
-from encaja.runbook.record.step_states import Inputs, State, accepted_text, confirm_gate, read_states
+from encaja.runbook.record.journal import GateState, Journal, Pass, Result
+from encaja.runbook.record.step_states import Inputs, State, confirm_gate, read_states
 from encaja.runbook.record.workspace import Move
-from encaja.runbook.report.notifications import TeamNotifier
 from encaja.runbook.run import gates
+from support import recorded_week as case
 
 
 @pytest.fixture
@@ -161,99 +159,3 @@ def test_permission_to_replace_data_is_used_up_by_success_only(book: Book) -> No
     assert book.ask("restore") is GateState.APPROVED
     book.run("restore")
     assert book.ask("restore") is GateState.WAITING
-
-
-def test_what_follows_from_replaced_data_has_to_be_done_again(book: Book) -> None:
-    book.run("restore")
-    book.run("settle")
-    book.ask("test-in-depth", yes=True)
-    assert book.state("settle") is book.state("test-in-depth") is State.DONE
-    book.clock.go(timedelta(minutes=1))
-    book.run("provision")
-    assert book.state("settle") is State.DONE
-    book.run("restore")
-    assert book.state("settle") is State.STALE
-    assert book.state("test-in-depth") is State.PENDING
-
-
-def test_failed_and_interrupted_steps_are_told_apart(book: Book) -> None:
-    book.run("preflight", Result.FAILED)
-    assert book.state("preflight") is State.FAILED
-    book.journal.begin(book.pass_, "provision", "run", by="ana", kind="playbook", directory="/x")
-    assert book.state("provision") is State.INTERRUPTED
-    assert read_states(book.move, book.journal, book.pass_, running=True)["provision"].state is State.RUNNING
-
-
-def test_changed_inputs_make_a_step_stale_unless_they_were_accepted(book: Book) -> None:
-    inputs = Inputs(book.move)
-    action = book.move.step("settle").action
-    assert action is not None
-    _, fingerprint = inputs.of(action)
-    book.run("settle", fingerprint=fingerprint)
-    assert book.state("settle", inputs) is State.DONE
-    (book.move.project / "playbooks" / "settle.yml").write_text("[]\n")
-    fresh = Inputs(book.move)
-    assert book.state("settle", fresh) is State.STALE
-    reason = read_states(book.move, book.journal, book.pass_, fresh)["settle"].reason
-    text = accepted_text(book.move.step("settle"), fresh.of(action)[1])
-    assert reason.startswith("changed since")
-    book.journal.add_entry(book.pass_, EntryKind.ACCEPTED, text, by="ana", step="settle")
-    assert book.state("settle", fresh) is State.DONE
-
-
-def test_both_languages_have_the_same_notices_and_every_step_its_own(move: Move) -> None:
-    assert texts("en").keys() == texts("es").keys()
-    for step in move.runbook:
-        if step.notice:
-            assert step.notice in texts("en")
-    with pytest.raises(ConfigurationError, match="there is no notice 'ghost'"):
-        compose("ghost", "en", {})
-
-
-@pytest.mark.parametrize("language", ["en", "es"])
-def test_notices_leave_no_blanks_but_the_date(language: str) -> None:
-    values = {
-        "move": "M",
-        "step": "s",
-        "title": "T",
-        "owner": "client",
-        "pass_name": "p",
-        "what": "w",
-        "hint": "m",
-        "report": "r",
-    }
-    for name in texts(language):
-        notice = compose(name, language, values, until=datetime(2026, 11, 26, 20, 0))
-        assert "$" not in notice.subject + notice.body, name
-    users = compose("backup-date", language, {"date": "2026-11-26 20:00", "portal": "https://portal.example.com/"})
-    assert "2026-11-26 20:00" in users.subject
-    assert "https://portal.example.com/" in users.body
-    assert "Bitrix24.Network" in users.body
-
-
-def test_team_is_told_and_a_failed_delivery_does_not_stop_the_move(tmp_path: Path) -> None:
-    extra = tmp_path / "announce.yml"
-    extra.write_text("move: {announce: {team: ['json://good', 'json://user:secret@bad']}, language: es}\n")
-    move = case.make_move(tmp_path, [extra])
-    sent: list[tuple[Notice, tuple[str, ...]]] = []
-
-    def sender(notice: Notice, addresses: object) -> list[str]:
-        sent.append((notice, tuple(addresses)))
-        return ["'json://…' did not take it"]
-
-    with Journal(move.journal) as journal:
-        pass_ = journal.start_pass("cutover", "ana", {})
-        lines = TeamNotifier(sender).notify_gate(move, pass_, move.step("request-backup"), GateState.WAITING, None)
-        fault = Fault(1, now(), "host", "task", "no space left", "", "free some space")
-        TeamNotifier(sender).notify_failure(move, pass_, move.step("restore"), fault)
-    assert sent[0][0].subject.endswith("pida la copia de seguridad al proveedor")
-    assert "no space left" in sent[1][0].body
-    assert "free some space" in sent[1][0].body
-    assert lines[0].startswith("sent to 1 of 2")
-    assert lines[1].startswith("not delivered")
-
-
-def test_unusable_address_is_named_by_its_scheme_alone() -> None:
-    (line,) = send(Notice("s", "b"), ["nonsense://user:secret@host"])
-    assert line.startswith("'nonsense://…'")
-    assert "secret" not in line

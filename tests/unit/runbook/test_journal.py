@@ -6,12 +6,12 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-import runbook_case as case
 
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.runbook.record import timeline
 from encaja.runbook.record.journal import SCHEMA_VERSION, EntryKind, Event, Fault, GateState, Journal, Measure, Result
 from encaja.runbook.report.pass_diff import Trend, compare_passes
+from support import recorded_week as case
 
 
 @pytest.fixture

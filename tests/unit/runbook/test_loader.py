@@ -6,15 +6,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import runbook_case as case
 
 from encaja.runbook.book.faults import RunbookError
 from encaja.runbook.book.loader import load_runbook
 from encaja.runbook.book.model import Kind, Owner, RetryOn, Runbook, Urgency
-from encaja.runbook.durations import format_bytes, format_span, parse_span
 from encaja.runbook.record.journal import Journal
 from encaja.runbook.record.workspace import Move, open_move, project_inventories
 from encaja.runbook.report import tables
+from support import recorded_week as case
 
 HEAD = "version: 1\nbase: none\nphases: {1: {title: One, urgency: low}, 2: {title: Two, urgency: high}}\nsteps:\n"
 
@@ -149,8 +148,11 @@ def test_later_file_wins_and_null_takes_a_key_away(project: Path) -> None:
 def test_file_adds_to_the_moves_variables(project: Path) -> None:
     runbook = load(project, "move: {variables: {target: test, backup: x}}")
     assert runbook.settings.variables == {
-        "target": "test", "source": "production", "clone": "preproduction", "backup": "x",
-    }  # fmt: skip
+        "target": "test",
+        "source": "production",
+        "clone": "preproduction",
+        "backup": "x",
+    }
 
 
 def test_file_without_base_stands_alone(project: Path) -> None:
@@ -319,39 +321,6 @@ def test_two_files_may_take_out_the_same_step(project: Path) -> None:
 def test_unreadable_file_is_a_fault(project: Path) -> None:
     with pytest.raises(RunbookError, match="cannot be read"):
         load_runbook(project, [project / "missing.yml"])
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("90s", 90),
-        ("15m", 900),
-        ("1h30m", 5400),
-        ("2d", 172800),
-        (45, 45),
-        ("1.5h", 5400),
-        ("0", None),
-        ("x", None),
-        ("5", None),
-    ],
-)
-def test_spans_are_read(text: str | int, seconds: int | None) -> None:
-    if seconds is None:
-        with pytest.raises(ValueError, match="duration"):
-            parse_span(text)
-    else:
-        assert parse_span(text) == timedelta(seconds=seconds)
-
-
-def test_spans_and_sizes_are_shown_in_two_units() -> None:
-    assert format_span(0.44) == "0.4 s"
-    assert format_span(725) == "12 min 05 s"
-    assert format_span(timedelta(hours=14, minutes=20)) == "14 h 20 min"
-    assert format_span(timedelta(days=7, hours=1)) == "7 d 01 h"
-    assert format_span(None) == "-"
-    assert format_bytes(812_345) == "812 kB"
-    assert format_bytes(30.2e9) == "30.2 GB"
-    assert format_bytes(2e12) == "2.0 TB"
 
 
 SHIPPED = Path(__file__).parents[3] / "inventories"

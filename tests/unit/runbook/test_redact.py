@@ -20,5 +20,7 @@ def test_secrets_are_masked_by_value_and_by_shape() -> None:
     key = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----"
     assert "MIIE" not in redactor.clean(f"before {key} after")
     assert redactor.clean_value({"db_password": "x1", "list": ["sesame-open"], "n": 1}) == {
-        "db_password": MASK, "list": [MASK], "n": 1,
-    }  # fmt: skip
+        "db_password": MASK,
+        "list": [MASK],
+        "n": 1,
+    }

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-import runbook_case as case
 
 from encaja.errors import ConfigurationError
 from encaja.runbook.book.loader import load_runbook
@@ -25,6 +24,7 @@ from encaja.runbook.run.execution import Ending
 from encaja.runbook.run.pass_run import PassRun
 from encaja.runbook.run.selection import RunOptions
 from encaja.runbook.run.step_run import WAITING_CODE
+from support import recorded_week as case
 
 STEPS = """\
 version: 1

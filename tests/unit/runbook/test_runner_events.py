@@ -9,7 +9,15 @@ from datetime import UTC, datetime
 import pytest
 
 from encaja.runbook.report.live_display import amount
-from encaja.runbook.run.runner_events import Digest, advice, describe_failure, find_progress, last_log_lines, to_measure
+from encaja.runbook.run.runner_events import (
+    Digest,
+    advice,
+    describe_failure,
+    find_progress,
+    last_log_lines,
+    plain,
+    to_measure,
+)
 from encaja.status import PROGRESS_MARK
 
 
@@ -103,6 +111,8 @@ def test_document_of_a_task_counts_though_it_failed_over_it() -> None:
 
 
 SSH = {"what": "no answer by SSH: Connection refused", "where": "a", "hint": "check its SSH port"}
+
+
 DISK = {"what": "no space left", "where": "b", "hint": "give it a disk"}
 
 
@@ -202,3 +212,27 @@ def test_an_amount_whose_whole_is_not_known_is_told_alone(status: dict[str, obje
     measure = to_measure(1, "h", status, datetime(2026, 11, 5, tzinfo=UTC))
     assert measure is not None
     assert amount(measure) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("\x1b[1;31mbroken\x1b[0m", "broken"),
+        ("10 %\r50 %\r100 %", "100 %"),
+        ("first\r\nsecond\r\n", "first\nsecond\n"),
+        ("done\r", "done"),
+        ("\x1b]0;title\x07what\x1b[2K\x1b[1A", "what"),
+        ("tab\tstays, ñ too, \x07bell goes", "tab\tstays, ñ too, bell goes"),
+    ],
+)
+def test_text_is_as_a_terminal_would_leave_it(text: str, left: str) -> None:
+    assert plain(text) == left
+
+
+def test_failure_of_a_task_and_of_a_run_is_plain() -> None:
+    digest = Digest(1)
+    result = {"msg": "\x1b[31mno luck\x1b[0m", "stderr": "1 %\r99 %\r\n\x1b[1mfatal\x1b[0m: gone\r\n", "rc": 1}
+    signals = digest.take({"event": "runner_on_failed", "event_data": {"host": "a", "task": "T", "res": result}})
+    (fault,) = digest.faults()
+    assert (fault.what, fault.lines, signals.events[0].text) == ("no luck", "99 %\nfatal: gone", "no luck")
+    assert last_log_lines(["\x1b[31merror: \x1b[0mit broke\r"]) == ("it broke", "error: it broke")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import runbook_case as case
 
 from encaja.runbook.book.model import Action, Kind, Owner, Scale, Step, Text, Urgency
 from encaja.runbook.forecast.past_passes import Converged, Link, PastStep, converged, place, read_history
 from encaja.runbook.forecast.simulation import Spread
 from encaja.runbook.forecast.step_duration import Assumptions, expected_duration, next_day, unsteadiness
 from encaja.runbook.record.journal import Event, Journal
+from support import recorded_week as case
 
 AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
 MOVES = 80

@@ -29,9 +29,17 @@ INVENTORY = {
 
 def step(**keys: object) -> Step:
     given = {
-        "id": "wipe", "phase": 1, "title": Text("x", "x"), "owner": Owner.CONTRACTOR, "kind": Kind.PLAYBOOK,
-        "action": Action(playbook="p.yml"), "needs": (), "estimate": parse_span("1m"), "urgency": Urgency.LOW, **keys,
-    }  # fmt: skip
+        "id": "wipe",
+        "phase": 1,
+        "title": Text("x", "x"),
+        "owner": Owner.CONTRACTOR,
+        "kind": Kind.PLAYBOOK,
+        "action": Action(playbook="p.yml"),
+        "needs": (),
+        "estimate": parse_span("1m"),
+        "urgency": Urgency.LOW,
+        **keys,
+    }
     return Step(**given)
 
 
