@@ -188,6 +188,7 @@ def write_inventory(project: Project, environment: str, portal: str, database: s
         "encaja_domain": f"{portal}.{ZONE}",
         "encaja_mail_from": f"crm@{ZONE}",
         "encaja_mail_relay_host": f"smtp.{ZONE}",
+        "encaja_mail_relay_user": f"crm@{ZONE}",
         "base_hosts": [
             *({"address": host.address, "names": [host.domain]} for host in ACME.hosts),
             {"address": GATEWAY, "names": [f"smtp.{ZONE}"]},
