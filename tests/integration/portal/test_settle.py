@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -158,7 +159,7 @@ def test_a_tree_that_cannot_be_written_is_told_and_nothing_is_changed(
         raise OSError(errno.EROFS, "Read-only file system")
 
     plan, _ = domain.plan_domain(portal, POLICY)
-    monkeypatch.setattr(files.tempfile, "mkstemp", read_only)
+    monkeypatch.setattr(tempfile, "mkstemp", read_only)
     before = {path: path.read_bytes() for path in portal.root.rglob("*") if path.is_file()}
     with pytest.raises(EncajaError, match="cannot be written: Read-only file system") as caught:
         plan.apply(portal.database, tmp_path / "kept")
@@ -244,7 +245,7 @@ def test_a_portal_on_a_sub_path_and_foreign_roots_are_found(portal: Portal) -> N
     assert "document root '/home/cloud/www'" in checks_case.sites(scene).evidence
     portal.database.execute("UPDATE b_lang SET DIR='/portal/', DOC_ROOT=''")
     scene.portal = again(portal)
-    assert "site s1 lives in /portal/" in checks_case.sites(scene).evidence
+    assert "site s1 is in /portal/" in checks_case.sites(scene).evidence
 
 
 def test_differences_show_no_secrets(portal: Portal) -> None:

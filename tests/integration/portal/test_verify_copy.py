@@ -79,7 +79,7 @@ def test_on_any_other_portal_the_same_is_a_fault(copy: Any, portal: Portal) -> N
     portal.database.execute("DELETE FROM b_option WHERE NAME = 'encaja_neutralised'")
     rows = copy()
     assert set(INTENDED) <= set(errors(rows))
-    assert "the database does not: it is another one" in rows["portal-copy"]["evidence"]
+    assert "the database is not: it is another one" in rows["portal-copy"]["evidence"]
 
 
 def test_a_database_that_calls_production_a_copy_is_a_fault_and_excuses_nothing(copy: Any, tmp_path: Path) -> None:
@@ -127,4 +127,4 @@ def test_what_work_on_a_copy_makes_is_told_and_is_no_fault(copy: Any, portal: Po
     rows = copy()
     assert errors(rows) == []
     assert "added since, and held back: mail-queue 1" in rows["portal-copy"]["evidence"]
-    assert "1 mails wait, and none leaves it" in rows["portal-mail"]["evidence"]
+    assert "a neutralised copy: 1 mails are held" in rows["portal-mail"]["evidence"]
