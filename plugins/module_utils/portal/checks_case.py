@@ -379,7 +379,7 @@ def release(scene: Scene) -> Finding:
     counts = background_work.mail_counts(scene.portal)
     if scene.copy.is_copy:
         wrong = [] if background_work.is_frozen(scene.portal) else ["agents and mail are not held in dbconn.php"]
-        return judged(wrong, f"a neutralised copy is never released; {counts['waiting']} mails are held")
+        return judged(wrong, f"a neutralised copy is never released; {counts['waiting']} mails wait and are not sent")
     if background_work.is_frozen(scene.portal):
         return people(f"agents and mail wait for the release; {counts['waiting']} mails new, {counts['held']} held")
     return ok(f"released; {counts['waiting']} mails waiting, {counts['held']} held")
@@ -390,7 +390,7 @@ def old_mail(scene: Scene) -> Finding:
     last = scene.portal.state().get("mail_queue_last_id")
     waiting = background_work.mail_counts(scene.portal)["waiting"]
     if scene.copy.is_copy and background_work.is_frozen(scene.portal):
-        return ok(f"a neutralised copy: {waiting} mails are held")
+        return ok(f"a neutralised copy: {waiting} mails wait and are not sent")
     if last is None and waiting:
         return found(f"{waiting} mails of the backup would be sent with the first run of cron")
     count = scene.portal.database.count("SELECT COUNT(*) FROM b_event WHERE ID <= %s AND SUCCESS_EXEC = 'N'", last or 0)
