@@ -37,9 +37,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         faults, prepared = [], []
         for number, item in enumerate(files):
             if item:
-                told = self._validator.validate(item).error_messages if isinstance(item, dict) else ["is no dictionary"]
-                faults += [f"files[{number}]: {fault}" for fault in told]
-                if not told:
+                errors = (
+                    self._validator.validate(item).error_messages if isinstance(item, dict) else ["is not a dictionary"]
+                )
+                faults += [f"files[{number}]: {fault}" for fault in errors]
+                if not errors:
                     prepared.append(self._prepared(item, variables))
         if faults:
             raise AnsibleActionFail("config_files: " + "; ".join(faults))

@@ -39,9 +39,9 @@ def sysctl_value(value: object) -> str:
     return " ".join(str(value).split())
 
 
-def told(not_settable: list[str]) -> str:
-    """Return the warning about kernel settings."""
-    return "kernel settings that this host cannot have: " + "; ".join(not_settable)
+def unsupported_warning(not_settable: list[str]) -> str:
+    """Return the warning about kernel parameters that cannot be set."""
+    return "kernel parameters that cannot be set on this host: " + "; ".join(not_settable)
 
 
 class Host:

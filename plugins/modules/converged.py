@@ -72,7 +72,7 @@ def settings(record: Mapping[str, Any]) -> dict[str, Any]:
     host.converge(record["settings"])
     if host.diffs:
         raise NotHeldError
-    warnings = [host_state.told(host.not_settable)] if host.not_settable else []
+    warnings = [host_state.unsupported_warning(host.not_settable)] if host.not_settable else []
     return {"not_settable": host.not_settable, "diff": [], "warnings": warnings}
 
 

@@ -69,7 +69,7 @@ not_settable:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.encaja.portal.plugins.module_utils import records
-from ansible_collections.encaja.portal.plugins.module_utils.host_state import Host, told
+from ansible_collections.encaja.portal.plugins.module_utils.host_state import Host, unsupported_warning
 
 
 def main() -> None:
@@ -102,7 +102,7 @@ def main() -> None:
     if module.params["fingerprint"] and not module.check_mode:
         records.remember(module.params["fingerprint"], {"settings": asked})
     if host.not_settable:
-        module.warn(told(host.not_settable))
+        module.warn(unsupported_warning(host.not_settable))
     module.exit_json(changed=bool(host.diffs), diff=host.diffs, not_settable=host.not_settable)
 
 

@@ -82,7 +82,7 @@ STAMP = "/var/lib/encaja/package-lists"
 TYPES = "--type=service,socket,timer,path"
 PATTERNS = ("*.service", "*.socket", "*.timer", "*.path")
 PROPERTIES = "Id,ActiveState,FragmentPath,NeedDaemonReload"
-# Run by apt before dpkg, told what will be unpacked; stops it where that is another version of a package with units.
+# Run by apt before dpkg, with the archives to unpack as input; fails on another version of a package with units.
 LOUD = "encaja: brings units to another version: "
 INFO = "/var/lib/dpkg/info"
 LOOK = """
@@ -97,49 +97,49 @@ exit 0
 
 
 def apt_error(output: str) -> str:
-    """Return what apt says is wrong, without its progress, in one line."""
+    """Return apt's errors in one line, without its progress."""
     lines = [line.strip() for line in output.splitlines() if line.startswith(("E:", "Err:", "dpkg: error"))]
     return " / ".join(lines[:4] or output.strip().splitlines()[-3:])
 
 
 def systemctl(*arguments: str) -> str:
-    """Run systemctl and return what it printed, whatever its code."""
+    """Run systemctl and return its output, whatever its exit code."""
     command = ["systemctl", "--no-pager", "--no-legend", "--plain", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def enabled() -> set[str]:
-    """Return the units that start with the host, without templates."""
+    """Return the enabled units, without templates."""
     listed = systemctl("list-unit-files", "--state=enabled", TYPES).split("\n")
     return {line.split()[0] for line in listed if line.strip() and "@." not in line.split()[0]}
 
 
 def known() -> list[dict[str, str]]:
-    """Return what systemd holds in memory, a dictionary of PROPERTIES per unit."""
+    """Return the units that systemd has loaded, a dictionary of PROPERTIES per unit."""
     shown = systemctl("show", f"--property={PROPERTIES}", *PATTERNS)
     return [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.strip().split("\n\n")]
 
 
 def is_orphan(unit: dict[str, str]) -> bool:
-    """Tell whether a unit runs though its file has gone."""
+    """Whether a unit runs although its file was removed."""
     path = unit.get("FragmentPath", "")
     return unit.get("ActiveState") == "active" and bool(path) and not os.path.exists(path)
 
 
 class Quiet:
-    """One installation after which systemd is told everything at once, in place of by every package.
+    """One installation after which systemd is updated once, instead of by every package.
 
-    Systemd reads a unit that it does not hold in memory when it is asked for it; what it holds is read again only where
-    that has changed. Reloading it for every file costs more than starting most services.
+    Systemd reads a unit that it has not loaded when the unit is used, so it is reloaded only if a loaded one changed.
+    A reload for every file costs more than starting most services.
 
-    What was enabled before is written down first, so that a run that was killed is made good by the next one.
+    The enabled units are recorded first, so that the next run completes one that was killed.
     """
 
     def __init__(self, later: list[str]) -> None:
         self.later = later
 
     def begin(self) -> bool:
-        """Write down what starts with the host, unless an earlier run has; tell whether it was this one."""
+        """Record the enabled units, unless an earlier run has; returns whether this run did."""
         if os.path.exists(UNITS):
             return False
         os.makedirs(os.path.dirname(UNITS), exist_ok=True)
@@ -147,7 +147,7 @@ class Quiet:
         return True
 
     def end(self) -> list[str]:
-        """Start what has come and is nobody's to start later, stop what has gone; return what was started."""
+        """Start new units except those in ``later``, stop removed ones; returns the started ones."""
         with open(UNITS, encoding="utf-8") as file:
             before = set(file.read().split())
         units = known()
@@ -172,7 +172,7 @@ class Apt:
         self.lock = f"DPkg::Lock::Timeout={module.params['lock_timeout']}"
 
     def run(self, *arguments: str, offline: bool = False) -> tuple[int, str]:
-        """Run apt-get, ``offline`` without a word to systemd, and return its code and output."""
+        """Run apt-get, ``offline`` without notifying systemd, and return its exit code and output."""
         command = ["apt-get", "-q", "-y", "-o", self.lock, *arguments]
         done = subprocess.run(
             command,
@@ -187,7 +187,7 @@ class Apt:
         return done.returncode, done.stdout
 
     def fetch_lists(self, valid: float) -> bool:
-        """Fetch the package lists where they are older than ``valid`` seconds, and tell whether it was done."""
+        """Update the package lists if they are older than ``valid`` seconds; returns whether it was done."""
         if os.path.exists(STAMP) and time.time() - os.path.getmtime(STAMP) < valid and os.listdir("/var/lib/apt/lists"):
             return False
         code, output = self.run("--error-on=any", "update")
@@ -201,13 +201,13 @@ class Apt:
         return True
 
     def install(self, names: list[str]) -> list[str]:
-        """Install in one transaction; where a name or a version has gone, fetch the lists anew and try once more.
+        """Install in one transaction; if a name or a version is missing, update the lists and retry once.
 
         Returns:
             The units that were started for it.
         """
         option = "--install-recommends" if self.module.params["recommends"] else "--no-install-recommends"
-        # A file that a role has placed before its package stays as the role wants it.
+        # A role's file that was installed before its package is kept.
         keep = ("-o", "Dpkg::Options::=--force-confold", "-o", "Dpkg::Options::=--force-confdef")
         command = (*keep, "install", option, *names)
         fresh = self.fetch_lists(self.module.params["cache_valid_time"])
@@ -219,7 +219,7 @@ class Apt:
         return self.quiet.end() if os.path.exists(UNITS) else []
 
     def transact(self, command: tuple[str, ...]) -> tuple[int, str]:
-        """Install as quietly as what is there allows; first end what a killed run has left half done."""
+        """Install offline if possible; first complete a killed run."""
         if os.listdir("/var/lib/dpkg/updates"):
             subprocess.run(["dpkg", "--configure", "-a"], capture_output=True, env=self.environment, check=False)
         if self.may_be_quiet():
@@ -229,11 +229,11 @@ class Apt:
             if LOUD not in output:
                 return code, output
             if is_begun:
-                os.unlink(UNITS)  # nothing has come, and Debian starts what comes now
+                os.unlink(UNITS)  # nothing was installed, and Debian starts the new units
         return self.run(*command)
 
     def may_be_quiet(self) -> bool:
-        """Tell whether the units that come are told, and none of them runs yet."""
+        """Whether the new units are listed in ``later``, and none of them runs yet."""
         later = self.module.params["later"]
         return bool(later) and "active" not in systemctl("is-active", *later).split()
 
