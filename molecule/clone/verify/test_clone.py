@@ -235,7 +235,7 @@ class TestRefused:
         said = re.sub(r"\s+", " ", refused.stdout)
         assert refused.returncode != 0
         assert f"no rule covers them: {UNKNOWN}, option acme.partner_secret" in said
-        assert "Refuse everything outbound" not in said
+        assert "Isolate a copy that is not proven inert" not in said
         assert not host.file("/etc/encaja/dark").exists
         assert host.file("/etc/encaja/neutralised").exists
         assert (
