@@ -30,7 +30,6 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         values = sorted({value for value in secrets if len(value) >= SHORTEST}, key=len, reverse=True)
         self._known = re.compile("|".join(re.escape(value) for value in values)) if values else None
-        self.count = len(values)
 
     def clean(self, text: str) -> str:
         """`text` without secrets."""

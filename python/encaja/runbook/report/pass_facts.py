@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache, partial
 from importlib import resources
 from typing import Any
@@ -687,8 +687,3 @@ def to_json(facts: Facts) -> dict[str, Any]:
             for entry in facts.entries
         ],
     }
-
-
-def duration(facts: Facts) -> timedelta:
-    """From the first thing that happened to the last."""
-    return facts.ended - facts.begun
