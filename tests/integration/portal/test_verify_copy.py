@@ -127,4 +127,4 @@ def test_what_work_on_a_copy_makes_is_told_and_is_no_fault(copy: Any, portal: Po
     rows = copy()
     assert errors(rows) == []
     assert "added since, and held back: mail-queue 1" in rows["portal-copy"]["evidence"]
-    assert "a neutralised copy: 1 mails are held" in rows["portal-mail"]["evidence"]
+    assert "a neutralised copy: 1 mails wait and are not sent" in rows["portal-mail"]["evidence"]
