@@ -36,7 +36,7 @@ LAYERS = {
         "commands",
     ],
     "encaja.clone": [
-        "direction frames manifest priority tables",
+        "direction frames manifest open_files priority tables",
         "remote source",
         "database files",
         "checks",

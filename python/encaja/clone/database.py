@@ -17,6 +17,7 @@ from typing import IO, Any, Final
 
 from encaja.atomic import write_atomically
 from encaja.clone import tables
+from encaja.clone.open_files import allow_open_files
 from encaja.clone.remote import Progress, Source, last_line
 from encaja.clone.source import AFTERWARDS
 from encaja.errors import EncajaError
@@ -170,6 +171,7 @@ class PhysicalCopy(DatabaseCopy):
                 # Prepared while the source counts its tables.
                 sink.close()
                 if not extract.wait():
+                    allow_open_files(self.staging)
                     command = ["mariadb-backup", "--prepare", f"--target-dir={self.staging}"]
                     prepare.append(subprocess.Popen(command, stdout=prepared, stderr=prepared))
 

@@ -26,6 +26,7 @@ import pymysql
 
 from encaja.clone import manifest, priority, tables
 from encaja.clone.frames import CHUNK, Sender
+from encaja.clone.open_files import allow_open_files
 from encaja.errors import EncajaError
 from encaja.portal.database import quoted
 
@@ -34,6 +35,7 @@ THREADS: Final = 2
 HOLD_SECONDS: Final = 5.0
 """Commits are never held back longer than this, whatever else happens."""
 LOG: Final = Path("/var/log/encaja/clone-source.log")
+DATADIR: Final = Path("/var/lib/mysql")
 AFTERWARDS: Final = 200
 """Number of the stream with what has to be loaded after all tables: views and routines."""
 _SOON: Final = b"BACKUP STAGE FLUSH"
@@ -161,13 +163,14 @@ def physical(sender: Sender) -> None:
     """Send the whole server as ``mariadb-backup`` reads it (stream 0), then what every table held.
 
     Raises:
-        EncajaError: mariadb-backup failed.
+        EncajaError: mariadb-backup failed, or may not open as many files as there are tables.
     """
     LOG.parent.mkdir(parents=True, exist_ok=True)
+    allow_open_files(DATADIR)
     # A program that was stopped while it holds commits back must not outlive this one, which continues it.
     command = [
         "setpriv", "--pdeathsig=KILL", "mariadb-backup", "--backup", "--stream=mbstream", "--user=root",
-        "--target-dir=/var/lib/mysql",
+        f"--target-dir={DATADIR}",
     ]  # fmt: skip
     with (
         _connections(1) as snapshots,
