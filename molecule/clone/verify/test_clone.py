@@ -292,7 +292,7 @@ class TestNoLonger:
         refused = play("playbooks/restore.yml", "--limit", "preproduction")
         said = re.sub(r"\s+", " ", refused.stdout)
         assert refused.returncode != 0
-        opening = re.search(r"portal's host again: (.*); then run site\.yml", said)
+        opening = re.search(r"portal's host again: (.*?); then run site\.yml", said)
         host.check_output(opening.group(1))
         assert "reject" not in host.check_output("nft list chain inet encaja encaja_egress")
         assert "this host held a copy" not in play("playbooks/restore.yml", "--limit", "preproduction").stdout
