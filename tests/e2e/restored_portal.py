@@ -49,7 +49,10 @@ chown -R www-data:www-data {tree}; rm -rf {tree}/bitrix/managed_cache/*
 [ "$(readlink /srv/portal/www)" = trees/browser ] || readlink /srv/portal/www > /opt/encaja-browser/before
 ln -sfn trees/browser /srv/portal/www
 # The host's own portal may be a copy; this one is none.
-[ ! -e /etc/encaja/neutralised ] || mv /etc/encaja/neutralised /opt/encaja-browser/
+for file in /etc/encaja/neutralised /etc/nftables.d/encaja-egress.nft; do
+  [ ! -e $file ] || mv $file /opt/encaja-browser/
+done
+systemctl restart nftables
 systemctl reload 'php*-fpm.service'
 """
 REMOVE = """
@@ -58,6 +61,8 @@ ln -sfn "$(cat /opt/encaja-browser/before)" /srv/portal/www
 systemctl reload 'php*-fpm.service'
 mariadb -e "DROP DATABASE IF EXISTS {database}"
 [ ! -e /opt/encaja-browser/neutralised ] || mv /opt/encaja-browser/neutralised /etc/encaja/
+[ ! -e /opt/encaja-browser/encaja-egress.nft ] || mv /opt/encaja-browser/encaja-egress.nft /etc/nftables.d/
+systemctl restart nftables
 rm -rf {tree} /opt/encaja-browser /srv/portal/browser.json /var/lib/encaja/settle/{database}.json
 """
 
