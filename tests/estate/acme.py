@@ -101,11 +101,11 @@ class Project:
         listed: list[dict[str, Any]] = json.loads(self.done("encaja", "journal", "--json"))
         return listed
 
-    def shell(self, host: str, command: str) -> str:
-        """What a shell command on a host prints, be the host as it may."""
+    def shell(self, host: str, command: str, data: str = "") -> str:
+        """What a shell command on a host prints, be the host as it may; its standard input is the data."""
         name = ACME.container(ACME.host(host))
-        words = engine.command("exec", name, "sh", "-c", command)
-        ended = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+        words = engine.command("exec", "--interactive", name, "sh", "-c", command)
+        ended = subprocess.run(words, input=data, capture_output=True, text=True, timeout=120, check=False)
         return ended.stdout.strip()
 
     def power_off(self, host: str) -> None:
@@ -253,8 +253,7 @@ def restored_files(project: Project) -> dict[str, str]:
 
 def restored_tables(project: Project, cloud: backup.Backup) -> dict[str, str]:
     """Table of the new database to its rows and checksum; empty where there is no such database."""
-    project.shell("db", f"cat > /run/question.sql <<'SQL'\n{cloud.question}\nSQL")
-    rows = project.shell("db", f"mariadb -N -B {DATABASE} < /run/question.sql").splitlines()
+    rows = project.shell("db", f"mariadb -N -B {DATABASE}", cloud.question).splitlines()
     return {table: f"{count} {checksum}" for table, count, checksum in (row.split("\t") for row in rows)}
 
 
