@@ -59,6 +59,7 @@ foreach ($modules as $module) {
     $place("/bitrix/modules/$module/install/index.php", "<?php\n// Stand-in of the vendor's portal.\nclass {$module}_module\n{\n    public string \$MODULE_ID = '$module';\n    public string \$MODULE_VERSION = '26.250.0';\n}\n");
 }
 
+const STAND_IN_INSTALLER = true; // there are no options yet
 require "$root/bitrix/modules/main/include.php";
 if (!DB::rows("SHOW TABLES LIKE 'b_option'")) {
     DB::q('ALTER DATABASE `' . DB::val('SELECT DATABASE()') . '` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci');
@@ -160,7 +161,7 @@ foreach (array_replace_recursive($options, $config['options'] ?? []) as $module 
 }
 $agents = [
     ['main', 'CEvent::CleanUpAgent();', 'Y', 86400], ['pull', 'CPullChannel::CheckOnlineChannel();', 'N', 240], ['pull', 'CPullChannel::CheckExpireAgent();', 'N', 43200], ['pull', 'CPullWatch::CheckExpireAgent();', 'N', 600],
-    ['pull', 'CPushManager::SendAgent();', 'N', 30], ['messageservice', '\\Bitrix\\MessageService\\Queue::run();', 'N', 60]];
+    ['pull', 'CPushManager::SendAgent();', 'N', 30]];
 foreach ($agents as [$module, $name, $period, $interval]) {
     CAgent::AddAgent($name, $module, $period, $interval);
 }

@@ -20,7 +20,8 @@ const KERNEL_CLASSES = [
     'CSite' => 'main/lib/site.php',
     'CUser' => 'main/lib/user.php', 'SecurityPolicy' => 'main/lib/user.php', 'PasswordHash' => 'main/lib/user.php',
     'CEvent' => 'main/lib/mail.php',
-    'CAgent' => 'main/lib/agent.php',
+    'CAgent' => 'main/lib/agent.php', 'CTestAgent' => 'main/lib/agent.php',
+    'Bitrix\Main\Application' => 'main/lib/application.php', 'CMain' => 'main/lib/application.php', 'Bitrix\Main\Messenger\Worker' => 'main/lib/messenger.php',
     'CFile' => 'main/lib/file.php',
     'HttpClient' => 'main/lib/http.php',
     'CPortalSession' => 'main/lib/session.php',
@@ -55,6 +56,7 @@ foreach (['/bitrix/php_interface/dbconn.php', '/bitrix/license_key.php'] as $fil
     }
 }
 define('LICENSE_KEY', $LICENSE_KEY ?? 'DEMO');
+defined('BX_CRONTAB_SUPPORT') || define('BX_CRONTAB_SUPPORT', defined('BX_CRONTAB'));
 
 /** The portal's clock: the host's, or as many seconds off as a test has it. */
 function clock(): int
@@ -97,8 +99,9 @@ if (PHP_SAPI !== 'cli' && !CSite::isHostAllowed()) {
 if (PHP_SAPI !== 'cli' && !defined('BX_NO_SESSION')) {
     CPortalSession::start();
 }
+defined('STAND_IN_INSTALLER') || \Bitrix\Main\Application::registerKernelJobs();
 if (PHP_SAPI !== 'cli') {
-    // Agents and the mail queue ride on hits, after the answer has gone out, unless options hand them to cron.
+    // Every page of this portal ends in its epilog, after the answer has gone out. A script has to call it by itself.
     register_shutdown_function(static function (): void {
         if (session_status() === PHP_SESSION_ACTIVE) {
             session_write_close();
@@ -106,12 +109,8 @@ if (PHP_SAPI !== 'cli') {
         if (function_exists('fastcgi_finish_request')) {
             fastcgi_finish_request();
         }
-        if (DB::$link === null || defined('BX_NO_HIT_AGENTS')) {
-            return;
+        if (DB::$link !== null && !defined('BX_NO_HIT_AGENTS')) {
+            CMain::epilog();
         }
-        if (COption::GetOptionString('main', 'check_agents', 'Y') === 'Y') {
-            CAgent::CheckAgents();
-        }
-        CEvent::CheckEvents();
     });
 }

@@ -126,6 +126,9 @@ final class CSiteChecker
 
     public static function check_bx_crontab(): array
     {
+        if (PHP_SAPI !== 'cli' && defined('BX_CRONTAB')) {
+            return ['BX_CRONTAB is defined on a hit'];
+        }
         return DB::val("SELECT 1 FROM b_agent WHERE IS_PERIOD='N' AND LAST_EXEC > ? LIMIT 1", now(-86400)) ? [] : ['no agent of the schedule ran within a day'];
     }
 

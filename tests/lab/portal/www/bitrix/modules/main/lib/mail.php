@@ -4,41 +4,65 @@ final class CEvent
 {
     public static function Send(string $event, string $site, array $fields, string $duplicate = 'Y', int|string $message = '', array $files = [], string $language = ''): int
     {
-        return DB::insert('b_event', [
+        $id = DB::insert('b_event', [
             'EVENT_NAME' => $event, 'MESSAGE_ID' => $message === '' ? null : (int)$message, 'LID' => $site, 'C_FIELDS' => serialize($fields), 'DATE_INSERT' => now(),
             'SUCCESS_EXEC' => 'N', 'DUPLICATE' => $duplicate, 'LANGUAGE_ID' => $language === '' ? null : $language,
         ]);
+        ManagedCache::clean('events');
+        return $id;
     }
 
-    /** Sends what waits, unless frozen by DisableEventsCheck, or left to cron by BX_CRONTAB_SUPPORT. Returns how many rows were handled. */
+    /** Sends some of what waits, unless frozen by DisableEventsCheck, or left to cron by BX_CRONTAB_SUPPORT. Returns how many rows were handled. */
     public static function CheckEvents(): int
     {
         if ((defined('DisableEventsCheck') && DisableEventsCheck === true)
             || (defined('BX_CRONTAB_SUPPORT') && BX_CRONTAB_SUPPORT === true && !(defined('BX_CRONTAB') && BX_CRONTAB === true))) {
             return 0;
         }
-        $done = 0;
-        $bulk = max(1, (int)COption::GetOptionString('main', 'mail_event_bulk', '5'));
-        foreach (DB::rows("SELECT * FROM b_event WHERE SUCCESS_EXEC='N' ORDER BY ID LIMIT $bulk") as $row) {
-            DB::q("UPDATE b_event SET SUCCESS_EXEC='P' WHERE ID=? AND SUCCESS_EXEC='N'", $row['ID']);
-            if (DB::$link->affected_rows === 1) {
-                DB::q('UPDATE b_event SET SUCCESS_EXEC=?, DATE_EXEC=? WHERE ID=?', self::deliver($row), now(), $row['ID']);
-                $done++;
-            }
+        $cached = defined('CACHED_b_event') && CACHED_b_event !== false ? (int)CACHED_b_event : 0;
+        if ($cached && ManagedCache::get('events') !== null) {
+            return 0;
         }
-        return $done;
+        if (!DB::val("SELECT GET_LOCK(CONCAT(DATABASE(), '_event'), 0)")) {
+            return 0;
+        }
+        $bulk = max(1, (int)COption::GetOptionString('main', 'mail_event_bulk', '5'));
+        $rows = DB::rows("SELECT * FROM b_event WHERE SUCCESS_EXEC='N' ORDER BY ID LIMIT $bulk");
+        foreach ($rows as $row) {
+            try {
+                $state = self::deliver($row);
+            } catch (Throwable $e) {
+                error_log("mail {$row['ID']}: {$e->getMessage()}");
+                $state = 'E';
+            }
+            DB::q('UPDATE b_event SET SUCCESS_EXEC=?, DATE_EXEC=? WHERE ID=?', $state, now(), $row['ID']);
+        }
+        if ($rows === [] && $cached) {
+            ManagedCache::set('events', true, $cached);
+        }
+        DB::val("SELECT RELEASE_LOCK(CONCAT(DATABASE(), '_event'))");
+        return count($rows);
     }
 
-    /** State of the row afterwards: Y sent, F failed, P some failed, 0 no template. */
+    /** State of the row afterwards: Y sent, F failed, P some failed, 0 no active template for this event and site. */
     private static function deliver(array $row): string
     {
-        $site = CSite::all()[$row['LID']] ?? CSite::current();
-        $fields = (array)@unserialize((string)$row['C_FIELDS'], ['allowed_classes' => false]) + [
+        $site = CSite::all()[$row['LID']] ?? null;
+        $culture = $site === null ? null : DB::val('SELECT CHARSET FROM b_culture WHERE ID=?', $site['CULTURE_ID'] ?? null);
+        if (!$culture) {
+            return '0';
+        }
+        $fields = @unserialize((string)$row['C_FIELDS'], ['allowed_classes' => false]);
+        if (!is_array($fields)) {
+            throw new UnexpectedValueException('C_FIELDS is not an array');
+        }
+        $fields += [
             'DEFAULT_EMAIL_FROM' => ($site['EMAIL'] ?? '') ?: COption::GetOptionString('main', 'email_from'), 'SITE_NAME' => $site['SITE_NAME'] ?? '',
             'SERVER_NAME' => CSite::serverName(), 'PROTOCOL' => CSite::protocol(),
         ];
         $templates = DB::rows(
-            "SELECT * FROM b_event_message WHERE EVENT_NAME=? AND ACTIVE='Y'" . ($row['MESSAGE_ID'] ? ' AND ID=' . (int)$row['MESSAGE_ID'] : ''), $row['EVENT_NAME']);
+            "SELECT m.* FROM b_event_message m JOIN b_event_message_site s ON s.EVENT_MESSAGE_ID=m.ID AND s.SITE_ID=? WHERE m.EVENT_NAME=? AND m.ACTIVE='Y'"
+            . ($row['MESSAGE_ID'] ? ' AND m.ID=' . (int)$row['MESSAGE_ID'] : ''), $row['LID'], $row['EVENT_NAME']);
         $own = array_filter($templates, static fn($t) => $row['LANGUAGE_ID'] && $t['LANGUAGE_ID'] === $row['LANGUAGE_ID']);
         $templates = $own ?: array_filter($templates, static fn($t) => !$t['LANGUAGE_ID']);
         $sent = 0;
@@ -65,10 +89,10 @@ final class CEvent
         return preg_replace_callback('/#([A-Z0-9_]+)#/', static fn($m) => (string)($fields[$m[1]] ?? ''), $text);
     }
 
-    /** Agent: rows older than a month go. */
+    /** Agent: old rows go. */
     public static function CleanUpAgent(): string
     {
-        DB::q("DELETE FROM b_event WHERE SUCCESS_EXEC IN ('Y','0') AND DATE_EXEC < ?", now(-30 * 86400));
+        DB::q('DELETE FROM b_event WHERE DATE_EXEC < ?', now(-86400 * (int)COption::GetOptionString('main', 'mail_event_period', '14')));
         return 'CEvent::CleanUpAgent();';
     }
 }
