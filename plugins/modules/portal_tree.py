@@ -84,7 +84,7 @@ options:
     default: {}
   define_for_pages:
     description:
-      - Constants that C(dbconn.php) defines as true for pages, and not at all for the schedule (C(cron_events.php)).
+      - Constants that C(dbconn.php) defines as true for pages, and not at all for the schedule (C(portal_cron.php)).
       - With C(BX_CRONTAB_SUPPORT) in the list, the schedule runs all agents, also periodic ones. Defined for the
         schedule as well, it would leave these to pages, where C(main.check_agents) may disable them.
     type: list
