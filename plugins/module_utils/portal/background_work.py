@@ -1,8 +1,9 @@
 """What the portal does by itself: agents, waiting mail, sessions, task comments; and the freeze until its release.
 
 Between restore and release two constants in ``dbconn.php`` keep the portal still: ``NO_AGENT_CHECK`` (agents) and
-``DisableEventsCheck`` (mail). Mail that was waiting when the backup was made would go out at the first run, so it is
-held by a status that the kernel does not send. Source: portal.md chapters 3 (agents, freeze switches) and 5 (9, 14).
+``DisableEventsCheck`` (mail, SMS). They do not reach the Messenger, which stands still in the mode of the command line.
+Mail that was waiting when the backup was made would go out at the first run, so it is held by a status that the kernel
+does not send. Source: portal.md chapters 3 (agents, freeze switches) and 5 (9, 14); behaviour.md chapter 1.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ FROST: Final = ("NO_AGENT_CHECK", "DisableEventsCheck")
 OUTSIDE_CRON: Final = '!(defined("CHK_EVENT") && CHK_EVENT === true)'
 WAITING, HELD = "N", "H"
 """``b_event.SUCCESS_EXEC``: the kernel sends ``N``; ``H`` is the kit's own mark and means nothing to the kernel."""
+RUN_MODE, OWN_RUN_MODE = "run_mode", "encaja_run_mode"
+"""Keys of section ``messenger``: what the kernel reads, and what it was before the freeze (empty: not set)."""
 RESTORES: Final = Path("/var/lib/encaja/restore")
 """Where the restore leaves, by stamp, what it found in the dump."""
 _ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104  an address mask of the portal's security policy: bound to no address
@@ -53,6 +56,7 @@ def plan_work(portal: Portal, policy: WorkPolicy) -> tuple[Plan, dict[str, Any]]
     """
     plan = Plan()
     plan_constants(portal, plan, frozen=policy.frozen, cron=policy.all_agents_on_cron)
+    plan_messenger(portal, plan, frozen=policy.frozen)
     _plan_agents(portal, plan, policy)
     notes = _plan_mail(portal, plan, policy.mail)
     _plan_sessions(portal, plan, policy.session_minutes)
@@ -76,6 +80,33 @@ def plan_constants(portal: Portal, plan: Plan, *, frozen: bool, cron: bool) -> N
     if cron:
         after = php.guard_define(after, "BX_CRONTAB_SUPPORT", True, OUTSIDE_CRON)
     portal.set_dbconn(plan, after)
+
+
+def plan_messenger(portal: Portal, plan: Plan, *, frozen: bool) -> None:
+    """Let the Messenger stand still, with all its rows, or go on as before.
+
+    The mode before the freeze is kept in the same section, so that both are written at once or not at all.
+    """
+    for settings, save in ((portal.settings, portal.set_settings), (portal.extra, portal.set_extra)):
+        if settings is portal.extra and "messenger" not in settings:
+            continue
+        section = settings.get("messenger")
+        section = dict(section) if isinstance(section, dict) else {"readonly": False}
+        value = dict(section["value"]) if isinstance(section.get("value"), dict) else {}
+        if frozen and OWN_RUN_MODE not in value:
+            value |= {OWN_RUN_MODE: value.get(RUN_MODE) or "", RUN_MODE: "cli"}
+        elif frozen:
+            value[RUN_MODE] = "cli"
+        elif OWN_RUN_MODE in value:
+            before = value.pop(OWN_RUN_MODE)
+            value.pop(RUN_MODE, None)
+            value |= {RUN_MODE: before} if before else {}
+        after = {**settings, "messenger": {**section, "value": value}}
+        if not value and not section.get("value"):
+            continue
+        if not value:
+            del after["messenger"]
+        save(plan, after)
 
 
 def is_frozen(portal: Portal) -> bool:

@@ -19,6 +19,8 @@ def barriers(scene: Scene) -> list[str]:
     missing = [name for name in background_work.FROST if php.read_define(scene.portal.dbconn, name) is not True]
     if missing:
         wrong.append(f"dbconn.php does not define {', '.join(missing)}")
+    if scene.portal.section("messenger").get(background_work.RUN_MODE) != "cli":
+        wrong.append("the Messenger is not stopped (messenger.run_mode is not 'cli')")
     if (timer := scene.command("systemctl", "is-enabled", TIMER)) != "masked":
         wrong.append(f"the portal's schedule is {timer or 'not there'}, not masked")
     if "reject" not in scene.command("nft", "list", "chain", "inet", "encaja", "encaja_egress"):

@@ -30,6 +30,7 @@ from encaja.portal import (
     search,
     users,
 )
+from encaja.portal.plan import Plan
 from encaja.portal.serialized import serialize, unserialize
 from encaja.portal.site import Portal
 from encaja.restore.load import sampling
@@ -421,6 +422,35 @@ def test_waiting_mail_is_held_and_new_mail_is_not(portal: Portal, tmp_path: Path
     released.apply(portal.database, tmp_path / "kept")
     assert background_work.mail_counts(again(portal))["waiting"] == 4
     assert not background_work.is_frozen(again(portal))
+
+
+@pytest.mark.parametrize("own", [None, {"run_mode": "web", "brokers": {}}, {"run_mode": "cli"}, {"brokers": {}}])
+@pytest.mark.parametrize("extra", [False, True])
+def test_the_messenger_stands_still_until_the_release_and_is_as_before(
+    portal: Portal, tmp_path: Path, own: dict[str, Any] | None, extra: bool
+) -> None:
+    if own is not None:
+        path = portal.extra_path if extra else portal.settings_path
+        sections = {} if extra else portal.settings
+        plan = Plan()
+        fresh = again(portal)
+        save = fresh.set_extra if extra else fresh.set_settings
+        save(plan, {**sections, "messenger": {"value": own, "readonly": True}})
+        plan.apply(portal.database, tmp_path / "kept")
+        assert path.exists()
+    before = again(portal).effective
+    for _ in range(2):
+        plan = Plan()
+        background_work.plan_messenger(again(portal), plan, frozen=True)
+        plan.apply(portal.database, tmp_path / "kept")
+        assert again(portal).section("messenger")["run_mode"] == "cli"
+    assert not plan.changed
+    for _ in range(2):
+        plan = Plan()
+        background_work.plan_messenger(again(portal), plan, frozen=False)
+        plan.apply(portal.database, tmp_path / "kept")
+        assert again(portal).effective == before
+    assert not plan.changed
 
 
 def test_lost_comments_are_told_and_not_counted_away(portal: Portal, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def copy(portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     plan.apply(fresh.database, tmp_path / "kept")
     plan = Plan()
     background_work.plan_constants(fresh := again(portal), plan, frozen=True, cron=True)
+    background_work.plan_messenger(fresh, plan, frozen=True)
     plan.apply(fresh.database, tmp_path / "kept")
     neutralise.apply(portal.database, RULES, check=False)
     (portal.root / "bitrix/license_key.php").write_text('<?php $LICENSE_KEY = "DEMO";')
