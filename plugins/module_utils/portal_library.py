@@ -19,6 +19,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.encaja.portal.plugins.module_utils import atomic
 from ansible_collections.encaja.portal.plugins.module_utils.errors import EncajaError
 from ansible_collections.encaja.portal.plugins.module_utils.portal import (
+    background_proof,
     background_work,
     cache,
     carry_over_state,
@@ -63,6 +64,7 @@ __all__ = [
     "address",
     "atomic",
     "attributes",
+    "background_proof",
     "background_work",
     "cache",
     "carry_over_state",

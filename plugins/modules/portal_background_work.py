@@ -71,6 +71,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.encaja.portal.plugins.module_utils.portal_library import (
     PORTAL_ARGUMENTS,
+    background_proof,
     background_work,
     open_portal,
     run,
@@ -88,6 +89,8 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
     )
     planned, notes = background_work.plan_work(portal, policy)
     if wanted["frozen"] != "keep":
+        if not frozen and not portal.state().get("released", False):
+            notes["released_at"] = background_proof.moment(portal)
         notes["released"] = not frozen
     return settle(module, portal, planned, notes)
 

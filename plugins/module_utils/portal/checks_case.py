@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ..errors import EncajaError
-from . import background_work, carry_over_state, cloud, php, pull, restored, search, users
+from . import background_proof, background_work, carry_over_state, cloud, php, pull, restored, search, users
 from .plan import Plan
 from .tls_faults import connection_fault
 from .verify import Check, Finding, Scene, check, found, found_fault, judged, ok, pending, people
@@ -411,16 +411,20 @@ def agents(scene: Scene) -> Finding:
         return judged(wrong, f"a neutralised copy: {counts['active']} agents are active, none is run")
     if background_work.is_frozen(scene.portal):
         return people(f"{counts['active']} agents wait for the release")
-    row = scene.portal.database.value(
-        "SELECT COUNT(*) FROM b_agent WHERE ACTIVE = 'Y' AND LAST_EXEC > NOW() - INTERVAL 1 DAY"
-    )
     timer = scene.command("systemctl", "is-active", "encaja-portal-cron.timer")
     if timer != "active":
         return found(f"the portal's schedule is {timer or 'not installed'}")
-    released = scene.portal.state().get("cured", {}).get("released_at")
-    if not row and released is None:
-        return found("no agent has run for a day")
-    return ok(f"{row} of {counts['active']} agents ran in the last day")
+    since = background_proof.moment(scene.portal, -_DAY // 60)
+    released = str(scene.portal.state().get("released_at") or "")
+    signs = background_proof.read_signs(scene.portal, max(since, released))
+    wrong = background_proof.unproven(signs)
+    ran = background_proof.summary(signs)
+    if released > background_proof.moment(scene.portal, -background_proof.GRACE_MINUTES):
+        return pending("; ".join([*wrong, ran])) if wrong else ok(ran)
+    if wrong := [*wrong, *background_proof.troubles(signs)]:
+        return found("; ".join([*wrong, ran]))
+    failed = background_proof.failed_mail(signs)
+    return ok(f"{ran}{f'; {failed}' if failed else ''}")
 
 
 def old_host(scene: Scene) -> Finding:
@@ -490,7 +494,9 @@ CHECKS: Final[Sequence[Check]] = (
           "playbook domain; restore .access.php from the backup", part="domain"),
     check("portal-mail", ("Mail that waited in the backup", "Correo en espera dentro de la copia"), old_mail,
           "playbook settle (settle_mail_queue)", part="work"),
-    check("portal-agents", ("Agents run", "Los agentes se ejecutan"), agents, "playbook release; role portal"),
+    check("portal-agents",
+          ("Agents, mail and Messenger run", "Los agentes, el correo y el Messenger se ejecutan"), agents,
+          "playbook release; role portal; 'journalctl -u encaja-portal-cron' on the portal's host"),
     check("portal-release", ("Release", "Liberación"), release, "playbook release, once all agree", "note"),
     check("portal-old-host", ("The old host in what people wrote", "El dominio antiguo en los contenidos"), old_host,
           "settle_content names columns to rewrite", "note", part="domain"),

@@ -12,6 +12,7 @@ import pymysql
 import pytest
 
 from support.mariadb import disposable_mariadb
+from unit.lab_portal.jobs import Jobs
 from unit.lab_portal.standin import SIZES, PortalUnderTest, install, serving
 
 
@@ -64,6 +65,23 @@ def portal(installed: PortalUnderTest) -> Iterator[PortalUnderTest]:
                 columns = ",".join(f"`{name}`" for name in row)
                 installed.sql(f"INSERT INTO {table} ({columns}) VALUES ({','.join(['%s'] * len(row))})", *row.values())
         installed.purge()
+
+
+@pytest.fixture
+def jobs(portal: PortalUnderTest) -> Iterator[Jobs]:
+    """The portal with queues that a test fills; they are put back afterwards."""
+    tables = ("b_agent", "b_event", "b_main_messenger_message", "b_messageservice_message")
+    for table in tables:
+        portal.sql(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}")
+    result = Jobs(portal)
+    try:
+        yield result
+    finally:
+        result.lesson.unlink()
+        for table in tables:
+            portal.sql(f"DELETE FROM {table}")
+            portal.sql(f"INSERT INTO {table} SELECT * FROM kept_{table}")
+            portal.sql(f"DROP TABLE kept_{table}")
 
 
 @pytest.fixture
