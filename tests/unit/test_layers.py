@@ -57,7 +57,7 @@ LAYERS = {
         "host_facts masking neutralise settings",
         "plan value_digest",
         "site",
-        "background_work cloud domain lead_rates probe_page pull search snapshot users",
+        "background_proof background_work cloud domain lead_rates probe_page pull search snapshot users",
         "copy_state recovery",
         "verify",
         "checks_case checks_copy checks_server checks_web",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from . import php
+from . import php, settings
 from .plan import Plan
 from .serialized import SerializedError, serialize, unserialize
 from .site import Portal
@@ -22,8 +22,6 @@ FROST: Final = ("NO_AGENT_CHECK", "DisableEventsCheck")
 OUTSIDE_CRON: Final = '!(defined("CHK_EVENT") && CHK_EVENT === true)'
 WAITING, HELD = "N", "H"
 """``b_event.SUCCESS_EXEC``: the kernel sends ``N``; ``H`` is the kit's own mark and means nothing to the kernel."""
-RUN_MODE, OWN_RUN_MODE = "run_mode", "encaja_run_mode"
-"""Keys of section ``messenger``: what the kernel reads, and what it was before the freeze (empty: not set)."""
 RESTORES: Final = Path("/var/lib/encaja/restore")
 """Where the restore leaves, by stamp, what it found in the dump."""
 _ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104  an address mask of the portal's security policy: bound to no address
@@ -83,30 +81,11 @@ def plan_constants(portal: Portal, plan: Plan, *, frozen: bool, cron: bool) -> N
 
 
 def plan_messenger(portal: Portal, plan: Plan, *, frozen: bool) -> None:
-    """Let the Messenger stand still, with all its rows, or go on as before.
-
-    The mode before the freeze is kept in the same section, so that both are written at once or not at all.
-    """
-    for settings, save in ((portal.settings, portal.set_settings), (portal.extra, portal.set_extra)):
-        if settings is portal.extra and "messenger" not in settings:
-            continue
-        section = settings.get("messenger")
-        section = dict(section) if isinstance(section, dict) else {"readonly": False}
-        value = dict(section["value"]) if isinstance(section.get("value"), dict) else {}
-        if frozen and OWN_RUN_MODE not in value:
-            value |= {OWN_RUN_MODE: value.get(RUN_MODE) or "", RUN_MODE: "cli"}
-        elif frozen:
-            value[RUN_MODE] = "cli"
-        elif OWN_RUN_MODE in value:
-            before = value.pop(OWN_RUN_MODE)
-            value.pop(RUN_MODE, None)
-            value |= {RUN_MODE: before} if before else {}
-        after = {**settings, "messenger": {**section, "value": value}}
-        if not value and not section.get("value"):
-            continue
-        if not value:
-            del after["messenger"]
-        save(plan, after)
+    """Let the Messenger stand still, with all its rows, or go on as before."""
+    change = settings.stop_messenger if frozen else settings.resume_messenger
+    portal.set_settings(plan, change(portal.settings))
+    if "messenger" in portal.extra:
+        portal.set_extra(plan, change(portal.extra))
 
 
 def is_frozen(portal: Portal) -> bool:

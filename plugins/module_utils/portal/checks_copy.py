@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from . import background_work, neutralise, php
+from . import background_work, neutralise, php, settings
 from .verify import Check, Finding, Scene, check, found, judged, ok
 
 TIMER: Final = "encaja-portal-cron.timer"
@@ -19,7 +19,7 @@ def barriers(scene: Scene) -> list[str]:
     missing = [name for name in background_work.FROST if php.read_define(scene.portal.dbconn, name) is not True]
     if missing:
         wrong.append(f"dbconn.php does not define {', '.join(missing)}")
-    if scene.portal.section("messenger").get(background_work.RUN_MODE) != "cli":
+    if scene.portal.section("messenger").get(settings.RUN_MODE) != "cli":
         wrong.append("the Messenger is not stopped (messenger.run_mode is not 'cli')")
     if (timer := scene.command("systemctl", "is-enabled", TIMER)) != "masked":
         wrong.append(f"the portal's schedule is {timer or 'not there'}, not masked")

@@ -17,6 +17,8 @@ SECRET_NAME: Final = re.compile(
     r"(?:^|_|~)(?:pass(?:word|wd)?|secret|token|(?:api|crypto|private|signature|licen[cs]e|default)_?key|key)$", re.I
 )
 """Names under which the portal keeps secrets (``password``, ``crypto_key``, ``signature_key``, ``client_secret`` …)."""
+RUN_MODE, _OWN_RUN_MODE = "run_mode", "encaja_run_mode"
+"""Keys of section ``messenger``: what the kernel reads, and what it was before the freeze (empty: not set)."""
 HIDDEN: Final = "(secret)"
 HIDDEN_CHANGED: Final = "(secret, changed)"
 
@@ -143,3 +145,32 @@ def diff(before: Mapping[Any, Any], after: Mapping[Any, Any], path: str) -> dict
         "before": render_settings(masked(before)) if before else "",
         "after": render_settings(masked(after, before, changed=HIDDEN_CHANGED)),
     }
+
+
+def stop_messenger(settings: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The settings with a Messenger that waits for a consumer of the command line, which nothing starts.
+
+    The mode before is kept next to it, so that both are written at once or not at all.
+    """
+    section, value = _messenger(settings)
+    kept = {} if _OWN_RUN_MODE in value else {_OWN_RUN_MODE: value.get(RUN_MODE) or ""}
+    return {**settings, "messenger": {**section, "value": {**value, **kept, RUN_MODE: "cli"}}}
+
+
+def resume_messenger(settings: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The settings as they were before :func:`stop_messenger`."""
+    section, value = _messenger(settings)
+    if _OWN_RUN_MODE not in value:
+        return dict(settings)
+    mode = value.pop(_OWN_RUN_MODE)
+    del value[RUN_MODE]
+    value |= {RUN_MODE: mode} if mode else {}
+    resumed = {name: content for name, content in settings.items() if name != "messenger" or value}
+    return {**resumed, "messenger": {**section, "value": value}} if value else resumed
+
+
+def _messenger(settings: Mapping[Any, Any]) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    section = settings.get("messenger")
+    section = dict(section) if isinstance(section, Mapping) else {"readonly": False}
+    value = section.get("value")
+    return section, dict(value) if isinstance(value, Mapping) else {}

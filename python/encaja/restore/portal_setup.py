@@ -16,7 +16,7 @@ from typing import Any
 import pymysql
 
 from encaja.atomic import write_atomically
-from encaja.portal import php, restored
+from encaja.portal import php, restored, settings
 from encaja.restore.errors import BackupError
 from encaja.restore.load.database import Connection, Server, query
 
@@ -24,7 +24,7 @@ SETTINGS = "bitrix/.settings.php"
 DBCONN = "bitrix/php_interface/dbconn.php"
 CLOUD_MANIFESTS = ("bitrix/restore_cloud.php", "bitrix/restore_cloud.txt")
 FREEZE = ("NO_AGENT_CHECK", "DisableEventsCheck")
-"""Constants that stop agents and the mail queue while they are defined (main 26.250)."""
+"""Constants that stop agents, mail queue and SMS while they are defined (main 26.250)."""
 _GONE = ("restore.php", "bitrixsetup.php", restored.RECORD)
 _CACHES = ("cache", "stack_cache", "managed_cache", "resize_cache", "tmp")
 _HTACCESS = """Options -Indexes
@@ -58,17 +58,17 @@ def host_of(server: Server) -> str:
     return server.host if server.port == 3306 else f"{server.host}:{server.port}"
 
 
-def fill_settings(text: str, server: Server, path: str = SETTINGS) -> str:
-    """``.settings.php`` with the new database in its default connection; everything else stays."""
-    settings = php.parse_settings(text, path)
-    section = settings.get("connections")
+def fill_settings(text: str, server: Server, path: str = SETTINGS, *, freeze: bool = False) -> str:
+    """``.settings.php`` with the new database in its default connection, its Messenger stopped until the release."""
+    wanted = php.parse_settings(text, path)
+    section = wanted.get("connections")
     if not isinstance(section, dict) or not isinstance(section.get("value"), dict):
         raise BackupError("no section 'connections'", path, "put the vendor's section back and rerun the command")
     default = section["value"].setdefault("default", {})
     default.update(
         {"host": host_of(server), "database": server.name, "login": server.user, "password": server.password}
     )
-    return php.render_settings(settings)
+    return php.render_settings(settings.stop_messenger(wanted) if freeze else wanted)
 
 
 def fill_dbconn(text: str, server: Server, *, freeze: bool) -> str:
@@ -88,10 +88,10 @@ def configure(tree: Path, server: Server, owner: tuple[int, int] | None, *, free
     Raises:
         BackupError: the tree lacks the portal's configuration.
     """
-    settings, dbconn = tree / SETTINGS, tree / DBCONN
-    if not settings.is_file():
+    configuration, dbconn = tree / SETTINGS, tree / DBCONN
+    if not configuration.is_file():
         raise BackupError("the archive has no portal in it", SETTINGS, "take a full backup")
-    _replace(settings, fill_settings(_text(settings), server), owner, 0o640)
+    _replace(configuration, fill_settings(_text(configuration), server, freeze=freeze), owner, 0o640)
     dbconn.parent.mkdir(parents=True, exist_ok=True)
     text = _text(dbconn) if dbconn.is_file() else "<?php\n"
     _replace(dbconn, fill_dbconn(text, server, freeze=freeze), owner, 0o640)

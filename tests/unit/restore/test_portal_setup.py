@@ -19,6 +19,9 @@ def test_credentials():
     assert settings["connections"]["value"]["default"] == {
         "host": "localhost", "options": 2.0, "database": "portal_s1", "login": "portal", "password": "p'w\\1",
     }  # fmt: skip
+    assert "messenger" not in settings
+    frozen = php.parse_settings(portal_setup.fill_settings(text, SERVER, freeze=True))
+    assert frozen["messenger"]["value"]["run_mode"] == "cli"
     with pytest.raises(BackupError, match="no section 'connections'"):
         portal_setup.fill_settings("<?php return array();", SERVER)
 
