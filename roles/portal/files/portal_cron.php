@@ -62,20 +62,24 @@ final class EncajaCron
         $end = time() + self::MAIL_SECONDS;
         $before = null;
         while (time() < $end && !self::$stopped) {
-            $first = self::column("SELECT MIN(ID) FROM b_event WHERE SUCCESS_EXEC = 'N'");
-            if ($first === [null] || ($before !== null && $first === $before)) {
+            $waiting = self::query("SELECT COUNT(*) AS mails, MIN(ID) AS first FROM b_event WHERE SUCCESS_EXEC = 'N'");
+            if ($waiting !== null && ($waiting[0]['first'] === null || $waiting === $before)) {
                 return;
             }
-            $before = $first;
+            $before = $waiting;
             self::attempt('mail', static fn() => CEvent::CheckEvents());
-            if ($first === null) {
+            if ($waiting === null) {
                 return;
             }
         }
     }
 
+    /** Mailings, which no constant of the product holds back. */
     public static function sender(): void
     {
+        if (defined('DisableEventsCheck') && DisableEventsCheck === true) {
+            return;
+        }
         self::attempt('sender', static function (): void {
             if (\Bitrix\Main\Loader::includeModule('sender')) {
                 \Bitrix\Sender\MailingManager::checkPeriod();
@@ -115,13 +119,6 @@ final class EncajaCron
         $rows = self::query("SELECT ID, NEXT_EXEC FROM b_agent WHERE ACTIVE = 'Y' AND NEXT_EXEC <= '$now'"
             . " AND (DATE_CHECK IS NULL OR DATE_CHECK <= '$now') ORDER BY ID");
         return $rows === null ? null : array_column($rows, 'NEXT_EXEC', 'ID');
-    }
-
-    /** @return list<?string>|null */
-    private static function column(string $sql): ?array
-    {
-        $rows = self::query($sql);
-        return $rows === null ? null : array_map(current(...), $rows);
     }
 
     /** A look at the queues over a connection of its own, made as the portal's settings say. */
