@@ -229,7 +229,10 @@ def settle(
     wanted: plan.Plan,
     notes: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Apply a plan (or show it, in check mode) and purge the portal's caches when it changed anything."""
+    """Apply a plan (or show it, in check mode) and purge the portal's caches when it changed anything.
+
+    That a purge is due is noted first: a run that was cut off leaves it to the next one, which finds nothing to change.
+    """
     result: dict[str, Any] = {
         "changed": wanted.changed,
         "report": wanted.report,
@@ -239,12 +242,16 @@ def settle(
     if module.check_mode:
         return result
     if wanted.changed:
+        portal.note(purge_due=True)
         result["kept"] = wanted.apply(portal.database)
         part = module._name.rpartition(".")[2].removeprefix("portal_")
         moment = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         portal.note(cured={**portal.state().get("cured", {}), part: moment})
+    if portal.state().get("purge_due"):
+        result["changed"] = True
         fresh = site.Portal(portal.root, portal.state_directory)
         result["purged"] = cache.purge(portal.root, fresh.effective, Path(module.params["fpm_socket"]))
+        portal.note(purge_due=False)
     stale = {name: value for name, value in (notes or {}).items() if portal.state().get(name) != value}
     if stale:
         portal.note(**stale)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.encaja.portal.plugins.module_utils import portal_library
+from ansible_collections.encaja.portal.plugins.modules import portal_background_proof, portal_background_work
 from encaja.portal import background_proof, background_work, checks_case
 from encaja.portal.plan import Plan
 from encaja.portal.site import Portal
@@ -206,3 +208,55 @@ def test_messages_that_nobody_consumes_are_told(box: Box, monkeypatch: pytest.Mo
     finding = check(box, monkeypatch)
     assert finding.state == "found"
     assert "messenger.run_mode is 'cli', and nothing consumes" in finding.evidence
+
+
+def task(box: Box, tmp_path: Path, **params: Any) -> Any:
+    """What Ansible hands to a module of the role settle."""
+    common = {"root": str(box.portal.root), "state": str(box.portal.state_directory), "fpm_socket": str(tmp_path)}
+    return SimpleNamespace(params=common | params, check_mode=False, _name="encaja.portal.portal_background_work")
+
+
+def release(box: Box, tmp_path: Path, frozen: str = "no") -> None:
+    params = {"frozen": frozen, "mail": "hold", "session_minutes": 1440, "all_agents_on_cron": True}
+    portal_background_work.converge(task(box, tmp_path, **params, fast_download=True))
+
+
+def test_the_moment_of_the_release_is_noted_once(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portal_library.cache, "purge", lambda *_: [])
+    proof = task(box, tmp_path, timeout=0)
+    release(box, tmp_path, "yes")
+    box.agent("CMain::often();")
+    assert portal_background_proof.converge(proof)["report"] == {}, "before the release there is nothing to prove"
+    release(box, tmp_path)
+    since = box.portal.state()["released_at"]
+    with pytest.raises(portal_library.EncajaError, match="none of 1 due non-periodic agents has run since") as fault:
+        portal_background_proof.converge(proof)
+    assert "journalctl -u encaja-portal-cron" in str(fault.value)
+    box.run("CMain::often();")
+    box.agent("CMain::throws();", RUNNING="Y", RETRY_COUNT=3)
+    said = portal_background_proof.converge(proof)
+    assert said["portal_warnings"] == ["1 agents fail each time: CMain::throws();"]
+    assert said["report"]["ran"] == {"periodic": 0, "non-periodic": 1}
+    monkeypatch.setattr(portal_library.background_proof, "moment", lambda *_: "2099-01-01 00:00:00")
+    release(box, tmp_path)
+    assert box.portal.state()["released_at"] == since
+    release(box, tmp_path, "yes")
+    release(box, tmp_path)
+    assert box.portal.state()["released_at"] == "2099-01-01 00:00:00"
+
+
+def test_a_purge_that_was_cut_off_is_done_by_the_next_run(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*_: Any) -> list[str]:
+        raise KeyboardInterrupt
+
+    purged: list[int] = []
+    monkeypatch.setattr(portal_library.cache, "purge", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        release(box, tmp_path)
+    assert not background_work.is_frozen(again(box.portal))
+    monkeypatch.setattr(portal_library.cache, "purge", lambda *_: purged.append(1) or ["managed_cache"])
+    for _ in range(2):
+        release(box, tmp_path)
+    assert (len(purged), box.portal.state()["released"]) == (1, True)

@@ -13,7 +13,18 @@ from ansible_collections.encaja.portal.plugins.doc_fragments.portal import Modul
 from encaja.errors import EncajaError
 
 NAMES = (
-    *("background_work", "cloud", "dbconn", "domain", "masking", "neutralise", "options", "pull", "search"),
+    *(
+        "background_proof",
+        "background_work",
+        "cloud",
+        "dbconn",
+        "domain",
+        "masking",
+        "neutralise",
+        "options",
+        "pull",
+        "search",
+    ),
     *("settings", "users", "verify"),
 )
 
