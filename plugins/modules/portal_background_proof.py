@@ -69,7 +69,9 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
             "; ".join(wrong), portal.database.name, "read 'journalctl -u encaja-portal-cron' and run the release again"
         )
     failed = background_proof.failed_mail(signs)
-    warnings = [*background_proof.troubles(signs), *([f"could not be sent: {failed}"] if failed else [])]
+    warnings = [*background_proof.failing_agents(signs), *background_proof.stuck_queues(signs)]
+    if failed:
+        warnings.append(f"could not be sent: {failed}")
     return {
         "changed": False,
         "report": asdict(signs),

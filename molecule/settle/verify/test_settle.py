@@ -50,6 +50,10 @@ def test_nothing_is_sent_before_the_release(host, query):
     dbconn = host.file(f"{WWW}/bitrix/php_interface/dbconn.php").content_string
     assert 'define("NO_AGENT_CHECK", true);' in dbconn
     assert 'define("DisableEventsCheck", true);' in dbconn
+    mode = host.check_output(
+        f'php -r \'echo (require "{WWW}/bitrix/.settings.php")["messenger"]["value"]["run_mode"];\''
+    )
+    assert mode == "cli"
     assert query("SELECT SUCCESS_EXEC FROM b_event") == [["H"]]
 
 

@@ -160,8 +160,8 @@ def unproven(signs: Signs, start: Signs | None = None) -> list[str]:
     return wrong
 
 
-def troubles(signs: Signs) -> list[str]:
-    """What runs badly: overdue and crashed agents by name, mail that could not be sent, messages that lie."""
+def failing_agents(signs: Signs) -> list[str]:
+    """Overdue and crashed agents, by name."""
     wrong = []
     if signs.crashed:
         wrong.append(f"{len(signs.crashed)} agents fail each time: {_listed(signs.crashed)}")
@@ -169,6 +169,12 @@ def troubles(signs: Signs) -> list[str]:
         wrong.append(
             f"{len(signs.overdue)} agents are overdue by more than {GRACE_MINUTES} minutes: {_listed(signs.overdue)}"
         )
+    return wrong
+
+
+def stuck_queues(signs: Signs) -> list[str]:
+    """Mail and messages that have been waiting for too long."""
+    wrong = []
     if signs.mail_overdue:
         wrong.append(f"{signs.mail_overdue} mails have been waiting for more than {GRACE_MINUTES} minutes")
     if signs.messages_overdue:

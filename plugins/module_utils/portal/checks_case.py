@@ -15,6 +15,9 @@ from .tls_faults import connection_fault
 from .verify import Check, Finding, Scene, check, found, found_fault, judged, ok, pending, people
 
 _DAY: Final = 86400
+_FAILING_AGENTS: Final = (
+    "read 'journalctl -u encaja-portal-cron' and the portal's exceptions.log; switch off agents that cannot work here"
+)
 
 
 def _planned(plan: Plan, *tables: str) -> list[str]:
@@ -414,6 +417,11 @@ def agents(scene: Scene) -> Finding:
     timer = scene.command("systemctl", "is-active", "encaja-portal-cron.timer")
     if timer != "active":
         return found(f"the portal's schedule is {timer or 'not installed'}")
+    return _background_work(scene)
+
+
+def _background_work(scene: Scene) -> Finding:
+    """What a released portal's agents, mail and Messenger have left in their rows."""
     since = background_proof.moment(scene.portal, -_DAY // 60)
     released = str(scene.portal.state().get("released_at") or "")
     signs = background_proof.read_signs(scene.portal, max(since, released))
@@ -421,8 +429,11 @@ def agents(scene: Scene) -> Finding:
     ran = background_proof.summary(signs)
     if released > background_proof.moment(scene.portal, -background_proof.GRACE_MINUTES):
         return pending("; ".join([*wrong, ran])) if wrong else ok(ran)
-    if wrong := [*wrong, *background_proof.troubles(signs)]:
-        return found("; ".join([*wrong, ran]))
+    failing = background_proof.failing_agents(signs)
+    if wrong := [*wrong, *background_proof.stuck_queues(signs)]:
+        return found("; ".join([*wrong, *failing, ran]))
+    if failing:  # a few agents that cannot work hold nothing else up
+        return Finding("found", "; ".join([*failing, ran]), "warning", cure=_FAILING_AGENTS)
     failed = background_proof.failed_mail(signs)
     return ok(f"{ran}{f'; {failed}' if failed else ''}")
 

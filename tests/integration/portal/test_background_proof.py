@@ -128,7 +128,7 @@ def test_a_kind_of_which_all_fail_is_named_and_holds_nothing_up(box: Box) -> Non
     box.agent("CMain::throws();", RUNNING="Y", RETRY_COUNT=3, DATE_CHECK="2099-01-01 00:00:00")
     signs, wrong = box.prove()
     assert not wrong
-    assert background_proof.troubles(signs) == ["1 agents fail each time: CMain::throws();"]
+    assert background_proof.failing_agents(signs) == ["1 agents fail each time: CMain::throws();"]
 
 
 def test_overdue_agents_are_named_with_their_times(box: Box) -> None:
@@ -139,7 +139,7 @@ def test_overdue_agents_are_named_with_their_times(box: Box) -> None:
     box.agent("CMain::soon();", next_exec=background_proof.moment(box.portal, -14))
     box.agent("CMain::behind();", "Y", LAST_EXEC=background_proof.moment(box.portal, -1))
     signs = box.signs()
-    (said,) = background_proof.troubles(signs)
+    (said,) = background_proof.failing_agents(signs)
     assert said.startswith("7 agents are overdue by more than 15 minutes: CMain::lies(0); (due 2020-01-01 00:00:00")
     assert said.endswith("last run never) and 2 more")
     assert (signs.behind, signs.orphans) == (1, 1)
@@ -190,10 +190,15 @@ def test_after_the_release_the_check_reads_the_rows(box: Box, monkeypatch: pytes
     fresh = check(box, monkeypatch, released_at=background_proof.moment(box.portal, -1))
     assert fresh.state == "ok", "the first quarter of an hour is not called overdue"
     later = check(box, monkeypatch, released_at=background_proof.moment(box.portal, -60))
-    assert later.state == "found"
+    assert (later.state, later.severity) == ("found", "warning"), "one agent holds nothing else up"
     assert "1 agents are overdue by more than 15 minutes: CMain::lies();" in later.evidence
     assert "none has" not in later.evidence
     assert "schedule is inactive" in check(box, monkeypatch, timer="inactive").evidence
+    box.mail()
+    stuck = check(box, monkeypatch, released_at=LONG_AGO)
+    assert (stuck.state, stuck.severity) == ("found", None)
+    assert "1 mails have been waiting for more than 15 minutes" in stuck.evidence
+    box.send()
     box.run("CMain::lies();")
     quiet = check(box, monkeypatch)
     assert (quiet.state, "2 of 2 non-periodic agents" in quiet.evidence) == ("ok", True)

@@ -86,4 +86,4 @@ def test_nothing_runs_until_the_release_and_everything_after_it(box: Box, dbconn
     box.jobs.run("kit")
     assert box.state() == {"ran": 2, "sent": 12, "messages": 0}
     signs, wrong = background_proof.wait_for_proof(box.kit(), since, 0)
-    assert (wrong, background_proof.troubles(signs), signs.orphans) == ([], [], 1)
+    assert (wrong, background_proof.failing_agents(signs), signs.orphans) == ([], [], 1)
