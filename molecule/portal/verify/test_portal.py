@@ -72,7 +72,7 @@ def test_the_schedule_runs_as_the_portal(host):
     assert host.service("encaja-portal-cron.timer").is_running
     assert host.run(f"rm -f {WWW}/upload/ran && systemctl start encaja-portal-cron.service").rc == 0
     ran = host.file(f"{WWW}/upload/ran").content_string.splitlines()
-    assert ran == ["www-data 9.0.9", "agents", "agents of cron", "mail", "jobs"]
+    assert ran == ["www-data 9.0.9", "mail", "agents", "agents of cron", "mail", "jobs"]
 
 
 def test_the_schedule_is_skipped_while_the_portal_is_held(host):

@@ -189,6 +189,7 @@ define('BX_WITH_ON_AFTER_EPILOG', true);
 define('CHK_EVENT', true);
 require $DOCUMENT_ROOT . '/bitrix/modules/main/include/prolog_before.php';
 
+EncajaCron::mail(); // before an agent that hangs can hold it up
 EncajaCron::agents();
 define('BX_CRONTAB', true);
 EncajaCron::agents();

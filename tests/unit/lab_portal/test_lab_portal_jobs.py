@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from unit.lab_portal.jobs import KIT, OTHER, PERIODIC, Jobs, leave_message, messages
+from unit.lab_portal.standin import until
 
 pytestmark = pytest.mark.integration
 Sink = tuple[str, list[tuple[str, str]]]
@@ -267,3 +268,28 @@ def test_a_stopped_run_ends_between_two_letters(jobs: Jobs) -> None:
     sent = len(list(jobs.portal.mails.glob("*.eml"))) - before
     done = jobs.portal.value("SELECT COUNT(*) FROM b_event WHERE SUCCESS_EXEC='Y'")
     assert sent == done == 5, "the pass that was under way, and no other"
+
+
+def test_an_agent_that_hangs_holds_up_no_mail_and_the_others_come_first_after_it_is_killed(jobs: Jobs) -> None:
+    jobs.constants("")
+    jobs.portal.option("main", "check_agents", "N")
+    jobs.reset()
+    jobs.agent("CTestAgent::hangs();", SORT=200)
+    jobs.agent(OTHER)
+    jobs.mail(12)
+    for tries, ran in ((1, False), (2, True)):
+        process = subprocess.Popen(
+            ["php", "-d", f"sendmail_path={jobs.portal.mails}/send", str(KIT), str(jobs.portal.root)],
+            stderr=subprocess.DEVNULL,
+        )
+        until(lambda tries=tries: jobs.rows("CTestAgent::hangs();")["RETRY_COUNT"] == tries)
+        process.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.kill()
+        process.wait(10)
+        assert jobs.portal.value("SELECT COUNT(*) FROM b_event WHERE SUCCESS_EXEC='N'") == 0
+        assert (jobs.rows(OTHER)["LAST_EXEC"] is not None) is ran
+        assert jobs.rows("CTestAgent::hangs();")["RUNNING"] == "Y"
+        jobs.portal.sql("UPDATE b_agent SET DATE_CHECK = NOW() - INTERVAL 1 SECOND")  # ten minutes later
+        jobs.mail()

@@ -121,6 +121,6 @@ def test_the_schedule_waits_for_a_portal_that_is_not_held(portal):
     assert "ConditionPathExists=!/etc/encaja/portal.held" in text
     assert "ConditionPathExists=/srv/portal/www/bitrix/modules/main/include/prolog_before.php" in text
     assert "ExecStart=/usr/bin/php -f /usr/local/lib/encaja/portal_cron.php /srv/portal/www\n" in text
-    assert "TimeoutStartSec=20min" in text
+    assert "TimeoutStartSec=15min" in text
     assert "User=www-data" in text
     assert "NoNewPrivileges=yes" not in text

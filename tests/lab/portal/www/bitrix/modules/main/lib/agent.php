@@ -119,6 +119,13 @@ final class CTestAgent
         exit(255);
     }
 
+    public static function hangs(): string
+    {
+        while (true) {
+            sleep(60);
+        }
+    }
+
     public static function once(): string
     {
         return '';
