@@ -94,8 +94,10 @@ def is_frozen(portal: Portal) -> bool:
 
 
 def _plan_agents(portal: Portal, plan: Plan, policy: WorkPolicy) -> None:
-    portal.set_option(plan, "main", "agents_use_crontab", "N")
-    portal.set_option(plan, "main", "check_agents", "N" if policy.all_agents_on_cron else "Y")
+    for name, value in (("agents_use_crontab", "N"), ("check_agents", "N" if policy.all_agents_on_cron else "Y")):
+        own = [site for module, option, site in portal.site_options if (module, option) == ("main", name)]
+        for site in ("", *own):  # a site's own value would win
+            portal.set_option(plan, "main", name, value, site)
     portal.set_option(plan, "main", "bx_fast_download", "Y" if policy.fast_download else "N")
     if portal.option("main", "dump_auto_enable_auto", "0") not in {"", "0"}:
         portal.set_option(plan, "main", "dump_auto_enable_auto", "0")

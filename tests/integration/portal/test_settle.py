@@ -453,6 +453,17 @@ def test_the_messenger_stands_still_until_the_release_and_is_as_before(
     assert not plan.changed
 
 
+def test_a_sites_own_value_does_not_bring_agents_back_to_pages(portal: Portal, tmp_path: Path) -> None:
+    portal.database.execute(
+        "INSERT INTO b_option_site (MODULE_ID, NAME, SITE_ID, VALUE) VALUES ('main', 'check_agents', 's1', 'Y')"
+    )
+    plan, _ = background_work.plan_work(again(portal), background_work.WorkPolicy())
+    plan.apply(portal.database, tmp_path / "kept")
+    after = again(portal)
+    assert after.option("main", "check_agents") == after.site_options["main", "check_agents", "s1"] == "N"
+    assert not background_work.plan_work(after, background_work.WorkPolicy())[0].changed
+
+
 def test_lost_comments_are_told_and_not_counted_away(portal: Portal, tmp_path: Path) -> None:
     portal.database.execute("UPDATE b_forum_topic SET POSTS = 5 WHERE ID = 101")
     plan, _ = background_work.plan_work(portal, background_work.WorkPolicy())
