@@ -32,6 +32,7 @@ final class EncajaCron
             pcntl_async_signals(true);
             pcntl_signal(SIGTERM, static function (): void {
                 self::$stopped = true;
+                self::leaveAgents(); // one that hangs is killed in a moment
             });
         }
         register_shutdown_function(self::end(...));
@@ -152,25 +153,30 @@ final class EncajaCron
         return $link;
     }
 
-    /** An agent that ends the program takes its pass along: it is named, and the others of the pass need not wait. */
     private static function end(): void
     {
-        if (self::$phase === 'jobs') {
-            if (self::$faults > 0) {
-                exit(1);
-            }
+        if (self::$phase !== 'jobs') {
+            fwrite(STDERR, 'the run was ended by its phase "' . self::$phase . "\"\n");
+            self::leaveAgents();
+            exit(1);
+        }
+        if (self::$faults > 0) {
+            exit(1);
+        }
+    }
+
+    /** An agent that takes its pass along is named, and the others of the pass need not wait for ten minutes. */
+    private static function leaveAgents(): void
+    {
+        if (self::$taken === []) {
             return;
         }
-        fwrite(STDERR, 'the run was ended by its phase "' . self::$phase . "\"\n");
-        if (self::$taken !== []) {
-            $ids = implode(',', array_map(intval(...), self::$taken));
-            $now = date('Y-m-d H:i:s');
-            foreach (self::query("SELECT ID, NAME FROM b_agent WHERE ID IN ($ids) AND RUNNING = 'Y'") ?? [] as $row) {
-                fwrite(STDERR, "agent {$row['ID']} was running: {$row['NAME']}\n");
-            }
-            self::query("UPDATE b_agent SET DATE_CHECK = NULL WHERE ID IN ($ids) AND RUNNING = 'N' AND DATE_CHECK > '$now'");
+        $ids = implode(',', array_map(intval(...), self::$taken));
+        $now = date('Y-m-d H:i:s');
+        foreach (self::query("SELECT ID, NAME FROM b_agent WHERE ID IN ($ids) AND RUNNING = 'Y'") ?? [] as $row) {
+            fwrite(STDERR, "agent {$row['ID']} was running: {$row['NAME']}\n");
         }
-        exit(1);
+        self::query("UPDATE b_agent SET DATE_CHECK = NULL WHERE ID IN ($ids) AND RUNNING = 'N' AND DATE_CHECK > '$now'");
     }
 }
 
