@@ -94,6 +94,17 @@ class Database:
                 f"{_text(fault)} in: {sql[:200]}", f"database {self.name}", "see the server's log"
             ) from fault
 
+    def each(self, sql: str, *arguments: Any) -> Iterator[dict[str, Any]]:
+        """The rows of a query one by one; nothing else can be asked before the last one."""
+        try:
+            with self.connection.cursor(pymysql.cursors.SSDictCursor) as cursor:
+                cursor.execute(sql, arguments or None)
+                yield from cursor
+        except pymysql.MySQLError as fault:
+            raise EncajaError(
+                f"{_text(fault)} in: {sql[:200]}", f"database {self.name}", "see the server's log"
+            ) from fault
+
     def value(self, sql: str, *arguments: Any) -> Any:
         """The first column of the first row of a query, or None."""
         found = self.rows(sql, *arguments)

@@ -12,16 +12,17 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from ..errors import ConfigurationError
-from . import php
+from . import packed, php
 from .database import quoted
 from .host_rewrite import HostChange, ascii_host, old_hosts
 from .plan import Plan
-from .serialized import map_strings
+from .serialized import SerializedError, map_strings
 from .site import Portal
 
 ADDRESS_OPTIONS: Final = (
@@ -47,13 +48,20 @@ SETTING_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "b_rest_app": ("URL", "URL_DEMO", "URL_INSTALL"),
     "b_rest_event": ("EVENT_HANDLER",),
     "b_rest_placement": ("PLACEMENT_HANDLER",),
-    "b_rest_integration": ("OUTGOING_HANDLER_URL",),
-    "b_crm_webform": ("RESULT_SUCCESS_URL", "FORM_SETTINGS"),
+    "b_rest_integration": ("OUTGOING_HANDLER_URL", "WIDGET_HANDLER_URL", "BOT_HANDLER_URL"),
+    "b_crm_webform": ("RESULT_SUCCESS_URL", "RESULT_FAILURE_URL", "FORM_SETTINGS"),
     "b_landing_domain": ("DOMAIN", "PREV_DOMAIN"),
     "b_imconnectors_status": ("DATA",),
     "b_messageservice_rest_app": ("HANDLER",),
     "b_event": ("C_FIELDS",),
     "b_bp_workflow_template": ("TEMPLATE", "PARAMETERS", "VARIABLES", "CONSTANTS"),
+    "b_bp_workflow_instance": ("WORKFLOW", "WORKFLOW_RO"),
+    "b_bp_global_const": ("PROPERTY_VALUE",),
+    "b_bp_global_var": ("PROPERTY_VALUE",),
+    "b_bp_rest_activity": ("HANDLER",),
+    "b_bp_rest_provider": ("HANDLER",),
+    "b_bp_automation_trigger": ("APPLY_RULES",),
+    "b_main_messenger_message": ("PAYLOAD",),
     "b_crm_automation_trigger": ("APPLY_RULES",),
     "b_crm_tracking_source": ("TAGS",),
     "b_im_app": ("IFRAME",),
@@ -221,29 +229,59 @@ def _plan_columns(
         if not key:
             plan.warnings.append(f"{table} has no primary key: its values are not changed")
             continue
+        kinds = portal.columns[table]
         for row in _rows_with(portal, table, [*key, *values], values, change.old):
             if table == "b_option" and (row["MODULE_ID"], row["NAME"].lower()) in explicit:
                 continue
-            _plan_row(plan, table, {name: row[name] for name in key}, {name: row[name] for name in values}, change)
+            before = {name: row[name] for name in values}
+            _plan_row(plan, table, {name: row[name] for name in key}, before, change, kinds=kinds)
 
 
-def _plan_row(plan: Plan, table: str, key: dict[str, Any], before: dict[str, Any], change: HostChange) -> None:
+def _plan_row(
+    plan: Plan,
+    table: str,
+    key: dict[str, Any],
+    before: dict[str, Any],
+    change: HostChange,
+    *,
+    kinds: Mapping[str, str],
+) -> None:
     after = {}
     for column, value in before.items():
-        if isinstance(value, str):
+        here = f"{table}.{column}[{'/'.join(map(str, key.values()))}]"
+        if isinstance(value, bytes) and value:
+            try:
+                held = packed.read(value)
+            except SerializedError as fault:
+                plan.warnings.append(f"{here}: {fault.what}, left alone")
+                continue
+            text = change.in_value(held.text)
+            if change.is_unreadable(held.text):
+                plan.warnings.append(f"{here}: damaged value left alone")
+            if text != held.text:
+                after[column] = held.stored(text)
+                if len(after[column]) > packed.BLOBS.get(kinds[column], len(after[column])):
+                    plan.warnings.append(f"{here}: too long with the new host, left alone")
+                    del after[column]
+        elif isinstance(value, str):
             after[column] = change.in_value(value)
             if change.is_unreadable(value):
-                plan.warnings.append(f"{table}.{column}[{'/'.join(map(str, key.values()))}]: damaged value left alone")
+                plan.warnings.append(f"{here}: damaged value left alone")
     plan.update(table, key, before, {column: value for column, value in after.items() if value != before[column]})
 
 
 def _rows_with(
     portal: Portal, table: str, names: Sequence[str], columns: Sequence[str], hosts: Sequence[str]
-) -> list[dict[str, Any]]:
-    condition = " OR ".join(f"{quoted(column)} LIKE %s" for column in columns for _ in hosts)
-    arguments = [f"%{_escaped(host)}%" for _ in columns for host in hosts]
+) -> Iterator[dict[str, Any]]:
+    """The rows with an old host; what may be packed is looked into by the caller, and so are all rows that have it."""
+    blobs = [column for column in columns if portal.columns[table][column] in packed.BLOBS]
+    texts = [column for column in columns if column not in blobs]
+    conditions = [f"{quoted(column)} LIKE %s" for column in texts for _ in hosts]
+    conditions += [f"COALESCE({quoted(column)}, '') <> ''" for column in blobs]
+    arguments = [f"%{_escaped(host)}%" for _ in texts for host in hosts]
     selected = ", ".join(quoted(name) for name in dict.fromkeys(names))
-    return portal.database.rows(f"SELECT {selected} FROM {quoted(table)} WHERE {condition}", *arguments)
+    sql = f"SELECT {selected} FROM {quoted(table)} WHERE {' OR '.join(conditions)}"
+    return portal.database.each(sql, *arguments)
 
 
 def _escaped(text: str) -> str:
@@ -286,8 +324,12 @@ def scan(portal: Portal, hosts: Sequence[str], *, uploads: bool = False) -> Rema
         return remains
     for table, columns in portal.columns.items():
         texts = [column for column, kind in columns.items() if kind in _TEXT_TYPES]
-        if texts:
-            remains.tables.update(_scan_table(portal, table, texts, hosts))
+        blobs = [column for column, kind in columns.items() if kind in packed.BLOBS]
+        if texts or blobs:
+            remains.tables.update(_scan_table(portal, table, texts + blobs, hosts))
+        for column in blobs:
+            if rows := _scan_packed(portal, table, column, hosts):
+                remains.tables[f"{table}.{column}"] = remains.tables.get(f"{table}.{column}", 0) + rows
     needles = [host.encode() for host in hosts]
     for path, size in _files(portal.root, uploads=uploads):
         if _file_has(path, size, needles):
@@ -306,6 +348,18 @@ def _scan_table(portal: Portal, table: str, columns: Sequence[str], hosts: Seque
         0
     ]
     return {f"{table}.{column}": int(row[column]) for column in columns if row[column]}
+
+
+def _scan_packed(portal: Portal, table: str, column: str, hosts: Sequence[str]) -> int:
+    """How many packed values of a column hold an old host; what cannot be unpacked is named when it is settled."""
+    needles = [host.encode() for host in hosts]
+    found = 0
+    condition = packed.PACKED_SQL.format(column=quoted(column))
+    for row in portal.database.each(f"SELECT {quoted(column)} AS v FROM {quoted(table)} WHERE {condition}"):
+        with suppress(SerializedError):
+            data = packed.read(row["v"]).text.encode("utf-8", "surrogateescape")
+            found += any(needle in data for needle in needles)
+    return found
 
 
 def _files(root: Path, *, uploads: bool) -> Iterator[tuple[Path, int]]:

@@ -17,6 +17,7 @@ from ..errors import EncajaError
 from . import php
 from .database import Database, quoted
 from .files import BACKUPS, Attributes, attributes_of, keep_copy, write
+from .packed import looks_packed
 from .settings import HIDDEN, HIDDEN_CHANGED, is_secret
 
 _SHOWN = 300
@@ -28,6 +29,8 @@ def shown(value: Any, *, secret: bool = False, changed: bool = False) -> str:
         return "NULL"
     if secret:
         return HIDDEN_CHANGED if changed else HIDDEN
+    if isinstance(value, bytes) and looks_packed(value):
+        return f"({len(value)} bytes, packed)"
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)")
 

@@ -4,8 +4,10 @@ import contextlib
 import errno
 import json
 import os
+import random
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -45,6 +47,38 @@ def settled_domain(portal: Portal, kept: Path) -> Portal:
     plan.apply(portal.database, kept)
     portal.note(old_hosts=list(change.old))
     return again(portal)
+
+
+def test_the_domain_reaches_into_packed_templates_and_a_damaged_one_is_named(portal: Portal, tmp_path: Path) -> None:
+    """Workflow templates are packed or not, by their age; what cannot be read stays, and the rest goes on."""
+    said = serialize([{"Properties": {"Text": f"Más: https://{OLD}/pub/", "Nested": serialize({"u": OLD}).decode()}}])
+    rows: dict[int, bytes] = {1: zlib.compress(said, 9), 2: said, 3: zlib.compress(said, 9)[:-9], 4: b"\x1f\x8b\xff"}
+    for number, template in rows.items():
+        portal.database.execute(
+            "INSERT INTO b_bp_workflow_template (ID, ENTITY, DOCUMENT_TYPE, TEMPLATE, PARAMETERS, MODIFIED)"
+            " VALUES (%s, 'CCrmDocumentLead', 'LEAD', %s, %s, NOW())", number, template, zlib.compress(b"a:0:{}", 9),
+        )  # fmt: skip
+    full = serialize([OLD, random.Random(1).randbytes(0xFFFF).hex()[: 0xFFFF - 100]])
+    portal.database.execute("UPDATE b_bp_workflow_template SET VARIABLES = %s WHERE ID = 2", full)
+    portal.database.execute(
+        "INSERT INTO b_bp_workflow_instance (ID, ENTITY, DOCUMENT_ID, WORKFLOW_TEMPLATE_ID, WORKFLOW, MODIFIED)"
+        " VALUES ('w1', 'CCrmDocumentLead', 'LEAD_1', 1, %s, NOW())", rows[1],
+    )  # fmt: skip
+    assert domain.scan(portal, [OLD]).tables["b_bp_workflow_template.TEMPLATE"] == 2
+    plan, _ = domain.plan_domain(portal, domain.DomainPolicy("a-far-longer-name." * 4 + NEW))
+    assert [one.split(":")[0] for one in plan.warnings if "b_bp_" in one] == [
+        "b_bp_workflow_template.VARIABLES[2]", "b_bp_workflow_template.TEMPLATE[3]",
+        "b_bp_workflow_template.TEMPLATE[4]",
+    ]  # fmt: skip
+    assert zlib.compress(said, 9).decode("latin-1") not in str(plan.diff())
+    after = settled_domain(portal, tmp_path / "kept")
+    wanted = serialize([{"Properties": {"Text": f"Más: https://{NEW}/pub/", "Nested": serialize({"u": NEW}).decode()}}])
+    found = {r["ID"]: r["TEMPLATE"] for r in after.database.rows("SELECT ID, TEMPLATE FROM b_bp_workflow_template")}
+    assert found == {1: zlib.compress(wanted, 9), 2: wanted, 3: rows[3], 4: rows[4]}
+    assert after.database.value("SELECT WORKFLOW FROM b_bp_workflow_instance") == found[1]
+    assert not [name for name in domain.scan(after, [OLD]).tables if name.startswith("b_bp_")]
+    again_planned, _ = domain.plan_domain(after, POLICY)
+    assert not [row.label for row in again_planned.rows if row.label.startswith("b_bp_")]
 
 
 def test_domain_reaches_every_setting_and_a_second_run_finds_nothing(portal: Portal, tmp_path: Path) -> None:

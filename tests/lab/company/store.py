@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,11 @@ def php(value: Any) -> str:
         case dict():
             return f"a:{len(value)}:{{{''.join(php(k) + php(v) for k, v in value.items())}}}"
     raise TypeError(f"no PHP form for {type(value).__name__}")
+
+
+def gz(value: Any) -> bytes:
+    """Serialise and compress, as workflow templates are stored."""
+    return zlib.compress(php(value).encode(), 9)
 
 
 def ascii_name(text: str) -> str:

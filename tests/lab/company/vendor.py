@@ -7,7 +7,7 @@ from datetime import timedelta
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
-from .store import php
+from .store import gz, php
 
 if TYPE_CHECKING:
     from .build import Context
@@ -694,7 +694,7 @@ def traces(c: Context) -> int:
                 "DOCUMENT_TYPE": "LEAD",
                 "AUTO_EXECUTE": 1,
                 "NAME": "Bienvenida",
-                "TEMPLATE": php(
+                "TEMPLATE": gz(
                     [
                         {
                             "Type": "MailActivity",
@@ -702,7 +702,7 @@ def traces(c: Context) -> int:
                         }
                     ]
                 ),
-                "PARAMETERS": php({}),
+                "PARAMETERS": gz({}),
             },
             {
                 "MODULE_ID": "crm",
@@ -710,7 +710,7 @@ def traces(c: Context) -> int:
                 "DOCUMENT_TYPE": "DEAL",
                 "AUTO_EXECUTE": 0,
                 "NAME": "Aprobación",
-                "TEMPLATE": php(
+                "TEMPLATE": gz(
                     [
                         {
                             "Type": "WebHookActivity",
@@ -718,7 +718,7 @@ def traces(c: Context) -> int:
                         }
                     ]
                 ),
-                "PARAMETERS": php({}),
+                "PARAMETERS": gz({}),
             },
         ],
     )
