@@ -246,7 +246,7 @@ def _plan_row(
     *,
     kinds: Mapping[str, str],
 ) -> None:
-    after = {}
+    after: dict[str, Any] = {}
     for column, value in before.items():
         here = f"{table}.{column}[{'/'.join(map(str, key.values()))}]"
         if isinstance(value, bytes) and value:

@@ -15,7 +15,7 @@ from ansible.template import trust_as_template
 from encaja.errors import EncajaError
 
 COLLECTION = "ansible_collections.encaja.portal"
-FILES = ("defaults/main.yml", "vars/main.yml", "meta/argument_specs.yml", "meta/rules.yml")
+FILES = ("defaults/main.yml", "vars/main.yml", "meta/argument_specs.yml", "meta/rules.yml", "files/rules/*.yml")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

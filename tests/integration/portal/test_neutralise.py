@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import zlib
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from encaja.errors import EncajaError
 from encaja.portal import neutralise
 from encaja.portal.database import Database
 from encaja.portal.site import Portal
+from lab.company import keys
+from support.neutralise_rules import ACKNOWLEDGED, shipped
 from unit.ansible.test_portal_modules import load, task
 
 pytestmark = pytest.mark.integration
-ROLE = yaml.safe_load((Path(__file__).parents[3] / "roles/neutralise/defaults/main.yml").read_text())
-RULES: list[dict[str, Any]] = ROLE["neutralise_rules"]
-ACKNOWLEDGED: list[str] = ROLE["neutralise_acknowledged"]
+RULES = shipped()
 
 
 @pytest.fixture
@@ -56,6 +58,41 @@ def test_everything_live_becomes_harmless_and_a_second_run_changes_nothing(datab
     assert len(own) == 64
     assert [one.id for one in neutralise.apply(database, RULES, check=False) if one.rows] == []
     assert option(database, "main", "server_uniq_id") == own
+
+
+def everything(database: Database) -> bytes:
+    """All values of the whole database, and what is inside the packed ones."""
+    parts: list[bytes] = []
+    for table in database.columns():
+        for row in database.rows(f"SELECT * FROM `{table}`"):
+            for value in row.values():
+                data = value if isinstance(value, bytes) else str(value).encode()
+                parts.append(data)
+                with contextlib.suppress(zlib.error):
+                    parts.append(zlib.decompress(data))
+    return b"\n".join(parts)
+
+
+def test_every_credential_of_a_whole_portal_goes_without_anybody_s_acknowledgement(
+    portal: Portal, database: Database, server: Path
+) -> None:
+    """One in every column and option that is known to hold some: serialised, in JSON, packed, inside each other."""
+    access = {"host": f"localhost:{server}", "name": "portal", "login": "root", "password": ""}
+    store = keys.Store(access, portal.root, None)
+    marks = keys.plant(store, datetime(2026, 1, 1))
+    store.connection.commit()
+    store.connection.close()
+    before = everything(database)
+    assert [place for place, mark in marks.items() if mark.encode() not in before] == []
+    assert neutralise.unknown_secrets(database, RULES, ACKNOWLEDGED) == []
+    neutralise.apply(database, RULES, check=False)
+    after = everything(database)
+    assert [place for place, mark in marks.items() if mark.encode() in after] == []
+    assert "España".encode() in after
+    assert neutralise.unknown_secrets(database, RULES, ACKNOWLEDGED) == []
+    assert [one.id for one in neutralise.apply(database, RULES, check=False) if one.rows] == []
+    assert database.count("SELECT COUNT(*) FROM b_bp_workflow_template WHERE DOCUMENT_STATUS = 'off:NEW'") == 1
+    assert database.count("SELECT COUNT(*) FROM b_crm_automation_trigger WHERE ENTITY_STATUS NOT LIKE 'off:%'") == 0
 
 
 def test_what_no_rule_covers_is_named(database: Database) -> None:

@@ -5,21 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from encaja.compare.differences import compare, rules
 from encaja.compare.environments import Environment
 from encaja.portal import domain, neutralise, snapshot
 from encaja.portal.site import Portal
 from integration.portal.cloud_portal import NEW, OLD, again
+from support.neutralise_rules import shipped
 
 pytestmark = pytest.mark.integration
-ROLE = Path(__file__).parents[3] / "roles" / "neutralise" / "defaults" / "main.yml"
-RULES = json.loads(
-    json.dumps(yaml.safe_load(ROLE.read_text())["neutralise_rules"])
-    .replace("{{ neutralise_domain }}", NEW)
-    .replace("{{ neutralise_banner }}", "a copy")
-)
+RULES = shipped(NEW)
 
 
 def look(portal: Portal, environment: str, name: str) -> dict[str, Any]:

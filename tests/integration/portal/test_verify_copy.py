@@ -8,19 +8,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 
 from encaja.portal import background_work, checks_case, checks_copy, domain, neutralise, php, pull, verify
 from encaja.portal.plan import Plan
 from encaja.portal.site import Portal
 from integration.portal.cloud_portal import again
+from support.neutralise_rules import shipped
 
 pytestmark = pytest.mark.integration
-ROLE = yaml.safe_load((Path(__file__).parents[3] / "roles/neutralise/defaults/main.yml").read_text())
 NEW = "copy.example.org"
-RULES: list[dict[str, Any]] = yaml.safe_load(
-    yaml.safe_dump(ROLE["neutralise_rules"]).replace("{{ neutralise_domain }}", NEW)
-)
+RULES = shipped(NEW)
 HOST = {"systemctl": "masked", "nft": "chain encaja_egress { counter reject }"}
 CHECKS = [*checks_case.CHECKS, *checks_copy.CHECKS]
 INTENDED = ["case-02-licences", "case-05-mobile", "bug-attachments", "bug-links"]

@@ -1,15 +1,12 @@
 """The shipped list of rules, and what is refused of somebody's own."""
 
-from pathlib import Path
-
 import pytest
-import yaml
 
 from encaja.errors import EncajaError
 from encaja.portal.neutralise import check_rules
+from support.neutralise_rules import shipped
 
-ROLE = Path(__file__).parents[3] / "roles" / "neutralise"
-RULES = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["neutralise_rules"]
+RULES = shipped()
 
 
 def test_the_shipped_rules_can_be_run_and_say_why() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from support.neutralise_rules import DEFAULTS, shipped
 from unit.lab_portal.standin import LAB, PortalUnderTest
 
 ROOT = Path(__file__).parents[3]
@@ -20,7 +20,14 @@ KEY = re.compile(r"(PRIMARY |UNIQUE |FULLTEXT |)KEY (?:`?(\w+)`? )?\((.*)\)")
 COLUMN = re.compile(r"`?(\w+)`? (\w+)(\([^)]*\))?( unsigned)?(.*)")
 SIZELESS = {"int", "tinyint", "smallint", "mediumint", "bigint"}
 # Words of the rules' SQL that are no columns.
-WORDS = {"AND", "OR", "NOT", "IN", "LIKE", "NULL", "COALESCE", "CONCAT", "CONCAT_WS"}
+WORDS = {"AND", "OR", "NOT", "IN", "LIKE", "NULL", "COALESCE", "CONCAT", "CONCAT_WS", "LEFT"}
+
+# What the facts name without its columns: tables of modules that the schema lacks, and of newer versions.
+NOT_IN_THE_SCHEMA = {
+    "b_sender_posting", "b_bp_messenger_workflow_start_message", "b_bp_messenger_workflow_resume_message",
+    "b_calendar_messenger_message",
+}  # fmt: skip
+NEWER = {"b_rest_app": {"URL_SETTINGS"}}
 
 Columns = dict[str, tuple[str, bool, bool]]
 Keys = Counter[tuple[str, str]]
@@ -98,7 +105,7 @@ def test_it_is_the_whole_of_a_real_portal() -> None:
 @pytest.mark.parametrize("part", ["neutralise_rules", "neutralise_mask_rules", "neutralise_acknowledged"])
 def test_rules_about_a_copy_name_tables_and_columns_that_exist(part: str) -> None:
     tables = {table: set(columns) for table, (columns, _) in declared().items()}
-    rules = yaml.safe_load((ROOT / "roles/neutralise/defaults/main.yml").read_text())[part]
+    rules = shipped() if part == "neutralise_rules" else DEFAULTS[part]
     wrong = []
     for rule in rules:
         named = {"table": rule} if isinstance(rule, str) and rule.startswith("b_") else rule
@@ -107,6 +114,9 @@ def test_rules_about_a_copy_name_tables_and_columns_that_exist(part: str) -> Non
         table, _, column = named["table"].partition(".")
         sql = " ".join(str(named.get(key, "")) for key in ("live", "make", "where"))
         words = set(re.findall(r"\b[A-Z][A-Z_0-9]+\b", re.sub(r"'[^']*'|\{\{.*?\}\}", "", sql))) - WORDS
-        columns = {*words, *named.get("columns", []), *named.get("needs", []), *filter(None, [column])}
+        lists = (name for key in ("columns", "needs", "empty", "scrub") for name in named.get(key, []))
+        columns = {*words, *lists, *filter(None, [column])} - NEWER.get(table, set())
+        if table in NOT_IN_THE_SCHEMA:
+            continue
         wrong += sorted(f"{table}.{name}" for name in columns - tables[table]) if table in tables else [table]
     assert wrong == []
