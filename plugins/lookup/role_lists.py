@@ -8,7 +8,7 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.encaja.portal.plugins.plugin_utils import python_package  # noqa: F401
-from encaja.ansible.role_values import folder, read
+from encaja.ansible.role_values import lists
 from encaja.errors import EncajaError
 
 DOCUMENTATION = r"""
@@ -32,7 +32,6 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         """Return the joined list, in order."""
         role, name = self._flatten(terms)
         try:
-            paths = sorted((folder(role) / "files" / name).glob("*.yml"))
+            return lists(role, name)
         except EncajaError as fault:
             raise AnsibleLookupError(f"role_lists: {fault}") from fault
-        return [one for path in paths for one in read(path)]

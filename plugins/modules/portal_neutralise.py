@@ -11,7 +11,7 @@ description:
     anything left is an error.
   - Fails on a host whose marker says production.
   - Fails on columns and options with values that look like credentials or endpoints and that no rule covers, unless
-    they are in O(acknowledged).
+    they are in O(acknowledged). Serialised, JSON and packed values are read; one that cannot be read is a warning.
   - Writes O(proof), without which M(encaja.portal.isolation) does not release the copy.
   - With O(state=check) it inspects the portal that will be copied, which may be production, and changes nothing.
     Rules that cannot be applied to it, and what no rule covers, are reported together.
@@ -23,7 +23,8 @@ options:
     default: inert
   rules:
     description:
-      - The rules, each with C(id) and C(why), and C(table), C(live), and C(make) or C(delete); or C(options); C(fresh).
+      - The rules, each with C(id) and C(why), and C(table), C(live), and C(make) or C(delete); C(table), and C(empty)
+        or C(scrub); C(sweep); C(walk); C(options); or C(fresh).
     type: list
     elements: dict
     required: true
@@ -49,7 +50,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 rules:
-  description: For each rule the number of changed rows, and its state (changed, neutral or absent).
+  description:
+    - For each rule the number of changed rows, its state (changed, neutral or absent), and what it could not read.
   returned: always
   type: list
   elements: dict
@@ -118,6 +120,8 @@ def run_rules(module: AnsibleModule) -> dict[str, Any]:
     if changed and not module.check_mode:
         cache.purge(Path(given["root"]), settings)
     result: dict[str, Any] = {"rules": [one.as_dict() for one in applied], "unknown": unknown, "changed": changed}
+    for value in dict.fromkeys(value for one in applied for value in one.unread):
+        module.warn(f"{value}: not looked into; the portal cannot read it either")
     if unknown and not module.check_mode:
         module.fail_json(
             msg=f"these look like credentials or endpoints, and no rule covers them: {', '.join(unknown)} ({COVER})",

@@ -61,7 +61,7 @@ HEX: Final = re.compile(r"(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64})")
 LIKELY: Final = (
     "pass|pwd|secret|token|api_?key|access_?key|shared_?key|private_?key|pkey|oauth|check_?word|confirm_?code"
     "|credential|handler|endpoint|webhook|callback|eyJ|local\\.[0-9a-f]|app\\.[0-9a-f]|PRIVATE KEY"
-    "|/rest|[?&](auth|key|sig)|://[^/ ]*@"
+    r"|/rest|[?&](auth|key|sig)|:[\\/]{2,}[^/ ]*@"
 )
 """A condition for the database: every value with a credential fulfils it, and most of the others do not."""
 

@@ -28,6 +28,7 @@ from typing import Any
 from ..errors import EncajaError
 from . import credentials
 from .database import Database, quoted
+from .host_rewrite import old_hosts
 from .packed import BLOBS, PACKED_SQL
 from .serialized import SerializedError
 
@@ -123,7 +124,11 @@ def _apply(database: Database, rule: Mapping[str, Any], tables: Tables, check: b
         return Applied(rule["id"], 0, "absent")
     unread: list[str] = []
     if "scrub" in rule or "walk" in rule:
-        live = sum(_scrub(database, target, tables, check, unread) for target in _targets(rule, tables))
+        named = "scrub" in rule
+        live = sum(
+            _scrub(database, target, tables, check=check, unread=unread, named=named)
+            for target in _targets(rule, tables)
+        )
     else:
         live = 0
         for change in _changes(database, rule, tables):
@@ -210,15 +215,25 @@ def _targets(rule: Mapping[str, Any], tables: Tables) -> list[tuple[str, list[st
     return found
 
 
-def _likely(columns: Mapping[str, str]) -> str:
-    """The condition of rows in which one of these columns (with their types) may hold a credential."""
+def _likely(columns: Mapping[str, str], *, named: bool) -> str:
+    """The condition of rows in which one of these columns (with their types) may hold a credential.
+
+    Of columns that a rule names (and does not find by a pattern) every packed value is read, so that damage is told.
+    """
     conditions = [f"CAST({quoted(column)} AS BINARY) RLIKE %s" for column in columns]
-    conditions += [PACKED_SQL.format(column=quoted(column)) for column, kind in columns.items() if kind in BLOBS]
+    packed = "COALESCE({column}, '') <> ''" if named else PACKED_SQL
+    conditions += [packed.format(column=quoted(column)) for column, kind in columns.items() if kind in BLOBS]
     return " OR ".join(conditions)
 
 
 def _scrub(
-    database: Database, target: tuple[str, list[str]], tables: Tables, check: bool, unread: list[str] | None = None
+    database: Database,
+    target: tuple[str, list[str]],
+    tables: Tables,
+    *,
+    check: bool,
+    unread: list[str] | None = None,
+    named: bool = False,
 ) -> int:
     """Empty the credentials inside the values of a table's columns; returns how many rows had some.
 
@@ -228,7 +243,7 @@ def _scrub(
     columns = {name: tables[table][name] for name in names}
     key = database.primary_key(table)
     selected = ", ".join(map(quoted, dict.fromkeys([*key, *columns])))
-    sql = f"SELECT {selected} FROM {quoted(table)} WHERE {_likely(columns)}"  # noqa: S608
+    sql = f"SELECT {selected} FROM {quoted(table)} WHERE {_likely(columns, named=named)}"  # noqa: S608
     changed: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for row in database.each(sql, *([f"(?i){credentials.LIKELY}"] * len(columns))):
         made = {}
@@ -384,7 +399,7 @@ def _own_hosts(database: Database, tables: Tables) -> list[str]:
     for table, column in (("b_lang", "SERVER_NAME"), ("b_lang_domain", "DOMAIN")):
         if column in tables.get(table, ()):
             found += [row[column] for row in database.rows(f"SELECT {column} FROM {table}")]  # noqa: S608
-    return sorted({host.partition(":")[0].lower() for host in found if host})
+    return list(old_hosts(host for host in found if host))
 
 
 def _is_filled(database: Database, table: str, column: str) -> bool:

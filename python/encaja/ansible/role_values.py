@@ -15,7 +15,8 @@ from ansible.template import trust_as_template
 from encaja.errors import EncajaError
 
 COLLECTION = "ansible_collections.encaja.portal"
-FILES = ("defaults/main.yml", "vars/main.yml", "meta/argument_specs.yml", "meta/rules.yml", "files/rules/*.yml")
+FILES = ("defaults/main.yml", "vars/main.yml", "meta/argument_specs.yml", "meta/rules.yml")
+LISTS = ("files/rules/*.yml", "files/harmless/*.yml")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -58,10 +59,15 @@ def scope(role: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     return {**defaults, **variables, **fixed}
 
 
+def lists(role: str, name: str) -> list[Any]:
+    """The lists of the YAML files in ``files/<name>`` of ``role``, joined in the order of their names."""
+    return [one for path in sorted((folder(role) / "files" / name).glob("*.yml")) for one in read(path)]
+
+
 def read_all() -> None:
     """Read the files of every role."""
     for parent in parents():
-        for name in FILES:
+        for name in (*FILES, *LISTS):
             for path in parent.glob(f"*/{name}"):
                 read(path)
 

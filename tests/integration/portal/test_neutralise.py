@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 
 from encaja.errors import EncajaError
-from encaja.portal import neutralise
+from encaja.portal import credentials, neutralise
 from encaja.portal.database import Database
+from encaja.portal.serialized import serialize
 from encaja.portal.site import Portal
 from lab.company import keys
-from support.neutralise_rules import ACKNOWLEDGED, shipped
+from support.neutralise_rules import harmless, shipped
 from unit.ansible.test_portal_modules import load, task
 
 pytestmark = pytest.mark.integration
 RULES = shipped()
+HARMLESS = harmless()
+OWN = {"b_option", "b_option_site", "b_lang", "b_lang_domain"}
 
 
 @pytest.fixture
@@ -84,29 +87,77 @@ def test_every_credential_of_a_whole_portal_goes_without_anybody_s_acknowledgeme
     store.connection.close()
     before = everything(database)
     assert [place for place, mark in marks.items() if mark.encode() not in before] == []
-    assert neutralise.unknown_secrets(database, RULES, ACKNOWLEDGED) == []
+    assert neutralise.unknown_secrets(database, RULES, HARMLESS) == []
     neutralise.apply(database, RULES, check=False)
     after = everything(database)
     assert [place for place, mark in marks.items() if mark.encode() in after] == []
     assert "España".encode() in after
-    assert neutralise.unknown_secrets(database, RULES, ACKNOWLEDGED) == []
+    assert neutralise.unknown_secrets(database, RULES, HARMLESS) == []
     assert [one.id for one in neutralise.apply(database, RULES, check=False) if one.rows] == []
-    assert database.count("SELECT COUNT(*) FROM b_bp_workflow_template WHERE DOCUMENT_STATUS = 'off:NEW'") == 1
+    assert database.count("SELECT COUNT(*) FROM b_bp_workflow_template WHERE DOCUMENT_STATUS = 'off:QZ'") == 1
     assert database.count("SELECT COUNT(*) FROM b_crm_automation_trigger WHERE ENTITY_STATUS NOT LIKE 'off:%'") == 0
+
+
+def test_a_portal_with_something_in_every_column_needs_nobody_s_acknowledgement(database: Database) -> None:
+    """Whatever a column of the real schema may hold by its name: a word, a foreign address, a token inside."""
+    database.execute("SET SESSION sql_mode = ''")
+    inside = serialize({"access_token": "xyzzy", "n": {"url": "https://a.partner.test/?token=xyzzy"}})
+    short = []
+    for table, columns in database.columns().items():
+        values: dict[str, str | bytes] = {}
+        for column, kind in columns.items():
+            if kind not in neutralise.TEXTS or kind == "char" or table in OWN:
+                continue
+            if credentials.CONTAINER.search(column) and not credentials.SECRET.search(column):
+                values[column] = inside
+            elif credentials.SECRET.search(column):
+                values[column] = "xyzzy"
+            elif credentials.ENDPOINT.search(column):
+                values[column] = "https://a.partner.test/"
+        if values:
+            marks = ", ".join(f"`{column}` = %s" for column in values)
+            database.execute(f"INSERT IGNORE INTO `{table}` SET {marks}", *values.values())
+            short.append(table)
+    assert len(short) > 250
+    database.execute("SET SESSION sql_mode = DEFAULT")
+    found = neutralise.unknown_secrets(database, RULES, HARMLESS)
+    assert found == []
+    neutralise.apply(database, RULES, check=False)
+    assert neutralise.unknown_secrets(database, RULES, HARMLESS) == []
+    assert [one.id for one in neutralise.apply(database, RULES, check=False) if one.rows] == []
+
+
+def test_a_template_that_cannot_be_read_is_named_and_the_rest_goes_on(portal: Portal, database: Database) -> None:
+    secret = serialize([{"Properties": {"apiKey": "xyzzy", "Title": "España"}}])
+    for template in (b"\x1f\x8b\xff no gz", zlib.compress(secret, 9)[:-9], zlib.compress(secret, 9), secret):
+        database.execute(
+            "INSERT INTO b_bp_workflow_template (ENTITY, DOCUMENT_TYPE, TEMPLATE, MODIFIED)"
+            " VALUES ('CCrmDocumentLead', 'LEAD', %s, NOW())", template,
+        )  # fmt: skip
+    first, cut, packed, bare = (row["ID"] for row in database.rows("SELECT ID FROM b_bp_workflow_template ORDER BY ID"))
+    done = {one.id: one for one in neutralise.apply(database, RULES, check=False)}["workflow-keys"]
+    assert done.rows == 2
+    assert [value.split(":")[0] for value in done.unread] == [
+        f"b_bp_workflow_template.TEMPLATE[{number}]" for number in (first, cut)
+    ]
+    found = {row["ID"]: row["TEMPLATE"] for row in database.rows("SELECT ID, TEMPLATE FROM b_bp_workflow_template")}
+    clean = serialize([{"Properties": {"apiKey": "", "Title": "España"}}])
+    assert (found[packed], found[bare]) == (zlib.compress(clean, 9), clean)
+    assert found[first] == b"\x1f\x8b\xff no gz"
 
 
 def test_what_no_rule_covers_is_named(database: Database) -> None:
     neutralise.apply(database, RULES, check=False)
-    assert neutralise.unknown_secrets(database, RULES, ACKNOWLEDGED) == []
+    assert neutralise.unknown_secrets(database, RULES, HARMLESS) == []
     database.execute("CREATE TABLE acme (ID int PRIMARY KEY, API_TOKEN varchar(20), TITLE varchar(20))")
     database.execute("INSERT INTO acme VALUES (1, 'x', 'x')")
     database.execute("REPLACE INTO b_option (MODULE_ID, NAME, VALUE) VALUES ('acme', 'partner_secret', 'x')")
-    found = neutralise.unknown_secrets(database, RULES, ACKNOWLEDGED)
+    found = neutralise.unknown_secrets(database, RULES, HARMLESS)
     assert found == ["acme.API_TOKEN", "option acme.partner_secret"]
-    assert neutralise.unknown_secrets(database, RULES, [*ACKNOWLEDGED, "acme", "acme.*"]) == []
+    assert neutralise.unknown_secrets(database, RULES, [*HARMLESS, "acme", "acme.*"]) == []
     # A rule that sets another column does not cover this one.
     rule = {"id": "title", "table": "acme", "live": "TITLE <> ''", "make": "TITLE = ''"}
-    assert "acme.API_TOKEN" in neutralise.unknown_secrets(database, [*RULES, rule], ACKNOWLEDGED)
+    assert "acme.API_TOKEN" in neutralise.unknown_secrets(database, [*RULES, rule], HARMLESS)
 
 
 def test_a_portal_is_looked_at_before_it_is_copied_and_all_is_named_at_once(portal: Portal, database: Database) -> None:
@@ -119,7 +170,7 @@ def test_a_portal_is_looked_at_before_it_is_copied_and_all_is_named_at_once(port
         {"id": "misspelt", "why": "x", "table": "b_rest_ap", "live": "ACTIVF = 'Y'", "delete": True},
         {"id": "elsewhere", "why": "x", "table": "b_rest_ap", "live": "1 = 1", "make": "PASWORD = ''"},
     ]
-    look = task(state="check", root=str(portal.root), marker="/nowhere", rules=rules, acknowledged=ACKNOWLEDGED)
+    look = task(state="check", root=str(portal.root), marker="/nowhere", rules=rules, acknowledged=HARMLESS)
     database.execute("CREATE TABLE acme (ID int PRIMARY KEY, API_TOKEN varchar(20), TITLE varchar(20))")
     database.execute("INSERT INTO acme VALUES (1, 'x', 'http://x')")
     database.execute("REPLACE INTO b_option (MODULE_ID, NAME, VALUE) VALUES ('acme', 'partner_secret', 'x')")
@@ -129,7 +180,7 @@ def test_a_portal_is_looked_at_before_it_is_copied_and_all_is_named_at_once(port
         assert said in str(fault.value)
     assert "rule acme" not in str(fault.value)
     look.params["rules"] = rules[:-2]
-    look.params["acknowledged"] = [*ACKNOWLEDGED, "acme", "acme.*"]
+    look.params["acknowledged"] = [*HARMLESS, "acme", "acme.*"]
     assert module.converge(look)["changed"] is False
     database.execute("DELETE FROM b_option WHERE MODULE_ID = 'acme'")
     assert database.rows("CHECKSUM TABLE b_option, b_rest_ap, b_mail_mailbox") == before

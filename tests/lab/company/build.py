@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from . import crm, office, people, vendor
+from . import crm, keys, office, people, vendor
 from .store import Store
 
 
@@ -71,6 +71,7 @@ PARTS: tuple[Callable[[Context], dict[str, int]], ...] = (
     office.tasks,
     office.messages,
     vendor.everything,
+    keys.planted,
     office.photographs,
 )
 

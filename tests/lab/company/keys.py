@@ -101,7 +101,7 @@ ROWS: dict[str, tuple[Mapping[str, Any], Mapping[str, Form]]] = {
                    {"CLIENT_ID": lambda text: f"local.{text}", "CLIENT_SECRET": _same, "SHARED_KEY": _same,
                     "APPLICATION_TOKEN": _same, "URL": _url, "URL_DEMO": _url, "URL_INSTALL": _url}),
     "b_rest_ap": ({"USER_ID": 1}, {"PASSWORD": lambda text: text * 2, "COMMENT": _hook}),
-    "b_rest_event": ({"EVENT_NAME": "ONCRMLEADADD"}, {"EVENT_HANDLER": _url, "APPLICATION_TOKEN": _same}),
+    "b_rest_event": ({"EVENT_NAME": "ONQZ"}, {"EVENT_HANDLER": _url, "APPLICATION_TOKEN": _same}),
     "b_rest_placement": ({"PLACEMENT": "CALL_CARD"}, {"PLACEMENT_HANDLER": _url}),
     "b_rest_integration": ({"ELEMENT_CODE": "x", "TITLE": "x"},
                            {"OUTGOING_HANDLER_URL": _url, "WIDGET_HANDLER_URL": _url, "BOT_HANDLER_URL": _url,
@@ -111,7 +111,7 @@ ROWS: dict[str, tuple[Mapping[str, Any], Mapping[str, Form]]] = {
     "b_rest_event_offline": ({"MESSAGE_ID": "m", "APP_ID": 1, "EVENT_NAME": "X"},
                              {"EVENT_DATA": _php("token"), "EVENT_ADDITIONAL": _php("auth")}),
     "b_rest_configuration_storage": ({"CONTEXT": "c", "CODE": "c"}, {"DATA": _json("clientSecret")}),
-    "b_bp_workflow_template": ({"ENTITY": "CCrmDocumentDeal", "DOCUMENT_TYPE": "DEAL", "DOCUMENT_STATUS": "NEW"},
+    "b_bp_workflow_template": ({"ENTITY": "CCrmDocumentDeal", "DOCUMENT_TYPE": "DEAL", "DOCUMENT_STATUS": "QZ"},
                                {"TEMPLATE": _template, "PARAMETERS": _parameters, "VARIABLES": _parameters,
                                 "CONSTANTS": _parameters}),
     "b_bp_workflow_instance": ({"ID": "qzw1", "ENTITY": "CCrmDocumentDeal", "DOCUMENT_ID": "DEAL_1",
@@ -127,7 +127,7 @@ ROWS: dict[str, tuple[Mapping[str, Any], Mapping[str, Form]]] = {
                              {"EVENT_PARAMETERS": _php("token")}),
     "b_bp_automation_trigger": ({"NAME": "x", "CODE": "WEBHOOK", "MODULE_ID": "tasks", "ENTITY": "x",
                                  "DOCUMENT_TYPE": "x", "DOCUMENT_STATUS": "1"}, {"APPLY_RULES": _php("token")}),
-    "b_crm_automation_trigger": ({"NAME": "x", "CODE": "WEBHOOK", "ENTITY_STATUS": "NEW"},
+    "b_crm_automation_trigger": ({"NAME": "x", "CODE": "WEBHOOK", "ENTITY_STATUS": "QZ"},
                                  {"APPLY_RULES": _php("token")}),
     "b_crm_external_sale": ({}, {"SERVER": _url, "LOGIN": _same, "PASSWORD": _same, "COOKIE": _php("session")}),
     "b_crm_ext_channel_connector": ({"TYPE_ID": "x", "NAME": "x", "APP_ID": "x", "CHANNEL_ID": "x",
@@ -155,8 +155,8 @@ ROWS: dict[str, tuple[Mapping[str, Any], Mapping[str, Form]]] = {
     "b_messageservice_message": ({"TYPE": "SMS", "SENDER_ID": "x", "MESSAGE_TO": "1", "MESSAGE_BODY": "x"},
                                  {"MESSAGE_HEADERS": _php("token")}),
     "b_messageservice_incoming_message": ({"SENDER_ID": "x"}, {"REQUEST_BODY": _json("token")}),
-    "b_voximplant_sip": ({"CONFIG_ID": 1}, {"LOGIN": _same, "PASSWORD": _same, "SERVER": _same,
-                                            "INCOMING_PASSWORD": _same, "AUTH_USER": _same, "OUTBOUND_PROXY": _same}),
+    "b_voximplant_sip": ({"CONFIG_ID": 1}, {"PASSWORD": _same, "INCOMING_PASSWORD": _same,
+                                            "AUTH_USER": _same, "OUTBOUND_PROXY": _same}),
     "b_voximplant_call": ({"CALL_ID": "c"}, {"ACCESS_URL": _url}),
     "b_voximplant_ivr_item": ({"IVR_ID": 1}, {"URL": _url}),
     "b_voximplant_statistic": ({"CALL_ID": "c"}, {"CALL_RECORD_URL": _url}),
@@ -269,16 +269,20 @@ SITE_OPTIONS: dict[str, Form] = {
 }
 
 
+ADDED = {"b_agent", "b_event", "b_bp_workflow_template", "b_crm_automation_trigger", "b_crm_act", "b_rest_event"}
+"""Tables whose rows do something in the company: a credential gets a row of its own there."""
+
+
 def plant(store: Store, now: datetime) -> dict[str, str]:
     """Plant a credential in every place; returns each place's mark.
 
-    A table that has rows gets it in its first one, any other a row of its own.
+    A table that has rows gets it in one of these, any other a row of its own.
     """
     marks = {}
     for table, (needed, columns) in ROWS.items():
         values = {column: form(mark(f"{table}.{column}")) for column, form in columns.items()}
         marks |= {f"{table}.{column}": mark(f"{table}.{column}") for column in columns}
-        if store.value(f"SELECT COUNT(*) FROM {table}"):
+        if table not in ADDED and store.value(f"SELECT COUNT(*) FROM {table}"):
             made = ", ".join(f"`{column}`=%s" for column in values)
             store.execute(f"UPDATE {table} SET {made} LIMIT 1", tuple(values.values()))
         else:

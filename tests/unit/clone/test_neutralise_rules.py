@@ -32,6 +32,10 @@ def test_a_rule_that_makes_rows_harmless_leaves_none_that_it_finds_live() -> Non
         ([{"id": "a", "options": {}, "sql": "DROP"}], "unknown keys sql"),
         ([{"id": "a", "options": {"pull.*": "N"}}], "only null goes with"),
         ([{"id": "a", "options": {}, "fresh": []}], "needs either"),
+        ([{"id": "a", "table": "b_x", "empty": ["A"], "scrub": ["B"]}], "needs either"),
+        ([{"id": "a", "empty": ["A"]}], "needs either"),
+        ([{"id": "a", "table": "b_x", "sweep": ["b_*"]}], "needs either"),
+        ([{"id": "a", "walk": ["b_*"], "delete": True}], "needs either"),
         ([{"id": "a", "options": {}}, {"id": "a", "options": {}}], "two rules are called a"),
     ],
 )
