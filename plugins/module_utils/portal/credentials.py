@@ -59,11 +59,15 @@ HEX: Final = re.compile(r"(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64})")
 """What an option's value is when it is a key."""
 
 LIKELY: Final = (
-    "pass|pwd|secret|token|api_?key|access_?key|shared_?key|private_?key|pkey|oauth|check_?word|confirm_?code"
-    "|credential|handler|endpoint|webhook|callback|eyJ|local\\.[0-9a-f]|app\\.[0-9a-f]|PRIVATE KEY"
-    r"|/rest|[?&](auth|key|sig)|:[\\/]{2,}[^/ ]*@"
+    "pass|pwd|secret|token|key|auth",
+    "handler|endpoint|webhook|callback|credential|eyJ|/rest",
+    "check_?word|confirm_?code",
+    r"local[.][0-9a-f]|app[.][0-9a-f]|[?&]sig|:[\\/]{2,}[^/ ]*@",
 )
-"""A condition for the database: every value with a credential fulfils it, and most of the others do not."""
+"""Conditions for the database: every value with a credential fulfils one, and most of the others none.
+
+Several, because the database is several times slower with one that has all words.
+"""
 
 _URL: Final = re.compile(r"\s*https?:(?://|\\/\\/)", re.IGNORECASE)
 _JSON_START: Final = ("{", "[")

@@ -220,7 +220,7 @@ def _likely(columns: Mapping[str, str], *, named: bool) -> str:
 
     Of columns that a rule names (and does not find by a pattern) every packed value is read, so that damage is told.
     """
-    conditions = [f"CAST({quoted(column)} AS BINARY) RLIKE %s" for column in columns]
+    conditions = [f"CAST({quoted(column)} AS BINARY) RLIKE %s" for column in columns for _ in credentials.LIKELY]
     packed = "COALESCE({column}, '') <> ''" if named else PACKED_SQL
     conditions += [packed.format(column=quoted(column)) for column, kind in columns.items() if kind in BLOBS]
     return " OR ".join(conditions)
@@ -245,7 +245,7 @@ def _scrub(
     selected = ", ".join(map(quoted, dict.fromkeys([*key, *columns])))
     sql = f"SELECT {selected} FROM {quoted(table)} WHERE {_likely(columns, named=named)}"  # noqa: S608
     changed: list[tuple[dict[str, Any], dict[str, Any]]] = []
-    for row in database.each(sql, *([f"(?i){credentials.LIKELY}"] * len(columns))):
+    for row in database.each(sql, *([f"(?i){likely}" for likely in credentials.LIKELY] * len(columns))):
         made = {}
         for column in columns:
             if not row[column]:
