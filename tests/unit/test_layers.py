@@ -53,9 +53,9 @@ LAYERS = {
     ],
     "encaja.portal": [
         "carry_over_state fastcgi files kernel restored serialized tls_faults",
-        "cache database host_rewrite php",
-        "host_facts masking neutralise settings",
-        "plan value_digest",
+        "cache database host_rewrite packed php",
+        "credentials host_facts masking settings",
+        "neutralise plan value_digest",
         "site",
         "background_proof background_work cloud domain lead_rates probe_page pull search snapshot users",
         "copy_state recovery",

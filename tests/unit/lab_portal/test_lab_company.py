@@ -15,7 +15,10 @@ from typing import Any, cast
 
 import pytest
 
-from lab.company import build, office, store
+from encaja.portal import neutralise
+from encaja.portal.site import Portal
+from lab.company import build, keys, office, store
+from support.neutralise_rules import harmless, shipped
 from unit.lab_portal.standin import SIZES, PortalUnderTest
 
 HOST = "cloud.encaja.test"
@@ -204,3 +207,29 @@ def test_second_fill_is_refused(installed: PortalUnderTest) -> None:
         socket = installed.value("SELECT @@socket")
         database = {"host": f"localhost:{socket}", "name": "portal", "login": "root", "password": ""}
         build.build({"database": database, "host": HOST}, installed.root, build.Sizes(leads=1))
+
+
+@pytest.mark.integration
+def test_every_known_place_of_a_credential_has_one_with_its_mark(portal: PortalUnderTest) -> None:
+    for table, (_, columns) in keys.ROWS.items():
+        for column in columns:
+            mark = keys.mark(f"{table}.{column}").encode()
+            values = [row["v"] for row in portal.sql(f"SELECT `{column}` AS v FROM {table}") if row["v"]]
+            stored = [value if isinstance(value, bytes) else str(value).encode() for value in values]
+            plain = [zlib.decompress(value) if value[:2] == b"x\xda" else value for value in stored]
+            assert any(mark[2:] in value for value in plain), f"{table}.{column}"
+
+
+@pytest.mark.integration
+def test_what_workflow_templates_say_is_packed(portal: PortalUnderTest) -> None:
+    for row in portal.sql("SELECT TEMPLATE, PARAMETERS FROM b_bp_workflow_template"):
+        assert all(zlib.decompress(value).startswith(b"a:") for value in row.values())
+
+
+@pytest.mark.integration
+def test_the_rules_about_a_copy_cover_the_whole_company_but_for_its_own_module(portal: PortalUnderTest) -> None:
+    database = Portal(portal.root, portal.root).database
+    found = neutralise.unknown_secrets(database, shipped(), harmless())
+    assert found == [f"acme_sync_endpoint.{column}" for column in ("ENDPOINT_URL", "API_TOKEN")]
+    assert neutralise.unfit_rules(database, shipped()) == []
+    database.close()
