@@ -33,7 +33,7 @@ def refused(host: Host) -> int:
         "b_rest_ap WHERE ACTIVE = 'Y'",
         "b_pull_push",
         "b_clouds_file_bucket WHERE READ_ONLY <> 'Y'",
-        "b_option WHERE MODULE_ID IN ('socialservices', 'messageservice')",
+        "b_option WHERE MODULE_ID IN ('socialservices', 'messageservice') AND NAME <> 'queue_stopped'",
         "acme_sync_endpoint WHERE API_TOKEN <> ''",
     ],
 )
