@@ -244,6 +244,7 @@ def _scrub(
     key = database.primary_key(table)
     selected = ", ".join(map(quoted, dict.fromkeys([*key, *columns])))
     sql = f"SELECT {selected} FROM {quoted(table)} WHERE {_likely(columns, named=named)}"  # noqa: S608
+    found = 0
     changed: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for row in database.each(sql, *([f"(?i){likely}" for likely in credentials.LIKELY] * len(columns))):
         made = {}
@@ -259,14 +260,16 @@ def _scrub(
                 continue
             if clean != row[column]:
                 made[column] = clean
-        if made:
+        found += bool(made)
+        if made and not check:
             changed.append(({name: row[name] for name in key or made}, made))
-    for where, made in [] if check else changed:
-        condition = " AND ".join(f"{quoted(name)} = %s" for name in where)
+    for where, made in changed:
+        # Without a key a row is found by its value, which has to be the very same.
+        condition = " AND ".join(f"{'' if key else 'BINARY '}{quoted(name)} = %s" for name in where)
         assignments = ", ".join(f"{quoted(column)} = %s" for column in made)
         sql = f"UPDATE {quoted(table)} SET {assignments} WHERE {condition}"  # noqa: S608
         database.execute(sql, *made.values(), *where.values())
-    return len(changed)
+    return found
 
 
 def applies(rule: Mapping[str, Any], tables: Tables) -> bool:

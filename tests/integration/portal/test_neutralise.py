@@ -146,6 +146,25 @@ def test_a_template_that_cannot_be_read_is_named_and_the_rest_goes_on(portal: Po
     assert found[first] == b"\x1f\x8b\xff no gz"
 
 
+def test_own_tables_are_covered_by_patterns_too(database: Database) -> None:
+    """Columns by their names, values by what is in them; a table without a key, a column in which no two are equal."""
+    database.execute("CREATE TABLE acme_a (NAME varchar(9), SETTINGS text, PASSWORD varchar(9))")
+    database.execute("""INSERT INTO acme_a VALUES ('a', '{"token":"X"}', 'p'), ('b', '{"Token":"x"}', '')""")
+    database.execute("CREATE TABLE acme_b (ID int PRIMARY KEY, TOKEN varchar(9) UNIQUE)")
+    database.execute("INSERT INTO acme_b VALUES (1, 'x'), (2, 'y')")
+    assert neutralise.unknown_secrets(database, RULES, HARMLESS) == [
+        "acme_a.SETTINGS", "acme_a.PASSWORD", "acme_b.TOKEN",
+    ]  # fmt: skip
+    rules = [{"id": "names", "sweep": ["acme_*"]}, {"id": "values", "walk": ["acme_*"]}]
+    assert [one.rows for one in neutralise.apply(database, rules, check=True)] == [3, 2]
+    assert [one.rows for one in neutralise.apply(database, rules, check=False)] == [3, 2]
+    assert database.rows("SELECT SETTINGS, PASSWORD FROM acme_a ORDER BY NAME") == [
+        {"SETTINGS": '{"token":""}', "PASSWORD": ""}, {"SETTINGS": '{"Token":""}', "PASSWORD": ""},
+    ]  # fmt: skip
+    assert database.count("SELECT COUNT(*) FROM acme_b") == 0
+    assert neutralise.unknown_secrets(database, [*RULES, *rules], HARMLESS) == []
+
+
 def test_what_no_rule_covers_is_named(database: Database) -> None:
     neutralise.apply(database, RULES, check=False)
     assert neutralise.unknown_secrets(database, RULES, HARMLESS) == []
