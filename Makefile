@@ -76,8 +76,9 @@ bench: setup  ## ratios against named baselines
 bench-restore: setup  ## the restore engine against 'tar' and 'mariadb'
 	pytest -q -s tests/bench/test_restore.py
 
-docs: setup  ## write docs/variables.md, and wrap the lines of all pages
+docs: setup  ## write docs/variables.md and docs/contract.md, and wrap the lines of all pages
 	python -m encaja.preflight.document > docs/variables.md
+	python -m encaja.preflight.contract_page > docs/contract.md
 	mdformat $(PAGES)
 
 lock: setup  ## pin the dependencies of pyproject.toml again

@@ -60,7 +60,9 @@ LAYERS = {
         "background_proof background_work cloud domain lead_rates probe_page pull search snapshot users",
         "copy_state recovery",
         "verify",
-        "checks_case checks_copy checks_server checks_web",
+        "checks_case checks_copy checks_server checks_web contract_probe",
+        "contract_kernel contract_pages contract_tables",
+        "contract",
     ],
     "encaja.restore": [
         "errors",

@@ -21,7 +21,7 @@ from .site import Portal
 
 SYSTEM_MARKS: Final = frozenset(
     {"bot", "email", "__controller", "replica", "imconnector", "sale", "saleanonymous", "shop", "call",
-     "document_editor", "calendar_sharing", "im_guest", "booking", "sn_guest"}
+     "document_editor", "calendar_sharing", "im_guest", "rest_system", "booking", "sn_guest"}
 )  # fmt: skip
 NETWORK_MARKS: Final = frozenset({"socservices", "bitrix24net", "bitrix24"})
 REASONS: Final[Mapping[str, tuple[str, str]]] = {

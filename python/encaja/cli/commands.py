@@ -39,6 +39,7 @@ COMMANDS: dict[str, Entry] = {
         "backup", "Inspect, verify, fetch, unpack or restore a backup in the vendor's format.", _PORTAL, group=True
     ),
     "verify": Entry("portal", "Verify an environment against the case's checklist.", _PORTAL),
+    "prove": Entry("prove", "Prove on an environment what the kit assumes of the vendor's product.", _PORTAL),
     "clone": Entry("clone", "Make one environment a full, neutralised copy of another.", _PORTAL),
     "compare": Entry("clone", "Compare two environments.", _PORTAL),
     "carry-over": Entry("carryover", "Carry over what was made in the cloud since the backup.", _PORTAL),

@@ -22,6 +22,7 @@ NAMES = (
         "masking",
         "neutralise",
         "options",
+        "prove",
         "pull",
         "search",
     ),

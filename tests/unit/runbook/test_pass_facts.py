@@ -314,6 +314,32 @@ def test_report_has_what_the_preflight_only_warned_of(failed: FailedPass, langua
         assert f">{words}<" in page
 
 
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("What the kit assumes of the product", "1 differ", "1 hold", "A batch takes 50.")),
+        ("es", ("Lo que el kit supone del producto", "1 difieren", "1 se cumplen", "Un batch admite 50.")),
+    ],
+)
+def test_report_says_what_of_the_contract_does_not_hold(
+    failed: FailedPass, language: str, words: tuple[str, ...]
+) -> None:
+    says = {"en": "A batch takes 50.", "es": "Un batch admite 50."}
+    rows = [
+        {"id": name, "says": says, "state": state, "evidence": f"<{state}>", "source": "x", "used": ["rest.client"]}
+        for name, state in (("rest-batch", "differs"), ("rest-pages", "holds"), ("rest-import", "unproven"))
+    ]
+    failed.attempt("prove-box", Result.DIFFERENCES, document={
+        "kind": "contract", "environment": "test", "domain": "crm.acme.es", "release": "27.1", "assumptions": rows,
+        "counts": {"differs": 1, "holds": 1, "unproven": 1}, "warnings": ["not observed in release 27.1"],
+        "differences": 1,
+    })  # fmt: skip
+    page = failed.page(language)
+    for word in (*words, "! not observed in release 27.1", "&lt;differs&gt;", "&lt;unproven&gt;"):
+        assert word in page, word
+    assert page.index("&lt;differs&gt;") < page.index("&lt;unproven&gt;") < page.index("&lt;holds&gt;")
+
+
 def test_what_did_not_happen_is_not_drawn_as_a_success(failed: FailedPass) -> None:
     failed.attempt("preflight", Result.DONE)
     failed.attempt("provision", Result.DONE)

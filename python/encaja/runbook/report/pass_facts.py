@@ -47,6 +47,7 @@ _SECTIONS = {
     "verification": "checks",
     "check": "checks",
     "preflight": "checks",
+    "contract": "contract",
     "compare": "comparison",
     "comparison": "comparison",
     "reconcile": "reconciliation",
@@ -56,7 +57,7 @@ _SECTIONS = {
     "certificates": "certificates",
 }
 _URGENT = ("found", "unknown", "people", "cured", "ok")
-DOCUMENT_SECTIONS = ("checks", "comparison", "reconciliation", "certificates", "results")
+DOCUMENT_SECTIONS = ("checks", "contract", "comparison", "reconciliation", "certificates", "results")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ require __DIR__ . '/lib/option.php';
 const KERNEL_CLASSES = [
     'CSite' => 'main/lib/site.php',
     'CUser' => 'main/lib/user.php', 'SecurityPolicy' => 'main/lib/user.php', 'PasswordHash' => 'main/lib/user.php',
+    'Bitrix\Main\UserTable' => 'main/lib/usertable.php',
     'CEvent' => 'main/lib/mail.php',
     'CAgent' => 'main/lib/agent.php', 'CTestAgent' => 'main/lib/agent.php',
     'Bitrix\Main\Application' => 'main/lib/application.php', 'CMain' => 'main/lib/application.php', 'Bitrix\Main\Messenger\Worker' => 'main/lib/messenger.php',

@@ -32,7 +32,18 @@ final class CRestCrm
         }
         $methods['crm.dealcategory.list'] = [static fn($p, $s) => self::table('b_crm_deal_category', 'list', $p, $s), 'crm'];
         $methods['crm.category.list'] = [static fn($p, $s) => ['categories' => self::categories((int)($p['entityTypeId'] ?? 2))], 'crm'];
+        $methods['crm.type.list'] = [static fn($p, $s) => self::types($p), 'crm'];
         return $methods;
+    }
+
+    /** The company's own kinds of records, a page at a time. */
+    private static function types(array $p): RestPage
+    {
+        $start = max(0, RestPage::start($p));
+        $rows = DB::rows('SELECT ID, ENTITY_TYPE_ID, TITLE, CODE FROM b_crm_dynamic_type ORDER BY ID LIMIT ' . $start . ', ' . RestPage::SIZE);
+        $types = array_map(static fn($r) => ['id' => (int)$r['ID'], 'entityTypeId' => (int)$r['ENTITY_TYPE_ID'], 'title' => $r['TITLE'], 'code' => $r['CODE']], $rows);
+        $total = RestPage::start($p) < 0 ? null : (int)DB::val('SELECT COUNT(*) FROM b_crm_dynamic_type');
+        return new RestPage($types, $total, $start, 'types');
     }
 
     public static function id(array $p): int
