@@ -76,7 +76,9 @@ def dump_text(size: int, chance: random.Random) -> Iterator[bytes]:
     yield b"-- Finished: 2026-10-01 21:10:00"
 
 
-def make(folder: Path, *, unpacked: int, sql: int, files: int, volumes: int = 10, seed: int = 1) -> BigArchive:
+def make(
+    folder: Path, *, unpacked: int, sql: int, files: int, volumes: int = 10, seed: int = 1, tables: bytes = b""
+) -> BigArchive:
     """Make an archive.
 
     Args:
@@ -86,11 +88,13 @@ def make(folder: Path, *, unpacked: int, sql: int, files: int, volumes: int = 10
         files: number of files.
         volumes: number of volumes.
         seed: of the made-up content.
+        tables: statements that make further tables, which stay empty.
     """
     chance = random.Random(seed)
     folder.mkdir(parents=True)
     dump = folder.parent / f"{folder.name}.sql"
     with dump.open("wb") as out:
+        out.write(tables)
         for text in dump_text(sql, chance):
             out.write(text)
     name = "20261001_210000_full_benchmark0000001"
