@@ -13,6 +13,8 @@ from encaja.restore.archive.verify_volume import FRONT
 from encaja.restore.errors import BackupError
 from encaja.restore.load.statement_spool import StatementSpool
 
+_LONGEST_AFTER = 1 << 16
+"""Bytes of ``_after_connect.sql``, which holds two statements."""
 BEGINNING: dict[str, Any] = {
     "kind": "",
     "after": "",
@@ -73,6 +75,8 @@ class MemberRouter:
             self._spool.feed(piece)
         else:
             self._after += piece
+            if len(self._after) > _LONGEST_AFTER:
+                raise BackupError("_after_connect.sql is too long", "", "check where this archive comes from")
 
     def end(self) -> None:
         """The member is complete."""

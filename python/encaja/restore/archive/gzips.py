@@ -21,6 +21,12 @@ HEADER_LENGTH = 22
 _UNFINISHED = 0x30303030
 _READ = 1 << 20
 _OUTPUT = 4 << 20
+_PIECE = 1 << 16
+_WINDOW = 1 << 12
+_HONEST_RATIO = 50
+"""Unpacked bytes per stored one that no volume of a portal reaches as a whole; zlib itself reaches 1032."""
+_UNDECLARED = 1 << 30
+"""Bytes that a volume may unpack to that does not say how many; the vendor's class makes them no larger by default."""
 
 
 @dataclass(frozen=True)
@@ -50,29 +56,43 @@ def read_header(data: bytes) -> VolumeHeader | None:
 
 
 class GzipDecoder:
-    """Unpacks a gzip stream of any number of members; zlib checks CRC and length of each one."""
+    """Unpacks a gzip stream of any number of members; zlib checks CRC and length of each one.
 
-    def __init__(self) -> None:
+    Args:
+        limit: bytes that it may unpack to; None for any number.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
         self._member: zlib._Decompress | None = None
+        self._limit = limit
+        self._window = 0
         self.produced = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Unpack more bytes, in pieces of at most 4 MiB.
+        """Unpack more bytes, in pieces of about 4 MiB at most.
 
         Raises:
-            zlib.error: the stream is damaged.
+            zlib.error: the stream is damaged, or longer than it may be.
         """
-        while data:
-            if self._member is None:
-                self._member = zlib.decompressobj(wbits=31)
-            output = self._member.decompress(data, _OUTPUT)
-            data = self._member.unconsumed_tail
+        view, at, pending, held = memoryview(data), 0, [], 0
+        while at < len(view):
+            if self._member is None:  # what follows a member is copied: a short look, as it may be a short one
+                self._member, self._window = zlib.decompressobj(wbits=31), _WINDOW
+            given = view[at : at + self._window]
+            output = self._member.decompress(given, _OUTPUT)
+            at += len(given) - len(self._member.unconsumed_tail or self._member.unused_data)
+            self._window = min(_READ, 2 * self._window)
             if self._member.eof:
-                data = self._member.unused_data
                 self._member = None
-            if output:
-                self.produced += len(output)
-                yield output
+            self.produced += len(output)
+            if self._limit is not None and self.produced > self._limit:
+                raise zlib.error(f"it unpacks to more than the {self._limit} bytes that it may")
+            pending.append(output)
+            held += len(output)
+            if held >= _PIECE or at == len(view):
+                if held:
+                    yield b"".join(pending)
+                pending, held = [], 0
 
     def finish(self) -> None:
         """End the stream.
@@ -82,6 +102,14 @@ class GzipDecoder:
         """
         if self._member is not None:
             raise zlib.error("the stream ends before its last member does")
+
+
+def most_unpacked(header: VolumeHeader, stored: int) -> int:
+    """Bytes that a volume may unpack to, by what it declares modulo 2**32 and by its stored size."""
+    honest = stored * _HONEST_RATIO
+    if header.size is None:
+        return max(_UNDECLARED, honest)
+    return header.size + (max(0, honest - header.size) >> 32 << 32)
 
 
 def read_volume(path: Path, number: int) -> Iterator[bytes]:
@@ -103,6 +131,7 @@ def read_volume(path: Path, number: int) -> Iterator[bytes]:
                         raise BadVolume(number, "it is not a gzip file", str(path))
                     if header.unfinished:
                         raise BadVolume(number, "its writer never finished it (size field 0000)", str(path))
+                    decoder = GzipDecoder(most_unpacked(header, path.stat().st_size))
                 yield from decoder.feed(data)
             decoder.finish()
         except zlib.error as error:

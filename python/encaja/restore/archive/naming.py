@@ -13,7 +13,9 @@ from pathlib import Path
 
 from encaja.restore.errors import BackupUsageError
 
-_NAME = re.compile(r"(?P<stem>.+?)(?P<suffix>\.(?:tar|enc)(?:\.gz)?)(?:\.(?P<number>[0-9]+))?", re.DOTALL)
+MOST = 1 << 16
+"""Volumes that an archive may have: the format holds the last one's number in 16 bits."""
+_NAME = re.compile(r"(?P<stem>.+?)(?P<suffix>\.(?:tar|enc)(?:\.gz)?)(?:\.(?P<number>[1-9][0-9]{0,4}))?", re.DOTALL)
 
 
 @dataclass(frozen=True, order=True)
@@ -26,11 +28,10 @@ class VolumeName:
 
     @classmethod
     def parse(cls, name: str) -> VolumeName | None:
-        """Parse a file name; None when it is not the name of a volume."""
+        """Parse a file name; None when it is not the name of a volume, or of one that no archive has."""
         found = _NAME.fullmatch(name)
-        if not found or (found["number"] and found["number"].startswith("0")):
-            return None
-        return cls(found["stem"], found["suffix"], int(found["number"] or 0))
+        number = int(found["number"] or 0) if found else MOST
+        return cls(found["stem"], found["suffix"], number) if found and number < MOST else None
 
     @classmethod
     def require(cls, name: str, where: str = "") -> VolumeName:

@@ -18,7 +18,10 @@ DUMP_NAME = re.compile(rb"bitrix/backup/[^/]+\.sql(?:\.([0-9]+))?")
 AFTER_CONNECT_NAME = re.compile(rb"bitrix/backup/[^/]+_after_connect\.sql")
 DATABASE_TOKEN = b"<DATABASE>"
 
-_QUOTED = rb"`((?:[^`]|``)+)`"
+_LONGEST = 1 << 30
+"""Bytes of a statement; no server takes a longer one (``max_allowed_packet``)."""
+_QUOTED = rb"`((?:[^`]|``){1,256})`(?!\s*\.)"
+"""A name, of 64 characters at most, and none of another database in front of it."""
 _PATTERNS = (
     (rb"INSERT INTO " + _QUOTED, "insert"),
     (rb"DROP (?:TABLE|VIEW) IF EXISTS " + _QUOTED, "drop"),
@@ -29,7 +32,7 @@ _PATTERNS = (
 _STATEMENT = re.compile(
     rb"|".join(rb"(?P<%s>%s)" % (kind.encode(), pattern) for pattern, kind in _PATTERNS), re.IGNORECASE
 )
-_COMMENTS = re.compile(rb"(?:\s+|--[^\n]*(?:\n|\Z))*")
+_COMMENTS = re.compile(rb"(?:\s+|--[^\n]*(?:\n|\Z))*+")
 _STARTED = re.compile(rb"^-- Started: ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8})", re.MULTILINE)
 _FINISHED = re.compile(rb"^-- Finished:", re.MULTILINE)
 
@@ -66,7 +69,7 @@ def classify(sql: bytes) -> Statement:
             f"a statement that a backup never holds: {start!r}", "the dump", "check where this archive comes from"
         )
     name = next(value for value in found.groups()[1::2] if value is not None)
-    return Statement(Kind(found.lastgroup), name.replace(b"``", b"`").decode(), sql)
+    return Statement(Kind(found.lastgroup), name.replace(b"``", b"`").decode(errors="replace"), sql)
 
 
 class Splitter:
@@ -79,26 +82,33 @@ class Splitter:
     """
 
     def __init__(self, pending: bytes = b"", *, finished: bool = False, begun: str = "") -> None:
-        self.pending = pending
+        self.pending = bytearray(pending)
         self.finished = finished
         self.begun = begun
         self._searched = max(0, len(pending) - 1)
 
     def feed(self, data: bytes | memoryview) -> Iterator[Statement]:
-        """Take the next bytes of the dump."""
-        text = self.pending + bytes(data)
+        """Take the next bytes of the dump.
+
+        Raises:
+            BackupError: a statement that no backup holds, or one without an end.
+        """
+        text = self.pending
+        text += data
         start = 0
         search = self._searched
         while (found := text.find(b";\n", search)) >= 0:
-            yield from self._statement(text[start:found])
+            yield from self._statement(bytes(text[start:found]))
             start = search = found + 2
-        self.pending = text[start:]
-        self._searched = max(0, len(self.pending) - 1)
+        del text[:start]
+        self._searched = max(0, len(text) - 1)
+        if len(text) > _LONGEST:
+            raise BackupError("a statement of more than 1 GiB", "the dump", "check where this archive comes from")
 
     def end_part(self) -> Iterator[Statement]:
         """One file of the dump is over; its last statement may lack the newline."""
-        rest = self.pending.rstrip()
-        self.pending, self._searched = b"", 0
+        rest = bytes(self.pending.rstrip())
+        self.pending, self._searched = bytearray(), 0
         if rest.endswith(b";"):
             yield from self._statement(rest[:-1])
             return

@@ -8,6 +8,7 @@ restore.php).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,7 +16,12 @@ from encaja.restore.errors import BackupError
 
 BLOCK = 512
 _ZERO_BLOCK = bytes(BLOCK)
-_LONGEST_NAME = 1 << 16
+_LONGEST_NAME = 4096
+"""Bytes; the writer aborts at a path of more than 512, and Linux knows none of more than this."""
+_LARGEST = 1 << 62
+_MOST_PADDING = 1 << 20
+"""Bytes of zeros after the end; GNU tar fills up to its record of 10 KiB."""
+_OCTAL = re.compile(rb"[\0 ]*([0-7]*)[\0 ]*")
 
 
 class TarError(BackupError):
@@ -64,13 +70,13 @@ class Header:
 
 
 def _number(field: bytes, offset: int, what: str) -> int:
-    if field[0] & 0x80:  # GNU's base 256 for what octal cannot hold
-        return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
-    digits = field.strip(b"\0 ")
-    try:
-        return int(digits, 8) if digits else 0
-    except ValueError:
-        raise TarError(offset, f"{what} is not a number") from None
+    if field[0] == 0x80:  # GNU's base 256 for what octal cannot hold; 0xff would be a negative one
+        number = int.from_bytes(field[1:], "big")
+        if number <= _LARGEST:
+            return number
+    elif octal := _OCTAL.fullmatch(field):
+        return int(octal[1] or b"0", 8)
+    raise TarError(offset, f"{what} is not a number")
 
 
 def parse_header(block: bytes, offset: int) -> Header:
@@ -114,7 +120,8 @@ class TarReader:
         self._open = bool(saved.get("open", False))
         self._long = bytearray.fromhex(str(saved["long"])) if saved.get("long") is not None else None
         self._name = bytes.fromhex(str(saved["name"])) if saved.get("name") is not None else None
-        self._ended = bool(saved.get("ended", False))
+        ended = saved.get("ended", 0)
+        self._ended = ended if isinstance(ended, int) else 0
 
     def state(self) -> dict[str, object]:
         """The whole state as plain values for JSON."""
@@ -178,7 +185,9 @@ class TarReader:
 
     def _header(self, block: bytes) -> None:
         if block == _ZERO_BLOCK:
-            self._ended = True
+            self._ended += BLOCK
+            if self._ended > _MOST_PADDING:
+                raise TarError(self.offset, "nothing but zeros after the end of the archive")
             return
         if self._ended:
             raise TarError(self.offset, "data after the end of the archive")

@@ -11,6 +11,10 @@ from pathlib import Path
 from encaja.restore.archive.tars import Member
 from encaja.restore.errors import BackupError, BackupUsageError, disk_error
 
+_REMEMBERED = 10_000
+"""Folders that a writer remembers to have made; one that it forgot is only looked at again."""
+_DEEPEST = 256
+"""Folders in folders; the writer takes no path of more than 512 bytes."""
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -27,6 +31,8 @@ def safe_name(raw: bytes) -> bytes:
         if raw.strip(b"/.") == b"" and b".." not in parts and not raw.startswith(b"/"):
             return b"."
         raise BackupError(f"a name that leaves the tree: {raw!r}", "", "do not trust this archive")
+    if len(parts) > _DEEPEST:
+        raise BackupError(f"a name of {len(parts)} folders in folders: {raw[:60]!r} …", "", "do not trust this archive")
     path = b"/".join(parts)
     try:
         path.decode()
@@ -152,6 +158,8 @@ class TreeWriter:
 
     def _folder(self, path: bytes) -> None:
         missing: list[bytes] = []
+        if len(self._folders) > _REMEMBERED:
+            self._folders = {b"", b"."}
         while path not in self._folders:
             missing.append(path)
             path = path.rpartition(b"/")[0]

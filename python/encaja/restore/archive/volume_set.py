@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from encaja.restore.archive import crypt, gzips, tars
 from encaja.restore.archive.naming import VolumeSet
@@ -153,6 +155,7 @@ class _RawArchive:
             if volumes.first.encrypted
             else None
         )
+        self._opened: tuple[Path, BinaryIO] | None = None
         top = max(volumes.volumes)
         self.length = top * slot + volumes.volumes[top].stat().st_size - self._shift
 
@@ -165,20 +168,32 @@ class _RawArchive:
         path = self._volumes.volumes.get(number)
         if path is None:
             return None
-        with path.open("rb") as source:
-            source.seek(inside)
-            data = source.read(tars.BLOCK)
+        if self._opened is None or self._opened[0] != path:
+            self.close()
+            self._opened = path, path.open("rb")
+        source = self._opened[1]
+        source.seek(inside)
+        data = source.read(tars.BLOCK)
         if len(data) < tars.BLOCK:
             return None
         return self._decryptor.update(data) if self._decryptor else data
+
+    def close(self) -> None:
+        """Let go of the volume that was read last."""
+        if self._opened:
+            self._opened[1].close()
+            self._opened = None
 
     def bad_headers(self) -> Iterator[tuple[int, str]]:
         """Walk from header to header; after a bad one continue at the next block that is one."""
         offset, lost = 0, False
         while offset < self.length:
             block = self.block(offset)
-            if block is None or not any(block):
-                lost = lost or block is None
+            if block is None:
+                lost = True
+                offset = (self.volume_of(offset) + 1) * self._slot - self._shift
+                continue
+            if not any(block):
                 offset += tars.BLOCK
                 continue
             size, reason = _member_size(block, offset)
@@ -244,10 +259,11 @@ def _prove_raw(
     slot = _common_size(sizes) or max(sizes.values())
     if 0 not in volumes.volumes:
         return
-    for number, reason in _RawArchive(volumes, slot, password).bad_headers():
-        verdict = verdicts.get(number)
-        if verdict and verdict.state == "good":
-            verdict.state, verdict.reason = "bad", reason
+    with closing(_RawArchive(volumes, slot, password)) as archive:
+        for number, reason in archive.bad_headers():
+            verdict = verdicts.get(number)
+            if verdict and verdict.state == "good":
+                verdict.state, verdict.reason = "bad", reason
 
 
 def verify(

@@ -390,6 +390,8 @@ class Fetcher:
             raise RetryError(f"another range than asked for: {response.headers.get('Content-Range')!r}")
         total = ranged[1]
         if volume.state.size is None:
+            if total > self._most():
+                raise RetryError(f"{total} bytes are announced, more than such a volume can have")
             volume.state.size, volume.state.etag = total, etag
             span.end = min(span.end, total)
             volume.part.allocate(volume.number, total)
@@ -425,8 +427,12 @@ class Fetcher:
         """How many more bytes may come; a volume of unknown length may be as long as its unpacked size and a little."""
         if span.end is not None:
             return span.end - span.position
+        return self._most() - span.position
+
+    def _most(self) -> int:
+        """Bytes that a volume may have as it is stored."""
         unpacked = self._slot() or self.first_size or (4 << 30)
-        return unpacked + unpacked // 100 + (1 << 20) - span.position
+        return unpacked + unpacked // 100 + (1 << 20)
 
     def _slot(self) -> int | None:
         """Unpacked bytes of every volume but the last; without gzip known as soon as enough volumes gave their size."""

@@ -17,8 +17,9 @@ import httpx
 
 from encaja.restore.archive.naming import VolumeName
 from encaja.restore.errors import BackupError, BackupUsageError
+from encaja.restore.fetch.replies import DeniedError, RetryError, ask_for_text
 
-_HREF = re.compile(r"""<a\s[^>]*?href\s*=\s*["']([^"']+)["']""", re.IGNORECASE)
+_HREF = re.compile(r"""<a\s[^<>]*?href\s*=\s*["']([^"'<>]+)["']""", re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -185,7 +186,8 @@ def require_all(entries: dict[int, Entry], where: str) -> None:
     """
     missing = sorted(set(range(max(entries) + 1)) - set(entries))
     if missing:
-        raise BackupError(f"the listing lacks volumes {missing}", where, "have the vendor put them there")
+        shown = ", ".join(map(str, missing[:5])) + (" …" if missing[5:] else "")
+        raise BackupError(f"the listing lacks {len(missing)} volumes: {shown}", where, "have the vendor put them there")
 
 
 def _add(entries: dict[int, Entry], archive: VolumeName, address: str, sha256: str | None) -> None:
@@ -214,9 +216,11 @@ def make_link(url: str, count: int | None = None, listing: str | None = None) ->
 def _read(place: str) -> str:
     try:
         if place.startswith(("http://", "https://")):
-            return httpx.get(place, follow_redirects=True).raise_for_status().text
+            with httpx.Client(follow_redirects=True) as client:
+                return ask_for_text(client, place)
         return Path(place).read_text(encoding="utf-8")
-    except (OSError, httpx.HTTPError) as error:
+    except (OSError, UnicodeDecodeError, httpx.HTTPError, httpx.InvalidURL, DeniedError, RetryError) as error:
         where = redact(place) if "://" in place else place
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        own = isinstance(error, (DeniedError, RetryError))
+        reason = str(error) if own else getattr(error, "strerror", None) or type(error).__name__
         raise BackupUsageError(f"cannot read the listing: {reason}", where, "check its address") from error

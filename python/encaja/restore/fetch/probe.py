@@ -20,6 +20,7 @@ from encaja.restore.fetch.replies import (
     ChangedError,
     DeniedError,
     RetryError,
+    ask_for_text,
     body,
     check_status,
     content_length,
@@ -197,9 +198,8 @@ class Probe:
     def _listed(self) -> dict[int, Entry]:
         """The volumes by the index page of their folder."""
         try:
-            response = self._client.get(self._source.folder)
-            page = response.text if response.status_code == httpx.codes.OK else ""
-        except httpx.HTTPError:
+            page = ask_for_text(self._client, self._source.folder)
+        except (httpx.HTTPError, httpx.InvalidURL, DeniedError, ChangedError, RetryError):
             page = ""
         entries = read_index(page, self._source.folder, self._source.name)
         if not entries:

@@ -9,8 +9,12 @@ from itertools import chain
 
 import httpx
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-_OUTSIDE = re.compile(r"bytes \*/(\d+)")
+_NUMBER = r"([0-9]{1,18})"
+_CONTENT_RANGE = re.compile(rf"bytes {_NUMBER}-{_NUMBER}/{_NUMBER}")
+_OUTSIDE = re.compile(rf"bytes \*/{_NUMBER}")
+_LONGEST_TEXT = 4 << 20
+_LONGEST_PAUSE = 300.0
+"""Seconds; a server may ask for any number of them."""
 _DENIED = frozenset({401, 403, 404, 410})
 
 
@@ -95,7 +99,7 @@ def check_status(response: httpx.Response) -> None:
     after = response.headers.get("Retry-After", "")
     raise RetryError(
         f"the server answers {status}",
-        float(after) if after.isdigit() else 0.0,
+        min(_LONGEST_PAUSE, float(after)) if re.fullmatch(_NUMBER, after) else 0.0,
         overloaded=status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR,
     )
 
@@ -124,4 +128,24 @@ def content_range(response: httpx.Response) -> tuple[int, int] | None:
 def content_length(response: httpx.Response) -> int | None:
     """Content-Length; None where the server does not say."""
     length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdigit() else None
+    return int(length) if re.fullmatch(_NUMBER, length) else None
+
+
+def ask_for_text(client: httpx.Client, address: str, **parameters: str) -> str:
+    """Ask for a text that is small where it is honest.
+
+    Raises:
+        DeniedError: the address is refused.
+        RetryError: it is longer than 4 MiB, or packed although that was not asked for.
+        httpx.HTTPError: there is no answer.
+    """
+    content = b""
+    with client.stream("GET", address, params=parameters or None, headers={"Accept-Encoding": "identity"}) as response:
+        check_status(response)
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise RetryError("the answer is packed although that was not asked for")
+        for piece in response.iter_raw():
+            content += piece
+            if len(content) > _LONGEST_TEXT:
+                raise RetryError(f"the answer is longer than {_LONGEST_TEXT >> 20} MiB")
+    return content.decode(errors="replace")

@@ -10,6 +10,7 @@ inferred: a refused one is asked for again.
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -20,12 +21,11 @@ import httpx
 from encaja.restore.archive.naming import VolumeName
 from encaja.restore.errors import BackupError, BackupUsageError, WrongPassword
 from encaja.restore.fetch.links import Target, redact
-from encaja.restore.fetch.replies import RetryError, check_status
+from encaja.restore.fetch.replies import RetryError, ask_for_text
 
 ADDRESS = "https://util.1c-bitrix.ru/backup.php"
 """The vendor's service; portals bought outside of Russia have theirs at https://util.bitrixsoft.com/backup.php."""
 _SALT = "BITRIXCLOUDSERVICE"
-_LARGEST_ANSWER = 16 << 20
 
 
 def _md5(text: str) -> str:
@@ -63,7 +63,8 @@ class VendorStorage:
         for file in answer.iter("file"):
             name = VolumeName.parse(file.get("name", ""))
             if name:
-                found[name] = int(file.get("size") or 0)
+                size = file.get("size") or "0"
+                found[name] = int(size) if re.fullmatch("[0-9]{1,18}", size) else 0
         return found
 
     def target(self, name: VolumeName, password: str) -> Target:
@@ -83,11 +84,8 @@ class VendorStorage:
         )
 
     def _ask(self, **query: str) -> ElementTree.Element:
-        response = httpx.get(
-            self.address, params={"license": self._licence, **query}, follow_redirects=True, timeout=30.0
-        )
-        check_status(response)
-        text = response.text[:_LARGEST_ANSWER]
+        with httpx.Client(follow_redirects=True, timeout=30.0) as client:
+            text = ask_for_text(client, self.address, license=self._licence, **query)
         if "LICENSE_NOT_FOUND" in text:
             raise BackupError(
                 "the vendor's storage does not know this licence key", self.address, "check the key of the portal"
@@ -169,7 +167,6 @@ def open_stored(storage: VendorStorage, password: str | None, archive: str | Non
     numbers = {name.number for name in files if name.archive == chosen}
     missing = sorted(set(range(max(numbers) + 1)) - numbers)
     if missing:
-        raise BackupError(
-            f"the vendor's storage lacks volumes {missing} of {chosen}", storage.address, "ask the vendor"
-        )
+        shown = ", ".join(map(str, missing[:5])) + (" …" if missing[5:] else "")
+        raise BackupError(f"the vendor's storage lacks volumes {shown} of {chosen}", storage.address, "ask the vendor")
     return StoredBackup(storage, VolumeName.require(chosen), len(numbers), password)

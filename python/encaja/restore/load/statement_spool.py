@@ -17,6 +17,8 @@ from encaja.restore.archive.sqldump import Kind, Splitter, Statement
 from encaja.restore.errors import BackupError
 
 _LENGTH = struct.Struct("<Q")
+_MOST_TABLES = 20_000
+"""Tables and views of a dump; a portal has fewer than two thousand."""
 
 
 @dataclass(eq=False)
@@ -182,6 +184,8 @@ class StatementSpool:
                 raise BackupError(
                     f"{statement.name!r} is twice in the dump", "the archive's dump", "have the vendor make a new one"
                 )
+            if len(self.tables) >= _MOST_TABLES:
+                raise BackupError("too many tables", "the archive's dump", "check where this archive comes from")
             table = SpooledTable(len(self.tables), *key, dropped=statement.name in self.loaded)
             with self.condition:
                 self.tables.append(table)
