@@ -18,8 +18,17 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx
 
+from encaja.rest import answers
 from encaja.rest.command import BATCH, Answer, Command, UncertainError, query_of
-from encaja.rest.errors import BUSY_ERRORS, TOKEN_ERRORS, AccessError, RefusedError, UnreachableError, refusal
+from encaja.rest.errors import (
+    BUSY_ERRORS,
+    TOKEN_ERRORS,
+    AccessError,
+    MalformedError,
+    RefusedError,
+    UnreachableError,
+    refusal,
+)
 from encaja.rest.limiter import Limiter
 from encaja.rest.listing import Listing, Page
 from encaja.rest.tokens import TokenError, Tokens
@@ -84,7 +93,11 @@ class RestClient:
         self._caller = "application" if tokens else webhook.fingerprint
         limits = httpx.Limits(max_connections=workers, max_keepalive_connections=workers)
         self._client = httpx.AsyncClient(
-            verify=verify, timeout=httpx.Timeout(timeout, connect=10.0, pool=None), limits=limits, transport=transport
+            verify=verify,
+            timeout=httpx.Timeout(timeout, connect=10.0, pool=None),
+            limits=limits,
+            transport=transport,
+            headers={"Accept-Encoding": "gzip"},
         )
         self._workers = workers
         self._places = asyncio.Semaphore(workers)
@@ -118,8 +131,8 @@ class RestClient:
         """
         command = Command(method, parameters or {})
         answer = await self._send(method, dict(command.parameters), [command], safe)
-        self._limiter.spent(f"{self._caller}:{method}", _block(answer.get("time")))
-        return Answer(command, answer["result"], _number(answer.get("total")), _number(answer.get("next")))
+        self._limiter.spent(f"{self._caller}:{method}", answers.times(answer.get("time")))
+        return Answer(command, answer["result"], answer.get("total"), answer.get("next"))
 
     async def batch(self, commands: Sequence[Command], *, safe: bool = True, ordered: bool = False) -> list[Answer]:
         """Call many methods, at most 50 per request, and return their answers in the same order.
@@ -138,16 +151,16 @@ class RestClient:
         """
         size = self._batch_size(commands)
         parts = [commands[at : at + size] for at in range(0, len(commands), size)]
-        answers: list[Answer] = []
+        done: list[Answer] = []
         if safe and not ordered:
             return [answer for part in await self._together(parts) for answer in part]
         for part in parts:
             try:
-                answers += await self._batch(part, safe)
+                done += await self._batch(part, safe)
             except UncertainError as error:
-                error.answers = answers + error.answers
+                error.answers = done + error.answers
                 raise
-        return answers
+        return done
 
     async def rows(
         self,
@@ -179,13 +192,15 @@ class RestClient:
             yield page
 
     async def upload(self, address: str, field: str, name: str, content: bytes) -> Answer:
-        """Send a file once to an address that the portal gave.
+        """Send a file once to an address of the portal that it gave.
 
         Raises:
-            RefusedError: the portal refuses it.
+            RefusedError: the portal refuses it, or the address is another host's.
             UnreachableError: it did not arrive.
             UncertainError: it may have arrived.
         """
+        if not _is_below(address, self.where):
+            raise RefusedError("", "the address for the file is not the portal's, so it is not sent", "upload")
         outcome = await self._post(address, "upload", files={field: (name, content, "application/octet-stream")})
         command = Command("upload")
         if isinstance(outcome, dict):
@@ -272,13 +287,13 @@ class RestClient:
         asked = dict(zip(names, commands, strict=True))
         queries = {name: query_of(command) for name, command in asked.items()}
         linked = any("$result[" in unquote(query) for query in queries.values())
-        answers: dict[str, Answer] = {}
+        done: dict[str, Answer] = {}
         left = list(names)
         for _ in range(_TRIES):
             # A command that refers to a failed one must not run with an empty value.
             body = {"halt": int(linked and not safe), "cmd": {name: queries[name] for name in left}}
             result = (await self._send("batch", body, [asked[name] for name in left], safe))["result"]
-            blocks = {name: _block(_part(result, "result_time", name)) for name in left}
+            blocks = {name: answers.times(_part(result, "result_time", name)) for name in left}
             self._limiter.learned((f"{self._caller}:{asked[name].method}", block) for name, block in blocks.items())
             outcomes = {name: self._outcome(result, name, asked[name], blocks[name]) for name in left}
             busy = [name for name, answer in outcomes.items() if answer is None or _is_busy(answer)]
@@ -293,18 +308,18 @@ class RestClient:
                 raise UncertainError("no answer within a batch", self.where, silent)
             if linked and busy:
                 continue
-            answers |= {name: answer for name, answer in outcomes.items() if answer and name not in busy}
+            done |= {name: answer for name, answer in outcomes.items() if answer and name not in busy}
             left = busy
             if not left:
-                return [answers[name] for name in names]
+                return [done[name] for name in names]
         raise UnreachableError(f"{len(left)} commands of a batch got no answer", self.where, "try again later")
 
     def _outcome(
-        self, result: Mapping[str, Any], name: str, command: Command, block: Mapping[str, Any]
+        self, result: Mapping[str, Any], name: str, command: Command, block: Mapping[str, float]
     ) -> Answer | None:
         """The answer to one command of a batch; None where it has none."""
         if "duration" in block:
-            known, seconds = self._pace.get(command.method), float(block["duration"])
+            known, seconds = self._pace.get(command.method), block["duration"]
             self._pace[command.method] = seconds if known is None else 0.9 * known + 0.1 * seconds
         fault = _part(result, "result_error", name)
         if fault is not None:
@@ -315,7 +330,11 @@ class RestClient:
         given = result.get("result")
         if not isinstance(given, dict) or name not in given:
             return None
-        total, following = (_number(_part(result, part, name)) for part in ("result_total", "result_next"))
+        try:
+            total = answers.number(_part(result, "result_total", name), "total")
+            following = answers.number(_part(result, "result_next", name), "next")
+        except MalformedError:
+            return None
         return Answer(command, given[name], total, following)
 
     def _batch_size(self, commands: Sequence[Command]) -> int:
@@ -382,27 +401,17 @@ class RestClient:
 
     async def _post(self, address: str, method: str, **content: Any) -> dict[str, Any] | _Failure:
         try:
-            response = await self._client.post(address, **content)
+            async with self._client.stream("POST", address, **content) as response:
+                answer = await answers.read(response)
+            if answer is not None and "result" in answer and response.is_success:
+                return answers.checked(answer, is_batch=method == "batch")
+        except MalformedError as fault:
+            return _Failure(f"HTTP {response.status_code} with {fault.what}", hint=fault.hint)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as fault:
             return _Failure(_network(fault), certain=True, hint="check the portal's name, and that it is up")
         except (httpx.HTTPError, httpx.InvalidURL) as fault:
             return _Failure(_network(fault), hint="check that the portal is up")
-        answer = _decode(response)
-        if answer is not None and "result" in answer and response.is_success:
-            return answer
-        if response.is_redirect:
-            other = urlsplit(response.headers.get("location", "")).netloc
-            raise AccessError("", f"the portal is now at {other}", method, "use a webhook address of that host")
-        code = str(answer.get("error", "")) if answer else ""
-        if code in BUSY_ERRORS:
-            return _Failure(code, certain=True, busy=code, time=_block((answer or {}).get("time")))
-        if answer is None or "error" not in answer:
-            kind = response.headers.get("content-type", "nothing").partition(";")[0]
-            hint = "open the address in a browser: a web page answers, not the REST interface"
-            return _Failure(f"HTTP {response.status_code} with {kind} instead of JSON", hint=hint)
-        if response.is_server_error and code != "PORTAL_DELETED":
-            return _Failure(f"HTTP {response.status_code} {code}", hint="see the portal's own log")
-        raise refusal(answer, method)
+        return _failure(response, answer, method)
 
 
 @dataclass(frozen=True)
@@ -412,17 +421,45 @@ class _Failure:
     what: str
     certain: bool = False
     busy: str = ""
-    time: Mapping[str, Any] | None = None
+    time: Mapping[str, float] | None = None
     hint: str = ""
 
 
-def _decode(response: httpx.Response) -> dict[str, Any] | None:
-    """The answer's object, or None for anything else, such as a page of HTML."""
+def _failure(response: httpx.Response, answer: dict[str, Any] | None, method: str) -> _Failure:
+    """What an answer without a result means, where the request may be repeated.
+
+    Raises:
+        RefusedError: it may not.
+    """
+    if response.is_redirect:
+        other = _host(response.headers.get("location", ""))
+        raise AccessError("", f"the portal is now at {other}", method, "use a webhook address of that host")
+    if answer is None or "error" not in answer:
+        kind = response.headers.get("content-type", "nothing").partition(";")[0][:50]
+        hint = "open the address in a browser: a web page answers, not the REST interface"
+        return _Failure(f"HTTP {response.status_code} with {kind} instead of JSON", hint=hint)
+    error = refusal(answer, method)
+    if error.code in BUSY_ERRORS:
+        return _Failure(error.code, certain=True, busy=error.code, time=answers.times(answer.get("time")))
+    if response.is_server_error and error.code != "PORTAL_DELETED":
+        return _Failure(f"HTTP {response.status_code} {error.code}", hint="see the portal's own log")
+    raise error
+
+
+def _is_below(address: Any, portal: str) -> bool:
+    """Whether an address is one of the portal: its scheme, host and port."""
     try:
-        answer = response.json()
+        there, own = ((at.scheme, at.hostname, at.port) for at in (urlsplit(address), urlsplit(portal)))
+    except (ValueError, TypeError, AttributeError):
+        return False
+    return there == own
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or "another path"
     except ValueError:
-        return None
-    return answer if isinstance(answer, dict) else None
+        return "an address that is none"
 
 
 def _file_name(disposition: str) -> str:
@@ -450,11 +487,3 @@ def _part(result: Mapping[str, Any], key: str, name: str) -> Any:
     """An entry of a batch's answer; PHP gives an empty list where there is none."""
     entries = result.get(key)
     return entries.get(name) if isinstance(entries, dict) else None
-
-
-def _block(time: Any) -> Mapping[str, Any]:
-    return time if isinstance(time, dict) else {}
-
-
-def _number(value: Any) -> int | None:
-    return None if value is None else int(value)

@@ -45,11 +45,29 @@ class UnreachableError(EncajaError):
     """The portal could not be reached."""
 
 
+class MalformedError(EncajaError):
+    """The portal answers in another form than the documented one.
+
+    Args:
+        what: how.
+        method: of the command.
+    """
+
+    def __init__(self, what: str, method: str = "") -> None:
+        super().__init__(what, method, "see what answers at the portal's address")
+
+
+def _text(value: Any, most: int) -> str:
+    """A foreign text in one line that no terminal takes for a command."""
+    text = value if isinstance(value, str) else type(value).__name__ if isinstance(value, (dict, list)) else str(value)
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text[:most]).split())
+
+
 def refusal(fault: Any, method: str) -> RefusedError:
     """The error in an answer."""
     if not isinstance(fault, dict):
-        return RefusedError("", str(fault), method)
-    code, description = str(fault.get("error", "")), str(fault.get("error_description", ""))
+        return RefusedError("", _text(fault, 500), method)
+    code, description = _text(fault.get("error", ""), 100), _text(fault.get("error_description", ""), 500)
     if code not in TOKEN_ERRORS | CALLER_ERRORS | USER_ERRORS:
         return RefusedError(code, description, method)
     if code == "insufficient_scope":

@@ -138,7 +138,7 @@ class _Method:
 def _seconds_left(block: Mapping[str, Any], finish: float) -> float:
     """Seconds until the oldest basket expires, by the portal's own clock: ours may differ."""
     reset = block.get("operating_reset_at")
-    return float(reset) - finish if isinstance(reset, (int, float)) and finish else WINDOW
+    return min(WINDOW, float(reset) - finish) if isinstance(reset, (int, float)) and finish else WINDOW
 
 
 class Limiter:

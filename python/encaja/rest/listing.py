@@ -12,9 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Any
 
+from encaja.rest import answers
 from encaja.rest.command import PAGE, Answer, Command
+from encaja.rest.errors import MalformedError
 
 _AHEAD = 6  # requests that are sent before their rows are wanted
+_DEEPEST = 50  # spans within spans; honest identifiers need a few
 _DENSE = 0.9  # rows per identifier from which on gaps are not worth counting on
 
 Page = list[dict[str, Any]]
@@ -82,10 +85,12 @@ class Listing:
             yield first
         if len(first) == PAGE:
             begun, reached = self._identifier(first[0]), self._identifier(first[-1])
+            if reached < begun or not last:
+                raise self._out_of_order()
             async for page in self._span(reached, self._identifier(last[0]), PAGE / (reached - begun + 1)):
                 yield page
 
-    async def _span(self, after: int, upto: int, density: float) -> AsyncIterator[Page]:
+    async def _span(self, after: int, upto: int, density: float, depth: int = 0) -> AsyncIterator[Page]:
         """Pages of a span of identifiers, by requests that run ahead of the reader; ``density`` is rows per number."""
         running: deque[tuple[int, int, asyncio.Task[_Part]]] = deque()
         try:
@@ -105,7 +110,9 @@ class Listing:
                 covered = end if part.whole else reached
                 density = max(rows, 0.5) / max(1, covered - begin)
                 if not part.whole:
-                    async for page in self._span(reached, end, density):
+                    if reached <= begin or depth == _DEEPEST:
+                        raise self._out_of_order()
+                    async for page in self._span(reached, end, density, depth + 1):
                         yield page
         finally:
             for _, _, task in running:
@@ -140,11 +147,21 @@ class Listing:
     def _page_of(self, answer: Answer) -> Page:
         if answer.error:
             raise answer.error
-        rows: Page = answer.result[self._shape.rows] if self._shape.rows else answer.result
+        rows = answer.result
+        if self._shape.rows:
+            rows = rows.get(self._shape.rows) if isinstance(rows, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise MalformedError("an answer without the list of rows", self.method)
         return rows
 
     def _identifier(self, row: Mapping[str, Any]) -> int:
-        return int(row[self._shape.id])
+        found = answers.number(row.get(self._shape.id), self._shape.id, self.method)
+        if found is None:
+            raise MalformedError(f"an answer with a row without {self._shape.id}", self.method)
+        return found
+
+    def _out_of_order(self) -> MalformedError:
+        return MalformedError(f"an answer whose rows are not in the order of their {self._shape.by}", self.method)
 
 
 def _width(density: float, pages: int) -> int:

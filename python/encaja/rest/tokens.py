@@ -15,6 +15,8 @@ import httpx
 
 from encaja.atomic import write_atomically
 from encaja.errors import EncajaError
+from encaja.rest import answers
+from encaja.rest.errors import MalformedError, refusal
 
 # It logs complete addresses, and the one that renews tokens contains secrets.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -75,13 +77,16 @@ class Tokens:
             "refresh_token": self._refresh,
         }
         try:
-            response = await client.get(application.endpoint, params=parameters)
-            answer = response.json()
-        except (httpx.HTTPError, ValueError) as fault:
+            async with client.stream("GET", application.endpoint, params=parameters) as response:
+                answer = await answers.read(response)
+        except (httpx.HTTPError, httpx.InvalidURL, MalformedError) as fault:
             raise TokenError(f"tokens not renewed: {type(fault).__name__}", application.endpoint) from fault
-        if response.status_code != httpx.codes.OK or "access_token" not in answer:
-            reason = answer.get("error", f"HTTP {response.status_code}") if isinstance(answer, dict) else "no object"
+        if answer is None:
+            raise TokenError("tokens not renewed: no object", application.endpoint)
+        access, refresh = answer.get("access_token"), answer.get("refresh_token", self._refresh)
+        if response.status_code != httpx.codes.OK or not (isinstance(access, str) and isinstance(refresh, str)):
+            reason = refusal(answer, "token").code or f"HTTP {response.status_code}"
             raise TokenError(f"tokens not renewed: {reason}", application.endpoint)
-        self.access, self._refresh = answer["access_token"], answer.get("refresh_token", self._refresh)
+        self.access, self._refresh = access, refresh
         kept = {"access_token": self.access, "refresh_token": self._refresh, "begun_with": application.refresh_token}
         write_atomically(self._path, json.dumps(kept).encode())
