@@ -20,7 +20,8 @@ LAYERS = {
     ],
     "encaja.rest": [
         "bucket trust errors",
-        "webhook command tokens prefetch",
+        "webhook answers command prefetch",
+        "tokens",
         "limiter listing",
         "client",
     ],
@@ -84,7 +85,8 @@ LAYERS = {
         "unpack",
     ],
     "encaja.restore.fetch": [
-        "links options replies state volume_files",
+        "options replies state volume_files",
+        "links",
         "plan vendor_storage",
         "throttle",
         "probe",
