@@ -11,8 +11,8 @@ description:
     host.
   - V(released) unmasks and starts the permitted services; outbound traffic stays refused except to O(allowed).
   - V(released) requires the proof that M(encaja.portal.portal_neutralise) leaves on the host; V(isolated) removes it.
-  - Replies on inbound connections are always allowed, and what a host needs to keep its address (DHCP, neighbour
-    discovery).
+  - Replies on inbound connections are always allowed, and what a host needs to keep its address (neighbour discovery,
+    and DHCP within its own networks; a client that gets no answer there broadcasts below the rules).
   - V(check) changes nothing. It reports whether the host is a copy, and fails on one that is isolated, where nothing
     can run.
   - V(open) changes nothing. It fails on a host that is or was a copy and still blocks outbound traffic.
@@ -80,9 +80,11 @@ refused:
 """
 
 import ipaddress
+import json
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +130,19 @@ def destination(allowed: str) -> str:
     return f"{family} daddr {network} {rest[0]} dport {rest[1]}"
 
 
-def rules(allowed: list[str], ssh_ports: tuple[int, ...] = (22,)) -> str:
+def own_networks() -> list[str]:
+    """The IPv4 networks that this host is in."""
+    shown = json.loads(run("ip", "-json", "-4", "address", "show") or "[]")
+    found = [
+        ipaddress.IPv4Network(f"{address['local']}/{address['prefixlen']}", strict=False)
+        for interface in shown
+        for address in interface.get("addr_info", [])
+        if address.get("scope") == "global"
+    ]
+    return [str(network) for network in ipaddress.collapse_addresses(found)]
+
+
+def rules(allowed: list[str], ssh_ports: tuple[int, ...] = (22,), networks: Sequence[str] = ()) -> str:
     """The nftables commands that fill the chain for outbound traffic.
 
     A connection that is older than the connection tracking counts as opened by whoever spoke first, so the answers of
@@ -142,7 +156,7 @@ def rules(allowed: list[str], ssh_ports: tuple[int, ...] = (22,)) -> str:
             "ct direction reply accept",
             *(f"tcp sport {port} {answers}" for port in ssh_ports),
             "meta l4proto 58 icmpv6 type { 133, 135, 136, 143 } accept",
-            "udp sport 68 udp dport 67 accept",
+            f"ip daddr {{ {', '.join(['255.255.255.255', *networks])} }} udp sport 68 udp dport 67 accept",
             *(f"{destination(one)} counter accept" for one in allowed),
             "counter reject with icmpx admin-prohibited",
         )
@@ -214,7 +228,7 @@ class Isolation:
 
     def _block_outbound(self, allowed: list[str]) -> None:
         """Refuse outbound traffic except to ``allowed``, now and after a restart."""
-        wanted = rules(allowed, self.ssh_ports)
+        wanted = rules(allowed, self.ssh_ports, own_networks())
         current = open(RULES).read() if os.path.exists(RULES) else ""  # noqa: SIM115
         if current != wanted:
             self.done.append(f"outbound traffic refused, except to {', '.join(allowed) or 'nothing'}")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from encaja.errors import EncajaError
+
 EXCLUDED: Final = (
     "bitrix/backup",
     "bitrix/cache",
@@ -22,6 +24,17 @@ EXCLUDED: Final = (
 PARTIAL: Final = ".encaja-partial"
 Manifest = dict[str, str]
 """Path to what is known of it: type, mode, size, time of the last change, target of a link, digest of the content."""
+
+
+def tree_name(text: str) -> str:
+    """The name of a tree, which the other side gave.
+
+    Raises:
+        EncajaError: it is none, and could lead elsewhere.
+    """
+    if text in ("", ".", "..") or not text.isprintable() or "/" in text:
+        raise EncajaError("that is not the name of a tree", repr(text[:40]), "see which tree the source's www leads to")
+    return text
 
 
 def entries(tree: Path, contents: bool = False) -> Iterator[tuple[str, str]]:
@@ -77,8 +90,15 @@ def pack(found: Iterable[tuple[str, str]]) -> Iterator[bytes]:
 
 
 def unpack(text: bytes) -> Manifest:
-    """The manifest that ``pack`` made."""
-    parts = [os.fsdecode(part) for part in text.split(b"\0")[:-1]]
+    """The manifest that ``pack`` made.
+
+    Raises:
+        EncajaError: it is cut off.
+    """
+    *found, left = text.split(b"\0")
+    if left or len(found) % 2:
+        raise EncajaError("is cut off", "the source's list of files", "run it again")
+    parts = [os.fsdecode(part) for part in found]
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
@@ -122,4 +142,7 @@ def _moved_on(path: str, there: str | None, here: str | None, before: Mapping[st
 
 
 def _time(known: str | None) -> int:
-    return int(known.split(" ")[3]) if known and known.startswith("f ") else -1
+    try:
+        return int(known.split(" ")[3]) if known and known.startswith("f ") else -1
+    except (IndexError, ValueError):
+        return -1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from encaja.clone import frames
+from encaja.clone import frames, manifest
 from encaja.errors import EncajaError
 
 Progress = Callable[[int], None]
@@ -61,9 +61,16 @@ class Source:
         """Versions, sizes and the tree in use, as the source reports them.
 
         Raises:
-            EncajaError: the source does not answer.
+            EncajaError: the source does not answer, or not with what it is asked for.
         """
-        found: dict[str, Any] = json.loads(self.ask("facts"))
+        try:
+            found = json.loads(self.ask("facts"))
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise EncajaError("answers something else than facts", f"source {self.address}", "run site.yml there")
+        if "tree" in found:
+            manifest.tree_name(str(found["tree"]))
         return found
 
     def stream(
@@ -107,6 +114,6 @@ class Source:
 
 
 def last_line(text: str | bytes, otherwise: str = "ended without output") -> str:
-    """The last line of a program's output, for an error message."""
+    """The last line of a program's output, for an error message; without what a terminal would obey."""
     lines = (text.decode(errors="replace") if isinstance(text, bytes) else text).strip().splitlines()
-    return lines[-1] if lines else otherwise
+    return "".join(sign for sign in lines[-1][:1000] if sign.isprintable()) if lines else otherwise

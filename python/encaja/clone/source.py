@@ -74,7 +74,8 @@ def run(home: Path) -> int:
         case ["facts"]:
             out.write(json.dumps(facts(home)).encode())
         case ["manifest", tree] | ["manifest", tree, "contents"]:
-            for part in manifest.pack(manifest.entries(home / "trees" / Path(tree).name, contents=len(words) == 3)):
+            listed = manifest.entries(home / "trees" / manifest.tree_name(tree), contents=len(words) == 3)
+            for part in manifest.pack(listed):
                 out.write(part)
         case ["physical"]:
             physical(Sender(out))

@@ -11,7 +11,7 @@ isolation = importlib.import_module("ansible_collections.encaja.portal.plugins.m
 
 
 def test_nothing_goes_out_but_answers_and_the_allowed() -> None:
-    lines = isolation.rules(["10.0.0.11 tcp 22", "10.0.0.12", "fd00::/8"]).splitlines()
+    lines = isolation.rules(["10.0.0.11 tcp 22", "10.0.0.12", "fd00::/8"], networks=["10.0.0.0/24"]).splitlines()
     assert lines[-1].endswith("reject with icmpx admin-prohibited")
     accepted = [line.split("encaja_egress ")[1] for line in lines if line.endswith(" accept")]
     assert accepted == [
@@ -19,11 +19,22 @@ def test_nothing_goes_out_but_answers_and_the_allowed() -> None:
         "ct direction reply accept",
         "tcp sport 22 tcp flags & (syn | ack) != syn accept",
         "meta l4proto 58 icmpv6 type { 133, 135, 136, 143 } accept",
-        "udp sport 68 udp dport 67 accept",
+        "ip daddr { 255.255.255.255, 10.0.0.0/24 } udp sport 68 udp dport 67 accept",
         "ip daddr 10.0.0.11/32 tcp dport 22 counter accept",
         "ip daddr 10.0.0.12/32 counter accept",
         "ip6 daddr fd00::/8 counter accept",
     ]
+
+
+def test_a_host_s_own_networks_are_those_that_it_is_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = (
+        '[{"addr_info": [{"local": "127.0.0.1", "prefixlen": 8, "scope": "host"}]}, {},'
+        ' {"addr_info": [{"local": "10.1.2.3", "prefixlen": 24, "scope": "global"},'
+        ' {"local": "10.1.2.9", "prefixlen": 32, "scope": "global"},'
+        ' {"local": "192.0.2.7", "prefixlen": 32, "scope": "global"}]}]'
+    )
+    monkeypatch.setattr(isolation, "run", lambda *_: shown)
+    assert isolation.own_networks() == ["10.1.2.0/24", "192.0.2.7/32"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from encaja.clone import manifest
+from encaja.errors import EncajaError
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -57,3 +60,22 @@ def test_what_did_not_move_must_be_alike() -> None:
     copy = {"damaged": FILE.format(9), "planted": FILE.format(5)}
     found = manifest.compare(before, copy, before, since=2000)
     assert found.faults == ["damaged differs", "lost is missing", "planted is not in the source"]
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "/", "/etc", "../trees", "a/..", "a/b", "a\n"])
+def test_what_is_no_tree_s_name_leads_nowhere(name: str) -> None:
+    with pytest.raises(EncajaError, match="not the name of a tree"):
+        manifest.tree_name(name)
+    assert manifest.tree_name("20261130-1") == "20261130-1"
+
+
+@pytest.mark.parametrize("text", [b"a", b"a\0", b"a\0f 644 1 2\0b\0", b"a\0f"])
+def test_a_list_that_is_cut_off_is_none(text: bytes) -> None:
+    with pytest.raises(EncajaError, match="cut off"):
+        manifest.unpack(text)
+    assert manifest.unpack(b"") == {}
+
+
+@pytest.mark.parametrize("known", ["f", "f ", "f 644 1", "f 644 1 soon", "x"])
+def test_a_state_that_is_none_is_a_difference(known: str) -> None:
+    assert manifest.compare({"a": known}, {"a": "f 644 1 2"}, {"a": known}, since=5).faults == ["a differs"]

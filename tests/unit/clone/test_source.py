@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from encaja.clone import priority, source, tables
+from encaja.clone import priority, remote, source, tables
 from encaja.clone.source import _Moment
+from encaja.errors import EncajaError
 
 HOLDS = """\
 nice_is() {
@@ -106,3 +107,20 @@ def test_only_the_weight_of_a_copy_s_own_group_is_changed(tmp_path: Path, monkey
         priority.give_way([])
     assert (tmp_path / "encaja-copy-12.scope/cpu.weight").read_text() == "1"
     assert (tmp_path / "session-3.scope/cpu.weight").read_text() == "40"
+
+
+def test_a_copy_s_key_lists_trees_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "trees" / "one").mkdir(parents=True)
+    (tmp_path / "secret").touch()
+    for asked in ("manifest ..", "manifest .", "manifest trees/../..", "manifest /etc"):
+        monkeypatch.setenv("SSH_ORIGINAL_COMMAND", asked)
+        with pytest.raises(EncajaError, match="not the name of a tree"):
+            source.run(tmp_path)
+
+
+@pytest.mark.parametrize("answer", ["[]", "{", "[" * 100_000, '{"tree": ".."}', '{"tree": "../../etc"}'])
+def test_facts_that_are_none_are_one_error(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = remote.Source("192.0.2.1", Path("key"), Path("known_hosts"))
+    monkeypatch.setattr(remote.Source, "ask", lambda *_: answer.encode())
+    with pytest.raises(EncajaError, match=r"something else than facts|not the name of a tree"):
+        asked.facts()
