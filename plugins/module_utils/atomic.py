@@ -48,6 +48,18 @@ def write_atomically(
         sync_folder(path.parent)
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a file for its owner only; a device or pipe is written to as it is.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+    else:
+        write_atomically(path, text.encode())
+
+
 def link_atomically(link: Path, target: str | Path) -> None:
     """Make a symbolic link in one step, in place of a link or file of that name; it is on the disk afterwards."""
     temporary = link.with_name(f".{link.name}.encaja-new")

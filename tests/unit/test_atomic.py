@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from encaja.atomic import link_atomically, write_atomically
+from encaja.atomic import link_atomically, write_atomically, write_private
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,3 +70,13 @@ def test_a_link_is_there_all_the_time(tmp_path: Path) -> None:
     link_atomically(link, "trees/two")
     assert str(link.readlink()) == "trees/two"
     assert [path.name for path in tmp_path.iterdir()] == ["www"]
+
+
+def test_what_is_private_is_for_its_owner_whatever_was_there(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text("old")
+    file.chmod(0o644)
+    write_private(file, "new")
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("new", 0o600)
+    write_private(Path(os.devnull), "shown")
+    assert not Path(os.devnull).is_file()

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
+from encaja.atomic import write_private
 from encaja.cli.options import AsJson, Inventory, Language
 from encaja.cli.output import table_console
 from encaja.cli.playbook_run import check_words, find_inventories, play
@@ -163,7 +164,7 @@ def compare(
     text = json.dumps(body, indent=2, ensure_ascii=False)
     if output:
         page = to_html(body, language) if output.suffix in {".html", ".htm"} else f"{text}\n"
-        output.write_text(page, encoding="utf-8")
+        write_private(output, page)
     if as_json:
         print(text)
     else:

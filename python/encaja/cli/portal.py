@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from encaja.atomic import write_private
 from encaja.cli.options import AsJson, EnvironmentName, Inventory, Language
 from encaja.cli.output import table_console
 from encaja.cli.playbook_run import check_words, find_inventories, play
@@ -80,7 +81,7 @@ def verify(
     body = collect(project, find_inventories(project, inventory or ()), environment, only or ())
     text = json.dumps(body, indent=2, ensure_ascii=False)
     if output:
-        output.write_text(f"{text}\n", encoding="utf-8")
+        write_private(output, f"{text}\n")
     if as_json:
         print(text)
     else:

@@ -239,7 +239,8 @@ def _variable_faults(
         if is_template or not isinstance(value, (str, int, float, list, dict)):  # a vaulted value is none of these
             continue
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-            given = f"{value!r}" if not spec.get("secret") and not spec.get("no_log") else type(value).__name__
+            # Never the value, whatever the name: a password belongs into many a variable, and slips into others.
+            given = type(value).__name__
             found.append((f"{name} must be {spec.get('type')}, it is {given}", "give a value of that type"))
         elif "choices" in spec and value not in spec["choices"]:
             choices = ", ".join(map(str, spec["choices"]))

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from encaja.atomic import write_private
 from encaja.errors import EncajaError
 from encaja.runbook.forecast.past_passes import read_history
 from encaja.runbook.record.journal import Journal, Pass
@@ -71,7 +72,7 @@ def write_report(move: Move, journal: Journal, pass_: Pass, language: str, outpu
     page = pass_facts.to_html(pass_facts.gather(move, journal, pass_, read_assumptions(move)), language)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
+        write_private(path, page)
     except OSError as error:
         raise EncajaError(
             f"the report cannot be written: {error.strerror}", str(path), "choose another --output"
