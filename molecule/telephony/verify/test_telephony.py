@@ -19,8 +19,8 @@ CALL = {
     "caller": "+34600111222",
     "talk_seconds": 2,
     "telephones": [
-        {"extension": "101", "password": "first-secret", "answers": False},
-        {"extension": "102", "password": "second-secret"},
+        {"extension": "101", "password": "first-secret-of-101", "answers": False},
+        {"extension": "102", "password": "second;secret-of-102"},
     ],
 }
 
@@ -99,6 +99,27 @@ def test_a_stranger_cannot_call_out(host: Host) -> None:
     assert host.run("asterisk -rx 'pjsip show endpoint anonymous'").stdout.count("Unable to find") == 1
     assert "identify_by" in (shown := host.check_output("asterisk -rx 'pjsip show endpoint provider'"))
     assert next(line.split()[-1] for line in shown.splitlines() if "identify_by" in line) == "ip"
+
+
+def test_a_dialled_text_opens_no_channel(call: Host) -> None:
+    """An agent's telephone dials a number and, behind it, a channel of another context."""
+    dialled = CALL | {"dials": True, "caller": "999%26Local/+34910000001%40encaja-inbound", "patience_seconds": 5}
+    put(call, "/var/tmp/sip/dial.json", json.dumps(dialled | {"telephones": CALL["telephones"][1:]}).encode())
+    done = call.run("python3 /var/tmp/sip/call.py /var/tmp/sip/dial.json")
+    assert done.rc == 1
+    assert "484" in done.stdout + done.stderr
+
+
+def test_calls_and_logs_are_for_nobody_else(call: Host) -> None:
+    assert call.file("/var/lib/asterisk/cel.db").mode == 0o640
+    assert "Asterisk" in call.check_output("journalctl -u asterisk -t asterisk -o cat")
+    assert not call.file("/var/log/asterisk/security.log").exists
+
+
+def test_guessing_is_stopped_by_a_guard_that_restarts_with_the_firewall(host: Host) -> None:
+    assert host.service("encaja-sip-guard").is_running and host.service("encaja-sip-guard").is_enabled
+    assert "update @heard" in host.check_output("nft list table inet encaja_sip")
+    assert "encaja-sip-guard.service" in host.check_output("systemctl show -p ConsistsOf nftables.service")
 
 
 def test_call_is_reported_to_the_portal_step_by_step(call: Host) -> None:
