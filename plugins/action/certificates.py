@@ -28,7 +28,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "certificates": {"type": "list", "elements": "dict", "required": True},
                 "authority": {"type": "dict", "default": {}},
                 "trusted": {"type": "list", "elements": "str", "default": []},
-                "days": {"type": "int", "default": 397},
+                "days": {"type": "int", "default": 365},
                 "renew_days": {"type": "int", "default": 30},
                 "folder": {"type": "path", "default": "/etc/encaja/tls"},
                 "group": {"type": "str", "default": "ssl-cert"},
@@ -76,9 +76,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         fresh = []
         for item in items:
             now = seen[item["name"]]
-            days = self._asked["renew_days"]
             names = [str(name) for name in item["names"]]
-            reason = authority.reason_to_renew(now["certificate"], now["public_key"], names, days)
+            reason = authority.reason_to_renew(
+                now["certificate"], now["public_key"], names, self._asked["renew_days"], self._asked["days"]
+            )
             if not reason:
                 continue
             self._display.vv(f"{item['name']} is signed: {reason}")

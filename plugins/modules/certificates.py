@@ -27,7 +27,7 @@ options:
   days:
     description: Validity of signed certificates, in days.
     type: int
-    default: 397
+    default: 365
   renew_days:
     description: Remaining days below which signed certificates are renewed and provided ones cause a warning.
     type: int

@@ -347,20 +347,20 @@ class Authority:
         Args:
             public_key_pem: the host's public key; its private key never leaves the host.
             names: host names and addresses to cover; the first is the subject.
-            days: days of validity, never beyond the authority's own.
+            days: days of validity in all, never beyond the authority's own.
         """
         public_key = serialization.load_pem_public_key(public_key_pem)
         if not isinstance(public_key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
             raise CertificateError("the host's key is of a kind that servers do not use", names[0])
-        now = datetime.datetime.now(datetime.UTC)
-        end = min(now + datetime.timedelta(days=days), self.certificate.not_valid_after_utc)
+        begin = datetime.datetime.now(datetime.UTC) - CLOCK_SLACK
+        end = min(begin + datetime.timedelta(days=days), self.certificate.not_valid_after_utc)
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])]))
             .issuer_name(self.certificate.subject)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - CLOCK_SLACK)
+            .not_valid_before(begin)
             .not_valid_after(end)
             .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -375,22 +375,25 @@ class Authority:
         signed = builder.sign(self.key, None if is_edwards else hashes.SHA256())
         return signed.public_bytes(Encoding.PEM).decode()
 
-    def reason_to_renew(self, certificate_pem: str, public_key_pem: str, names: Sequence[str], renew_days: int) -> str:
-        """Why a host's present certificate has to be renewed; empty where it is good."""
-        if not certificate_pem.strip():
-            return "there is none yet"
+    def reason_to_renew(
+        self, certificate_pem: str, public_key_pem: str, names: Sequence[str], renew_days: int, days: int
+    ) -> str:
+        """Why a host's present certificate has to be renewed, for ``days`` in all; empty where it is good."""
         try:
             present = x509.load_pem_x509_certificate(certificate_pem.encode())
         except ValueError:
-            return "the present one cannot be read"
+            return "the present one cannot be read" if certificate_pem.strip() else "there is none yet"
         if not signed_by(present, self.certificate):
             return f"the present one is of '{common_name(present.issuer)}'"
         if _spki(present.public_key()) != _spki(serialization.load_pem_public_key(public_key_pem.encode())):
             return "the host's key is another one"
         if set(covered_names(present)) != {str(name) for name in names}:
             return f"the present one is for {', '.join(covered_names(present))}"
+        whole = (present.not_valid_after_utc - present.not_valid_before_utc).days
         left = (present.not_valid_after_utc - datetime.datetime.now(datetime.UTC)).days
-        return f"the present one ends in {left} days" if left < renew_days else ""
+        if left < renew_days:
+            return f"the present one ends in {left} days"
+        return f"the present one is valid for {whole} days, more than {days}" if whole > days else ""
 
 
 def _general_name(name: str) -> x509.GeneralName:

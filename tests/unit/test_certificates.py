@@ -179,7 +179,12 @@ def test_the_authority_signs_what_a_client_accepts() -> None:
         pem.encode(), LEAF.key_pem, b"", names=["portal.example.org", "192.0.2.1"], roots=[ROOT.certificate]
     )
     assert found.faults == ()
-    assert AUTHORITY.reason_to_renew(pem, LEAF.public_pem.decode(), ["192.0.2.1", "portal.example.org"], 30) == ""
+    assert AUTHORITY.reason_to_renew(pem, LEAF.public_pem.decode(), ["192.0.2.1", "portal.example.org"], 30, 90) == ""
+
+
+def test_the_days_of_a_signed_certificate_are_those_of_all_its_life() -> None:
+    signed = x509.load_pem_x509_certificate(AUTHORITY.issue(LEAF.public_pem, NAMES, 365).encode())
+    assert signed.not_valid_after_utc - signed.not_valid_before_utc == datetime.timedelta(days=365)
 
 
 def test_the_authority_signs_for_no_longer_than_it_lives() -> None:
@@ -196,10 +201,11 @@ def test_the_authority_signs_for_no_longer_than_it_lives() -> None:
         (AUTHORITY.issue(MIDDLE.public_pem, NAMES, 90), NAMES, 30, "key is another"),
         (AUTHORITY.issue(LEAF.public_pem, ["old.example.org"], 90), NAMES, 30, "is for old.example.org"),
         (AUTHORITY.issue(LEAF.public_pem, NAMES, 90), NAMES, 91, "ends in"),
+        (AUTHORITY.issue(LEAF.public_pem, NAMES, 397), NAMES, 30, "is valid for 397 days, more than 365"),
     ],
 )
 def test_it_says_why_it_signs_anew(present: str, names: tuple[str, ...], renew_days: int, reason: str) -> None:
-    assert reason in AUTHORITY.reason_to_renew(present, LEAF.public_pem.decode(), names, renew_days)
+    assert reason in AUTHORITY.reason_to_renew(present, LEAF.public_pem.decode(), names, renew_days, 365)
 
 
 def test_an_authority_whose_files_do_not_belong_together_is_refused(tmp_path: Path) -> None:
