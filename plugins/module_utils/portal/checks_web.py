@@ -24,6 +24,9 @@ PROTECTED: Final = (
     "/bitrix/.settings.php", "/bitrix/php_interface/dbconn.php", "/bitrix/managed_cache/", "/.access.php",
     "/bitrix/modules/main/include.php",
 )  # fmt: skip
+PUSH_TRICKS: Final = ("/bitrix/rest/..\\pub/", "/bitrix/rest/..\\..\\server-stat/", "/bitrix/pub/../rest/")
+"""Paths that nginx reads as one location and the push server as another, if they are passed on as they came."""
+STRANGER: Final = "stranger.invalid"
 MINIMUM_PAGES: Final = 10.0
 UPLOAD_BYTES: Final = 5 << 20
 FIELDS: Final = 10_000
@@ -63,6 +66,14 @@ def protected_paths(scene: Scene) -> Finding:
     return judged([f"served: {', '.join(wrong)}"] if wrong else [], f"{len(PROTECTED)} paths refused")
 
 
+def publishing(scene: Scene) -> Finding:
+    """Messages to the portal's users come from the portal alone: the push server's inner paths are closed outside."""
+    channel = f"?CHANNEL_ID={secrets.token_hex(16)}"
+    asked = {path: scene.send("POST", path + channel, {}, b"{}").status for path in (*PUSH_TRICKS, "/bitrix/pub/")}
+    wrong = [f"{path} answers {status}" for path, status in asked.items() if not 400 <= status < 500]
+    return judged(wrong, f"{len(asked)} ways to the push server's inner paths are refused")
+
+
 def headers(scene: Scene) -> Finding:
     """What the web server reveals about itself, and whether it compresses."""
     answer = scene.get("/", {"Accept-Encoding": "gzip"})
@@ -71,7 +82,9 @@ def headers(scene: Scene) -> Finding:
         wrong.append(f"Server: {answer.headers['server']} shows the version")
     if "x-powered-by" in answer.headers:
         wrong.append("X-Powered-By is sent")
-    if scene.policy.scheme == "https" and "strict-transport-security" not in answer.headers:
+    if scene.policy.scheme == "https" and not re.search(
+        r"max-age=[1-9]", answer.headers.get("strict-transport-security", "")
+    ):
         wrong.append("no Strict-Transport-Security")
     if len(answer.body) > 1500 and answer.headers.get("content-encoding") != "gzip":
         wrong.append("pages are not compressed")
@@ -139,11 +152,15 @@ def push_processes(scene: Scene) -> Finding:
 def server_variables(scene: Scene) -> Finding:
     """What a page learns of the request: name, scheme, port, document root, and the user of an HTTP log-in."""
     word = base64.b64encode(b"encaja:look").decode()
+    forged = dict.fromkeys(("X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"), STRANGER)
     with scene.page() as page:
-        said, _ = page.ask("server", {"Authorization": f"Basic {word}"})
-    wrong = []
+        said, _ = page.ask("server", {"Authorization": f"Basic {word}", **forged})
+    wrong = [f"{name} is believed of anyone" for name, value in said.items() if STRANGER in value]
     if said["SERVER_NAME"] != scene.policy.domain:
         wrong.append(f"SERVER_NAME is {said['SERVER_NAME'] or 'empty'}")
+    port = "" if scene.policy.port in {0, 80, 443} else f":{scene.policy.port}"
+    if said["HTTP_HOST"] != scene.policy.domain + port:
+        wrong.append(f"HTTP_HOST is {said['HTTP_HOST'] or 'empty'}")
     if (said["HTTPS"].lower() in {"on", "yes", "1"}) != (scene.policy.scheme == "https"):
         wrong.append(f"HTTPS is {said['HTTPS'] or 'empty'}")
     if said["DOCUMENT_ROOT"] != str(scene.portal.root.resolve()):
@@ -240,6 +257,7 @@ def outside_services(scene: Scene) -> Finding:
 CHECKS: Final[Sequence[Check]] = (
     check("web-certificate", ("Certificate", "Certificado"), certificate, "playbook certificates"),
     check("web-protected", ("Protected paths", "Rutas protegidas"), protected_paths, "role web"),
+    check("web-publishing", ("Publishing from outside", "Publicar desde fuera"), publishing, "role web"),
     check("web-headers", ("Web server's headers", "Cabeceras del servidor web"), headers, "role web", "warning"),
     check("web-loop-back", ("The portal reaches itself", "El portal se alcanza a sí mismo"), loop_back,
           "name resolution on the portal's host"),

@@ -25,7 +25,8 @@ if (!hash_equals('{word}', (string)($_SERVER['HTTP_X_ENCAJA'] ?? ''))) {{ http_r
 $answer = [];
 switch ($_GET['ask'] ?? '') {{
     case 'server':
-        foreach (['SERVER_NAME', 'SERVER_PORT', 'HTTPS', 'DOCUMENT_ROOT', 'REMOTE_ADDR', 'PHP_AUTH_USER'] as $name) {{
+        foreach (['SERVER_NAME', 'SERVER_PORT', 'HTTPS', 'DOCUMENT_ROOT', 'REMOTE_ADDR', 'PHP_AUTH_USER', 'HTTP_HOST',
+            'HTTP_X_FORWARDED_FOR', 'HTTP_X_FORWARDED_HOST', 'HTTP_X_REAL_IP'] as $name) {{
             $answer[$name] = (string)($_SERVER[$name] ?? '');
         }}
         break;

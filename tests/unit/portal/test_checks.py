@@ -171,7 +171,7 @@ class Site:
 
     def __init__(self, root: Path, **answers: Any) -> None:
         self.portal = SimpleNamespace(root=root)
-        self.policy = SimpleNamespace(domain="crm.acme.es", scheme="https")
+        self.policy = SimpleNamespace(domain="crm.acme.es", scheme="https", port=0)
         self.fpm = {"ini": {"session.save_handler": "files", "session.save_path": "/var/lib/php/portal"}}
         self.answers = answers
 
@@ -201,7 +201,7 @@ def test_a_page_of_our_own_is_gone_after_the_look(tmp_path: Path) -> None:
 
 def test_what_pages_are_told(tmp_path: Path) -> None:
     good = {"SERVER_NAME": "crm.acme.es", "SERVER_PORT": "443", "HTTPS": "on", "DOCUMENT_ROOT": str(tmp_path),
-            "PHP_AUTH_USER": "encaja"}  # fmt: skip
+            "PHP_AUTH_USER": "encaja", "HTTP_HOST": "crm.acme.es", "HTTP_X_REAL_IP": ""}  # fmt: skip
     fine: Any = Site(tmp_path, server=good)
     assert checks_web.server_variables(fine).state == "ok"
     bad: Any = Site(tmp_path, server={**good, "SERVER_NAME": "_", "HTTPS": "", "PHP_AUTH_USER": ""})
@@ -209,6 +209,37 @@ def test_what_pages_are_told(tmp_path: Path) -> None:
     assert "SERVER_NAME is _" in evidence
     assert "HTTPS is empty" in evidence
     assert "WebDAV" in evidence
+
+
+def test_pages_that_believe_what_a_client_says_of_itself(tmp_path: Path) -> None:
+    def server(headers: Any, _: bytes) -> Any:
+        return {"SERVER_NAME": "crm.acme.es", "SERVER_PORT": "443", "HTTPS": "on", "DOCUMENT_ROOT": str(tmp_path),
+                "PHP_AUTH_USER": "encaja", "HTTP_HOST": "crm.acme.es:443",
+                "HTTP_X_REAL_IP": headers["X-Real-IP"]}  # fmt: skip
+
+    evidence = checks_web.server_variables(Site(tmp_path, server=server)).evidence  # type: ignore[arg-type]
+    assert evidence == "HTTP_X_REAL_IP is believed of anyone; HTTP_HOST is crm.acme.es:443"
+
+
+@pytest.mark.parametrize(("status", "state"), [(403, "ok"), (404, "ok"), (200, "found"), (502, "found")])
+@pytest.mark.parametrize("trick", checks_web.PUSH_TRICKS)
+def test_ways_to_the_push_server_that_are_open(trick: str, status: int, state: str) -> None:
+    def send(method: str, path: str, _headers: Any, body: bytes) -> Any:
+        assert (method, body) == ("POST", b"{}")
+        return SimpleNamespace(status=status if path.startswith(f"{trick}?CHANNEL_ID=") else 403)
+
+    finding = checks_web.publishing(SimpleNamespace(send=send))  # type: ignore[arg-type]
+    assert finding.state == state
+    assert (f"{trick} answers {status}" in finding.evidence) is (state == "found")
+
+
+@pytest.mark.parametrize(("sent", "state"), [("max-age=31536000", "ok"), ("max-age=0", "found"), ("", "found")])
+def test_transport_security_that_is_switched_off_is_none(sent: str, state: str) -> None:
+    fields = {"strict-transport-security": sent} if sent else {}
+    here: Any = SimpleNamespace(
+        get=lambda *_: verify.Answer(200, fields, b"", 0.1), policy=SimpleNamespace(scheme="https")
+    )
+    assert checks_web.headers(here).state == state
 
 
 def test_sessions_that_are_lost(tmp_path: Path) -> None:

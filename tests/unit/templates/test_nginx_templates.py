@@ -6,7 +6,7 @@ from shutil import which
 
 import pytest
 
-TEMPLATES = ("nginx.conf.j2", "portal.conf.j2", "locations.conf.j2", "fastcgi.conf.j2", "push.conf.j2")
+TEMPLATES = ("nginx.conf.j2", "portal.conf.j2", "locations.conf.j2", "fastcgi.conf.j2", "push.conf.j2", "proxy.conf.j2")
 INVENTORY = {"encaja_domain": "portal.example.com", "encaja_environment": "production"}
 
 
@@ -58,9 +58,9 @@ def test_plain_http_is_redirected_only_where_there_is_tls(web):
     assert "ssl" not in plain
 
 
-def test_strict_transport_security_can_be_left_out(web):
+def test_strict_transport_security_has_a_way_back(web):
     assert 'on "max-age=31536000";' in web().render("nginx.conf.j2")
-    assert 'on "";' in web(web_hsts_seconds=0).render("nginx.conf.j2")
+    assert 'on "max-age=0";' in web(web_hsts_seconds=0).render("nginx.conf.j2")
 
 
 @pytest.mark.parametrize(("release", "listen", "directive"), [("12", "443 ssl http2", False), ("13", "443 ssl", True)])
@@ -77,9 +77,29 @@ def test_ipv6_can_be_left_out(web):
 
 def test_the_portals_rest_is_not_the_push_servers(web):
     text = web().render("locations.conf.j2")
-    assert "location ^~ /bitrix/rest/" in text
+    assert "proxy_pass http://push_pub/bitrix/rest/;" in block(text, "location = /bitrix/rest/ ")
     assert "location ^~ /rest/" not in text
     assert "location /rest/" not in text
+
+
+def test_no_path_of_a_client_is_passed_to_the_push_server(web):
+    host = web(web_mobile_listeners=True)
+    passed = [line for name in TEMPLATES for line in host.render(name).splitlines() if "proxy_pass http://push" in line]
+    assert len(passed) == 4
+    assert all(line.endswith("/;") for line in passed)
+
+
+@pytest.mark.parametrize(
+    ("inventory", "told"), [({}, "$host"), ({"settle_port": 443}, "$host"), ({"settle_port": 8443}, "$host:8443")]
+)
+def test_pages_are_told_the_portals_own_name_and_port(web, inventory, told):
+    assert f"fastcgi_param HTTP_HOST {told};" in web(**inventory).render("fastcgi.conf.j2")
+
+
+def test_messages_may_be_as_long_as_the_push_server_takes_them(web):
+    assert "client_max_body_size 1048576;" in web().render("proxy.conf.j2")
+    longer = web(push_limits={"maxPayload": 4194304})
+    assert "client_max_body_size 4194304;" in longer.render("proxy.conf.j2")
 
 
 def test_push_servers_are_taken_from_where_they_are(web):
