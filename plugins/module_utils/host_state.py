@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 from ansible_collections.encaja.portal.plugins.module_utils.atomic import link_atomically, write_atomically
 
 HOSTS_FILE = "/etc/hosts"
+KERNEL = "/proc/sys"
 ZONES = "/usr/share/zoneinfo"
 BEGIN = "# BEGIN encaja"
 END = "# END encaja"
@@ -28,8 +30,8 @@ def hosts_text(current: str, entries: list[dict[str, Any]]) -> str:
 
 
 def sysctl_path(name: str) -> str:
-    """Return the file below /proc/sys that holds a setting."""
-    return "/proc/sys/" + name.replace(".", "/")
+    """Return the file below /proc/sys that holds a setting; a ``*`` in the name stands for every interface."""
+    return f"{KERNEL}/" + name.replace(".", "/")
 
 
 def sysctl_value(value: object) -> str:
@@ -114,20 +116,20 @@ class Host:
         own = {name: value for name, value in settings.items() if not inside or name.startswith("net.")}
         for name, value in settings.items():
             wanted = sysctl_value(value)
-            where = sysctl_path(name)
-            if not os.path.exists(where):
+            places = sorted(glob.glob(sysctl_path(name)))
+            if not places:
                 self.not_settable.append(f"{name} is not in this kernel")
-                continue
-            now = sysctl_value(self._read(where))
-            if now == wanted:
-                continue
-            if name not in own:
-                self.not_settable.append(f"{name} is {now}, wanted {wanted}: belongs to the machine below")
-                continue
-            self._note(name, f"{now}\n", f"{wanted}\n")
-            if not self.check:
-                with open(where, "w", encoding="ascii") as stream:
-                    stream.write(wanted)
+            for where in places:
+                now = sysctl_value(self._read(where))
+                if now == wanted:
+                    continue
+                if name not in own:
+                    self.not_settable.append(f"{name} is {now}, wanted {wanted}: belongs to the machine below")
+                    continue
+                self._note(os.path.relpath(where, KERNEL).replace("/", "."), f"{now}\n", f"{wanted}\n")
+                if not self.check:
+                    with open(where, "w", encoding="ascii") as stream:
+                        stream.write(wanted)
         lines = [f"{name} = {sysctl_value(value)}\n" for name, value in sorted(own.items())]
         self._file(path, "# Managed by encaja, role base.\n" + "".join(lines))
 

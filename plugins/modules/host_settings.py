@@ -28,7 +28,9 @@ options:
     description: Time zone, such as C(Europe/Madrid); by default it is not changed.
     type: str
   sysctl:
-    description: Kernel parameters, name to value; by default they are not changed.
+    description: >-
+      Kernel parameters, name to value; by default they are not changed. A C(*) stands for every interface, as in
+      C(net.ipv4.conf.*.accept_redirects).
     type: dict
   sysctl_file:
     description: File with the kernel parameters for the next boot.

@@ -7,7 +7,8 @@ DOCUMENTATION = r"""
 module: preflight_host
 short_description: Report everything that would stop the kit on a host
 description:
-  - Inspects Debian's release, the environment marker, the clock, free disk space, used ports and name resolution.
+  - Inspects Debian's release, the environment marker, the clock, free disk space, used ports, name resolution and the
+    source of security upgrades.
   - Changes nothing and does not fail; see RV(faults) for the problems.
 options:
   environment:
@@ -52,6 +53,10 @@ options:
     type: list
     elements: dict
     default: []
+  upgrades:
+    description: Whether security upgrades have to come by themselves.
+    type: bool
+    default: false
 author: encaja
 """
 
@@ -90,6 +95,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.encaja.portal.plugins.module_utils.future_names import coming_names
+from ansible_collections.encaja.portal.plugins.module_utils.portal.upgrades import upgrade_faults
 
 MARKER = "/etc/encaja/environment"
 Found = list[tuple[str, str]]
@@ -204,6 +210,7 @@ def main() -> None:
             "names": {"type": "list", "elements": "str", "default": []},
             "hosts": {"type": "list", "elements": "dict", "default": []},
             "apart": {"type": "list", "elements": "dict", "default": []},
+            "upgrades": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -216,7 +223,8 @@ def main() -> None:
         *name_faults(given["names"], given["hosts"]),
     ]
     faults = [{"what": what, "hint": hint} for what, hint in found]
-    advice = [{"what": what, "hint": hint} for what, hint in apart_advice(given["apart"])]
+    warned = [*apart_advice(given["apart"]), *upgrade_faults(automatic=given["upgrades"])]
+    advice = [{"what": what, "hint": hint} for what, hint in warned]
     module.exit_json(changed=False, faults=faults, advice=advice, clock=time.time())
 
 

@@ -56,12 +56,29 @@ def test_only_security_updates_are_automatic(host: Host) -> None:
     assert "Debian-Security" in origins[0]
     assert 'Unattended-Upgrade::Package-Blacklist:: "mariadb-server";' in settings
     assert 'APT::Periodic::Unattended-Upgrade "1";' in settings
+    assert 'Unattended-Upgrade::Mail "admin@example.org";' in settings
     assert host.service("apt-daily-upgrade.timer").is_running
 
 
 def test_network_settings_are_live_and_persistent(host: Host) -> None:
     assert host.check_output("cat /proc/sys/net/ipv4/tcp_keepalive_time") == "600"
     assert "net.ipv4.tcp_keepalive_time = 600" in host.file("/etc/sysctl.d/60-encaja.conf").content_string
+
+
+def test_no_interface_sends_or_believes_redirects(host: Host) -> None:
+    names = "ipv4/conf/*/accept_redirects ipv4/conf/*/send_redirects ipv6/conf/*/accept_redirects"
+    values = host.check_output(f"cd /proc/sys/net && cat {names}").split()
+    assert len(values) >= 9
+    assert set(values) == {"0"}
+
+
+def test_an_interface_that_is_new_gets_the_same(host: Host) -> None:
+    host.check_output("ip link add late type veth peer name later")
+    host.check_output("/usr/lib/systemd/systemd-sysctl --prefix=/net/ipv4/conf/late")
+    try:
+        assert host.check_output("cat /proc/sys/net/ipv4/conf/late/accept_redirects") == "0"
+    finally:
+        host.check_output("ip link del late")
 
 
 def test_a_container_does_not_change_settings_of_its_host(host: Host) -> None:

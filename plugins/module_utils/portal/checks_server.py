@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import EncajaError
-from . import cache
+from . import cache, upgrades
 from .verify import Check, Finding, Scene, check, found, judged, ok, people
 
 REQUIRED_EXTENSIONS: Final = (
@@ -356,6 +356,13 @@ def temporary_files(scene: Scene) -> Finding:
     return judged(wrong, f"{usage.free / 1024**3:.0f} GiB free")
 
 
+def security_upgrades(_: Scene) -> Finding:
+    """Upgrades that have no source, or wait for a restart."""
+    automatic = upgrades.is_automatic()
+    wrong = [what for what, _ in upgrades.upgrade_faults(automatic=automatic)]
+    return judged(wrong, "they come by themselves" if automatic else "switched off, and none waits for a restart")
+
+
 def mail_program(scene: Scene) -> Finding:
     """The program that PHP hands mail to."""
     command = str(scene.fpm["ini"].get("sendmail_path") or "")
@@ -420,6 +427,8 @@ CHECKS: Final[Sequence[Check]] = (
           "apt install catdoc poppler-utils", "note"),
     check("host-scripts", ("Installers left behind", "Instaladores olvidados"), install_scripts, "delete them"),
     check("host-cache", ("Cache server", "Servidor de caché"), redis_server, "role cache"),
+    check("host-upgrades", ("Security upgrades", "Actualizaciones de seguridad"), security_upgrades,
+          "a security suite in apt's sources; a restart", "warning"),
     check("host-files", ("Owners and space", "Propietarios y espacio"), temporary_files, "role portal; a larger disk"),
     check("speed-inserts", ("Rows per second", "Filas por segundo"), inserts, "role database; faster disk", "warning"),
     check("speed-files", ("Creating files", "Creación de ficheros"), file_creation, "a faster disk", "warning"),

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
+from ansible_collections.encaja.portal.plugins.module_utils import host_state
 from ansible_collections.encaja.portal.plugins.module_utils.dpkg import installed
-from ansible_collections.encaja.portal.plugins.module_utils.host_state import hosts_text, sysctl_path, sysctl_value
+from ansible_collections.encaja.portal.plugins.module_utils.host_state import (
+    Host,
+    hosts_text,
+    sysctl_path,
+    sysctl_value,
+)
 from ansible_collections.encaja.portal.plugins.modules.packages import apt_error
 from ansible_collections.encaja.portal.plugins.modules.portal_database import granted, native_hash, quoted, same, text
 
@@ -33,6 +42,23 @@ def test_kernel_settings_are_compared_as_the_kernel_shows_them() -> None:
     assert sysctl_path("net.ipv4.ip_local_port_range") == "/proc/sys/net/ipv4/ip_local_port_range"
     assert sysctl_value("16384\t60999\n") == sysctl_value("16384 60999")
     assert sysctl_value(True) == "1"
+
+
+def test_a_setting_of_every_interface_reaches_those_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_state, "KERNEL", str(tmp_path))
+    monkeypatch.setattr(host_state.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1))
+    places = [tmp_path / "net/ipv4/conf" / name / "send_redirects" for name in ("all", "default", "eth0.7")]
+    for place in places:
+        place.parent.mkdir(parents=True)
+        place.write_text("1\n")
+    host = Host(check=False)
+    host.sysctl({"net.ipv4.conf.*.send_redirects": 0, "net.ipv9.conf.*.any": 0}, str(tmp_path / "60-encaja.conf"))
+    assert [place.read_text() for place in places] == ["0", "0", "0"]
+    assert len(host.diffs) == 4
+    assert host.not_settable == ["net.ipv9.conf.*.any is not in this kernel"]
+    assert "net.ipv4.conf.*.send_redirects = 0\n" in (tmp_path / "60-encaja.conf").read_text()
 
 
 def test_a_provided_name_counts_as_installed_and_a_removed_package_does_not() -> None:
