@@ -10,7 +10,8 @@ description:
   - Checks the tarball's SHA-256, unpacks it to a temporary directory, checks that its libraries are found, and moves it
     into place.
   - All failures occur before O(directory) exists, so an existing directory is a complete release.
-  - Libraries may be in the tarball, in Debian packages, or installed by C(npm) where the host has it.
+  - Libraries may be in the tarball, in Debian packages, or installed by C(npm) where the host has it, as O(lock) pins
+    them with their hashes, by O(user) and without scripts of theirs.
   - Older releases are removed except the previous one. The tarball is removed.
 options:
   tarball:
@@ -25,6 +26,14 @@ options:
     description: Directory of the release. An existing one is not changed.
     type: path
     required: true
+  lock:
+    description: Content of a C(package-lock.json) of the tarball, of version 2 or later, for what C(npm) installs.
+    type: str
+    default: ""
+  user:
+    description: Who runs C(npm).
+    type: str
+    default: push-server
 author: encaja
 """
 
@@ -51,6 +60,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import tarfile
@@ -132,21 +142,54 @@ def missing_libraries(directory: Path, described: dict[str, Any]) -> list[str]:
     return found
 
 
-def complete(directory: Path, described: dict[str, Any]) -> bool:
-    """Check that every library is found, or else let npm install them; returns whether npm ran.
+def complete(directory: Path, described: dict[str, Any], lock: str, user: str) -> bool:
+    """Check that every library is found, or else let npm install those of the lock; returns whether npm ran.
 
     Raises:
-        ReleaseError: a library is missing, and there is no npm or it failed.
+        ReleaseError: a library is missing, and there is no npm or no lock, the lock has no hashes, or npm failed.
     """
     missing = missing_libraries(directory, described)
     if not missing:
         return False
-    if not shutil.which("npm"):
+    if not shutil.which("npm") or not lock:
         raise ReleaseError(
-            f"the tarball does not hold {', '.join(missing)}; add their Debian packages, or npm, to push_packages"
+            f"the tarball does not hold {', '.join(missing)}; add their Debian packages to push_packages, or npm, "
+            "and their package-lock.json as push_lock"
         )
-    _run(["npm", "install", "--omit=dev", "--no-audit", "--no-fund"], directory)
+    if unhashed := without_hash(lock):
+        raise ReleaseError(f"push_lock has no hash of {', '.join(unhashed)}; make it with npm 7 or later")
+    (directory / "package-lock.json").write_text(lock)
+    directory.parent.chmod(0o711)
+    home = directory.parent / "home"
+    home.mkdir()
+    account = pwd.getpwnam(user)
+    _own((directory, home), account.pw_uid, account.pw_gid)
+    _run(["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"], directory, account, home)
+    _own((directory,), os.geteuid(), os.getegid())
     return True
+
+
+def without_hash(lock: str) -> list[str]:
+    """Names in a ``package-lock.json`` that it does not pin by a hash.
+
+    Source of the format: package-lock.json(5) of npm; the entry without a name is the package itself.
+
+    Raises:
+        ReleaseError: it is none, or of a version before 2.
+    """
+    try:
+        packages: dict[str, dict[str, Any]] = json.loads(lock)["packages"]
+        return [name for name, entry in packages.items() if name and not entry.get("integrity")]
+    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+        raise ReleaseError(
+            "push_lock is no package-lock.json of version 2 or later; make it with npm 7 or later"
+        ) from fault
+
+
+def _own(places: tuple[Path, ...], uid: int, gid: int) -> None:
+    for place in places:
+        for path in (place, *place.rglob("*")):
+            os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def prune(releases: Path, keep: Path) -> None:
@@ -156,7 +199,7 @@ def prune(releases: Path, keep: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def install(tarball: Path, sha256: str, directory: Path) -> dict[str, Any]:
+def install(tarball: Path, sha256: str, directory: Path, lock: str = "", user: str = "push-server") -> dict[str, Any]:
     """Install ``tarball`` as ``directory``, or raise ReleaseError and change nothing."""
     have = digest(tarball)
     if have != sha256.lower():
@@ -166,7 +209,7 @@ def install(tarball: Path, sha256: str, directory: Path) -> dict[str, Any]:
         fresh = Path(staging) / "release"
         fresh.mkdir(mode=0o755)
         described = unpack(tarball, fresh)
-        npm = complete(fresh, described)
+        npm = complete(fresh, described, lock, user)
         fresh.rename(directory)
     prune(directory.parent, directory)
     with contextlib.suppress(FileNotFoundError):
@@ -174,10 +217,20 @@ def install(tarball: Path, sha256: str, directory: Path) -> dict[str, Any]:
     return {"version": str(described.get("version", "")), "npm": npm}
 
 
-def _run(command: list[str], directory: Path) -> str:
+def _run(
+    command: list[str], directory: Path, account: pwd.struct_passwd | None = None, home: Path | None = None
+) -> str:
+    given: dict[str, Any] = {}
+    if account:
+        given = {
+            "user": account.pw_uid,
+            "group": account.pw_gid,
+            "extra_groups": [],
+            "env": {"PATH": os.environ["PATH"], "HOME": str(home)},
+        }
     try:
         done = subprocess.run(
-            command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **given
         )
     except OSError as fault:
         raise ReleaseError(f"{command[0]} cannot be started: {fault}; add it to push_packages") from fault
@@ -194,6 +247,8 @@ def main() -> None:
             "tarball": {"type": "path", "required": True},
             "sha256": {"type": "str", "required": True},
             "directory": {"type": "path", "required": True},
+            "lock": {"type": "str", "default": ""},
+            "user": {"type": "str", "default": "push-server"},
         },
         supports_check_mode=True,
     )
@@ -204,7 +259,8 @@ def main() -> None:
         module.exit_json(changed=True)
     os.umask(0o022)
     try:
-        result = install(Path(module.params["tarball"]), module.params["sha256"], directory)
+        given = [module.params[name] for name in ("lock", "user")]
+        result = install(Path(module.params["tarball"]), module.params["sha256"], directory, *given)
     except (ReleaseError, OSError) as fault:
         module.fail_json(msg=str(fault))
     module.exit_json(changed=True, **result)

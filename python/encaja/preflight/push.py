@@ -38,7 +38,9 @@ def judge(where: str, tarball: Tarball, sha256: str, packages: Collection[str], 
     missing = lacking(tarball, packages, installed)
     if missing:
         what = f"the push server's tarball does not hold {', '.join(missing)}, which it runs with"
-        faults.append((what, "add npm, or their Debian packages, to push_packages"))
+        faults.append(
+            (what, "add their Debian packages to push_packages, or npm, and their package-lock.json as push_lock")
+        )
     return faults
 
 

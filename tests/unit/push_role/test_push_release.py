@@ -50,8 +50,11 @@ def tarball(folder: Path, files: dict[str, str], name: str = "push.tgz", link: s
     return path
 
 
-def install(path: Path, to: Path) -> dict[str, object]:
-    result: dict[str, object] = release.install(path, release.digest(path), to)
+LOCK = json.dumps({"packages": {"": {"name": "push-server"}, "node_modules/ws": {"integrity": "sha512-x"}}})
+
+
+def install(path: Path, to: Path, lock: str = LOCK) -> dict[str, object]:
+    result: dict[str, object] = release.install(path, release.digest(path), to, lock, "nobody")
     return result
 
 
@@ -82,7 +85,7 @@ def test_another_hash_changes_nothing(tmp_path: Path) -> None:
         ({"package.json": '{"name": "push-server"}'}, "", "with a server.js"),
         ({**GOOD, "package.json": '{"name": "other"}'}, "", "is package 'other'"),
         ({"server.js": ""}, "", "not an npm tarball"),
-        (GOOD, "", "does not hold ws; add their Debian packages, or npm"),
+        (GOOD, "", "does not hold ws; add their Debian packages to push_packages, or npm"),
     ],
 )
 def test_a_tarball_that_cannot_run_leaves_no_release(
@@ -103,18 +106,54 @@ def test_a_cut_tarball_leaves_no_release(tmp_path: Path) -> None:
     assert list((tmp_path / "releases").iterdir()) == []
 
 
-def test_npm_brings_what_is_missing(tmp_path: Path, tools: Path) -> None:
-    program(tools, "npm", 'echo "$@" > npm-arguments; /bin/mkdir -p node_modules/ws')
-    result = install(tarball(tmp_path, GOOD), tmp_path / "releases" / "one")
-    assert result["npm"] is True
-    assert "--omit=dev" in (tmp_path / "releases/one/npm-arguments").read_text()
+@pytest.fixture
+def open_path(tmp_path: Path) -> Path:
+    """A directory that others can reach, as they can on a host."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_mode & 0o011 != 0o011 and folder.owner() == "root":
+            folder.chmod(folder.stat().st_mode | 0o011)
+    return tmp_path
 
 
-def test_a_failing_npm_leaves_no_release(tmp_path: Path, tools: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
+def test_npm_brings_what_the_lock_pins_and_is_not_root(open_path: Path, tools: Path) -> None:
+    program(tools, "npm", '(echo "$@"; id -un; echo $HOME; env) > said; /bin/mkdir -p node_modules/ws')
+    (tools / "id").symlink_to("/usr/bin/id")
+    (tools / "env").symlink_to("/usr/bin/env")
+    target = open_path / "releases/one"
+    assert install(tarball(open_path, GOOD), target)["npm"] is True
+    arguments, user, home, *rest = (target / "said").read_text().splitlines()
+    assert arguments == "ci --omit=dev --ignore-scripts --no-audit --no-fund"
+    assert user == "nobody"
+    assert home.startswith(f"{open_path}/releases/.new-")
+    assert {line.partition("=")[0] for line in rest} <= {"PATH", "HOME", "PWD", "OLDPWD", "SHLVL", "_"}
+    assert (target / "package-lock.json").read_text() == LOCK
+    assert {path.owner() for path in (target, *target.rglob("*"))} == {"root"}
+    assert [path.name for path in target.parent.iterdir()] == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("lock", "message"),
+    [
+        ("", "does not hold ws; add their Debian packages to push_packages, or npm, and their package-lock.json"),
+        ("nonsense", "no package-lock.json of version 2"),
+        ('{"lockfileVersion": 1, "dependencies": {}}', "no package-lock.json of version 2"),
+        ('{"packages": {"": {}, "node_modules/ws": {"version": "8"}}}', "has no hash of node_modules/ws"),
+    ],
+)
+def test_npm_brings_nothing_that_is_not_pinned(tmp_path: Path, tools: Path, lock: str, message: str) -> None:
+    program(tools, "npm", "exit 0")
+    with pytest.raises(release.ReleaseError, match=message):
+        install(tarball(tmp_path, GOOD), tmp_path / "releases/one", lock)
+    assert list((tmp_path / "releases").iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
+def test_a_failing_npm_leaves_no_release(open_path: Path, tools: Path) -> None:
     program(tools, "npm", "echo no registry >&2; exit 1")
     with pytest.raises(release.ReleaseError, match="npm failed: no registry"):
-        install(tarball(tmp_path, GOOD), tmp_path / "releases" / "one")
-    assert list((tmp_path / "releases").iterdir()) == []
+        install(tarball(open_path, GOOD), open_path / "releases" / "one")
+    assert list((open_path / "releases").iterdir()) == []
 
 
 def test_only_the_release_before_is_kept(tmp_path: Path) -> None:
