@@ -75,6 +75,19 @@ def test_the_schedule_runs_as_the_portal(host):
     assert ran == ["www-data 9.0.9", "mail", "agents", "agents of cron", "mail", "jobs"]
 
 
+def test_the_schedule_is_fenced_and_can_still_send_mail(host):
+    done = host.run("systemd-analyze security --no-pager encaja-portal-cron.service")
+    assert float(done.stdout.rpartition("encaja-portal-cron.service: ")[2].split()[0]) <= 5.0
+    # A program with a group's bit gets that group, as msmtp has to.
+    probe = "/usr/local/bin/setgid-id"
+    assert host.run(f"install -g adm -m 2755 /usr/bin/id {probe}").rc == 0
+    try:
+        assert host.run("systemctl start encaja-portal-cron.service").rc == 0
+        assert host.file(f"{WWW}/upload/started").content_string.split() == ["adm", "www-data", "/var/www"]
+    finally:
+        assert host.run(f"rm {probe}").rc == 0
+
+
 def test_the_schedule_is_skipped_while_the_portal_is_held(host):
     held = "/etc/encaja/portal.held"
     assert host.run(f"mkdir -p /etc/encaja && touch {held} && rm -f {WWW}/upload/ran").rc == 0

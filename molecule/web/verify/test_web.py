@@ -308,3 +308,28 @@ def test_the_log_has_timings_and_no_tokens(ask, host):
     assert re.search(r" time=\d+\.\d+ php=\d+\.\d+$", log, re.MULTILINE)
     for secret in ("s3cretToken", "other5ecret", "once0nly"):
         assert secret not in log
+
+
+def test_the_service_is_fenced(host):
+    done = host.run("systemd-analyze security --no-pager nginx.service")
+    assert float(re.search(r"exposure level for nginx.service: ([0-9.]+)", done.stdout)[1]) <= 5.0
+    master = host.check_output("systemctl show -P MainPID nginx.service")
+    assert "NoNewPrivs:\t1" in host.file(f"/proc/{master}/status").content_string
+
+
+def test_logs_are_opened_anew_after_rotation(ask, host):
+    log = "/var/log/nginx/access.log"
+    made = f"mv {log} {log}.1 && install -o www-data -g adm -m 0640 /dev/null {log}"  # as logrotate does
+    assert host.run(f"{made} && systemctl kill --kill-whom=main --signal=USR1 nginx.service").rc == 0
+    for _ in range(50):
+        ask("/?after=rotation")
+        if host.file(log).contains("after=rotation"):
+            break
+    else:
+        raise AssertionError(f"nothing is written to the new {log}")
+
+
+def test_it_reloads_and_restarts_inside_its_fence(ask, host):
+    for verb in ("reload", "restart"):
+        assert host.run(f"systemctl {verb} nginx.service").rc == 0
+        assert page(ask("/"))["script"] == "/index.php"

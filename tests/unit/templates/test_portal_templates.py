@@ -120,7 +120,8 @@ def test_the_schedule_waits_for_a_portal_that_is_not_held(portal):
     text = portal().render("encaja-portal-cron.service.j2")
     assert "ConditionPathExists=!/etc/encaja/portal.held" in text
     assert "ConditionPathExists=/srv/portal/www/bitrix/modules/main/include/prolog_before.php" in text
-    assert "ExecStart=/usr/bin/php -f /usr/local/lib/encaja/portal_cron.php /srv/portal/www\n" in text
+    assert " /usr/bin/php -f /usr/local/lib/encaja/portal_cron.php /srv/portal/www\n" in text
     assert "TimeoutStartSec=15min" in text
-    assert "User=www-data" in text
-    assert "NoNewPrivileges=yes" not in text
+    assert "ExecStart=/usr/bin/setpriv --reuid=www-data --regid=www-data --init-groups " in text
+    assert "NoNewPrivileges=no" in text
+    assert "\nUser=" not in text  # it would imply NoNewPrivileges

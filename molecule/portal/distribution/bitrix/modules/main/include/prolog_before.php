@@ -41,5 +41,9 @@ namespace {
         }
     }
 
+    if (is_executable('/usr/local/bin/setgid-id')) {
+        $said = shell_exec('/usr/local/bin/setgid-id --group --name; id --user --name; echo $HOME');
+        file_put_contents($_SERVER['DOCUMENT_ROOT'] . '/upload/started', $said);
+    }
     ran(posix_getpwuid(posix_geteuid())['name'] . ' ' . getenv('BITRIX_VA_VER'));
 }
