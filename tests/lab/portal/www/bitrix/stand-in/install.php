@@ -55,7 +55,8 @@ $place('/bitrix/license_key.php', "<?php\n\$LICENSE_KEY = '" . ($config['licence
 
 $modules = array_map(basename(...), glob("$root/bitrix/modules/*", GLOB_ONLYDIR));
 foreach ($modules as $module) {
-    $place("/bitrix/modules/$module/install/version.php", "<?php\n\$arModuleVersion = ['VERSION' => '26.250.0', 'VERSION_DATE' => '2026-05-12 10:00:00'];\n");
+    // That of main is in classes/general/version.php.
+    $module === 'main' || $place("/bitrix/modules/$module/install/version.php", "<?php\n\$arModuleVersion = ['VERSION' => '26.250.0', 'VERSION_DATE' => '2026-05-12 10:00:00'];\n");
     $place("/bitrix/modules/$module/install/index.php", "<?php\n// Stand-in of the vendor's portal.\nclass {$module}_module\n{\n    public string \$MODULE_ID = '$module';\n    public string \$MODULE_VERSION = '26.250.0';\n}\n");
 }
 

@@ -7,6 +7,7 @@ if (PHP_SAPI !== 'cli') {
     exit;
 }
 $_SERVER['DOCUMENT_ROOT'] = dirname(__DIR__, 2);
+in_array($_SERVER['argv'][1] ?? '', ['agents', 'mails'], true) || define('STAND_IN_TOOL', true); // whatever the licence
 require dirname(__DIR__) . '/modules/main/include.php';
 const USAGE = <<<'TXT'
 usage: php bitrix/stand-in/tool.php COMMAND

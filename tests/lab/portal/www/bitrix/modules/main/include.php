@@ -43,6 +43,7 @@ const KERNEL_CLASSES = [
     'Bitrix\MessageService\Queue' => 'messageservice/lib/queue.php',
     'Bitrix\Main\Loader' => 'main/lib/loader.php', 'Bitrix\Main\ModuleManager' => 'main/lib/loader.php', 'CModule' => 'main/lib/loader.php',
     'CSiteChecker' => 'main/lib/checker.php',
+    'CLicence' => 'main/lib/licence.php', 'CUpdater' => 'main/lib/updater.php',
 ];
 spl_autoload_register(static function (string $class): void {
     if (isset(KERNEL_CLASSES[$class])) {
@@ -100,7 +101,14 @@ if (PHP_SAPI !== 'cli' && !CSite::isHostAllowed()) {
 if (PHP_SAPI !== 'cli' && !defined('BX_NO_SESSION')) {
     CPortalSession::start();
 }
-defined('STAND_IN_INSTALLER') || \Bitrix\Main\Application::registerKernelJobs();
+if (PHP_SAPI !== 'cli') {
+    header('X-Powered-CMS: Bitrix Site Manager (' . CLicence::hash() . ')');
+}
+if (!defined('STAND_IN_INSTALLER') && !defined('STAND_IN_TOOL')) {
+    \Bitrix\Main\Application::registerMessenger();
+    CLicence::gate();
+    \Bitrix\Main\Application::registerKernelJobs();
+}
 if (PHP_SAPI !== 'cli') {
     // Every page of this portal ends in its epilog, after the answer has gone out. A script has to call it by itself.
     register_shutdown_function(static function (): void {

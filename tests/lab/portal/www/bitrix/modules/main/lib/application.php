@@ -40,14 +40,19 @@ namespace Bitrix\Main {
             exit;
         }
 
-        /** What the prolog leaves for after the response, as options and settings say. */
+        /** What the prolog leaves for after the response before it looks at the licence. */
+        public static function registerMessenger(): void
+        {
+            $mode = Config\Configuration::getValue('messenger')['run_mode'] ?? 'web';
+            if ($mode !== 'cli') {
+                self::getInstance()->addBackgroundJob(Messenger\Worker::process(...));
+            }
+        }
+
+        /** What it leaves afterwards, as options and settings say. */
         public static function registerKernelJobs(): void
         {
             $self = self::getInstance();
-            $mode = Config\Configuration::getValue('messenger')['run_mode'] ?? 'web';
-            if ($mode !== 'cli') {
-                $self->addBackgroundJob(Messenger\Worker::process(...));
-            }
             if (\COption::GetOptionString('main', 'check_agents', 'Y') === 'Y') {
                 $self->addBackgroundJob(\CAgent::CheckAgents(...), [], 50);
             }

@@ -93,6 +93,9 @@ final class CUser
         if ($user['PASSWORD_EXPIRED'] === 'Y') {
             return 'Your password has expired. Ask for a new one.';
         }
+        if ($user['LAST_LOGIN'] === null && CLicence::isFull()) {
+            return 'The licence allows no more users.';
+        }
         $this->Authorize((int)$user['ID'], $remember === 'Y');
         return true;
     }
