@@ -7,9 +7,8 @@ DOCUMENTATION = r"""
 module: portal_verify
 short_description: Verify a portal and its host
 description:
-  - Runs the checks of the case (ten dangers, three bugs), the vendor's two server tests as far as possible from
-    outside,
-    and a simple performance check. Changes nothing in the portal.
+  - Runs the checks of the case (ten dangers, three bugs), of the licence, the vendor's two server tests as far as
+    possible from outside, and a simple performance check. Changes nothing in the portal.
   - Some checks require a temporary page, table or files, which are removed immediately; they are skipped in check mode.
 options:
   connect_to:
@@ -85,6 +84,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
     carry_over_state,
     checks_case,
     checks_copy,
+    checks_licence,
     checks_server,
     checks_web,
     copy_state,
@@ -104,7 +104,11 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         wanted["restore"], rules=tuple(wanted["rules"]), environment=Path(wanted["environment"]),
         inert=Path(wanted["inert"]),
     )  # fmt: skip
-    checks = [*checks_case.CHECKS, *checks_copy.CHECKS, *checks_server.CHECKS, *checks_web.CHECKS]
+    checks = [
+        check
+        for group in (checks_case, checks_copy, checks_licence, checks_server, checks_web)
+        for check in group.CHECKS
+    ]
     if module.check_mode:
         checks = [check for check in checks if check.id not in checks_web.TOUCHING]
     found = verify.verify(scene, checks, wanted["only"], remember=not module.check_mode)

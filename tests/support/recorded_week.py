@@ -42,6 +42,7 @@ MINUTES = {
     "deploy-preproduction": 6.5,
     "settle": 95.0,
     "prove-portal": 0.6,
+    "check-licence": 0.3,
     "verify": 2.4,
     "configure-telephony-server": 22.0,
     "test-call": 1.5,

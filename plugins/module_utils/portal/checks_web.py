@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from . import licence
 from .tls_faults import connection_fault
 from .verify import Check, Finding, Scene, check, found, found_fault, judged, ok, people
 
@@ -121,6 +122,7 @@ def pages(scene: Scene) -> Finding:
             connection.request("GET", "/", headers={"Connection": "keep-alive"})
             answer = connection.getresponse()
             answer.read()
+            licence.refuse_activation("/", answer.status, {"location": answer.getheader("Location", "")})
             seconds.append(time.perf_counter() - begun)
             if answer.getheader("Connection", "").lower() == "close":
                 connection.close()

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from . import php, users
+from . import module_versions, php, updater, users
 from .contract_probe import (
     MAIL,
     OPTIONS,
@@ -32,7 +32,7 @@ from .contract_probe import (
 )
 from .serialized import SerializedError, unserialize
 
-VERSION_FILE: Final = "bitrix/modules/main/classes/general/version.php"
+VERSION_FILE: Final = module_versions.MAIN_FILE
 _CONSTANTS: Final = (
     "BX_UTF", "BX_CRONTAB_SUPPORT", "BX_FILE_PERMISSIONS", "BX_TEMPORARY_FILES_DIRECTORY", "CACHED_b_option",
     "CACHED_b_lang", "BX24_HOST_NAME", "MYSQL_TABLE_TYPE",
@@ -44,10 +44,7 @@ _MODULE: Final = (Tagged("b_module", f"ID = '{TAG}'"),)
 
 def version(subject: Subject) -> str:
     """The product's version by its own file; empty when it cannot be read there."""
-    found = re.search(
-        r"define\(\s*['\"]SM_VERSION['\"]\s*,\s*['\"]([^'\"]+)", subject.portal.text(subject.portal.root / VERSION_FILE)
-    )
-    return found[1] if found else ""
+    return module_versions.main_version(subject.portal.root)
 
 
 def version_constant(subject: Subject) -> Outcome:
@@ -157,6 +154,35 @@ def licence(subject: Subject) -> Outcome:
     )
     same = hashlib.sha256(str(read or "").encode()).hexdigest() == said
     return judged(same, f"$LICENSE_KEY of bitrix/license_key.php is read {'alike' if same else 'otherwise'}")
+
+
+def versions(subject: Subject) -> Outcome:
+    """The kit reads the versions of modules as PHP does."""
+    read = module_versions.read_versions(subject.portal.root)
+    read.pop("main", None)
+    if not read:
+        return differs(f"no module below {module_versions.MODULES} says its version")
+    said = subject.kernel(
+        "$read = []; foreach (json_decode($argv[3]) as $name) { $arModuleVersion = [];"
+        " include $argv[1] . '/bitrix/modules/' . $name . '/install/version.php';"
+        " $read[$name] = $arModuleVersion['VERSION'] ?? null; } emit($read);",
+        json.dumps(sorted(read)),
+    )
+    wrong = sorted(name for name, value in read.items() if said.get(name) != value)
+    return differs(f"another version: {', '.join(wrong)}") if wrong else holds(f"{len(read)} versions read alike")
+
+
+def update_command(subject: Subject) -> Outcome:
+    """The product's command line has the command that updates modules."""
+    root = subject.portal.root.resolve()
+    if fault := updater.lacking(root):
+        return unproven(f"{fault.what} ({fault.hint})")
+    done = subprocess.run(
+        updater.command(root, "list", user=subject.user), cwd=root, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
+    has = updater.COMMAND in done.stdout
+    return judged(has, f"{updater.PROGRAM} lists {'' if has else 'no '}{updater.COMMAND}")
 
 
 def constants(subject: Subject) -> Outcome:
@@ -319,7 +345,15 @@ ASSUMPTIONS: Final[Sequence[Assumption]] = (
     assumption("kernel-licence",
                ("The licence's key is $LICENSE_KEY in bitrix/license_key.php.",
                 "La clave de la licencia es $LICENSE_KEY en bitrix/license_key.php."),
-               licence, _OBSERVED, ("portal.cloud", "portal.checks_case")),
+               licence, _OBSERVED, ("portal.cloud", "portal.licence")),
+    assumption("kernel-module-versions",
+               ("A module's version is in $arModuleVersion of its install/version.php.",
+                "La versión de un módulo está en $arModuleVersion de su install/version.php."),
+               versions, _OBSERVED, ("portal.module_versions", "restore.finish")),
+    assumption("kernel-updater",
+               (f"The command line {updater.PROGRAM} has {updater.COMMAND}, once composer has installed its console.",
+                f"La línea de comandos {updater.PROGRAM} tiene {updater.COMMAND}, si composer instaló su consola."),
+               update_command, _OBSERVED, ("portal.updater",)),
     assumption("kernel-constants",
                ("Constants of dbconn.php are those of the kernel.",
                 "Las constantes de dbconn.php son las del núcleo."),

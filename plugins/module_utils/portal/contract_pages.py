@@ -23,9 +23,8 @@ from .contract_probe import (
     judged,
     unproven,
 )
+from .licence import COUPON, ShutError
 
-COUPON: Final = "/bitrix/coupon_activation.php"
-"""Where every page leads once the licence has ended."""
 LOGIN_PAGE: Final = "/auth/"
 _AGENT: Final = (Tagged("b_agent", f"NAME LIKE 'strval(%{TAG}%'"),)
 _LEAD: Final = "encaja-probe"
@@ -56,10 +55,10 @@ _PAGE: Final = 50
 
 def licence_gate(subject: Subject) -> Outcome:
     """Pages answer, and do not lead to where a licence is entered."""
-    answer = subject.scene.get(LOGIN_PAGE)
-    target = answer.headers.get("location", "")
-    if COUPON in target:
-        return differs(f"{LOGIN_PAGE} leads to {COUPON}: the licence has ended, or is not this portal's")
+    try:
+        answer = subject.scene.get(LOGIN_PAGE)
+    except ShutError as fault:
+        return differs(f"{LOGIN_PAGE}: {fault.what}")
     if answer.status >= http.client.BAD_REQUEST:
         return unproven(f"{LOGIN_PAGE} answers {answer.status}")
     return holds(f"{LOGIN_PAGE} answers {answer.status}")

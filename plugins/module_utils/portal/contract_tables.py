@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+from . import licence
 from .contract_probe import Assumption, Outcome, Subject, assumption, differs, holds, judged, unproven
 from .serialized import SerializedError, unserialize
 
@@ -147,6 +148,17 @@ def disk_storage(subject: Subject) -> Outcome:
                   f"im.disk_storage_id is {number}")  # fmt: skip
 
 
+def licence_options(subject: Subject) -> Outcome:
+    """The licence's options are a day and numbers."""
+    known = licence.read_licence(subject.portal)
+    if known.faults:
+        return differs("; ".join(known.faults))
+    missing = [name for name, value in (("end", known.end), ("users", known.users)) if value is None]
+    if missing:
+        return unproven(f"nothing says the licence's {' and '.join(missing)} yet")
+    return holds(f"it ends on {known.end}, for {known.users or 'any number of'} users")
+
+
 def _table(
     name: str,
     what: tuple[str, str],
@@ -222,6 +234,11 @@ ASSUMPTIONS: Final[Sequence[Assumption]] = (
            dict.fromkeys(("b_crm_lead", "b_crm_deal", "b_crm_contact", "b_crm_company"),
                          ("ID", "ORIGINATOR_ID", "ORIGIN_ID")),
            ("carryover.source.origins", "carryover.mapping.identity_map"), ("crm",)),
+    assumption("rows-licence",
+               (f"main.{licence.END_OPTION} is a day (YYYY-MM-DD), main.{licence.USERS_OPTION} a number (0: no limit).",
+                f"main.{licence.END_OPTION} es un día (AAAA-MM-DD) y main.{licence.USERS_OPTION} un número (0: sin"
+                " límite)."),
+               licence_options, _OBSERVED, ("portal.licence", "portal.checks_licence")),
     assumption("rows-departments",
                ("A person's departments are a serialised PHP array.",
                 "Los departamentos de una persona son un array serializado de PHP."),

@@ -19,6 +19,7 @@ from ..errors import EncajaError
 
 USER: Final = "www-data"
 _MARK: Final = "encaja:"
+_BEGUN: Final = "encaja-begun"
 _PROLOG: Final = """
 error_reporting(E_ERROR | E_PARSE);
 $_SERVER['DOCUMENT_ROOT'] = $argv[1]; $DOCUMENT_ROOT = $argv[1];
@@ -31,6 +32,7 @@ function emit($value) {
     if (@fwrite(STDOUT, "\\nencaja:" . json_encode($value, JSON_UNESCAPED_UNICODE) . "\\n") === false) { exit(1); }
 }
 require $argv[1] . '/bitrix/modules/main/include/prolog_before.php';
+fwrite(STDOUT, "\\nencaja-begun\\n");
 """
 
 
@@ -45,8 +47,10 @@ def call(root: Path, host: str, code: str, *arguments: str, user: str = USER) ->
         user: who runs it; the portal's files belong to them.
 
     Raises:
-        EncajaError: PHP ended with an error; the message is its last line.
+        EncajaError: PHP ended with an error; the message is its last line. Or the kernel ended the program in its
+            prolog, without an error, as it does where the licence has ended.
     """
+    begun = False
     if (php := shutil.which("php")) is None:
         raise EncajaError("no PHP command line", "this host", "install php-cli (role php)")
     command = [php, "-d", "max_execution_time=0", "-d", "display_errors=stderr", "-r", _PROLOG + code, "--"]
@@ -59,6 +63,7 @@ def call(root: Path, host: str, code: str, *arguments: str, user: str = USER) ->
         )  # fmt: skip
         try:
             for line in process.stdout or ():  # there is one, as it was asked for
+                begun = begun or line.strip() == _BEGUN
                 if line.startswith(_MARK):
                     yield json.loads(line.removeprefix(_MARK))
         except BaseException:
@@ -73,6 +78,10 @@ def call(root: Path, host: str, code: str, *arguments: str, user: str = USER) ->
             f"the portal's kernel failed: {last[-1].strip()[:300] if last else f'exit code {process.returncode}'}",
             str(root),
             "see PHP's error log",
+        )
+    if not begun:
+        raise EncajaError(
+            "the portal's kernel ended in its prolog", str(root), "see 'encaja verify … --only licence', and a page"
         )
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..errors import EncajaError
-from . import carry_over_state, copy_state, domain, fastcgi, pull, restored
+from . import carry_over_state, copy_state, domain, fastcgi, licence, pull, restored
 from .probe_page import Answer, ProbePage
 from .site import Portal
 from .tls_faults import certificate_fault
@@ -54,7 +54,7 @@ class Check:
     """One check.
 
     Attributes:
-        id: stable name, by group: ``case-…`` and ``bug-…`` of the case, ``portal-…``, ``php-…`` and so on.
+        id: stable name, by group: ``case-…`` and ``bug-…`` of the case, ``licence-…``, ``php-…`` and so on.
         title: what it is about, by language (``en``, ``es``).
         severity: an ``error`` that is found makes the verification fail; a ``warning`` or ``note`` does not.
         cure: what fixes it.
@@ -198,7 +198,11 @@ class Scene:
         port: int = 0,
         secure: bool | None = None,
     ) -> Answer:
-        """Send the portal a request and wait for its answer."""
+        """Send the portal a request and wait for its answer.
+
+        Raises:
+            ShutError: the answer leads to where a licence is entered, which no check may take for the portal's own.
+        """
         connection = self.connection(port, secure=secure)
         try:
             begun = time.perf_counter()
@@ -206,6 +210,7 @@ class Scene:
             answer = connection.getresponse()
             content = answer.read()
             fields = {name.lower(): value for name, value in answer.getheaders()}
+            licence.refuse_activation(path, answer.status, fields)
             return Answer(answer.status, fields, content, time.perf_counter() - begun)
         finally:
             connection.close()

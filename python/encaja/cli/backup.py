@@ -291,7 +291,7 @@ def restore(  # noqa: PLR0917  (options of a command)
     typer.echo(
         f"{report['files']} files and {report['rows']} rows in {report['tables']} tables restored to {run.job.tree}"
     )
-    for warning in report.get("warnings", []):
+    for warning in [*report.get("warnings", []), *report.get("versions", [])]:
         typer.echo(f"warning: {warning}")
 
 

@@ -46,7 +46,7 @@ def _go_through(run: RestoreRun) -> None:
             go_live(run)
     run.status.begin("proof", message="checking link, tree and database")
     run.ask(lambda: check_result(run, live=job.switch, fresh=True))
-    run.status.finish("restored")
+    run.status.finish("; ".join(["restored", *run.journal.report.get("versions", [])]))
 
 
 def _check_done(run: RestoreRun) -> None:

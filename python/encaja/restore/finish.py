@@ -12,8 +12,9 @@ from pathlib import Path
 import pymysql
 
 from encaja.atomic import write_atomically
-from encaja.portal import restored
+from encaja.portal import module_versions, restored
 from encaja.restore import cloud_files, portal_setup, space
+from encaja.restore.job import RestoreJob
 from encaja.restore.load import database
 from encaja.restore.run import RestoreRun
 from encaja.restore.target_checks import owner_of
@@ -63,8 +64,29 @@ def _write_record(run: RestoreRun, owner: tuple[int, int] | None) -> None:
         "database": job.server.name,
         "host": socket.gethostname(),
         "restored": datetime.now(UTC).isoformat(timespec="seconds"),
+        "modules": (modules := module_versions.read_versions(job.tree)),
+        "box_modules": (box := _live_versions(job)),
     }
+    journal.report["versions"] = _compare_versions(modules, box)
     write_atomically(job.tree / restored.RECORD, (json.dumps(record, indent=1) + "\n").encode(), 0o640, owner)
+
+
+def _live_versions(job: RestoreJob) -> dict[str, str]:
+    """Versions of the modules of the tree that the restore is to replace; none where there is no other."""
+    live = job.link.resolve()
+    return module_versions.read_versions(live) if live != job.tree.resolve() else {}
+
+
+def _compare_versions(archive: dict[str, str], box: dict[str, str]) -> list[str]:
+    """What a person has to know of the versions on both sides before the archive's code goes live."""
+    sides = {
+        "newer in the archive than in the box that was live; never copy its code over it": (box, archive),
+        "older in the archive than in the box that was live; update after the restore": (archive, box),
+    }
+    pairs = {said: module_versions.older(*both) for said, both in sides.items()}
+    return [
+        f"{len(found)} modules are {said}: {module_versions.shown(found)}" for said, found in pairs.items() if found
+    ]
 
 
 def _fetch_clouds(run: RestoreRun, owner: tuple[int, int] | None) -> None:

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from encaja.portal import contract, php
+from encaja.errors import EncajaError
+from encaja.portal import contract, kernel, php
 from encaja.portal.contract_probe import TAG, Subject
 from encaja.portal.domain import DomainPolicy
 from encaja.portal.site import Portal
@@ -46,9 +47,11 @@ def box(server: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, s
         cursor.execute("UPDATE b_event SET SUCCESS_EXEC = 'Y'")
         for module, name, value in (
             ("pull", "server_mode", "personal"), ("pull", "nginx", "Y"), ("encaja", "rest_bucket", "100000"),
-            ("encaja", "rest_rate", "100000"),
+            ("encaja", "rest_rate", "100000"), ("main", "~support_finish_date", "2099-12-31"),
+            ("main", "PARAM_MAX_USERS", "50"),
         ):  # fmt: skip
             cursor.execute("REPLACE INTO b_option (MODULE_ID, NAME, VALUE) VALUES (%s, %s, %s)", (module, name, value))
+    (root / "bitrix/vendor/symfony/console").mkdir(parents=True)
     return root, "proven"
 
 
@@ -137,6 +140,9 @@ ALTERATIONS: list[tuple[str, str, list[tuple[str, str]]]] = [
      [("return self::$sections[$name]['value']", "return $name === 'cookies' ? [] : self::$sections[$name]['value']")]),
     ("kernel-constants", "bitrix/modules/main/include.php",
      [("const BX_PERSONAL_ROOT", "define('BX_FILE_PERMISSIONS', 0600);\nconst BX_PERSONAL_ROOT")]),
+    ("kernel-module-versions", "bitrix/modules/crm/install/version.php",
+     [("\n$arModuleVersion", "\n$arModuleVersion = ['VERSION' => '1.0.0'];\n$arModuleVersion")]),
+    ("kernel-updater", "bitrix/bitrix.php", [("update:modules  Updates", "update:all  Updates")]),
     ("kernel-mail-queue", f"{MAIN}/mail.php", [("serialize($fields)", "json_encode($fields)")]),
     ("kernel-login", f"{MAIN}/user.php", [("str_starts_with($hash, '$6$')", "str_starts_with($hash, '$5$')")]),
     ("kernel-login-mark", f"{MAIN}/user.php", [(" AND (EXTERNAL_AUTH_ID IS NULL OR EXTERNAL_AUTH_ID='')", "")]),
@@ -146,8 +152,8 @@ ALTERATIONS: list[tuple[str, str, list[tuple[str, str]]]] = [
     ("kernel-messenger-files", "bitrix/modules/im/lib/im.php",
      [("COption::GetOptionString('disk', 'successfully_converted') === 'Y'", "false")]),
     ("kernel-reindex", "bitrix/modules/search/lib/search.php", [(", bool $clear = false)", ")")]),
-    ("page-licence", "bitrix/templates/bitrix24/page.php",
-     [("header('Cache-Control: no-store');", "header('Location: /bitrix/coupon_activation.php', true, 302);")]),
+    ("page-licence", "bitrix/components/bitrix/login/component.php",
+     [("<?php\n", "<?php\nredirect('/bitrix/coupon_activation.php');\n")]),
     ("page-recovery", "bitrix/components/bitrix/login/component.php", [('name="USER_CHECKWORD"', 'name="WORD"')]),
     ("page-frozen-agents", f"{MAIN}/agent.php", [("NO_AGENT_CHECK", "NO_AGENT")]),
     ("page-frozen-mail", f"{MAIN}/mail.php", [("DisableEventsCheck", "DisableEvents")]),
@@ -180,6 +186,8 @@ ROWS = [
      "ALTER TABLE b_option DROP PRIMARY KEY, ADD PRIMARY KEY (MODULE_ID, NAME)"),
     ("table-login-key", "ALTER TABLE b_user DROP KEY ix_login, ADD KEY ix_login (LOGIN)",
      "ALTER TABLE b_user DROP KEY ix_login, ADD UNIQUE KEY ix_login (LOGIN, EXTERNAL_AUTH_ID)"),
+    ("rows-licence", "UPDATE b_option SET VALUE = '31.12.2099' WHERE NAME = '~support_finish_date'",
+     "UPDATE b_option SET VALUE = '2099-12-31' WHERE NAME = '~support_finish_date'"),
     ("rows-policies", "UPDATE b_group SET SECURITY_POLICY = '{\"SESSION_TIMEOUT\": 15}'", ""),
     ("rows-passwords", "UPDATE b_user SET PASSWORD = 'Encaja2026!' WHERE ID = 2", ""),
     ("rows-templates", "UPDATE b_bp_workflow_template SET TEMPLATE = '[]'", ""),
@@ -273,6 +281,21 @@ def test_what_is_missing_stops_nothing_else(box: tuple[Path, str], look: Look) -
     assert "no table b_agent" in reasons["table-agents"]
     assert "license_key.php is missing" in reasons["kernel-licence"]
     assert "module search is not installed" in reasons["kernel-reindex"]
+
+
+def test_a_shut_box_is_told_by_its_pages_and_by_all_work_through_its_kernel(look: Look) -> None:
+    database, ended = look().database, "UPDATE b_option SET VALUE = %s WHERE NAME = '~support_finish_date'"
+    database.execute(ended, "2020-01-01")
+    look().purge()
+    try:
+        found = contract.prove(look(), ["page", "rest", "kernel-options"])
+        with pytest.raises(EncajaError, match="ended in its prolog"):
+            list(kernel.call(look().portal.root, "box.example", "emit(true);", user="root"))
+    finally:
+        database.execute(ended, "2099-12-31")
+    assert ids(found, "differs") == {"page-licence"}, said(found)
+    assert {"kernel-options", "rest-webhook"} <= ids(found, "unproven")
+    assert "coupon_activation.php" in said(found)["rest-webhook"]
 
 
 def test_a_kernel_without_an_interface_that_the_kit_calls_differs(box: tuple[Path, str], look: Look) -> None:

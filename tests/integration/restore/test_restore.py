@@ -150,6 +150,29 @@ def test_the_tree_says_which_restore_it_comes_from(home, database):
     assert (status(home)["phase"], status(home)["error"]) == ("done", None)
 
 
+def test_modules_that_the_box_has_in_another_version_are_named_before_the_switch(home, database, monkeypatch):
+    def say(tree, versions):
+        for module, version in versions.items():
+            file = home / "trees" / tree / "bitrix" / "modules" / module / "install" / "version.php"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"<?php $arModuleVersion = ['VERSION' => '{version}'];")
+
+    def finish_twice(run):  # as after a kill; the archive's tree has no versions of its own
+        say("s1", {"crm": "26.250.0", "im": "26.250.0"})
+        for _ in range(2):
+            finish.finish(run)
+        assert (home / "www").resolve() == home / "trees" / "old"
+
+    monkeypatch.setattr("encaja.restore.coordinator.finish", finish_twice)
+    say("old", {"crm": "25.100.0", "im": "26.300.0"})
+    told = restore_here(job(home, database))["versions"]
+    assert [text.rpartition(": ")[2] for text in told] == ["crm 25.100.0 (26.250.0)", "im 26.250.0 (26.300.0)"]
+    assert "never copy its code over it" in told[0] and "update after the restore" in told[1]
+    record = restored.read_record(home / "www")
+    assert (record["modules"]["im"], record["box_modules"]["im"]) == ("26.250.0", "26.300.0")
+    assert status(home)["message"].startswith("restored; 1 modules are newer in the archive")
+
+
 def test_done_is_not_said_of_what_is_not_there(home, database):
     """A row of tables, the database, the tree: whatever is gone, "done" is refused, and the reason says which."""
     file = write_job(home / "job.json", job(home, database))

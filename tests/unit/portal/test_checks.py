@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from encaja.errors import EncajaError
-from encaja.portal import checks_case, checks_server, checks_web, probe_page, verify
+from encaja.portal import checks_case, checks_licence, checks_server, checks_web, probe_page, verify
 from encaja.portal.copy_state import CopyState
 from encaja.portal.verify import Check, found, ok, people
 
-CHECKS = [*checks_case.CHECKS, *checks_server.CHECKS, *checks_web.CHECKS]
+CHECKS = [*checks_case.CHECKS, *checks_licence.CHECKS, *checks_server.CHECKS, *checks_web.CHECKS]
 
 
 class Notes:

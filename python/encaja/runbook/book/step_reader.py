@@ -168,9 +168,15 @@ def _verify(at: Place, value: Any, project: Path) -> tuple[Action | None, Proof]
 
 
 def _check_ids(at: Place, checks: tuple[str, ...]) -> None:
-    from encaja.portal import checks_case, checks_server, checks_web  # noqa: PLC0415 - only where they are named
+    from encaja.portal import (  # noqa: PLC0415 - only where they are named
+        checks_case,
+        checks_licence,
+        checks_server,
+        checks_web,
+    )
 
-    known = [check.id for module in (checks_case, checks_server, checks_web) for check in module.CHECKS]
+    modules = (checks_case, checks_licence, checks_server, checks_web)
+    known = [check.id for module in modules for check in module.CHECKS]
     for name in checks:
         if not any(check.startswith(name) for check in known):
             begins = ", ".join(sorted({check.partition("-")[0] for check in known}))
