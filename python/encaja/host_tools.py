@@ -28,6 +28,8 @@ TOOLS = {
     "restore-rollback": "encaja.restore.commands:rollback",
     "telephony": "encaja.telephony.connector:run",
     "telephony-calls": "encaja.telephony.calls:run",
+    "update": "encaja.update.commands:update",
+    "update-rollback": "encaja.update.commands:rollback",
 }
 """Tool names and the functions that carry them out: job file in, exit code out."""
 

@@ -14,7 +14,7 @@ LAYERS = {
         "atomic errors vocabulary",
         "status portal",
         "clone compare rest restore",
-        "carryover preflight runbook telephony",
+        "carryover preflight runbook telephony update",
         "lab",
         "cli",
     ],

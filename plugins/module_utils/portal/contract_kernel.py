@@ -353,7 +353,7 @@ ASSUMPTIONS: Final[Sequence[Assumption]] = (
     assumption("kernel-updater",
                (f"The command line {updater.PROGRAM} has {updater.COMMAND}, once composer has installed its console.",
                 f"La línea de comandos {updater.PROGRAM} tiene {updater.COMMAND}, si composer instaló su consola."),
-               update_command, _OBSERVED, ("portal.updater",)),
+               update_command, _OBSERVED, ("portal.updater", "update.commands")),
     assumption("kernel-constants",
                ("Constants of dbconn.php are those of the kernel.",
                 "Las constantes de dbconn.php son las del núcleo."),

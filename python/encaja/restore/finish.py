@@ -49,7 +49,7 @@ def finish(run: RestoreRun) -> None:
     except pymysql.err.Error as error:
         raise database.explain(error, job.server) from error
     _write_record(run, owner)
-    _sync_tree(job.tree)
+    sync_tree(job.tree)
     for file in (job.own_work / "spool").glob("*"):
         file.unlink()
 
@@ -123,8 +123,8 @@ def _fetch_clouds(run: RestoreRun, owner: tuple[int, int] | None) -> None:
             manifest.unlink()
 
 
-def _sync_tree(tree: Path) -> None:
-    """Force the tree's file system to the disk before it goes live."""
+def sync_tree(tree: Path) -> None:
+    """Force a tree's file system to the disk before it goes live."""
     descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):

@@ -67,7 +67,7 @@ def switch(link: Path, tree: Path, work: Path, after: tuple[tuple[str, ...], ...
         _run(after)
         return Switched(_last_before(work, str(tree)), str(tree))
     done = Switched(str((link.parent / before).resolve()) if before else None, str(tree))
-    _note(work, done)
+    note(work, done)
     link_atomically(link, target)
     _run(after)
     return done
@@ -105,7 +105,8 @@ def _last_before(work: Path, live: str) -> str | None:
     return None
 
 
-def _note(work: Path, done: Switched) -> None:
+def note(work: Path, done: Switched) -> None:
+    """Add to the history which tree was live before another one; it is on the disk afterwards."""
     work.mkdir(parents=True, exist_ok=True)
     entry = {"before": done.before, "after": done.after, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     write_atomically(work / HISTORY, json.dumps([*_history(work), entry], indent=1).encode())

@@ -117,10 +117,10 @@ class Database:
     @contextlib.contextmanager
     def options(self) -> Iterator[list[str]]:
         """Options for MariaDB's clients. A password goes through a file that only root can read, never into argv."""
-        if self.is_local:
-            yield ["--protocol=socket", "--user=root"]
-            return
         host, _, port = self.host.partition(":")
+        if self.is_local:
+            yield ["--protocol=socket", *([f"--socket={port}"] if port.startswith("/") else []), "--user=root"]
+            return
         with tempfile.NamedTemporaryFile("w", prefix="encaja-backup-", suffix=".cnf") as stream:
             secret = self.password.replace("\\", "\\\\").replace('"', '\\"')
             stream.write(f'[client]\nhost={host}\nport={port or 3306}\nuser={self.login}\npassword="{secret}"\n{TLS}')
@@ -343,19 +343,38 @@ def client(database: Database, name: str, query: str, stream: IO[bytes] | None =
     return done.stdout.decode(errors="replace")
 
 
+def dump_command(database: Database, options: Sequence[str]) -> list[str]:
+    """Return the command of a consistent dump. Only the server's administrator may read its routines."""
+    routines = ["--routines"] if database.is_local else []
+    return ["mariadb-dump", *options, "--single-transaction", "--quick", "--hex-blob", "--triggers", "--events",
+            *routines, "--default-character-set=utf8mb4", "--max-allowed-packet=1G", database.name]  # fmt: skip
+
+
+def copy_database(database: Database, name: str) -> None:
+    """Copy a database into an empty one of the same server.
+
+    Raises:
+        BackupError: the dump failed, or the server refuses what it says.
+    """
+    with database.options() as options, tempfile.TemporaryFile() as errors_file:
+        dump = subprocess.Popen(dump_command(database, options), stdout=subprocess.PIPE, stderr=errors_file)
+        plain = subprocess.Popen(OWN_VIEWS, stdin=dump.stdout, stdout=subprocess.PIPE, env={"LC_ALL": "C"})
+        if dump.stdout:
+            dump.stdout.close()
+        client(database, name, "", stream=plain.stdout)
+        if plain.wait() or dump.wait():
+            errors_file.seek(0)
+            raise BackupError(f"mariadb-dump of {database.name}: {reason(errors_file.read().decode(errors='replace'))}")
+
+
 def back_up_database(restic: Restic, database: Database, stamp: str) -> dict[str, Any]:
     """Stream a consistent dump into the repository; a dump that fails leaves no snapshot behind.
 
     Raises:
         BackupError: the dump or restic failed.
     """
-    routines = ["--routines"] if database.is_local else []
     with database.options() as options, tempfile.TemporaryFile() as errors_file:
-        dump = subprocess.Popen(
-            ["mariadb-dump", *options, "--single-transaction", "--quick", "--hex-blob", "--triggers", "--events",
-             *routines, "--default-character-set=utf8mb4", "--max-allowed-packet=1G", database.name],
-            stdout=subprocess.PIPE, stderr=errors_file,
-        )  # fmt: skip
+        dump = subprocess.Popen(dump_command(database, options), stdout=subprocess.PIPE, stderr=errors_file)
         told_where = ("--stdin", "--stdin-filename", DUMP, "--tag", TAG_DATABASE, "--tag", stamp)
         done = subprocess.run(
             restic.command("backup", "--json", "--host", restic.host, *told_where),

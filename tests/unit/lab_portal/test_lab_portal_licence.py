@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import http.server
-import json
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
+from support.update_service import serving_updates
 from unit.lab_portal.jobs import OTHER, Jobs, leave_message, messages
 from unit.lab_portal.standin import PortalUnderTest, logged_in, login, until
 
@@ -83,63 +79,28 @@ def test_a_full_licence_lets_nobody_in_who_never_was(portal: PortalUnderTest) ->
     assert logged_in(login(portal.client(), who["LOGIN"]))
 
 
-@pytest.fixture
-def service() -> Iterator[Callable[[dict[str, Any]], str]]:
-    """A service of updates that offers what it is given."""
-    offered: dict[str, Any] = {}
-
-    class Service(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            body = json.dumps(offered).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the inherited name
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-
-    def offer(updates: dict[str, Any]) -> str:
-        offered.clear()
-        offered.update(updates)
-        return f"http://127.0.0.1:{server.server_port}/"
-
-    try:
-        yield offer
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def test_the_command_line_updates_main_first_and_alters_tables(
-    portal: PortalUnderTest, service: Callable[[dict[str, Any]], str]
-) -> None:
+def test_the_command_line_updates_main_first_and_alters_tables(portal: PortalUnderTest) -> None:
     files = [portal.root / "bitrix/modules/main/classes/general/version.php"]
     files += [portal.root / f"bitrix/modules/{name}/install/version.php" for name in ("crm", "im")]
     kept = {path: path.read_text() for path in files}
-    console = portal.root / "bitrix/vendor/symfony/console"
-    portal.option("encaja", "update_service", service({
-        "crm": {"version": "26.300.0", "sql": ["CREATE TABLE b_crm_updated (ID int)"]},
-        "main": {"version": "26.300.0"}, "im": {"version": "26.200.0"},
-    }))  # fmt: skip
-    try:
-        assert "composer" in portal.php("bitrix/bitrix.php", "update:modules")
-        assert not portal.sql("SHOW TABLES LIKE 'b_crm_updated'")
-        console.mkdir(parents=True)
-        assert portal.php("bitrix/bitrix.php", "update:modules", "-m", "crm") == "crm 26.300.0"
-        assert portal.php("bitrix/bitrix.php", "update:modules") == "main 26.300.0", "im's is older, crm's is there"
-        assert "26.300.0" in files[0].read_text()
-        assert files[2].read_text() == kept[files[2]]
-        assert portal.sql("SHOW TABLES LIKE 'b_crm_updated'")
-        with pytest.raises(subprocess.CalledProcessError):
-            portal.php("bitrix/bitrix.php", "update:modules", "--dry-run", "yes")
-    finally:
-        portal.sql("DROP TABLE IF EXISTS b_crm_updated")
-        for path, text in kept.items():
-            path.write_text(text)
+    with serving_updates() as service:
+        portal.option("encaja", "update_service", service.url)
+        service.offers = {
+            "crm": {"version": "26.300.0", "sql": ["CREATE TABLE b_crm_updated (ID int)"]},
+            "main": {"version": "26.300.0"}, "im": {"version": "26.200.0"},
+        }  # fmt: skip
+        try:
+            assert "composer" in portal.php("bitrix/bitrix.php", "update:modules")
+            assert service.asked == 0
+            (portal.root / "bitrix/vendor/symfony/console").mkdir(parents=True)
+            assert portal.php("bitrix/bitrix.php", "update:modules", "-m", "crm") == "crm 26.300.0"
+            assert portal.sql("SHOW TABLES LIKE 'b_crm_updated'")
+            assert portal.php("bitrix/bitrix.php", "update:modules") == "main 26.300.0", "im's is older, crm's is there"
+            assert "26.300.0" in files[0].read_text()
+            assert files[2].read_text() == kept[files[2]]
+            with pytest.raises(subprocess.CalledProcessError):
+                portal.php("bitrix/bitrix.php", "update:modules", "--dry-run", "yes")
+        finally:
+            portal.sql("DROP TABLE IF EXISTS b_crm_updated")
+            for path, text in kept.items():
+                path.write_text(text)

@@ -269,6 +269,17 @@ def test_step_that_was_taken_out_proves_nothing_any_more(project: Path) -> None:
     assert not refresh.proven
 
 
+def test_the_steps_of_an_update_update_a_copy_first_and_the_target_by_decision_of_a_person(project: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/update.md").read_text()
+    runbook = load(project, page.rpartition("```yaml\n")[2].partition("```")[0])
+    copy, approve, portal = (runbook.get(name) for name in ("update-copy", "approve-update", "update-portal"))
+    assert copy and approve and portal
+    assert copy.destructive and portal.destructive and approve.kind is Kind.HUMAN
+    assert (copy.needs, approve.needs, portal.needs) == (("test-host",), ("prove-copy",), ("approve-update", "verify"))
+    assert copy.never_on == ("production",) and portal.proven and copy.proven
+    assert load(project).get("update-copy") is None
+
+
 def test_undoing_is_shown_as_one_would_type_it(project: Path) -> None:
     move = Move(project, project / ".encaja", load_runbook(project), (project / "inventories/lab",))
     undo = tables.undo_text(move.step("restore"), move, "es")
