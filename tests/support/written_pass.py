@@ -51,9 +51,9 @@ class Book:
     def decide(self, step: str, decision: GateState = GateState.APPROVED, by: str = "eva", note: str = "n") -> None:
         gates.record_decision(self.move, self.journal, self.pass_, step, decision=decision, by=by, note=note)
 
-    def run(self, step: str, result: Result = Result.DONE, fingerprint: str = "") -> None:
+    def run(self, step: str, result: Result = Result.DONE, fingerprint: str = "", part: str = "run") -> None:
         attempt = self.journal.begin(
-            self.pass_, step, "run", by="ana", kind="playbook", directory="/x", fingerprint=fingerprint
+            self.pass_, step, part, by="ana", kind="playbook", directory="/x", fingerprint=fingerprint
         )
         self.clock.go(timedelta(seconds=10))
         self.journal.finish(attempt, result)

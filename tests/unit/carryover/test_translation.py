@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from encaja.carryover.mapping.translation import Field, Rewriter, Side, Translation, short_name
+from encaja.carryover.mapping.translation import Field, Rewriter, Side, Translation, read_side, short_name
+from encaja.rest.command import Answer, Command
 
 KNOWN = {("contact", "7"): "70", ("lead", "5"): "50", ("company", "1"): "1"}
 
@@ -98,3 +100,81 @@ def test_a_plain_no_is_written_and_nothing_is_not() -> None:
         want = translation(both, both).wanted("lead", {"opened": value})
         assert want.raw == {"opened": raw}
         assert want.values == {"opened": "Y" if value == "Y" else None}
+
+
+def test_of_two_stages_with_one_name_none_is_guessed() -> None:
+    box = side(statuses={"STATUS": {"NEW": "New", "UC_8": "Visit", "UC_9": "Visit"}})
+    want = translation(side(), box).wanted("lead", {"title": "t", "stageId": "UC_1"})
+    assert "stageId" not in want.raw
+    assert want.problems == ["'UC_1' (Visit) of stageId is not in the box's list STATUS"]
+
+
+def test_stages_without_a_name_are_not_the_same_for_that() -> None:
+    cloud = side(statuses={"STATUS": {"UC_1": ""}})
+    want = translation(cloud, side(statuses={"STATUS": {"UC_9": ""}})).wanted("lead", {"stageId": "UC_1"})
+    assert (want.raw, len(want.problems)) == ({}, 1)
+
+
+def test_of_two_categories_with_one_name_none_is_guessed() -> None:
+    about = {"deal": fields(categoryId=Field("number", "c", dynamic=False))}
+    cloud = side(categories={"5": "Rent"}, fields=about)
+    for here, expected in (({"8": "Rent"}, 8), ({"8": "Rent", "9": "Rent"}, 0), ({"5": "Other"}, 5), ({}, 0)):
+        want = translation(cloud, side(categories=here, fields=about)).wanted("deal", {"categoryId": 5})
+        assert (want.raw["categoryId"], bool(want.problems)) == (expected, expected == 0)
+
+
+def test_the_substitute_stands_for_one_user_and_never_among_several() -> None:
+    about = {"lead": fields(observers=Field("users", "observers", dynamic=False))}
+    people = {"2": {"NAME": "C", "EMAIL": "c@x.test"}, "9": {"NAME": "Gone", "EMAIL": "g@x.test"}}
+    cloud, box = side(fields=about, users=people), side(fields=about)
+    want = translation(cloud, box).wanted("lead", {"assignedById": 9, "observers": [9, 2]})
+    assert want.raw == {"assignedById": 1, "observers": [2]}
+    assert want.problems == [
+        "user Gone (#9) of field assignedById is not in the box",
+        "user Gone (#9) of field observers is not in the box",
+    ]
+
+
+def test_a_mail_that_two_have_matches_neither() -> None:
+    cloud = side(users={"7": {"NAME": "Z", "EMAIL": "z@x.test"}, "8": {"NAME": "Nameless", "EMAIL": ""}})
+    box = side(users={str(n): {"NAME": "Q", "EMAIL": "Z@x.test"} for n in (3, 4)} | {"5": {"NAME": "R", "EMAIL": ""}})
+    assert translation(cloud, box).user("7") == ("1", False)
+    assert translation(cloud, box).user("8") == ("1", False)
+
+
+def test_a_host_whose_name_begins_with_the_clouds_is_another() -> None:
+    rewrite = translation(side(), side()).text
+    assert (
+        rewrite("see https://acme.bitrix24.es/crm/lead/details/5/ ")[0]
+        == "see https://crm.acme.es/crm/lead/details/50/ "
+    )
+    for other in ("https://acme.bitrix24.es.example/x", "https://acme.bitrix24.esp/x", "https://my-acme.bitrix24.es/x"):
+        assert rewrite(other)[0] == other
+    assert (
+        rewrite("/crm/lead/details/51/ and /crm/lead/details/5")[0] == "/crm/lead/details/51/ and /crm/lead/details/50"
+    )
+
+
+def test_all_pages_of_users_and_statuses_are_read() -> None:
+    class Portal:
+        """Lists 120 users and statuses, 50 at a time."""
+
+        async def batch(self, commands: Any) -> list[Answer]:
+            return [self.answer(command) for command in commands]
+
+        async def call(self, method: str, parameters: Any = None) -> Answer:
+            return self.answer(Command(method, parameters or {}))
+
+        def answer(self, command: Command) -> Answer:
+            start = int(command.parameters.get("start", 0))
+            rows = [{"ID": n, "ENTITY_ID": "STATUS", "STATUS_ID": f"S{n}", "NAME": f"{n}"} for n in range(1, 121)]
+            if command.method.endswith("fields"):
+                return Answer(command, {"fields": {}})
+            if "category" in command.method:
+                return Answer(command, {"categories": []})
+            following = start + 50 if start + 50 < len(rows) else None
+            return Answer(command, rows[start : start + 50], next=following)
+
+    portal: Any = Portal()
+    found = asyncio.run(read_side(portal))
+    assert (len(found.users), len(found.statuses["STATUS"])) == (120, 120)

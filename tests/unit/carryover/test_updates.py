@@ -10,7 +10,8 @@ import pytest
 
 from encaja.carryover.mapping.entities import LEAD
 from encaja.carryover.records.updates import _multi, command_of, send_updates
-from encaja.rest.command import Answer
+from encaja.rest.command import Answer, UncertainError
+from encaja.rest.errors import AccessError, RefusedError
 from support.fake_cloud import FakeCloud
 from support.virtual_time import run
 
@@ -53,6 +54,40 @@ def test_one_whose_end_is_not_known_is_not_sent_again(box: FakeCloud, tmp_path: 
     assert sent == [50]
     assert [bool(answer.error) for answer in answers] == [True] * 50 + [False] * 10
     assert len(box.log) == 10
+
+
+def test_an_answer_that_came_before_the_connection_was_lost_is_believed() -> None:
+    class Box:
+        """Answers the first of a batch and is cut off."""
+
+        async def batch(self, commands: Any, *, safe: bool) -> list[Answer]:
+            assert not safe
+            raise UncertainError("cut", "box", commands[1:], [Answer(commands[0], {"item": {"id": 1}})])
+
+    context: Any = SimpleNamespace(box=Box())
+    first, second = run(send_updates(context, [command_of(LEAD, str(n), {"title": "a"}) for n in (1, 2)]))
+    assert (first.result, first.error) == ({"item": {"id": 1}}, None)
+    assert second.error is not None and second.error.what == "cut"
+
+
+def test_a_refusal_of_one_leaves_the_others_and_one_of_the_caller_ends_all() -> None:
+    class Box:
+        """Refuses what is sent alone."""
+
+        fault: RefusedError = RefusedError("", "no", "crm.item.update")
+
+        async def call(self, *_: Any, **__: Any) -> Answer:
+            raise self.fault
+
+        async def batch(self, commands: Any, **_: Any) -> list[Answer]:
+            return [Answer(command, {"item": {}}) for command in commands]
+
+    context: Any = SimpleNamespace(box=Box())
+    commands = [command_of(LEAD, "1", {"contactIds": []}), command_of(LEAD, "2", {"title": "a"})]
+    assert [bool(answer.error) for answer in run(send_updates(context, commands))] == [True, False]
+    context.box.fault = AccessError("NO_AUTH_FOUND", "expired", "crm.item.update")
+    with pytest.raises(AccessError):
+        run(send_updates(context, commands))
 
 
 def test_multi_fields_are_added_and_removed_by_what_they_say() -> None:

@@ -117,3 +117,14 @@ def test_old_hosts_out_of_values() -> None:
         "b.example",
     ]
     assert old_hosts(values) == ("acme.bitrix24.es", "b.example")
+
+
+@pytest.mark.parametrize("names", [("acme.es", "acme.es.test", "acme"), ("acme", "acme.es.test", "acme.es")])
+def test_of_hosts_whose_names_begin_alike_the_longest_is_the_one_meant(names: tuple[str, ...]) -> None:
+    change = HostChange(names, "crm.example.com")
+    assert change.old == ("acme.es.test", "acme.es", "acme")
+    for name in names:
+        assert change.in_value(f"https://{name}/x {name}:443 {name}.") == (
+            "https://crm.example.com/x crm.example.com crm.example.com."
+        )
+    assert change.in_value("https://acme.es.testing/ acme-es acme.eso") == "https://acme.es.testing/ acme-es acme.eso"

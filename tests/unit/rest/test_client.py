@@ -246,6 +246,45 @@ def test_batch_that_ends_uncertainly_tells_what_went_before(cloud: FakeCloud, tm
     assert sent == 2
 
 
+def without(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What a portal says that broke off within a batch: nothing about these commands."""
+
+    def cut(answer: dict[str, Any]) -> dict[str, Any]:
+        for name in names:
+            answer["result"]["result"].pop(name, None)
+        return answer
+
+    return cut
+
+
+@pytest.mark.parametrize(("safe", "sent"), [(False, 1), (True, 2)])
+def test_a_command_without_an_answer_within_a_batch_is_repeated_only_where_that_is_safe(
+    cloud: FakeCloud, tmp_path: Path, safe: bool, sent: int
+) -> None:
+    cloud.methods["add"] = lambda p: int(p["n"])
+    answers: list[Callable[[dict[str, Any]], dict[str, Any]]] = [without("c1", "c2")]
+    requests = 0
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal requests
+        requests += 1
+        found = json.loads((await cloud(request)).content)
+        return httpx.Response(200, json=answers.pop(0)(found) if answers else found)
+
+    async def scene() -> list[Answer]:
+        async with cloud.portal(tmp_path) as portal:
+            portal._client._transport = httpx.MockTransport(handler)
+            return await portal.batch([Command("add", {"n": n}) for n in range(4)], safe=safe)
+
+    if safe:
+        assert [answer.result for answer in run(scene())] == [0, 1, 2, 3]
+    else:
+        with pytest.raises(UncertainError) as caught:
+            run(scene())
+        assert [command.parameters["n"] for command in caught.value.commands] == [1, 2]
+    assert requests == sent
+
+
 def test_what_refers_to_a_failed_command_does_not_run(cloud: FakeCloud, tmp_path: Path) -> None:
     cloud.methods["add"] = lambda p: {"error": "", "error_description": "no"} if p["n"] == "bad" else 7
     commands = [

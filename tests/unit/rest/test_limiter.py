@@ -173,3 +173,125 @@ def test_without_a_folder_a_limiter_keeps_its_state_to_itself() -> None:
         return first.waited, second.waited
 
     assert run(scene()) == (1.0, 0.0)
+
+
+def test_a_margin_is_kept_from_what_the_portal_allows() -> None:
+    limits = Limits(rate=2, burst=50, operating=480)
+    assert (limits.usable_burst, limits.usable_operating) == (45.0, pytest.approx(465.6))
+    assert Limits(rate=2, burst=3).usable_burst == 1.0
+
+
+def test_operating_time_within_the_margin_is_not_used(tmp_path: Path) -> None:
+    async def scene() -> list[float]:
+        waits = []
+        for used in (460.0, 470.0):
+            limiter = Limiter(f"{used}", tmp_path, clock=clock)
+            limiter.spent("m", {"operating": used, "operating_reset_at": 1_000_100, "finish": 1_000_000.0})
+            began = clock()
+            await limiter.room({"m": 1})
+            waits.append(clock() - began)
+        return waits
+
+    fits, waits = run(scene())
+    assert fits == 0
+    assert waits >= 100, "a call that begins below the limit may end above it"
+
+
+def test_a_state_from_before_the_machine_was_restarted_is_taken_for_a_full_bucket(tmp_path: Path) -> None:
+    async def scene() -> tuple[float, float]:
+        limiter = Limiter("cloud.test", tmp_path, clock=clock)
+        await limiter.turn()
+        (path,) = tmp_path.iterdir()
+        state = json.loads(path.read_text())
+        began = clock()
+        await limiter.turn()
+        same = clock() - began
+        path.write_text(json.dumps({**state, "boot": "an earlier one"}))
+        await limiter.turn()
+        return same, clock() - began
+
+    assert run(scene()) == (0, 0.5), "its times are of another clock"
+
+
+def test_each_portal_has_a_state_of_its_own(tmp_path: Path) -> None:
+    async def scene() -> int:
+        for address in ("cloud.test", "cloud.test.example", "box cloud.test"):
+            await Limiter(address, tmp_path / "new" / "folder", clock=clock).turn()
+        return len(list((tmp_path / "new" / "folder").iterdir()))
+
+    assert run(scene()) == 3
+
+
+def test_a_request_that_was_cut_off_gives_its_time_free(tmp_path: Path) -> None:
+    async def scene() -> float:
+        limiter = Limiter("cloud.test", tmp_path, Limits(operating=10), clock=clock)
+        await limiter.room({"m": 4})  # reserved for what is expected; there is never an answer
+        began = clock()
+        await limiter.room({"m": 4})
+        return clock() - began
+
+    assert 180 <= run(scene()) < 182
+
+
+def test_a_long_wait_is_told_with_what_is_waited_for_and_when_it_is_over(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    async def scene() -> float:
+        limiter = Limiter("cloud.test", tmp_path, clock=clock, on_wait=told.append)
+        block = {"operating": 481.0, "operating_reset_at": 1_000_120, "finish": 1_000_000.0}
+        limiter.refused("m", block)
+        await limiter.room({"m": 1})
+        return limiter.waited
+
+    assert run(scene()) >= 120
+    assert told[-1] == "" and len(told) >= 3
+    assert all("operating time of cloud.test" in text for text in told[:-1])
+
+
+def test_a_short_wait_is_not_told(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    async def scene() -> None:
+        limiter = Limiter("cloud.test", tmp_path, clock=clock, on_wait=told.append)
+        limiter.refused("m", {"operating": 481.0, "operating_reset_at": 1_000_002, "finish": 1_000_000.0})
+        await limiter.room({"m": 1})
+
+    run(scene())
+    assert told == []
+
+
+def test_a_refusal_without_a_count_is_believed_for_a_minute(tmp_path: Path) -> None:
+    async def scene() -> list[float]:
+        limiter = Limiter("cloud.test", tmp_path, clock=clock)
+        limiter.refused("m")
+        began = clock()
+        await limiter.room({"other": 1})
+        other = clock() - began
+        await limiter.room({"m": 1})
+        return [other, clock() - began]
+
+    other, refused = run(scene())
+    assert (other, 60 <= refused < 61) == (0, True)
+
+
+def test_an_older_answer_that_comes_late_does_not_take_back_what_is_known(tmp_path: Path) -> None:
+    async def scene() -> float:
+        limiter = Limiter("cloud.test", tmp_path, clock=clock)
+        limiter.spent("m", {"operating": 479.0, "operating_reset_at": 1_000_030, "finish": 1_000_000.0})
+        limiter.spent("m", {"operating": 1.0, "operating_reset_at": 1_000_030, "finish": 999_999.0})
+        began = clock()
+        await limiter.room({"m": 1})
+        return clock() - began
+
+    assert run(scene()) >= 30
+
+
+def test_without_a_limit_of_operating_time_nothing_is_counted(tmp_path: Path) -> None:
+    async def scene() -> float:
+        limiter = Limiter("box", tmp_path, Limits(operating=0.0), clock=clock)
+        limiter.spent("m", {"operating": 479.0, "operating_reset_at": 1_000_030, "finish": 1_000_000.0})
+        await limiter.room({"m": 10_000})
+        return limiter.waited
+
+    assert run(scene()) == 0
+    assert list(tmp_path.iterdir()) == []

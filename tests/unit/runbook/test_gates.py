@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from encaja.errors import ConfigurationError
+from encaja.runbook.book.model import Step
 from encaja.runbook.durations import now
 from encaja.runbook.record.journal import GateState, Result
-from encaja.runbook.record.step_states import State
+from encaja.runbook.record.requests import taken_back
+from encaja.runbook.record.step_states import State, confirm_gate
 from encaja.runbook.record.workspace import Move
+from encaja.runbook.run import gates
 from support import recorded_week as case
 from support.written_pass import Book, Screen
 
@@ -108,3 +112,129 @@ def test_permission_to_replace_data_is_used_up_by_success_only(book: Book) -> No
     assert book.ask("restore") is GateState.APPROVED
     book.run("restore")
     assert book.ask("restore") is GateState.WAITING
+
+
+def test_a_persons_step_that_comes_again_is_asked_again(book: Book) -> None:
+    """It does, when the data under it was replaced: what was approved is no longer there."""
+    book.ask("test-in-depth", yes=True)
+    book.clock.go(timedelta(minutes=1))
+    book.run("restore")
+    assert book.state("test-in-depth") is State.PENDING
+    assert book.ask("test-in-depth") is GateState.WAITING
+    assert book.state("test-in-depth") is State.WAITING
+    assert book.announced == ["test-in-depth"]
+
+
+def test_a_permission_is_not_used_up_by_a_part_or_by_what_ran_before(book: Book) -> None:
+    book.run("restore")
+    book.clock.go(timedelta(seconds=1))
+    assert book.ask("restore") is GateState.WAITING
+    book.decide("restore")
+    assert book.ask("restore") is GateState.APPROVED, "the attempt before it is another"
+    book.clock.go(timedelta(seconds=1))
+    book.run("restore", part="check")
+    book.run("restore", Result.INTERRUPTED)
+    assert book.ask("restore") is GateState.APPROVED
+    assert book.announced == ["restore"]
+
+
+def test_a_rejected_gate_is_shown_and_not_asked_again(book: Book) -> None:
+    book.ask("tell-users")
+    book.decide("tell-users", GateState.REJECTED, note="too early")
+    screen = Screen((GateState.APPROVED, ""))
+    assert book.ask("tell-users", screen) is GateState.REJECTED
+    assert screen.shown == [GateState.REJECTED]
+
+
+def test_a_gate_waits_as_long_as_its_step_says(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = now().replace(microsecond=0)
+    monkeypatch.setattr(gates, "now", lambda: began)
+    book.ask("tell-users")
+    expires = book.journal.gates(book.pass_, "tell-users")[0].expires
+    limit = book.move.step("tell-users").expires
+    assert limit is not None
+    assert expires == began + limit
+    book.ask("restore")
+    gate = confirm_gate(book.move.step("restore"))
+    assert book.journal.gates(book.pass_, gate)[0].expires is None
+
+
+def test_an_unused_permission_can_be_withdrawn_once(book: Book) -> None:
+    step = book.move.step("restore")
+    gates.withdraw_permission(book.journal, book.pass_, step, "inputs changed")
+    assert book.journal.gates(book.pass_) == []
+    book.ask("restore")
+    book.decide("restore")
+    for _ in range(2):
+        gates.withdraw_permission(book.journal, book.pass_, step, "inputs changed")
+    lines = book.journal.gates(book.pass_, confirm_gate(step))
+    assert [line.state for line in lines] == [GateState.WAITING, GateState.APPROVED, GateState.EXPIRED]
+    assert lines[-1].note == "inputs changed"
+    assert book.ask("restore") is GateState.WAITING
+
+
+def test_a_decision_names_who_made_it_without_blanks_around(book: Book) -> None:
+    book.ask("tell-users")
+    book.decide("tell-users", by=" eva ", note=" sent ")
+    last = book.journal.gates(book.pass_, "tell-users")[-1]
+    assert (last.by, last.note) == ("eva", "sent")
+    with pytest.raises(ConfigurationError, match=r"is not waiting: approved by eva"):
+        book.decide("tell-users")
+
+
+def test_what_one_answers_is_shown_with_who_answered(book: Book) -> None:
+    shown: list[str] = []
+
+    class Names(Screen):
+        """Remembers by whom."""
+
+        def gate(self, step: Step, state: GateState, by: str, expires: datetime | None) -> None:
+            shown.append(f"{state} {by}")
+            super().gate(step, state, by, expires)
+
+    book.ask("tell-users", Names((GateState.REJECTED, "too early")))
+    book.ask("tell-users", Names())
+    book.ask("test-in-depth", Names(), yes=True)
+    assert shown == ["rejected ana", "rejected ana: too early", "approved --yes"]
+
+
+def test_an_answer_of_the_very_moment_in_which_an_attempt_began_is_not_used_up(book: Book) -> None:
+    book.ask("restore")
+    book.decide("restore")
+    book.run("restore")  # begins in the same instant, as the clock does not go on
+    assert book.ask("restore") is GateState.APPROVED
+
+
+def test_what_expired_on_its_own_is_not_written_twice(book: Book) -> None:
+    book.ask("tell-users")
+    book.journal.add_gate(book.pass_, "tell-users", GateState.EXPIRED, by="encaja", note="withdrawn")
+    screen = Screen()
+    assert book.ask("tell-users", screen) is GateState.WAITING
+    assert screen.shown == [GateState.WAITING]
+    assert [line.state for line in book.journal.gates(book.pass_, "tell-users")] == [
+        GateState.WAITING, GateState.EXPIRED, GateState.WAITING,
+    ]  # fmt: skip
+
+
+def test_a_rejection_is_not_rejected_again(book: Book) -> None:
+    book.ask("tell-users")
+    book.decide("tell-users", GateState.REJECTED, note="too early")
+    with pytest.raises(ConfigurationError, match="is not waiting: rejected by eva"):
+        book.decide("tell-users", GateState.REJECTED, note="still too early")
+
+
+def test_after_a_request_to_repeat_a_person_is_asked_again_and_a_permission_stands(book: Book) -> None:
+    book.ask("tell-users", yes=True)
+    book.ask("restore")
+    book.decide("restore")
+    book.journal.ask_again(book.pass_, ["tell-users", "restore"], by="ana", bounded=False)
+    redone = taken_back(book.move.runbook, book.journal, book.pass_)
+    states = {}
+    for name in ("tell-users", "restore"):
+        step = book.move.step(name)
+        keeper = replace(book.keeper(), redone=redone)
+        gate = confirm_gate(step) if step.destructive else step.id
+        states[name] = gates.ask_for_decision(keeper, step, gate, "question")
+    assert states == {"tell-users": GateState.WAITING, "restore": GateState.APPROVED}
+    book.decide("tell-users")
+    assert book.state("tell-users") is State.DONE

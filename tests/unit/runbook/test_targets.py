@@ -71,3 +71,33 @@ def test_destructive_step_is_held_to_its_environments() -> None:
         check_targets(view, ["prod"], step(targets=("preproduction",)))
     with pytest.raises(ConfigurationError, match="stranger is in no environment"):
         check_targets(view, ["stranger"], step())
+
+
+def test_a_host_in_two_environments_is_no_target_whichever_of_them_is_allowed() -> None:
+    both = {**INVENTORY, "preproduction": {"hosts": ["pre", "prod"]}}
+    view = parse_inventory(both)
+    for rules in ({}, {"never_on": ("production",)}, {"only_on": ("preproduction",)}, {"only_on": ("production",)}):
+        with pytest.raises(
+            ConfigurationError, match=r"prod is in (production and preproduction|preproduction and pro)"
+        ):
+            check_targets(view, ["prod", "pre"], step(targets=("preproduction",), **rules))
+
+
+def test_every_wrong_host_is_named_and_a_host_of_that_name_is_a_target() -> None:
+    view = parse_inventory(INVENTORY)
+    with pytest.raises(ConfigurationError, match=r"prod is production.*; stranger is in no environment"):
+        check_targets(view, ["prod", "stranger"], step(never_on=("production",)))
+    assert check_targets(view, ["prod", "pre"], step(targets=("prod",), only_on=("production",))) == ["prod"]
+    assert check_targets(view, ["prod", "pre"], step()) == ["prod", "pre"]
+
+
+def test_groups_below_groups_and_in_a_circle_are_followed() -> None:
+    data = {
+        "_meta": {"hostvars": {}},
+        "production": {"children": ["web", "loop"], "hosts": ["a"]},
+        "web": {"hosts": ["b"]},
+        "loop": {"children": ["production"], "hosts": ["c"]},
+    }
+    view = parse_inventory(data)
+    assert view.members("production") == view.members("all") == {"a", "b", "c"}
+    assert (view.environments("c"), view.members("ghost")) == (("production",), frozenset())
