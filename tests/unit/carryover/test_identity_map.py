@@ -3,8 +3,10 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -251,3 +253,48 @@ def test_a_number_that_is_none_is_in_no_backup(tmp_path: Path) -> None:
         assert [identities.cloud_id("lead", name) for name in ("0", "1", "100", "101", "x")] == [
             None, "1", "100", None, None,
         ]  # fmt: skip
+
+
+def test_a_copy_of_no_map_is_empty_and_usable(tmp_path: Path) -> None:
+    copy = IdentityMap.in_memory(tmp_path)
+    copy.done("lead", "5", "6")
+    assert copy.box_id("lead", "5") == "6"
+    assert list(tmp_path.iterdir()) == []
+    copy.close()
+
+
+def test_a_map_that_is_closed_writes_no_more(tmp_path: Path) -> None:
+    identities = IdentityMap(tmp_path)
+    identities.close()
+    identities.close()
+    with pytest.raises(sqlite3.ProgrammingError):
+        identities.done("lead", "5", "6")
+    (tmp_path / "writer.lock").write_text("")
+    with IdentityMap(tmp_path) as writer:
+        assert (tmp_path / "writer.lock").read_text() == f"{os.getpid()}\n"
+        (tmp_path / "writer.lock").write_text("")
+        with pytest.raises(EncajaError, match=r"\(process unknown\)"):
+            IdentityMap(tmp_path)
+        writer.done("lead", "5", "6")
+
+
+def test_marks_of_many_records_are_set_together_or_not_at_all(tmp_path: Path) -> None:
+    with IdentityMap(tmp_path) as identities:
+        broken: list[Any] = [("1", "t"), ("2", object())]
+        with pytest.raises(sqlite3.Error):
+            identities.sending("lead", broken)
+        assert identities.find("lead", ["1"]) == {}, "the power is cut after the first"
+        identities.sending("lead", [("1", "t"), ("3", "t")])
+        gone: list[Any] = ["1", object()]
+        with pytest.raises(sqlite3.Error):
+            identities.unsent("lead", gone)
+        assert identities.find("lead", ["1", "3"]).keys() == {"1", "3"}
+        rows: list[Any] = [CommentsRead("1", "a", "b", 1), CommentsRead("2", "a", "b", object())]  # type: ignore[arg-type]
+        with pytest.raises(sqlite3.Error):
+            identities.comments_read("lead", rows)
+        assert identities.read_comments("lead", ["1"]) == {}
+        identities.note_time("task", "1", "t", "")
+        times: list[Any] = [("task", "1"), ("task", object())]
+        with pytest.raises(sqlite3.Error):
+            identities.times_set(times)
+        assert len(identities.times_to_set()) == 1

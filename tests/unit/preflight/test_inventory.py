@@ -45,6 +45,12 @@ def test_every_required_value_is_missed(name: str) -> None:
     assert line.startswith(f"box: {name} has no value (set it in the environment's")
 
 
+@pytest.mark.parametrize("name", ["database_password", "restore_url", "carry_over_cloud_webhook", "tls_key"])
+def test_a_secret_that_is_no_text_is_not_shown(name: str) -> None:
+    (line,) = said(complete() | {name: 47114711})
+    assert line == f"box: {name} must be str, it is int (give a value of that type)"
+
+
 def test_all_faults_come_at_once() -> None:
     variables = complete() | {
         "encaja_push_key": "change me",
