@@ -118,6 +118,7 @@ class DatabaseCopy(ABC):
                 "copy of the database",
                 "run it again",
             )
+        (self.state / PROVEN).unlink(missing_ok=True)  # it was of data that was fetched before
         write_mark(self.state / SOURCE_TABLES, {"name": self.name, **closing})
 
 

@@ -158,6 +158,8 @@ def _fingerprint(connection: Connection, table: Table) -> Fingerprint:
         checksum = query(connection, f"CHECKSUM TABLE {table.sql} EXTENDED")[0][1]
     except pymysql.MySQLError as fault:
         return {"fault": str(fault.args[-1])}
+    if checksum is None:  # the server's answer for a table that it cannot read; it only warns
+        return {"fault": "the server gives no checksum"}
     return {"rows": int(rows), "checksum": checksum}
 
 

@@ -79,3 +79,34 @@ def test_a_list_that_is_cut_off_is_none(text: bytes) -> None:
 @pytest.mark.parametrize("known", ["f", "f ", "f 644 1", "f 644 1 soon", "x"])
 def test_a_state_that_is_none_is_a_difference(known: str) -> None:
     assert manifest.compare({"a": known}, {"a": "f 644 1 2"}, {"a": known}, since=5).faults == ["a differs"]
+
+def test_a_time_at_the_very_second_of_the_beginning_may_differ_and_one_before_not() -> None:
+    before = {"x": FILE.format(1)}
+    for at, fault in ((1999, True), (2000, False), (2001, False)):
+        assert bool(manifest.compare({}, {"planted": FILE.format(at)}, {}, since=2000).faults) is fault
+        same = {"x": FILE.format(at)}
+        assert bool(manifest.compare(same, before, same, since=2000).faults) is fault
+
+
+def test_directories_and_links_have_no_time_that_excuses_them() -> None:
+    before = {"d": "d 755", "l": "l a"}
+    found = manifest.compare(before, {"d": "d 777", "l": "l b", "d2": "d 755", "l2": "l f 1 2 9999"}, before, since=0)
+    assert found.faults == ["d differs", "d2 is not in the source", "l differs", "l2 is not in the source"]
+    assert manifest.compare({"d": "d 755"}, {"d": "d 777"}, {"d": "d 700"}, since=0).moved_on == 1
+
+
+def test_a_name_that_another_one_begins_with_is_another() -> None:
+    before = {"upload/a": FILE.format(1), "upload/ab": FILE.format(1)}
+    assert manifest.compare(before, {"upload/ab": FILE.format(1)}, before, since=5).faults == ["upload/a is missing"]
+
+
+def test_what_is_excluded_is_only_what_is_inside(tmp_path: Path) -> None:
+    for name in ("bitrix/cache", "bitrix/cache2", "upload/bitrix/cache"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "x").write_text("x")
+    (tmp_path / ".encaja-partial").write_text("half")
+    (tmp_path / "gone").symlink_to("nowhere")
+    found = dict(manifest.entries(tmp_path, contents=True))
+    assert {name for name in found if name.endswith("/x")} == {"bitrix/cache2/x", "upload/bitrix/cache/x"}
+    assert ".encaja-partial" not in found and found["gone"] == "l nowhere"
+    assert found["bitrix/cache2"].startswith("d ")
