@@ -30,12 +30,17 @@ options:
     default: en
   recovery:
     description:
-      - How recovery links are sent. C(mail) queues a mail in each user's language, C(list) writes the links into
-        O(recovery_csv) for distribution and sends no mail, C(none) does nothing.
-      - The portal's security policy sets how long a link is valid (a day by default).
+      - How recovery links are sent. C(mail) has the kernel queue a mail for each user, one by one, and counts those
+        that are in the queue; C(list) writes the links into O(recovery_csv) for distribution and sends no mail; C(none)
+        does nothing.
+      - The portal's security policies set how long a link is valid (two days by default).
     type: str
     choices: [none, mail, list]
     default: none
+  recovery_again:
+    description: Whether C(mail) also sends another link to users whose link has expired.
+    type: bool
+    default: false
   recovery_csv:
     description: The file for O(recovery=list). Its links allow setting these users' passwords.
     type: path
@@ -69,6 +74,12 @@ portal_warnings:
   returned: always
   type: list
   elements: str
+recovery:
+  description: >-
+    How many links were queued (C(sent)) or C(listed), the validity of the shortest in C(minutes), and why users got
+    none (C(refused), by id).
+  returned: with O(recovery=mail) and O(recovery=list)
+  type: dict
 kept:
   description: Copies of the original files.
   returned: when files were changed
@@ -109,10 +120,24 @@ def _write(path: Path, text: str) -> bool:
 def _list(portal: site.Portal, wanted: dict[str, Any]) -> dict[str, Any]:
     links, refused = recovery.listed(portal, f"{wanted['scheme']}://{wanted['domain']}")
     if links:
-        _write(Path(wanted["recovery_csv"]), recovery.as_csv(links, wanted["csv_language"]))
-        had = portal.state().get("recovery_sent", [])
-        portal.note(recovery_sent=sorted({*had, *(user.id for user, _ in links)}))
+        path = Path(wanted["recovery_csv"])
+        former = path.read_text("utf-8-sig") if path.exists() else ""
+        _write(path, recovery.as_csv(portal, links, wanted["csv_language"], former))
+        recovery.note_listed(portal, [user.id for user, _ in links])
     return {"listed": len(links), "refused": refused}
+
+
+def _recover(portal: site.Portal, wanted: dict[str, Any], result: dict[str, Any]) -> None:
+    """Send or list the links; says who got none and why, and what has to be known of the others."""
+    told = recovery.conditions(portal, recovery.waiting(portal))
+    if wanted["recovery"] == "mail":
+        done = recovery.mail(portal, wanted["domain"], again=wanted["recovery_again"])
+    else:
+        done = _list(portal, wanted)
+    result["recovery"] = done
+    result["changed"] = result["changed"] or bool(done.get("sent") or done.get("listed"))
+    refused = [f"user {number} gets no recovery link: {why}" for number, why in done["refused"].items()]
+    result["portal_warnings"] = [*result["portal_warnings"], *told, *refused]
 
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
@@ -124,19 +149,19 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
     result = settle(module, portal, planned, {"recovery": noted} if noted else {})
     if module.check_mode:
         if wanted["recovery"] != "none":
-            waiting = recovery.due(portal, without_mail=wanted["recovery"] == "list")
+            waiting = recovery.due(
+                portal,
+                without_mail=wanted["recovery"] == "list",
+                again=wanted["recovery"] == "list" or wanted["recovery_again"],
+            )
             result["changed"] = result["changed"] or bool(waiting)
         return result
     if wanted["csv"]:
         people = users.read_users(portal, users.pending_recovery(portal))
         written = _write(Path(wanted["csv"]), users.as_csv(people, wanted["csv_language"]))
         result["changed"] = result["changed"] or written
-    if wanted["recovery"] == "mail":
-        result["recovery"] = recovery.mail(portal, wanted["domain"])
-        result["changed"] = result["changed"] or result["recovery"]["sent"] > 0
-    if wanted["recovery"] == "list":
-        result["recovery"] = _list(portal, wanted)
-        result["changed"] = result["changed"] or result["recovery"]["listed"] > 0
+    if wanted["recovery"] != "none":
+        _recover(portal, wanted, result)
     return result
 
 
@@ -146,6 +171,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "csv": {"type": "str", "default": ""},
     "csv_language": {"type": "str", "choices": ["en", "es"], "default": "en"},
     "recovery": {"type": "str", "choices": ["none", "mail", "list"], "default": "none"},
+    "recovery_again": {"type": "bool", "default": False},
     "recovery_csv": {"type": "path", "default": "/var/lib/encaja/settle/recovery.csv"},
     "domain": {"type": "str", "default": ""},
     "scheme": {"type": "str", "choices": ["https", "http"], "default": "https"},

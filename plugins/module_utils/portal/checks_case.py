@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ..errors import EncajaError
-from . import background_proof, background_work, carry_over_state, cloud, php, pull, restored, search, users
+from . import background_proof, background_work, carry_over_state, cloud, php, pull, recovery, restored, search, users
 from .plan import Plan
 from .tls_faults import connection_fault
 from .verify import Check, Finding, Scene, check, found, found_fault, judged, ok, pending, people
@@ -192,11 +192,21 @@ def passwords(scene: Scene) -> Finding:
     network = [user for user in employees if user.reason == "network"]
     if network:
         return found(f"{len(network)} of {len(employees)} employees have their password in Bitrix24.Network")
-    waiting = sum(1 for user in employees if user.reason == "recovery")
+    lost = sum(count for state, count in recovery.sent_states(scene.portal).items() if state not in {"N", "Y", "P"})
+    if lost:
+        seen = f"{lost} recovery letters were not sent (b_event, SUCCESS_EXEC)"
+        return replace(found(seen), cure="see that the portal can send mail, then playbook release once more")
+    waiting = [user for user in employees if user.reason == "recovery"]
     if waiting:
-        return people(
-            f"{waiting} employees get a recovery link with the release, or set a password with an administrator"
-        )
+        due = {user.id for user in recovery.due(scene.portal, without_mail=True)}
+        late = recovery.expired(scene.portal)
+        counts = {
+            "get a recovery link with the release, or set a password with an administrator": len(due),
+            "had a link and have not used it": sum(user.id not in due | late for user in waiting),
+            "let their link expire (settle_recovery_again)": sum(user.id in late - due for user in waiting),
+        }
+        told = [f"{count} employees {words}" for words, count in counts.items() if count]
+        return people("; ".join([*told, *recovery.conditions(scene.portal, waiting)]))
     return ok(f"{len(employees)} employees have a password in the portal or are switched off")
 
 

@@ -273,6 +273,34 @@ def _log_in(subject: Subject, mark: str | None) -> tuple[bool, str]:
         word.unlink(missing_ok=True)
 
 
+def recovery_row(subject: Subject) -> Outcome:
+    """A recovery letter asked for one person is a row with the word, and the person's site becomes that of the call."""
+    name = f"{TAG}_{secrets.token_hex(6)}"
+    subject.database.execute(
+        "INSERT INTO b_user (LOGIN, PASSWORD, ACTIVE, NAME, EMAIL, DATE_REGISTER)"
+        " VALUES (%s, '', 'Y', 'encaja', '', NOW())",
+        name,
+    )
+    number = subject.database.count("SELECT ID FROM b_user WHERE LOGIN = %s", name)
+    subject.kernel(
+        "(new \\CUser())->SendUserInfo((int)$argv[3], $argv[4], '', false, 'ENCAJA_PROBE'); emit(true);",
+        str(number), subject.site,
+    )  # fmt: skip
+    rows = subject.database.rows("SELECT C_FIELDS FROM b_event WHERE EVENT_NAME = 'ENCAJA_PROBE'")
+    if len(rows) != 1:
+        return differs(f"{len(rows)} rows in b_event in place of one")
+    try:
+        fields = unserialize(rows[0]["C_FIELDS"] or "")
+    except SerializedError:
+        return differs("its fields are not serialised")
+    if not isinstance(fields, dict) or str(fields.get("USER_ID")) != str(number) or not fields.get("CHECKWORD"):
+        return differs("its fields are not USER_ID and CHECKWORD of the person")
+    user = subject.database.rows("SELECT LID, CHECKWORD FROM b_user WHERE ID = %s", number)[0]
+    if not user["CHECKWORD"] or user["LID"] != subject.site:
+        return differs("the person's row has no CHECKWORD, or another site than the call's")
+    return holds("one row with person and word; the person has the hash and the call's site")
+
+
 def user_types(subject: Subject) -> Outcome:
     """The kit knows every mark of accounts that are no people."""
     said = subject.kernel("emit(array_values(\\Bitrix\\Main\\UserTable::getExternalUserTypes()));")
@@ -370,6 +398,10 @@ ASSUMPTIONS: Final[Sequence[Assumption]] = (
                ("A password does not let in a person whose EXTERNAL_AUTH_ID is not empty.",
                 "Una contraseña no deja entrar a una persona con EXTERNAL_AUTH_ID no vacío."),
                marked_login, _OBSERVED, ("portal.users",), writes=_ACCOUNT),
+    assumption("kernel-recovery",
+               ("CUser::SendUserInfo adds one row to b_event with USER_ID and CHECKWORD; LID becomes the site.",
+                "CUser::SendUserInfo añade una fila a b_event con USER_ID y CHECKWORD; LID pasa a ser el sitio."),
+               recovery_row, _OBSERVED, ("portal.recovery", "portal.kernel"), writes=(*MAIL, *_ACCOUNT)),
     assumption("kernel-user-types",
                ("Accounts that are no people carry one of the marks that the kit knows.",
                 "Las cuentas que no son personas llevan una de las marcas que el kit conoce."),

@@ -1,7 +1,8 @@
 """Work that only the portal's own kernel can do, run as its user on the command line.
 
-Reindexing and recovery links go through the kernel's interfaces (``CSearch::ReIndexAll``, ``CUser::SendPassword``):
-their tables and check words are the kernel's own business and differ between versions. Source: portal.md 3, 5 (6).
+Reindexing and recovery links go through the kernel's interfaces (``CSearch::ReIndexAll``, ``CUser::SendUserInfo``):
+their tables and check words are the kernel's own business and differ between versions. Source: portal.md 3, 5 (6),
+behaviour.md 7.3.
 """
 
 from __future__ import annotations
@@ -117,32 +118,35 @@ def reindex(
 
 _RECOVER: Final = """
 foreach (json_decode(stream_get_contents(fopen($argv[3], 'r')), true) as $row) {
-    $site = defined('SITE_ID') ? SITE_ID : 's1';
-    $answer = \\CUser::SendPassword($row['login'], $row['email'], $site);
-    emit(['id' => $row['id'], 'sent' => is_array($answer) ? $answer['TYPE'] === 'OK' : (bool)$answer,
-        'message' => is_array($answer) ? strip_tags((string)$answer['MESSAGE']) : '']);
+    (new \\CUser())->SendUserInfo($row['id'], $row['site'], $row['text'], false, $argv[4]);
+    emit($row['id']);
 }
 """
 
 
-def send_recovery(root: Path, host: str, people: list[dict[str, Any]], listing: Path) -> Iterator[tuple[int, str]]:
-    """Queue a recovery mail for each person (``id``, ``login``, ``email``), in their language, through the kernel.
+def send_recovery(
+    root: Path, host: str, people: list[dict[str, Any]], *, event: str, listing: Path, user: str = USER
+) -> Iterator[int]:
+    """Have the kernel make a check word for each person and queue a mail with it.
 
     Args:
         root: document root.
         host: the portal's host name.
-        people: the recipients.
+        people: the recipients: ``id``, ``site`` (becomes theirs) and ``text`` (a field of the mail).
+        event: the mail's event.
         listing: a file below a directory that the portal's user can read; it lives as long as the call.
+        user: who runs the kernel.
 
     Yields:
-        An id as soon as its mail is queued, with an empty text, or with why none was.
+        An id as soon as the kernel has been asked. It does not say whether it queued anything: look for the row.
     """
+    listing.unlink(missing_ok=True)  # of a run that was killed
+    listing.touch(mode=0o600)
     listing.write_text(json.dumps(people))
-    listing.chmod(0o600)
     if os.geteuid() == 0:
-        shutil.chown(listing, USER, USER)
+        shutil.chown(listing, user, user)
     try:
-        for sent in call(root, host, _RECOVER, str(listing)):
-            yield int(sent["id"]), "" if sent["sent"] else str(sent["message"]) or "refused"
+        for number in call(root, host, _RECOVER, str(listing), event, user=user):
+            yield int(number)
     finally:
         listing.unlink(missing_ok=True)

@@ -146,6 +146,7 @@ ALTERATIONS: list[tuple[str, str, list[tuple[str, str]]]] = [
     ("kernel-mail-queue", f"{MAIN}/mail.php", [("serialize($fields)", "json_encode($fields)")]),
     ("kernel-login", f"{MAIN}/user.php", [("str_starts_with($hash, '$6$')", "str_starts_with($hash, '$5$')")]),
     ("kernel-login-mark", f"{MAIN}/user.php", [(" AND (EXTERNAL_AUTH_ID IS NULL OR EXTERNAL_AUTH_ID='')", "")]),
+    ("kernel-recovery", f"{MAIN}/user.php", [("'CHECKWORD' => $checkword,", "")]),
     ("kernel-user-types", f"{MAIN}/usertable.php", [("'bot',", "'bot', 'robot',")]),
     ("kernel-push-server", f"{PULL}/pull.php",
      [("if ($stored !== null) {", "if ($stored !== null && $name !== 'nginx') {")]),

@@ -25,10 +25,8 @@ from encaja.portal import (
     cloud,
     domain,
     files,
-    kernel,
     php,
     pull,
-    recovery,
     search,
     users,
 )
@@ -349,58 +347,6 @@ def test_marks_of_employees_are_cleared_with_free_logins(portal: Portal, tmp_pat
     assert not cured
     after.database.execute("UPDATE b_user SET PASSWORD = %s WHERE ID = 2", HASH[:-6] + "abcdef")
     assert users.pending_recovery(again(portal)) == [3, 8]
-
-
-def kernel_of(portal: Portal) -> Any:
-    """What the kernel does for each person: a mail in the queue, with the word, in the person's language."""
-
-    def send(_root: Path, _host: str, people: list[dict[str, Any]], _listing: Path) -> Iterator[tuple[int, str]]:
-        for person in people:
-            fields = serialize({"USER_ID": str(person["id"]), "CHECKWORD": f"word{person['id']}"}).decode()
-            portal.database.execute(
-                "INSERT INTO b_event (EVENT_NAME, LID, C_FIELDS, SUCCESS_EXEC) VALUES (%s, 's1', %s, 'N')",
-                recovery.EVENT, fields,
-            )  # fmt: skip
-            yield person["id"], "" if person["id"] != 8 else "no such login"
-
-    return send
-
-
-@pytest.fixture
-def cured(portal: Portal, tmp_path: Path) -> Portal:
-    plan, marks = users.plan_users(portal, clear_marks=True)
-    plan.apply(portal.database, tmp_path / "kept")
-    last = portal.database.count("SELECT MAX(ID) FROM b_event")
-    portal.note(recovery=marks, mail_queue_last_id=last)
-    return again(portal)
-
-
-def test_everybody_gets_one_recovery_mail_whatever_dies_in_between(
-    cured: Portal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kernel, "send_recovery", kernel_of(cured))
-    assert {user.id for user in recovery.due(cured, without_mail=False)} == {2, 3, 8}
-    asked = recovery._ask(cured, NEW, recovery.due(cured, without_mail=False))
-    assert next(asked) == (2, "")  # queued, and killed before it was noted
-    assert recovery.mail(cured, NEW) == {"sent": 1, "refused": {"8": "no such login"}}
-    rows = cured.database.rows("SELECT C_FIELDS FROM b_event WHERE EVENT_NAME = %s ORDER BY ID", recovery.EVENT)
-    assert [unserialize(row["C_FIELDS"])["USER_ID"] for row in rows] == ["2", "3", "8"]
-    assert recovery.due(cured, without_mail=False) == []
-
-
-def test_links_can_be_listed_and_nothing_is_mailed(cured: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "send_recovery", kernel_of(cured))
-    links, refused = recovery.listed(cured, f"https://{NEW}")
-    assert [(user.login, address) for user, address in links] == [
-        ("ana@acme.es",
-         f"https://{NEW}/auth/?change_password=yes&USER_LOGIN=ana%40acme.es&USER_CHECKWORD=word2&lang=es"),
-        ("luis@acme.es",
-         f"https://{NEW}/auth/?change_password=yes&USER_LOGIN=luis%40acme.es&USER_CHECKWORD=word3&lang=en"),
-    ]  # fmt: skip
-    assert set(refused) == {"8"}
-    left = cured.database.rows("SELECT C_FIELDS FROM b_event WHERE EVENT_NAME = %s", recovery.EVENT)
-    assert [unserialize(row["C_FIELDS"])["USER_ID"] for row in left] == ["8"]
-    assert recovery.as_csv(links, "es").splitlines()[0] == "id,usuario,nombre,correo,enlace"
 
 
 def test_list_for_the_administrator_is_no_formula(portal: Portal) -> None:

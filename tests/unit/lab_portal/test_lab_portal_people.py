@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
+from encaja.portal.serialized import unserialize
 from unit.lab_portal.standin import PASSWORD, PortalUnderTest, logged_in, login
 
 pytestmark = pytest.mark.integration
@@ -49,43 +52,127 @@ def test_network_user_gets_in_through_the_network_and_only_in_the_cloud(portal: 
     assert 'id="network-form"' not in portal.client().get("/").text
 
 
-def test_network_user_recovers_in_the_box_once_the_mark_is_cleared(portal: PortalUnderTest) -> None:
+FORGOT = "/auth/?forgot_password=yes"
+
+
+def letters(portal: PortalUnderTest, known: Iterable[Path] = ()) -> dict[Path, str]:
+    return {path: path.read_text() for path in set(portal.mails.glob("*.eml")) - set(known)}
+
+
+def kernel(portal: PortalUnderTest, code: str) -> str:
+    prolog = "$_SERVER['DOCUMENT_ROOT'] = getcwd(); require 'bitrix/modules/main/include/prolog_before.php'; "
+    return portal.php("-r", prolog + code)
+
+
+@pytest.fixture
+def forgetful(portal: PortalUnderTest) -> Iterator[str]:
+    """The log-in of somebody of the network, in the box, whose mark was cleared."""
     make_box(portal)
     user = employee(portal, "EXTERNAL_AUTH_ID='socservices' AND LANGUAGE_ID='es' AND ID > 2")
-    client = portal.client()
-    newest = portal.value("SELECT MAX(ID) FROM b_event")
-    client.post("/auth/?forgot_password=yes", data={"TYPE": "SEND_PWD", "USER_LOGIN": user})
-    assert portal.value("SELECT MAX(ID) FROM b_event") == newest, "a marked user is not found"
+    row = portal.sql("SELECT ID, PASSWORD, EMAIL FROM b_user WHERE LOGIN=%s AND EXTERNAL_AUTH_ID='socservices'", user)[
+        0
+    ]
+    portal.sql("UPDATE b_user SET EXTERNAL_AUTH_ID='' WHERE ID=%s", row["ID"])
+    yield user
+    portal.sql("UPDATE b_user SET EXTERNAL_AUTH_ID='socservices', PASSWORD=%s, EMAIL=%s, LID='s1' WHERE ID=%s",
+               row["PASSWORD"], row["EMAIL"], row["ID"])  # fmt: skip
 
-    portal.sql("UPDATE b_user SET EXTERNAL_AUTH_ID='' WHERE LOGIN=%s AND EXTERNAL_AUTH_ID='socservices'", user)
-    client.post("/auth/?forgot_password=yes", data={"TYPE": "SEND_PWD", "USER_LOGIN": user})
-    portal.sql("UPDATE b_event SET SUCCESS_EXEC='H' WHERE SUCCESS_EXEC='N' AND EVENT_NAME<>'USER_PASS_REQUEST'")
-    before = set(portal.mails.glob("*.eml"))
-    dbconn = portal.root / "bitrix/php_interface/dbconn.php"
-    dbconn.write_text(dbconn.read_text().replace("define('DisableEventsCheck', true);\n", ""))
-    portal.sql("UPDATE b_event SET SUCCESS_EXEC='N' WHERE EVENT_NAME='USER_PASS_REQUEST'")
-    portal.tool("mails")
-    (mail,) = set(portal.mails.glob("*.eml")) - before
-    text = mail.read_text()
-    assert "elegir una contraseña nueva" in text, "the mail is in the user's language"
+
+def test_recovery_is_mailed_at_once_and_its_answer_says_nothing(portal: PortalUnderTest, forgetful: str) -> None:
+    client, newest = portal.client(), portal.value("SELECT MAX(ID) FROM b_event")
+    before = set(letters(portal))
+    marked = employee(portal, "EXTERNAL_AUTH_ID='socservices' AND ID > 2")
+    for user in (marked, "nobody at all"):
+        assert "message-ok" in client.post(FORGOT, data={"TYPE": "SEND_PWD", "USER_LOGIN": user}).text
+    assert letters(portal, before) == {}, "a marked user is not found"
+    client.post(FORGOT, data={"TYPE": "SEND_PWD", "USER_LOGIN": forgetful})
+    assert portal.value("SELECT MAX(ID) FROM b_event") == newest, "the letter leaves no row"
+    (text,) = letters(portal, before).values()
+    assert "elegir una contraseña nueva" in text
     link = re.search(r"https://cloud\.encaja\.test(/auth/index\.php\?\S+USER_CHECKWORD=(\w+)\S*)", text)
     assert link
     assert 'id="change-form"' in client.get(link.group(1)).text
     form = {
         "TYPE": "CHANGE_PWD",
-        "USER_LOGIN": user,
+        "USER_LOGIN": forgetful,
         "USER_CHECKWORD": link.group(2),
         "USER_PASSWORD": "Otra-2026",
         "USER_CONFIRM_PASSWORD": "Otra-2026",
     }
     assert "message-ok" in client.post("/auth/?change_password=yes", data=form).text
     assert "message-error" in client.post("/auth/?change_password=yes", data=form).text, "a link works once"
-    assert logged_in(login(portal.client(), user, "Otra-2026"))
-    portal.sql(
-        "UPDATE b_user SET EXTERNAL_AUTH_ID='socservices' WHERE LOGIN=%s AND ID<=21",
-        user,
-    )
-    portal.sql("UPDATE b_event SET SUCCESS_EXEC='N' WHERE SUCCESS_EXEC='H'")
+    assert logged_in(login(portal.client(), forgetful, "Otra-2026"))
+
+
+def test_recovery_finds_everybody_who_has_the_login_or_the_address(portal: PortalUnderTest, forgetful: str) -> None:
+    before = set(letters(portal))
+    portal.sql("UPDATE b_user SET EMAIL='office@desarrollos.test' WHERE LOGIN=%s AND EXTERNAL_AUTH_ID=''", forgetful)
+    other = portal.sql("SELECT ID, EMAIL FROM b_user WHERE EXTERNAL_AUTH_ID IS NULL AND ACTIVE='Y' AND ID > 1 LIMIT 1")[
+        0
+    ]
+    portal.sql("UPDATE b_user SET EMAIL='office@desarrollos.test' WHERE ID=%s", other["ID"])
+    portal.client().post(FORGOT, data={"TYPE": "SEND_PWD", "USER_LOGIN": "office@desarrollos.test",
+                                       "USER_EMAIL": "office@desarrollos.test"})  # fmt: skip
+    portal.sql("UPDATE b_user SET EMAIL=%s WHERE ID=%s", other["EMAIL"], other["ID"])
+    assert len(letters(portal, before)) == 2
+
+
+def test_recovery_wants_the_word_of_a_picture_once(portal: PortalUnderTest, forgetful: str) -> None:
+    portal.option("main", "captcha_restoring_password", "Y")
+    before, client = set(letters(portal)), portal.client()
+    form = {"TYPE": "SEND_PWD", "USER_LOGIN": forgetful}
+    assert "message-error" in client.post(FORGOT, data=form).text
+    sid = re.search(r'name="captcha_sid" value="(\w+)"', client.get("/").text)
+    assert sid
+    form |= {"captcha_sid": sid[1], "captcha_word": portal.value("SELECT CODE FROM b_captcha WHERE ID=%s", sid[1])}
+    assert "message-ok" in client.post(FORGOT, data=form).text
+    assert "message-error" in client.post(FORGOT, data=form).text
+    assert len(letters(portal, before)) == 1
+    portal.option("main", "captcha_restoring_password", None)
+
+
+def test_one_person_by_id_is_queued_and_belongs_to_the_site(portal: PortalUnderTest, forgetful: str) -> None:
+    number = portal.value("SELECT ID FROM b_user WHERE LOGIN=%s AND EXTERNAL_AUTH_ID=''", forgetful)
+    newest = portal.value("SELECT MAX(ID) FROM b_event")
+    kernel(portal, f"CUser::SendUserInfo({number}, 's9', 'Hola', false, 'USER_PASS_REQUEST');")
+    (row,) = portal.sql("SELECT LID, SUCCESS_EXEC, C_FIELDS FROM b_event WHERE ID > %s", newest)
+    assert (row["LID"], row["SUCCESS_EXEC"]) == ("s9", "N")
+    fields = unserialize(row["C_FIELDS"])
+    assert (str(fields["USER_ID"]), fields["MESSAGE"], fields["LOGIN"]) == (str(number), "Hola", forgetful)
+    user = portal.sql("SELECT LID, CHECKWORD FROM b_user WHERE ID=%s", number)[0]
+    assert user["LID"] == "s9"
+    assert fields["CHECKWORD"] not in user["CHECKWORD"]
+    portal.sql("UPDATE b_user SET EXTERNAL_AUTH_ID='socservices' WHERE ID=%s", number)
+    kernel(portal, f"CUser::SendUserInfo({number}, 's1', '', false, 'USER_PASS_REQUEST');")
+    assert portal.value("SELECT COUNT(*) FROM b_event WHERE ID > %s", newest) == 1, "nobody with a mark"
+    portal.sql("DELETE FROM b_event WHERE ID > %s", newest)
+
+
+@pytest.mark.parametrize(
+    ("code", "kept"),
+    [
+        ("define('ONLY_EMAIL', 'test@desarrollos.test');", 0),
+        ("function custom_mail($to) { return (bool)file_put_contents('kept.txt', $to); }", 1),
+    ],
+    ids=["only one address", "a function of the portal's own"],
+)  # fmt: skip
+def test_letters_that_are_taken_away_count_as_sent(
+    portal: PortalUnderTest, forgetful: str, code: str, kept: int
+) -> None:
+    before = set(letters(portal))
+    init = portal.root / "bitrix/php_interface/init.php"
+    init.write_text(f"<?php\n{code}\n")
+    number = portal.value("SELECT ID FROM b_user WHERE LOGIN=%s AND EXTERNAL_AUTH_ID=''", forgetful)
+    try:
+        said = kernel(
+            portal, f"echo CEvent::SendImmediate('USER_PASS_REQUEST', 's1', ['EMAIL' => 'x@y.es', 'ID' => {number}]);"
+        )
+    finally:
+        init.unlink()
+    assert said == "Y"
+    assert letters(portal, before) == {}
+    assert len(list(portal.root.glob("kept.txt"))) == kept
+    (portal.root / "kept.txt").unlink(missing_ok=True)
 
 
 def test_policy_binds_the_session_to_the_address(portal: PortalUnderTest) -> None:

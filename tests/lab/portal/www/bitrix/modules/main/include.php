@@ -20,7 +20,7 @@ const KERNEL_CLASSES = [
     'CSite' => 'main/lib/site.php',
     'CUser' => 'main/lib/user.php', 'SecurityPolicy' => 'main/lib/user.php', 'PasswordHash' => 'main/lib/user.php',
     'Bitrix\Main\UserTable' => 'main/lib/usertable.php',
-    'CEvent' => 'main/lib/mail.php',
+    'CEvent' => 'main/lib/mail.php', 'EventHandlers' => 'main/lib/handlers.php',
     'CAgent' => 'main/lib/agent.php', 'CTestAgent' => 'main/lib/agent.php',
     'Bitrix\Main\Application' => 'main/lib/application.php', 'CMain' => 'main/lib/application.php', 'Bitrix\Main\Messenger\Worker' => 'main/lib/messenger.php',
     'CFile' => 'main/lib/file.php',
@@ -100,6 +100,14 @@ if (PHP_SAPI !== 'cli' && !CSite::isHostAllowed()) {
 }
 if (PHP_SAPI !== 'cli' && !defined('BX_NO_SESSION')) {
     CPortalSession::start();
+}
+/** Has a function of the portal's own called at an event of the kernel. */
+function AddEventHandler(string $module, string $event, callable $handler): void
+{
+    EventHandlers::add($module, $event, $handler);
+}
+if (is_file($_SERVER['DOCUMENT_ROOT'] . '/bitrix/php_interface/init.php')) {
+    require $_SERVER['DOCUMENT_ROOT'] . '/bitrix/php_interface/init.php';
 }
 if (PHP_SAPI !== 'cli') {
     header('X-Powered-CMS: Bitrix Site Manager (' . CLicence::hash() . ')');

@@ -36,8 +36,8 @@ function handle_login(): void
             $result = $id !== null && $USER->Authorize($id) ? true : 'Bitrix24.Network did not let you in.';
             break;
         case 'SEND_PWD':
-            CUser::SendPassword($login, trim((string)($_POST['USER_EMAIL'] ?? '')));
-            $LOGIN_MESSAGE = ['ok', 'If there is such a user, a mail with a link is on its way.'];
+            $answer = CUser::SendPassword($login, trim((string)($_POST['USER_EMAIL'] ?? '')), false, (string)($_POST['captcha_word'] ?? ''), (string)($_POST['captcha_sid'] ?? ''));
+            $LOGIN_MESSAGE = [strtolower($answer['TYPE']), $answer['MESSAGE']];
             return;
         case 'CHANGE_PWD':
             $result = ($_POST['USER_PASSWORD'] ?? '') !== ($_POST['USER_CONFIRM_PASSWORD'] ?? '')

@@ -24,7 +24,11 @@ $network = is_cloud();
   <b>Bitrix24.Network</b><input id="network-login" name="USER_LOGIN" placeholder="E-mail"><input id="network-password" type="password" name="USER_PASSWORD" placeholder="Password"><button id="network-button">Log in with the network</button></form>
 <?php endif ?>
 <form id="forgot-form" method="post" action="/auth/?forgot_password=yes"><input type="hidden" name="TYPE" value="SEND_PWD">
-  <b>Forgot your password?</b><input id="forgot-login" name="USER_LOGIN" placeholder="Login"><input id="forgot-email" name="USER_EMAIL" placeholder="or e-mail"><button>Send a link</button></form>
+  <b>Forgot your password?</b><input id="forgot-login" name="USER_LOGIN" placeholder="Login"><input id="forgot-email" name="USER_EMAIL" placeholder="or e-mail"><?php
+if (COption::GetOptionString('main', 'captcha_restoring_password', 'N') === 'Y'):
+    $sid = bin2hex(random_bytes(16));
+    DB::insert('b_captcha', ['ID' => $sid, 'CODE' => strtoupper(bin2hex(random_bytes(3))), 'IP' => substr(CPortalSession::address(), 0, 15), 'DATE_CREATE' => now()]);
+?><input type="hidden" name="captcha_sid" value="<?= $sid ?>"><input id="captcha-word" name="captcha_word" placeholder="Word of the picture"><?php endif ?><button>Send a link</button></form>
 </div>
 <?php
 page_end();

@@ -12,6 +12,12 @@ final class CEvent
         return $id;
     }
 
+    /** A letter at once, without a row in the queue. */
+    public static function SendImmediate(string $event, string $site, array $fields, string $duplicate = 'Y', int|string $message = '', array $files = [], string $language = ''): string
+    {
+        return self::deliver(['LID' => $site, 'EVENT_NAME' => $event, 'MESSAGE_ID' => $message, 'C_FIELDS' => serialize($fields), 'LANGUAGE_ID' => $language]);
+    }
+
     /** Sends some of what waits, unless frozen by DisableEventsCheck, or left to cron by BX_CRONTAB_SUPPORT. Returns how many rows were handled. */
     public static function CheckEvents(): int
     {
@@ -78,9 +84,16 @@ final class CEvent
         };
     }
 
+    /** With ONLY_EMAIL a letter to anybody else is dropped, and counts as sent; a function custom_mail of the portal's own gets all others. */
     public static function mail(string $to, string $subject, string $body, string $from, bool $html = false): bool
     {
         $headers = ['From' => $from, 'MIME-Version' => '1.0', 'Content-Type' => ($html ? 'text/html' : 'text/plain') . '; charset=UTF-8', 'X-Bitrix-Stand-In' => COption::GetOptionString('main', 'server_name')];
+        if (defined('ONLY_EMAIL') && $to !== ONLY_EMAIL) {
+            return true;
+        }
+        if (function_exists('custom_mail')) {
+            return (bool)custom_mail($to, $subject, $body, $headers);
+        }
         return str_contains($to, '@') && @mail($to, mb_encode_mimeheader($subject, 'UTF-8'), $body, $headers);
     }
 

@@ -24,7 +24,7 @@ final class SecurityPolicy
     {
         $policy = [
             'SESSION_TIMEOUT' => (int)ceil((int)ini_get('session.gc_maxlifetime') / 60), 'SESSION_IP_MASK' => '0.0.0.0',
-            'STORE_IP_MASK' => '0.0.0.0', 'STORE_TIMEOUT' => 93000, 'CHECKWORD_TIMEOUT' => 1440, 'LOGIN_ATTEMPTS' => 0, 'PASSWORD_LENGTH' => 6,
+            'STORE_IP_MASK' => '0.0.0.0', 'STORE_TIMEOUT' => 93000, 'CHECKWORD_TIMEOUT' => 2880, 'LOGIN_ATTEMPTS' => 0, 'PASSWORD_LENGTH' => 6,
         ];
         $groups = DB::col("SELECT SECURITY_POLICY FROM b_group WHERE ACTIVE='Y' AND SECURITY_POLICY<>'' AND (ANONYMOUS='Y' OR ID IN (SELECT GROUP_ID FROM b_user_group WHERE USER_ID=?))", $user);
         foreach ($groups as $text) {
@@ -190,23 +190,76 @@ final class CUser
     }
 
     /**
-     * "Forgot your password": a checkword in the user's row, and a mail with it in the queue, in the user's language.
+     * "Forgot your password": a letter at once for everybody without a mark whose login or address it is. What comes back does not
+     * say whether there is anybody; only handlers and the captcha refuse.
      *
      * @return array{MESSAGE: string, TYPE: string}
      */
-    public static function SendPassword(string $login, string $email = '', string|false $site = false): array
+    public static function SendPassword(string $login, string $email = '', string|false $site = false, string $captcha_word = '', string $captcha_sid = ''): array
     {
-        $users = DB::rows(
-            "SELECT * FROM b_user WHERE ACTIVE='Y' AND (EXTERNAL_AUTH_ID IS NULL OR EXTERNAL_AUTH_ID='') AND " . ($login !== '' ? 'LOGIN=?' : 'EMAIL=?'), $login !== '' ? $login : $email);
-        foreach ($users as $user) {
-            $word = bin2hex(random_bytes(16));
-            DB::q('UPDATE b_user SET CHECKWORD=?, CHECKWORD_TIME=?, TIMESTAMP_X=TIMESTAMP_X WHERE ID=?', PasswordHash::make($word), now(), $user['ID']);
-            CEvent::Send('USER_PASS_REQUEST', $site ?: ($user['LID'] ?: 's1'), [
-                'USER_ID' => $user['ID'], 'LOGIN' => $user['LOGIN'], 'URL_LOGIN' => rawurlencode($user['LOGIN']), 'EMAIL' => $user['EMAIL'],
-                'NAME' => $user['NAME'], 'LAST_NAME' => $user['LAST_NAME'], 'CHECKWORD' => $word,
-            ], 'Y', '', [], (string)$user['LANGUAGE_ID']);
+        foreach (EventHandlers::of('main', 'OnBeforeUserSendPassword') as $handler) {
+            $fields = ['LOGIN' => $login, 'EMAIL' => $email, 'SITE_ID' => $site];
+            if ($handler($fields) === false) {
+                return ['MESSAGE' => 'Refused.', 'TYPE' => 'ERROR'];
+            }
         }
-        return $users ? ['MESSAGE' => 'A mail with a link was sent.', 'TYPE' => 'OK'] : ['MESSAGE' => 'There is no such login or e-mail.', 'TYPE' => 'ERROR'];
+        if (COption::GetOptionString('main', 'captcha_restoring_password', 'N') === 'Y' && !self::isCaptcha($captcha_word, $captcha_sid)) {
+            return ['MESSAGE' => 'The word of the picture is wrong.', 'TYPE' => 'ERROR'];
+        }
+        $site = $site ?: (string)(CSite::current()['LID'] ?? 's1');
+        $users = DB::rows(
+            "SELECT * FROM b_user WHERE ((?<>'' AND LOGIN=?) OR (?<>'' AND EMAIL=?)) AND (ACTIVE='Y' OR IFNULL(CONFIRM_CODE,'')<>'')"
+            . " AND (EXTERNAL_AUTH_ID IS NULL OR EXTERNAL_AUTH_ID='')", $login, $login, $email, $email);
+        foreach ($users as $user) {
+            if ($user['ACTIVE'] === 'Y' && $user['BLOCKED'] !== 'Y') {
+                self::SendUserInfo((int)$user['ID'], $site, 'You asked for your registration data.', true, 'USER_PASS_REQUEST');
+            } elseif ($user['ACTIVE'] !== 'Y' && COption::GetOptionString('main', 'new_user_registration_email_confirmation', 'N') === 'Y') {
+                CEvent::SendImmediate('NEW_USER_CONFIRM', $site, $user);
+            }
+        }
+        if (COption::GetOptionString('main', 'event_log_password_request', 'N') === 'Y') {
+            foreach (array_column($users, 'ID') ?: [$login ?: $email] as $item) {
+                DB::insert('b_event_log', ['TIMESTAMP_X' => now(), 'SEVERITY' => 'UNKNOWN', 'AUDIT_TYPE_ID' => 'USER_INFO', 'MODULE_ID' => 'main', 'ITEM_ID' => (string)$item]);
+            }
+        }
+        return ['MESSAGE' => 'If there is such a user, a mail with a link is on its way.', 'TYPE' => 'OK'];
+    }
+
+    /** A new checkword for one person without a mark, who belongs to the site from then on, and a letter with it: in the queue, or at once. */
+    public static function SendUserInfo(int $id, string $site, string $text, bool $immediate = false, string $event = 'USER_INFO', ?string $checkword = null): void
+    {
+        foreach (EventHandlers::of('main', 'OnBeforeSendUserInfo') as $handler) {
+            if ($handler($id, $site) === false) {
+                return;
+            }
+        }
+        $user = DB::row("SELECT * FROM b_user WHERE ID=? AND (EXTERNAL_AUTH_ID IS NULL OR EXTERNAL_AUTH_ID='')", $id);
+        if ($user === null) {
+            return;
+        }
+        $checkword ??= bin2hex(random_bytes(16));
+        DB::q('UPDATE b_user SET CHECKWORD=?, CHECKWORD_TIME=?, LID=?, TIMESTAMP_X=TIMESTAMP_X WHERE ID=?', PasswordHash::make($checkword), now(), $site, $id);
+        $fields = [
+            'USER_ID' => $id, 'STATUS' => $user['ACTIVE'] === 'Y' ? 'Active' : 'Blocked', 'MESSAGE' => $text, 'LOGIN' => $user['LOGIN'],
+            'URL_LOGIN' => rawurlencode($user['LOGIN']), 'CHECKWORD' => $checkword, 'NAME' => $user['NAME'], 'LAST_NAME' => $user['LAST_NAME'], 'EMAIL' => $user['EMAIL'],
+        ];
+        foreach (EventHandlers::of('main', 'OnSendUserInfo') as $handler) {
+            $parameters = ['FIELDS' => &$fields, 'SITE_ID' => &$site, 'EVENT_NAME' => &$event];
+            $handler($parameters);
+        }
+        if ($immediate) {
+            CEvent::SendImmediate($event, $site, $fields, 'Y', '', [], (string)$user['LANGUAGE_ID']);
+        } else {
+            CEvent::Send($event, $site, $fields, 'Y', '', [], (string)$user['LANGUAGE_ID']);
+        }
+    }
+
+    /** The word of a picture, which counts once. */
+    private static function isCaptcha(string $word, string $sid): bool
+    {
+        $code = DB::val('SELECT CODE FROM b_captcha WHERE ID=?', $sid);
+        DB::q('DELETE FROM b_captcha WHERE ID=?', $sid);
+        return $code !== null && $code !== '' && strcasecmp($code, $word) === 0;
     }
 
     public function ChangePassword(string $login, string $checkword, string $password): true|string
