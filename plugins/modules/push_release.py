@@ -237,7 +237,7 @@ def _run(
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise ReleaseError(f"{command[0]} failed: {' / '.join(lines[-3:])}")
-    return done.stdout
+    return str(done.stdout)
 
 
 def main() -> None:

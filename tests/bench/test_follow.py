@@ -52,7 +52,7 @@ def bare(cloud: Site, box: Site) -> float:
     for number in range(10):
         began = time.perf_counter()
         cloud.rest("crm.item.list", entityTypeId=1, filter={">id": 0}, select=["*"], start=-1)
-        data = [{"title": f"bare {number} {n}", "fm": [{"typeId": "PHONE", "value": "+34600"}]} for n in range(5)]
+        data = [{"title": f"bare {number} {n}", "PHONE": [{"VALUE": "+34600"}]} for n in range(5)]
         box.rest("crm.item.batchImport", entityTypeId=1, data=data)
         spent.append(time.perf_counter() - began)
     box.sql("DELETE FROM b_crm_lead WHERE TITLE LIKE 'bare%%'")

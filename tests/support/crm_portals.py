@@ -89,6 +89,9 @@ class CrmPortal:
                 answers.append(Answer(command, error=fault))
         return answers
 
+    async def rest_of(self, first: Answer, key: str = "") -> list[dict[str, Any]]:
+        return list(first.result[key] if key else first.result)
+
     async def rows(
         self,
         method: str,

@@ -20,7 +20,7 @@ LAYERS = {
     ],
     "encaja.rest": [
         "bucket trust errors",
-        "webhook answers command prefetch",
+        "webhook answers command prefetch download",
         "tokens",
         "limiter listing",
         "client",
@@ -53,7 +53,7 @@ LAYERS = {
         "estate",
     ],
     "encaja.portal": [
-        "carry_over_state fastcgi files kernel module_versions restored serialized tls_faults",
+        "carry_over_state fastcgi files kernel module_versions restored serialized tls_faults upgrades",
         "cache database host_rewrite packed php updater",
         "credentials host_facts masking settings",
         "neutralise plan value_digest",

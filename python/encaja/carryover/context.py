@@ -101,6 +101,10 @@ class Context:
         """A time of this host, in seconds since the epoch, on the cloud's clock."""
         return datetime.fromtimestamp(seconds, UTC) + self.ahead
 
+    def in_box(self, seconds: float) -> datetime:
+        """The same on the box's clock, or up to two seconds before: differences of less are not seen."""
+        return self.in_cloud(seconds) + self.skew - timedelta(seconds=2)
+
     @staticmethod
     def times_of(record: Record) -> str:
         """When a record was created, as the cloud writes it."""
@@ -111,6 +115,13 @@ class Context:
         here, there = item.get("createdTime"), self.times_of(record)
         same = moment(here) == record.created or wall_clock(here) == wall_clock(there)
         return "" if same or record.entity not in {"lead", "deal", "contact", "company"} else str(here)
+
+    def note_created(self, record: Record, item: dict[str, Any]) -> None:
+        """Have time of creation and author of a carried record set where the box has another time."""
+        if self.created_differs(record, item):
+            creator = record.fields.get("createdBy")
+            author = self.translation.user(creator)[0] if creator else ""
+            self.map.note_time(record.entity, str(item["id"]), self.times_of(record), author)
 
     def note_straggler(self, record: Record) -> None:
         """Note a record that was written in the cloud after the freeze."""

@@ -18,7 +18,7 @@ from encaja.carryover.records.kinds import record_kinds
 from encaja.carryover.settings import Deletion
 from encaja.carryover.source.offline_events import OfflineEvents, Taken
 from encaja.carryover.source.origins import get_items
-from encaja.carryover.source.reader import Reader, Record, is_absent
+from encaja.carryover.source.reader import Reader, Record
 from encaja.rest.command import Command
 from encaja.rest.errors import AccessError, RefusedError
 
@@ -145,7 +145,7 @@ async def _delete(context: Context, entity: str, name: str, box: str) -> bool:
     try:
         await context.box.call(command.method, command.parameters)
     except RefusedError as fault:
-        if not is_absent(fault):
+        if await context.box_reader.existing(entity, [box]):
             what = f"the box refuses to delete it: {fault.what}"
             context.map.note_fault(entity, name, what, "delete it by hand")
             return False

@@ -118,10 +118,9 @@ def _reason(why: str) -> Bilingual:
 async def _own_types(cloud: RestClient) -> dict[int, Bilingual]:
     """Types that the company defined itself, under its own names."""
     try:
-        answer = await cloud.call("crm.type.list")
+        types = await cloud.rest_of(await cloud.call("crm.type.list", {"order": {"id": "ASC"}}), "types")
     except RefusedError:
         return {}
-    types = answer.result.get("types", [])
     return {int(item["entityTypeId"]): {"en": str(item["title"]), "es": str(item["title"])} for item in types}
 
 

@@ -63,7 +63,9 @@ async def check_webhook(portal: RestClient, which: str) -> None:
     faults = [] if admin.result else ["it is not an administrator's"]
     have = set(scope.result)
     lacking = [
-        name for name in ("crm", "user", "task") if name not in have and not (name == "task" and "tasks" in have)
+        name
+        for name in ("crm", "user", "task", "disk")
+        if name not in have and not (name == "task" and "tasks" in have)
     ]
     if lacking:
         faults.append(f"it lacks the scopes {', '.join(lacking)}")

@@ -64,6 +64,7 @@ def open_portals(settings: Settings, on_wait: Callable[[str], None] = lambda _: 
             Limiter(cloud.host, settings.state, limits, on_wait=on_wait),
             verify=trusted(settings.cloud_ca),
             on_wait=on_wait,
+            file_hosts=settings.file_hosts,
         ),
         RestClient(
             box, Limiter(f"box {box.host}", settings.state, free), verify=trusted(settings.box_ca), on_wait=on_wait

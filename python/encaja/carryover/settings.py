@@ -52,6 +52,7 @@ class Settings:
             where the plan allows none.
         cloud_oauth: that application, where its tokens expire; they are renewed and kept in ``state``.
         cloud_hosts: further host names of the cloud, also rewritten in texts.
+        file_hosts: hosts to which addresses of files may lead although they are not public, or not over https.
         cloud_ca: file of the certificates to trust for the cloud; empty for the system's.
         box_ca: likewise for the box.
         portal_root: document root of the box, where it is on this host: times that REST does not keep are then set in
@@ -76,6 +77,7 @@ class Settings:
     cloud_token: str = ""
     cloud_oauth: Application | None = None
     cloud_hosts: tuple[str, ...] = ()
+    file_hosts: tuple[str, ...] = ()
     cloud_ca: str = ""
     box_ca: str = ""
     portal_root: str = ""
@@ -154,6 +156,7 @@ def _converted(name: str, value: Any) -> Any:
     kinds: dict[str, Any] = {
         "cloud_oauth": _application,
         "cloud_hosts": tuple,
+        "file_hosts": tuple,
         "state": Path,
         "conflicts": Rule,
         "deletions": Deletion,

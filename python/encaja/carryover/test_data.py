@@ -6,7 +6,7 @@ from typing import Any
 
 from encaja.carryover.mapping.entities import ITEMS
 from encaja.carryover.source.origins import ORIGINATOR, TESTS, get_items
-from encaja.carryover.source.reader import is_absent
+from encaja.carryover.source.reader import Reader
 from encaja.errors import ConfigurationError
 from encaja.rest.client import RestClient
 from encaja.rest.errors import RefusedError
@@ -59,7 +59,7 @@ async def forget(box: RestClient) -> dict[str, Any]:
             try:
                 await box.call("crm.item.delete", {"entityTypeId": kind.type_id, "id": number})
             except RefusedError as fault:
-                if not is_absent(fault):
+                if await Reader(box).existing(kind.entity, [str(number)]):
                     faults.append(f"{kind.entity} {number}: {fault.what}")
                     continue
             removed[kind.entity] = removed.get(kind.entity, 0) + 1

@@ -9,17 +9,17 @@ import asyncio
 import ssl
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
 from encaja.rest import answers
 from encaja.rest.command import BATCH, Answer, Command, UncertainError, query_of
+from encaja.rest.download import BrokenOffError, Download, Fetched
 from encaja.rest.errors import (
     BUSY_ERRORS,
     TOKEN_ERRORS,
@@ -40,19 +40,6 @@ _LONGEST_PAUSE = 30.0
 _TRIES = 20  # of commands that a batch left without an answer
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """A file that was fetched.
-
-    Args:
-        size: its length in bytes.
-        name: what the portal calls it; empty where it does not say.
-    """
-
-    size: int
-    name: str
-
-
 class RestClient:
     """A portal's REST interface. Use it with ``async with``, or close it.
 
@@ -67,6 +54,7 @@ class RestClient:
         transport: instead of the network, for tests.
         sleep: how to wait.
         on_wait: takes what is waited for, and an empty text when the wait is over.
+        file_hosts: hosts to which addresses of files may lead besides the portal and public ones over https.
     """
 
     def __init__(
@@ -82,6 +70,7 @@ class RestClient:
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_wait: Callable[[str], None] = lambda _: None,
+        file_hosts: Collection[str] = (),
     ) -> None:
         self.where = webhook.portal
         self.requests = 0
@@ -104,6 +93,7 @@ class RestClient:
         self._patience = patience
         self._sleep = sleep
         self.on_wait = on_wait
+        self._file_hosts = file_hosts
         self._pace: dict[str, float] = {}
 
     async def __aenter__(self) -> RestClient:
@@ -191,6 +181,23 @@ class RestClient:
         async for page in listing.pages(await self.batch(listing.ends(), ordered=True)):
             yield page
 
+    async def rest_of(self, first: Answer, key: str = "") -> list[dict[str, Any]]:
+        """All rows of a short list, given the answer with its first page; it has to be asked for in an order.
+
+        Args:
+            first: of a method that pages by ``start``.
+            key: under which an answer has the rows, where they are not the answer itself.
+
+        Raises:
+            RefusedError, UnreachableError: as ``call``.
+        """
+        answer = first
+        rows: list[dict[str, Any]] = list(answer.result[key] if key else answer.result)
+        while answer.next is not None:
+            answer = await self.call(first.command.method, {**first.command.parameters, "start": answer.next})
+            rows += answer.result[key] if key else answer.result
+        return rows
+
     async def upload(self, address: str, field: str, name: str, content: bytes) -> Answer:
         """Send a file once to an address of the portal that it gave.
 
@@ -209,61 +216,41 @@ class RestClient:
             raise UncertainError(f"upload: {outcome.what}", self.where, [command])
         raise UnreachableError(f"upload: {outcome.what}", self.where, outcome.hint)
 
-    async def fetch(self, address: str, target: Path) -> Fetched:
+    async def fetch(self, address: str, target: Path, *, limit: int, size: int | None = None) -> Fetched:
         """Fetch a file of a record into a file.
 
         Args:
-            address: as the record gives it; a path is one of this portal.
+            address: as REST gives it for the purpose; a path is one of this portal.
             target: the file; replaced atomically when the download is complete.
+            limit: most bytes that are read.
+            size: how many it has to have, where REST says so.
 
         Raises:
-            RefusedError: the portal refuses it, or the file is on another host.
+            RefusedError: the portal refuses it, or answers with something else.
             UnreachableError: the portal failed until the patience was over.
         """
-        parts = urlsplit(address)
-        if parts.netloc and parts.hostname != self._webhook.host:
-            raise RefusedError("", f"the file is at {parts.hostname}, not in the portal", "download")
-        address = self._webhook.portal + urlunsplit(("", "", parts.path, parts.query, ""))
-        if "auth" not in parts.query:
-            auth = self._webhook.path or (self._tokens.access if self._tokens else self._webhook.token)
-            address += ("&" if parts.query else "?") + f"auth={quote(auth, safe='/')}"
+        download = Download(self._webhook.portal, address, limit, size, self._file_hosts)
         waited, pause, since = 0.0, 1.0, time.time()
         while True:
-            async with self._places:
-                await self._limiter.turn()
-                self.requests += 1
-                outcome = await self._download(address, target)
-            if isinstance(outcome, Fetched):
+            try:
+                async with self._places:
+                    await self._limiter.turn()
+                    self.requests += 1
+                    fetched = await download.store(self._client, target)
+            except BrokenOffError as fault:
+                what, hint = fault.what, fault.hint
+            except httpx.HTTPError as fault:
+                what, hint = _network(fault), "check that the portal is up"
+            else:
                 if waited:
                     self.on_wait("")
-                return outcome
+                return fetched
             if waited >= self._patience:
-                raise UnreachableError(f"download: {outcome.what}", self.where, outcome.hint)
-            self.on_wait(waiting_for(self.where, outcome.what, since, time.time() + self._patience - waited))
+                raise UnreachableError(f"download: {what}", self.where, hint)
+            self.on_wait(waiting_for(self.where, what, since, time.time() + self._patience - waited))
             await self._sleep(pause)
             waited += pause
             pause = min(_LONGEST_PAUSE, pause * 2)
-
-    async def _download(self, address: str, target: Path) -> Fetched | _Failure:
-        part = target.with_name(f".{target.name}.part")
-        try:
-            async with self._client.stream("GET", address, follow_redirects=True) as response:
-                if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-                    return _Failure(f"HTTP {response.status_code}", hint="see the portal's own log")
-                if not response.is_success:
-                    raise RefusedError(
-                        "", f"HTTP {response.status_code}", "download", "check the webhook user's rights"
-                    )
-                with part.open("wb") as stream:
-                    async for chunk in response.aiter_bytes():
-                        stream.write(chunk)
-            fetched = Fetched(part.stat().st_size, _file_name(response.headers.get("content-disposition", "")))
-            part.replace(target)
-        except httpx.HTTPError as fault:
-            return _Failure(_network(fault), hint="check that the portal is up")
-        finally:
-            part.unlink(missing_ok=True)
-        return fetched
 
     async def _together(self, parts: Sequence[Sequence[Command]]) -> list[list[Answer]]:
         # With its own semaphore, so a method that has to wait does not hold up the others.
@@ -460,12 +447,6 @@ def _host(address: str) -> str:
         return urlsplit(address).hostname or "another path"
     except ValueError:
         return "an address that is none"
-
-
-def _file_name(disposition: str) -> str:
-    header = Message()
-    header["content-disposition"] = disposition
-    return Path(header.get_filename() or "").name
 
 
 def _network(fault: Exception) -> str:

@@ -137,3 +137,51 @@ def test_deletions_come_by_the_clouds_own_events_while_it_follows(portals: tuple
     finally:
         follower.send_signal(signal.SIGTERM)
         follower.communicate()
+
+
+@pytest.mark.parametrize("language", ["es", "de", "ru"])
+def test_portals_in_any_language_take_older_records_and_miss_nothing_that_is_gone(
+    portals: tuple[Site, Site], tmp_path: Path, language: str
+) -> None:
+    cloud, box = portals
+    try:
+        for site in portals:
+            site.sql("UPDATE b_user SET LANGUAGE_ID=%s WHERE ID=1", language)
+        job = write_job(tmp_path, cloud, box, since=now())
+        fields = {"PHONE": [{"VALUE": "+34600", "VALUE_TYPE": "MOBILE"}], "EMAIL": [{"VALUE": "e@x.test"}]}
+        leads = [cloud.rest("crm.lead.add", fields={"TITLE": f"older {n}", **fields}) for n in range(25)]
+        call = {"OWNER_TYPE_ID": 1, "TYPE_ID": 6, "SUBJECT": "call", "RESPONSIBLE_ID": 3}
+        calls = [cloud.rest("crm.activity.add", fields={**call, "OWNER_ID": lead}) for lead in leads[:2]]
+        time.sleep(2.1)
+        box.rest("crm.lead.add", fields={"TITLE": "made in the box since"})
+        proof = run("once", job)["result"]
+        assert (proof["missing"], proof["doubled"], proof["differences"]) == (0, 0, 0), proof["records"]
+        assert proof["faults"] == []
+        for lead in leads:
+            there = cloud.value("SELECT DATE_CREATE FROM b_crm_lead WHERE ID=%s", lead)
+            assert carried(box, lead, "DATE_CREATE") == there
+        multi = "SELECT TYPE_ID, VALUE_TYPE, VALUE FROM b_crm_field_multi WHERE ENTITY_ID='LEAD' AND ELEMENT_ID=%s"
+        assert box.sql(f"{multi} ORDER BY ID", carried(box, leads[0])) == cloud.sql(f"{multi} ORDER BY ID", leads[0])
+
+        # One is gone from both sides, one from the cloud.
+        box.rest("crm.activity.delete", id=box.value("SELECT ID FROM b_crm_act WHERE ORIGIN_ID=%s", str(calls[0])))
+        for number in calls:
+            cloud.rest("crm.activity.delete", id=number)
+        for lead in leads[:2]:
+            cloud.rest("crm.lead.delete", id=lead)
+        second = run("once", job)["result"]
+        assert (second["faults"], second["differences"]) == ([], 0), second["records"]
+        assert not carried(box, leads[0])
+        assert not box.value("SELECT COUNT(*) FROM b_crm_act WHERE ORIGIN_ID IN (%s, %s)", *map(str, calls))
+    finally:
+        for site in portals:
+            site.sql("UPDATE b_user SET LANGUAGE_ID='en' WHERE ID=1")
+
+
+def test_users_without_a_department_keep_their_records(portals: tuple[Site, Site], tmp_path: Path) -> None:
+    cloud, box = portals
+    job = write_job(tmp_path, cloud, box, since=now())
+    outside = cloud.value("SELECT ID FROM b_user WHERE XML_ID='twin'")
+    lead = cloud.rest("crm.lead.add", fields={"TITLE": "of a partner", "ASSIGNED_BY_ID": outside})
+    proof = run("once", job)["result"]
+    assert (carried(box, lead, "ASSIGNED_BY_ID"), proof["faults"]) == (outside, [])

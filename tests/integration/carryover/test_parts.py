@@ -103,7 +103,8 @@ def test_files_in_fields_arrive_change_and_stay_where_the_backup_brought_them(
         value = site.rest("crm.item.get", entityTypeId=1, id=number)["item"][name]
         found = []
         for item in value if isinstance(value, list) else [value] if value else []:
-            answer = httpx.get(f"{site.url}{item['urlMachine']}&auth={site.hook}")
+            asked = {"User-Agent": "Test/1.0", "Accept-Language": "en", "Referer": f"{site.url}/"}
+            answer = httpx.get(item["urlMachine"], headers=asked)
             found.append((unquote(answer.headers["content-disposition"].rpartition("''")[2]), answer.text))
         return found
 
@@ -144,6 +145,38 @@ def test_files_in_fields_arrive_change_and_stay_where_the_backup_brought_them(
     assert box.value("SELECT COUNT(*) FROM b_file") == files, "what has not changed is not sent again"
 
 
+@pytest.mark.parametrize(
+    ("how", "reason"), [("login", "leads to the page /auth/"), ("page", "with text/html"), ("denied", "(denied)")]
+)
+def test_what_comes_in_place_of_a_file_is_a_fault_and_never_stored(
+    portals: tuple[Site, Site], tmp_path: Path, how: str, reason: str
+) -> None:
+    cloud, box = portals
+    if "ufCrmOffer" not in cloud.rest("crm.item.fields", entityTypeId=1)["fields"]:
+        for site in portals:
+            site.rest("crm.lead.userfield.add", fields={"FIELD_NAME": "OFFER", "USER_TYPE_ID": "file"})
+    job = write_job(tmp_path, cloud, box, since=now())
+    file = ["offer.pdf", base64.b64encode(b"%PDF-1.7").decode()]
+    lead = cloud.rest("crm.item.add", entityTypeId=1, fields={"title": "F", "ufCrmOffer": file})["item"]["id"]
+    call = {"OWNER_TYPE_ID": 1, "OWNER_ID": lead, "TYPE_ID": 6, "SUBJECT": "F", "FILES": [{"fileData": file}]}
+    activity = cloud.rest("crm.activity.add", fields={**call, "RESPONSIBLE_ID": 3})
+    said = {"ENTITY_TYPE": "lead", "ENTITY_ID": lead, "COMMENT": f"F {how}", "FILES": [file]}
+    comment = cloud.rest("crm.timeline.comment.add", fields=said)
+    before = box.value("SELECT COUNT(*) FROM b_file")
+    cloud.option("encaja", "downloads", how)
+    try:
+        proof = run("once", job)["result"]
+    finally:
+        cloud.option("encaja", "downloads", "")
+    faults = {(item["entity"], item["cloud"]): item["what"] for item in proof["faults"]}
+    named = {("file", f"lead:{lead}:ufCrmOffer"), ("activity", str(activity)), ("comment", str(comment))}
+    assert named <= set(faults), faults
+    assert all(reason in faults[key] for key in named), faults
+    assert box.value("SELECT COUNT(*) FROM b_file") == before
+    run("once", job)
+    assert box.value("SELECT MAX(FILE_SIZE) FROM b_file WHERE ORIGINAL_NAME='offer.pdf'") == 8, "it is tried again"
+
+
 def test_rows_of_many_records_arrive_few_many_and_none(portals: tuple[Site, Site], tmp_path: Path) -> None:
     cloud, box = portals
     job = write_job(tmp_path, cloud, box, since=now())
@@ -160,3 +193,8 @@ def test_rows_of_many_records_arrive_few_many_and_none(portals: tuple[Site, Site
                               " ORDER BY SORT", deal) for deal in counts}  # fmt: skip
         assert {deal: len(rows) for deal, rows in here.items()} == counts
         assert [row["PRODUCT_NAME"] for row in here[12]] == [f"Piso {n}" for n in range(90)]
+    more = [{"PRODUCT_NAME": f"Piso {n}", "PRICE": n, "QUANTITY": 3} for n in range(91)]
+    cloud.rest("crm.deal.productrows.set", id=12, rows=more)
+    proof = run("once", job)["result"]
+    assert (proof["differences"], proof["faults"], proof["conflicts"]) == (0, [], []), "all of the box's rows are seen"
+    assert box.value("SELECT COUNT(*) FROM b_crm_product_row WHERE OWNER_TYPE='D' AND OWNER_ID=12 AND QUANTITY=3") == 91

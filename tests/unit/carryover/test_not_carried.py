@@ -14,9 +14,13 @@ from encaja.rest.command import Answer, Command
 class Cloud:
     """Has invoices and one type of its own, and no quotes."""
 
-    async def call(self, method: str) -> Any:
-        assert method == "crm.type.list"
-        return SimpleNamespace(result={"types": [{"entityTypeId": "130", "title": "Machines"}]})
+    async def call(self, method: str, parameters: dict[str, Any]) -> Any:
+        assert (method, parameters) == ("crm.type.list", {"order": {"id": "ASC"}})
+        return "the first page"
+
+    async def rest_of(self, first: str, key: str) -> list[dict[str, str]]:
+        assert (first, key) == ("the first page", "types")
+        return [{"entityTypeId": "130", "title": "Machines"}]
 
     async def batch(self, commands: list[Command]) -> list[Answer]:
         totals = {7: 0, 31: 12, 130: 3}

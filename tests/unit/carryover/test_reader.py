@@ -135,19 +135,43 @@ def test_product_rows_of_a_page_of_deals_take_one_request(tmp_path: Path) -> Non
 
 def test_records_that_have_gone_meanwhile_are_left_out(tmp_path: Path) -> None:
     cloud = FakeCloud()
-    gone = {"error": "", "error_description": "Not found"}
-    cloud.methods["crm.activity.get"] = lambda p: (
-        gone if p["id"] == "2" else {"ID": p["id"], "CREATED": SINCE.isoformat()}
-    )
+    asked: list[dict[str, Any]] = []
+
+    def listed(given: dict[str, Any]) -> list[dict[str, Any]]:
+        asked.append(given)
+        return [{"ID": key, "CREATED": SINCE.isoformat()} for key in given["filter"]["@ID"].values() if key != "2"]
+
+    cloud.methods["crm.activity.list"] = listed
     cloud.methods["crm.activity.binding.list"] = lambda _: [{"entityTypeId": 2, "entityId": 5}]
     records = read(cloud, tmp_path, lambda reader: reader.fetch("activity", ["1", "2", "3"]))
     assert [record.id for record in records] == ["1", "3"]
     assert records[0].fields["BINDINGS"] == [{"entityTypeId": 2, "entityId": 5}]
+    assert asked[0]["order"] == {"ID": "ASC"}
+
+
+@pytest.mark.parametrize("text", ["Not found", "No se ha encontrado", "Nicht gefunden"])
+def test_what_is_gone_is_told_by_a_list_and_not_by_a_text(tmp_path: Path, text: str) -> None:
+    cloud = FakeCloud()
+    there = {"1", "3"}
+
+    def refused(given: dict[str, Any]) -> Any:
+        return [] if given["TASKID"] == "1" else {"error": "", "error_description": text}
+
+    def listed(given: dict[str, Any]) -> dict[str, Any]:
+        return {"tasks": [{"id": given["filter"]["ID"]}] if given["filter"]["ID"] in there else []}
+
+    cloud.methods |= {"task.checklistitem.getlist": refused, "tasks.task.list": listed}
+    owners = [Record("task", key, {}, SINCE, SINCE) for key in "123"]
+    with pytest.raises(RefusedError, match=text):
+        read(cloud, tmp_path, lambda reader: reader.belonging("checklist", owners))
+    there.discard("3")
+    assert read(cloud, tmp_path, lambda reader: reader.belonging("checklist", owners)) == []
 
 
 def test_what_the_portal_refuses_is_not_taken_for_nothing(tmp_path: Path) -> None:
     cloud = FakeCloud()
     cloud.methods["task.commentitem.getlist"] = lambda _: {"error": "ERROR_CORE", "error_description": "new task card"}
+    cloud.methods["tasks.task.list"] = lambda _: {"tasks": [{"id": "1"}]}
     with pytest.raises(RefusedError, match="new task card"):
         owner = Record("task", "1", {}, SINCE, SINCE)
         read(cloud, tmp_path, lambda reader: reader.belonging("task_comment", [owner]))

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-import asyncio
+from pathlib import Path
 from typing import Any
 
 from encaja.carryover.mapping.translation import Field, Rewriter, Side, Translation, read_side, short_name
-from encaja.rest.command import Answer, Command
+from support.fake_cloud import FakeCloud
+from support.virtual_time import run
 
 KNOWN = {("contact", "7"): "70", ("lead", "5"): "50", ("company", "1"): "1"}
 
@@ -155,26 +156,35 @@ def test_a_host_whose_name_begins_with_the_clouds_is_another() -> None:
     )
 
 
-def test_all_pages_of_users_and_statuses_are_read() -> None:
-    class Portal:
-        """Lists 120 users and statuses, 50 at a time."""
+def test_all_users_are_read_in_an_order_whatever_their_department(tmp_path: Path) -> None:
+    cloud = FakeCloud()
+    asked: list[dict[str, Any]] = []
 
-        async def batch(self, commands: Any) -> list[Answer]:
-            return [self.answer(command) for command in commands]
+    def users(given: dict[str, Any]) -> list[dict[str, str]]:
+        asked.append(given)
+        start = int(given.get("start", 0))
+        return [{"ID": str(n)} for n in range(start + 1, min(start + 50, 120) + 1)]
 
-        async def call(self, method: str, parameters: Any = None) -> Answer:
-            return self.answer(Command(method, parameters or {}))
+    def statuses(given: dict[str, Any]) -> list[dict[str, str]]:
+        start = int(given.get("start", 0))
+        return [{"ENTITY_ID": "STATUS", "STATUS_ID": f"S{n}", "NAME": f"{n}"} for n in range(start, start + 50)]
 
-        def answer(self, command: Command) -> Answer:
-            start = int(command.parameters.get("start", 0))
-            rows = [{"ID": n, "ENTITY_ID": "STATUS", "STATUS_ID": f"S{n}", "NAME": f"{n}"} for n in range(1, 121)]
-            if command.method.endswith("fields"):
-                return Answer(command, {"fields": {}})
-            if "category" in command.method:
-                return Answer(command, {"categories": []})
-            following = start + 50 if start + 50 < len(rows) else None
-            return Answer(command, rows[start : start + 50], next=following)
+    cloud.methods |= {
+        "user.get": users,
+        "crm.status.list": statuses,
+        "crm.category.list": lambda _: {"categories": [{"id": 0, "name": "General"}]},
+        "crm.item.fields": lambda _: {"fields": {}},
+    }
+    cloud.next["crm.status.list"] = lambda given: None if int(given.get("start", 0)) else 50
+    cloud.next["user.get"] = lambda given: start if (start := int(given.get("start", 0)) + 50) < 120 else None
 
-    portal: Any = Portal()
-    found = asyncio.run(read_side(portal))
-    assert (len(found.users), len(found.statuses["STATUS"])) == (120, 120)
+    async def scene() -> Side:
+        async with cloud.portal(tmp_path) as portal:
+            return await read_side(portal)
+
+    found = run(scene())
+    assert list(found.users) == [str(n) for n in range(1, 121)]
+    assert len(found.statuses["STATUS"]) == 100
+    assert len(asked) == 3
+    for given in asked:
+        assert (given["SORT"], given["ORDER"], str(given["ADMIN_MODE"]) in {"1", "True"}) == ("ID", "ASC", True)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from encaja.carryover.mapping.entities import LEAD
-from encaja.carryover.records.updates import _multi, command_of, send_updates
+from encaja.carryover.records.updates import _multi, command_of, multi_fields, send_updates
 from encaja.rest.command import Answer, UncertainError
 from encaja.rest.errors import AccessError, RefusedError
 from support.fake_cloud import FakeCloud
@@ -103,3 +103,13 @@ def test_multi_fields_are_added_and_removed_by_what_they_say() -> None:
         "n0": {"typeId": "EMAIL", "valueType": "HOME", "value": "a@x.test"},
         "15": {"id": 15, "typeId": "PHONE", "value": ""},
     }
+
+
+def test_an_import_takes_multi_fields_by_kind() -> None:
+    phones = [{"id": n, "typeId": "PHONE", "valueType": "WORK", "value": str(n)} for n in (1, 2)]
+    mail = {"id": 3, "typeId": "EMAIL", "valueType": "HOME", "value": "a@x.test"}
+    assert multi_fields([*phones, mail]) == {
+        "PHONE": [{"VALUE": "1", "VALUE_TYPE": "WORK"}, {"VALUE": "2", "VALUE_TYPE": "WORK"}],
+        "EMAIL": [{"VALUE": "a@x.test", "VALUE_TYPE": "HOME"}],
+    }
+    assert multi_fields([]) == {}

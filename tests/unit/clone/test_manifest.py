@@ -80,6 +80,7 @@ def test_a_list_that_is_cut_off_is_none(text: bytes) -> None:
 def test_a_state_that_is_none_is_a_difference(known: str) -> None:
     assert manifest.compare({"a": known}, {"a": "f 644 1 2"}, {"a": known}, since=5).faults == ["a differs"]
 
+
 def test_a_time_at_the_very_second_of_the_beginning_may_differ_and_one_before_not() -> None:
     before = {"x": FILE.format(1)}
     for at, fault in ((1999, True), (2000, False), (2001, False)):

@@ -95,6 +95,11 @@ class PortalUnderTest:
         address = f"{self.url}/rest/{method}.json?auth={self.app}" if app else f"{self.url}/rest/{self.hook}/{method}"
         return dict(httpx.post(address, json=parameters or {}, timeout=20).json())
 
+    def download(self, address: str, **headers: str) -> httpx.Response:
+        """Fetch a signed address as the product asks a client to."""
+        asked = {"User-Agent": "Test/1.0", "Accept": "*/*", "Accept-Language": "en", "Referer": f"{self.url}/"}
+        return httpx.get(address, headers=asked | headers)
+
     def result(self, method: str, parameters: dict[str, Any] | None = None, *, app: bool = False) -> Any:
         answer = self.rest(method, parameters, app=app)
         assert "error" not in answer, answer

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import httpx
 import pytest
 
 from unit.lab_portal.standin import PortalUnderTest
@@ -18,9 +17,14 @@ def b64(text: str) -> str:
 
 
 def fetched(portal: PortalUnderTest, address: str) -> str:
-    return httpx.get(f"{portal.url}{address}", params={"auth": portal.hook}).text if "?" not in address else httpx.get(
-        f"{portal.url}{address}&auth={portal.hook}"
-    ).text  # fmt: skip
+    answer = portal.download(address)
+    assert answer.headers["content-disposition"].startswith("attachment")
+    return answer.text
+
+
+def held(portal: PortalUnderTest, identifier: int) -> str:
+    """What a file of the disk holds."""
+    return fetched(portal, portal.result("disk.file.get", {"id": identifier})["DOWNLOAD_URL"])
 
 
 @pytest.fixture
@@ -44,7 +48,10 @@ def test_requisites_with_bank_details_and_addresses(portal: PortalUnderTest, com
     (found,) = portal.result("crm.address.list", {"filter": {"ENTITY_TYPE_ID": 8, "@ENTITY_ID": [requisite]}})
     assert (found["CITY"], found["ANCHOR_TYPE_ID"], found["ANCHOR_ID"]) == ("Cádiz", "4", str(company))
     assert portal.result("crm.requisite.get", {"id": requisite})["DATE_MODIFY"], "an address is a part of it"
-    assert [row["NAME"] for row in portal.result("crm.requisite.preset.list", {})] == ["Organization", "Person"]
+    assert [row["NAME"] for row in portal.result("crm.requisite.preset.list", {"order": {"ID": "ASC"}})] == [
+        "Organization",
+        "Person",
+    ]
     portal.result("crm.company.delete", {"id": company})
     for method, identifier in (("crm.requisite.get", requisite), ("crm.requisite.bankdetail.get", bank)):
         assert portal.rest(method, {"id": identifier})["error_description"] == "Not found"
@@ -83,14 +90,14 @@ def test_user_fields_of_every_kind_are_kept_and_described(portal: PortalUnderTes
         deal = portal.result("crm.item.add", {"entityTypeId": 2, "fields": fields})["item"]
         assert (deal["ufCrmZone"], deal["ufCrmTags"]) == (int(zone["LIST"][1]["ID"]), ["x", "y"])
         assert fetched(portal, deal["ufCrmPlan"]["urlMachine"]) == "plano"
-        assert [fetched(portal, file["url"]) for file in deal["ufCrmPhotos"]] == ["A", "B"]
+        assert [fetched(portal, file["urlMachine"]) for file in deal["ufCrmPhotos"]] == ["A", "B"]
         original = portal.result("crm.item.get", {"entityTypeId": 2, "id": deal["id"], "useOriginalUfNames": "Y"})[
             "item"
         ]
         assert (original["UF_CRM_TAGS"], "ufCrmTags" in original) == (["x", "y"], False)
         kept = {"ufCrmPhotos": [{"id": deal["ufCrmPhotos"][1]["id"]}], "ufCrmPlan": {"remove": "Y"}}
         changed = portal.result("crm.item.update", {"entityTypeId": 2, "id": deal["id"], "fields": kept})["item"]
-        assert ([fetched(portal, file["url"]) for file in changed["ufCrmPhotos"]], changed["ufCrmPlan"]) == (
+        assert ([fetched(portal, file["urlMachine"]) for file in changed["ufCrmPhotos"]], changed["ufCrmPlan"]) == (
             ["B"],
             None,
         )
@@ -105,7 +112,8 @@ def test_lists_of_items_bring_links_and_rows_of_many(portal: PortalUnderTest) ->
     deals = [portal.result("crm.deal.add", {"fields": {"TITLE": f"D{n}"}}) for n in range(2)]
     items = [{"CONTACT_ID": contacts[0], "SORT": 10}, {"CONTACT_ID": contacts[2], "SORT": 20, "IS_PRIMARY": "Y"}]
     portal.result("crm.deal.contact.items.set", {"id": deals[0], "items": items})
-    listed = portal.result("crm.item.list", {"entityTypeId": 2, "select": ["*"], "filter": {"@id": deals}})["items"]
+    given = {"entityTypeId": 2, "select": ["*"], "order": {"id": "ASC"}}
+    listed = portal.result("crm.item.list", {**given, "filter": {"@id": deals}})["items"]
     assert [item["contactIds"] for item in listed] == [[contacts[2], contacts[0]], []]
     assert listed[0]["contactId"] == contacts[2]
     links = portal.result("crm.deal.contact.items.get", {"id": deals[0]})
@@ -142,7 +150,7 @@ def test_comments_keep_their_files_and_count_as_activity(portal: PortalUnderTest
     assert after["lastActivityTime"] > "2021"
     (listed,) = portal.result("crm.timeline.comment.list", {"filter": {"ENTITY_ID": company, "ENTITY_TYPE": "company"}})
     (file,) = listed["FILES"].values()
-    assert (file["name"], file["size"], fetched(portal, file["urlDownload"])) == ("plano.txt", 4, "muro")
+    assert (file["name"], file["size"], held(portal, file["id"])) == ("plano.txt", 4, "muro")
     portal.result("crm.timeline.comment.update", {"id": comment, "fields": {"COMMENT": "sin plano", "FILES": []}})
     got = portal.result("crm.timeline.comment.get", {"id": comment})
     assert (got["COMMENT"], "FILES" in got) == ("sin plano", False)
@@ -177,13 +185,13 @@ def test_task_with_files_comments_and_checklist(portal: PortalUnderTest) -> None
     (attached,) = got["ufTaskWebdavFiles"]
     assert (got["title"], got["auditors"], "changedDate" in got) == ("obra", ["4"], False)
     shown = portal.result("disk.attachedObject.get", {"id": attached})
-    assert (shown["NAME"], fetched(portal, shown["DOWNLOAD_URL"])) == ("acta.txt", "acta")
+    assert (shown["NAME"], held(portal, shown["OBJECT_ID"])) == ("acta.txt", "acta")
 
     message = {"POST_MESSAGE": "mira", "AUTHOR_ID": 3, "UF_FORUM_MESSAGE_DOC": [f"n{file}"]}
     comment = portal.result("task.commentitem.add", {"TASKID": task, "FIELDS": message})
     (listed,) = portal.result("task.commentitem.getlist", {"TASKID": task})
     (attachment,) = listed["ATTACHED_OBJECTS"].values()
-    assert fetched(portal, attachment["DOWNLOAD_URL"]) == "acta"
+    assert held(portal, attachment["FILE_ID"]) == "acta"
     portal.result("task.commentitem.update", {"TASKID": task, "ITEMID": comment, "FIELDS": {"POST_MESSAGE": "mirad"}})
     assert portal.result("task.commentitem.get", {"TASKID": task, "ITEMID": comment})["POST_MESSAGE"] == "mirad"
 
@@ -225,3 +233,24 @@ def test_all_of_it_is_noted_as_offline_events(portal: PortalUnderTest, company: 
     portal.result("tasks.task.delete", {"taskId": task})
     events = portal.result("event.offline.get", {"limit": 100}, app=True)["events"]
     assert sorted(event["EVENT_NAME"] for event in events) == sorted(names)
+
+
+def test_addresses_of_files_are_for_their_purpose_only(portal: PortalUnderTest) -> None:
+    root = portal.result("disk.storage.getlist")[0]["ROOT_OBJECT_ID"]
+    file = {"id": root, "data": {"NAME": "n.txt"}, "fileContent": ["n.txt", b64("note")]}
+    number = portal.result("disk.folder.uploadfile", file)["ID"]
+    signed = portal.result("disk.file.get", {"id": number})["DOWNLOAD_URL"]
+    assert fetched(portal, signed) == "note"
+    assert portal.download(f"{signed}&auth={portal.hook}").json()["error"] == "expired_token"
+    assert portal.download(signed[:-1] + ("0" if signed[-1] != "0" else "1")).json()["error"] == "access_denied"
+    assert portal.download(signed, **{"User-Agent": "python-httpx/0.27"}).status_code == 404
+    inner = portal.result("batch", {"cmd": {"a": "download?token=x"}})
+    assert inner["result_error"]["a"]["error"] == "ERROR_BATCH_METHOD_NOT_ALLOWED"
+    # For a browser: what others get instead is no error, by its status.
+    page = portal.client().get(f"/disk/downloadFile/{number}/")
+    assert (page.status_code, 'id="login-form"' in page.text) == (200, True)
+    denied = portal.client().get("/bitrix/tools/disk/uf.php?attachedId=1&action=download&ncc=1")
+    assert (denied.status_code, denied.json()["status"]) == (200, "denied")
+    shown = portal.client().get(f"/bitrix/tools/crm_show_file.php?fileId={number}")
+    assert (shown.status_code, shown.text) == (200, "Access denied.")
+    assert portal.client("admin").get(f"/disk/downloadFile/{number}/").text == "note"

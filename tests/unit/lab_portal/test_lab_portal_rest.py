@@ -95,7 +95,7 @@ def test_import_keeps_time_and_author_and_starts_nothing(portal: PortalUnderTest
         "createdBy": 5,
         "originatorId": "cloud",
         "originId": "77",
-        "fm": [{"typeId": "EMAIL", "value": "a@b.test"}],
+        "EMAIL": [{"VALUE": "a@b.test", "VALUE_TYPE": "HOME"}],
     }
     lead = portal.result("crm.item.import", {"entityTypeId": 1, "fields": fields})["item"]["id"]
     row = portal.sql("SELECT * FROM b_crm_lead WHERE ID=%s", lead)[0]
@@ -103,24 +103,98 @@ def test_import_keeps_time_and_author_and_starts_nothing(portal: PortalUnderTest
     assert (row["CREATED_BY_ID"], row["ORIGIN_ID"]) == (5, "77")
     assert portal.value("SELECT COUNT(*) FROM b_event") == mails, "no automation on import"
     assert portal.result("crm.lead.list", {"filter": {"ORIGIN_ID": "77"}})[0]["ID"] == str(lead)
-    portal.result("crm.item.add", {"entityTypeId": 1, "fields": {"title": "added", "EMAIL": [{"VALUE": "c@d.test"}]}})
+    fm = {"n0": {"typeId": "EMAIL", "value": "c@d.test"}}
+    portal.result("crm.item.add", {"entityTypeId": 1, "fields": {"title": "added", "fm": fm}})
     assert portal.value("SELECT COUNT(*) FROM b_event") > mails, "automation on add"
 
 
 @pytest.mark.parametrize(
-    ("created", "updated", "field"),
-    [(-(10**6), 0, "createdTime"), (3600, 3700, "createdTime"), (0, -60, "updatedTime"), (0, 3600, "updatedTime")],
+    ("created", "updated", "titles"),
+    [
+        (-(10**6), 0, ("Created on", "Creado el", "Erstellt am", "Дата создания")),
+        (3600, 3700, ("Created on", "Creado el", "Erstellt am", "Дата создания")),
+        (0, -60, ("Modified on", "Modificado el", "Geändert am", "Дата изменения")),
+        (0, 3600, ("Modified on", "Modificado el", "Geändert am", "Дата изменения")),
+    ],
 )
-def test_import_refuses_times_out_of_order(portal: PortalUnderTest, created: int, updated: int, field: str) -> None:
+def test_import_refuses_times_out_of_order_in_the_callers_language(
+    portal: PortalUnderTest, created: int, updated: int, titles: tuple[str, ...]
+) -> None:
     portal.result("crm.item.import", {"entityTypeId": 4, "fields": {"title": "the newest"}})
     now = datetime.now()
     fields = {
         "createdTime": iso(now + timedelta(seconds=created)),
         "updatedTime": iso(now + timedelta(seconds=updated)),
     }
-    answer = portal.rest("crm.item.import", {"entityTypeId": 4, "fields": {"title": "x", **fields}})
-    assert error(answer) == "CRM_FIELD_ERROR_VALUE_NOT_VALID"
-    assert field in answer["error_description"]
+    try:
+        for language, title in zip(("en", "es", "de", "ru"), titles, strict=True):
+            portal.sql("UPDATE b_user SET LANGUAGE_ID=%s WHERE ID=1", language)
+            answer = portal.rest("crm.item.import", {"entityTypeId": 4, "fields": {"title": "x", **fields}})
+            assert error(answer) == "CRM_FIELD_ERROR_VALUE_NOT_VALID"
+            assert title in answer["error_description"]
+    finally:
+        portal.sql("UPDATE b_user SET LANGUAGE_ID='en' WHERE ID=1")
+
+
+def test_import_compares_with_the_record_of_the_highest_number_only(portal: PortalUnderTest) -> None:
+    last = portal.result("crm.item.import", {"entityTypeId": 4, "fields": {"title": "last"}})["item"]["id"]
+    portal.sql("UPDATE b_crm_company SET DATE_CREATE='2001-01-01' WHERE ID=%s", last)
+    old = {"title": "old", "createdTime": "2002-01-01T00:00:00+00:00", "updatedTime": "2002-01-01T00:00:00+00:00"}
+    found = portal.result("crm.item.import", {"entityTypeId": 4, "fields": old})["item"]["id"]
+    row = portal.sql("SELECT DATE_CREATE, LAST_ACTIVITY_TIME FROM b_crm_company WHERE ID=%s", found)[0]
+    assert row["DATE_CREATE"].year == 2002 or row["DATE_CREATE"].year == 2001
+    assert row["LAST_ACTIVITY_TIME"].year > 2020, "it is that of the import"
+    portal.result("crm.item.delete", {"entityTypeId": 4, "id": last})
+    portal.result("crm.item.delete", {"entityTypeId": 4, "id": found})
+
+
+def test_import_takes_telephones_and_mails_by_kind_and_refuses_a_whole(portal: PortalUnderTest) -> None:
+    phones = [{"VALUE": "+34600", "VALUE_TYPE": "MOBILE"}, {"VALUE": "+34900"}]
+    fields = {"name": "Eva", "PHONE": phones, "LINK": [{"VALUE": "https://x.test", "VALUE_TYPE": "USER"}]}
+    contact = portal.result("crm.item.import", {"entityTypeId": 3, "fields": fields})["item"]["id"]
+    item = portal.result("crm.item.get", {"entityTypeId": 3, "id": contact})["item"]
+    assert [(one["typeId"], one["valueType"], one["value"]) for one in item["fm"]] == [
+        ("PHONE", "MOBILE", "+34600"), ("PHONE", "WORK", "+34900"), ("LINK", "USER", "https://x.test"),
+    ]  # fmt: skip
+    for fm in ([], [{"typeId": "PHONE", "value": "1"}]):
+        assert error(portal.rest("crm.item.import", {"entityTypeId": 3, "fields": {"name": "E", "fm": fm}})) == "0"
+        assert portal.result("crm.item.import", {"entityTypeId": 2, "fields": {"title": "D", "fm": fm}}), (
+            "not its field"
+        )
+    first, second, third = item["fm"]
+    change = {
+        str(first["id"]): {"typeId": "PHONE", "value": "+34601"},
+        str(second["id"]): {"typeId": "PHONE", "value": ""},
+        "n0": {"typeId": "EMAIL", "valueType": "HOME", "value": "e@x.test"},
+        "n1": {"value": "nothing says what this is"},
+    }
+    fields = {"fm": change, "PHONE": [{"VALUE": "ignored"}]}
+    item = portal.result("crm.item.update", {"entityTypeId": 3, "id": contact, "fields": fields})["item"]
+    assert [(one["id"], one["typeId"], one["value"]) for one in item["fm"]][:2] == [
+        (first["id"], "PHONE", "+34601"), (third["id"], "LINK", "https://x.test"),
+    ]  # fmt: skip
+    assert [(one["typeId"], one["value"]) for one in item["fm"]][2:] == [("EMAIL", "e@x.test")]
+
+
+def test_pages_follow_upon_each_other_only_in_an_order(portal: PortalUnderTest) -> None:
+    def listed(order: dict[str, str]) -> set[int]:
+        given = {"entityTypeId": 1, "select": ["id"], "filter": {"<=id": 80}, "order": order}
+        pages = [portal.result("crm.item.list", {**given, "start": start})["items"] for start in (0, 50)]
+        return {item["id"] for page in pages for item in page}
+
+    assert listed({"id": "ASC"}) == set(range(1, 81))
+    assert listed({}) < set(range(1, 81))
+
+
+def test_users_without_a_department_are_an_administrators(portal: PortalUnderTest) -> None:
+    everybody = portal.rest("user.get", {"SORT": "ID", "ORDER": "ASC", "ADMIN_MODE": True})
+    assert everybody["total"] > portal.rest("user.get", {"SORT": "ID"})["total"]
+    departments = {tuple(user["UF_DEPARTMENT"]) for user in everybody["result"]}
+    assert () in departments
+    assert () not in {tuple(user["UF_DEPARTMENT"]) for user in portal.result("user.get", {"SORT": "ID"})}
+    other = portal.tool("webhook", "--user", "3", "--title", "no administrator")
+    asked = httpx.post(f"{portal.url}/rest/{other}/user.get", json={"ADMIN_MODE": True}).json()
+    assert asked["total"] < everybody["total"]
 
 
 def test_batch_import_takes_twenty_and_tells_each(portal: PortalUnderTest) -> None:
@@ -235,7 +309,8 @@ def test_rows_comments_and_activities_hang_from_their_record(portal: PortalUnder
         "Garaje",
     ]
     assert portal.result("crm.deal.get", {"id": deal})["OPPORTUNITY"] == "210.00"
-    listed = portal.result("crm.item.productrow.list", {"filter": {"=ownerType": "D", "=ownerId": deal}})
+    owner = {"=ownerType": "D", "=ownerId": deal}
+    listed = portal.result("crm.item.productrow.list", {"filter": owner, "order": {"id": "ASC"}})
     assert [row["productName"] for row in listed["productRows"]] == ["Piso", "Garaje"]
 
     fields = {"ENTITY_ID": deal, "ENTITY_TYPE": "deal", "COMMENT": "hecho", "AUTHOR_ID": 4}
@@ -251,7 +326,8 @@ def test_rows_comments_and_activities_hang_from_their_record(portal: PortalUnder
     activity = portal.result("crm.activity.add", {"fields": fields})
     got = portal.result("crm.activity.get", {"id": activity})
     assert got["COMMUNICATIONS"][0]["VALUE"] == "x@y.test"
-    assert httpx.get(f"{portal.url}{got['FILES'][0]['url']}?auth={portal.hook}").text == "precio"
+    disk = portal.result("disk.file.get", {"id": got["FILES"][0]["id"]})
+    assert (portal.download(disk["DOWNLOAD_URL"]).text, disk["SIZE"]) == ("precio", "6")
     assert [
         a["ID"] for a in portal.result("crm.activity.list", {"filter": {"OWNER_TYPE_ID": 2, "OWNER_ID": deal}})
     ] == [str(activity)]
@@ -301,7 +377,8 @@ def test_call_of_an_unknown_number_becomes_a_lead_with_a_recording(portal: Porta
     assert 'data-provider="VOXIMPLANT_CALL"' in page
     assert 'class="recording"' in page
     activity = portal.result("crm.activity.get", {"id": finished["CRM_ACTIVITY_ID"]})
-    assert httpx.get(f"{portal.url}{activity['FILES'][0]['url']}?auth={portal.app}").content == b"RIFF-sound"
+    address = portal.result("crm.activity.get", {"id": activity["ID"]}, app=True)["FILES"][0]["url"]
+    assert httpx.get(f"{portal.url}{address}").content == b"RIFF-sound", "an application's token lets it through"
 
 
 def test_same_number_within_half_an_hour_is_the_same_call_unless_told_apart(portal: PortalUnderTest) -> None:

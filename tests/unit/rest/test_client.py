@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -468,42 +468,3 @@ def test_token_that_cannot_be_renewed_is_refused_once(cloud: FakeCloud, tmp_path
     with pytest.raises(AccessError, match="make a new webhook"):
         run(scene())
     assert len(cloud.faults) == 8
-
-
-def download(cloud: FakeCloud, folder: Path, address: str, **more: Any) -> int:
-    async def scene() -> int:
-        async with cloud.portal(folder, **more) as portal:
-            return (await portal.fetch(address, folder / "file")).size
-
-    return run(scene())
-
-
-def test_file_arrives_whole_after_a_broken_transfer(cloud: FakeCloud, tmp_path: Path) -> None:
-    asked: list[str] = []
-
-    async def half() -> AsyncIterator[bytes]:
-        yield b"ha"
-        raise httpx.ReadError("cut off")
-
-    def broken_off(request: httpx.Request) -> httpx.Response:
-        asked.append(str(request.url))
-        return httpx.Response(200, content=half())
-
-    def whole(request: httpx.Request) -> httpx.Response:
-        asked.append(str(request.url))
-        return httpx.Response(200, content=b"half and half")
-
-    cloud.faults = [broken_off, html(502), whole]
-    assert download(cloud, tmp_path, "/disk/downloadFile/7/?ncc=1") == 13
-    assert (tmp_path / "file").read_bytes() == b"half and half"
-    assert asked == ["https://cloud.test/disk/downloadFile/7/?ncc=1&auth=1/s3cr3t"] * 2
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".json"], "nothing is left behind"
-
-
-@pytest.mark.parametrize("address", ["https://elsewhere.test/file", "/gone"])
-def test_file_that_is_not_to_be_had_is_refused(cloud: FakeCloud, tmp_path: Path, address: str) -> None:
-    cloud.faults = [html(404)] * 9
-    with pytest.raises(RefusedError, match=r"elsewhere\.test|HTTP 404") as caught:
-        download(cloud, tmp_path, address)
-    assert "s3cr3t" not in str(caught.value)
-    assert not (tmp_path / "file").exists()

@@ -3,7 +3,8 @@
 Users are matched by identifier where name or mail agree, then by mail. A value without a counterpart is left out of the
 record, which is still carried; the fault stays until there is a counterpart.
 
-Sources: apidocs.bitrix24.com, chats/messages/formatting (``[USER=1]``); the portal's addresses of pages.
+Sources: apidocs.bitrix24.com, chats/messages/formatting (``[USER=1]``), user/user-get (``ADMIN_MODE``: without it those
+of no department are left out); the portal's addresses of pages.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from encaja.carryover.mapping.canonical import Canonical, canonical
 from encaja.carryover.mapping.entities import BY_ENTITY, BY_SHORT, ITEMS, REFERENCES, ItemKind, kind_of
 from encaja.rest.client import RestClient
-from encaja.rest.command import Answer, Command
+from encaja.rest.command import Command
 
 _RECORD = re.compile(r"/crm/(?P<entity>lead|deal|contact|company)/(?P<page>details|show|edit)/(?P<key>\d+)(?=/|\b)")
 _TASK = re.compile(r"/tasks/task/(?P<page>view|edit)/(?P<key>\d+)(?=/|\b)")
@@ -62,7 +63,7 @@ async def read_side(portal: RestClient) -> Side:
     side = Side()
     # All in one request: a cloud counts requests, and every start of a carry-over needs them.
     first = [
-        Command("user.get"),
+        Command("user.get", {"SORT": "ID", "ORDER": "ASC", "ADMIN_MODE": True}),
         Command("crm.status.list", {"order": {"ID": "ASC"}}),
         Command("crm.category.list", {"entityTypeId": 2}),
         *(Command("crm.item.fields", {"entityTypeId": kind.type_id}) for kind in ITEMS),
@@ -72,24 +73,14 @@ async def read_side(portal: RestClient) -> Side:
         if answer.error:
             raise answer.error
     users, statuses, categories, *fields = answers
-    side.users = {str(user["ID"]): user for user in await _pages(portal, users)}
-    for status in await _pages(portal, statuses):
+    side.users = {str(user["ID"]): user for user in await portal.rest_of(users)}
+    for status in await portal.rest_of(statuses):
         side.statuses.setdefault(str(status["ENTITY_ID"]), {})[str(status["STATUS_ID"])] = str(status["NAME"])
-    side.categories = {str(item["id"]): str(item["name"]) for item in categories.result["categories"]}
+    found = await portal.rest_of(categories, "categories")
+    side.categories = {str(item["id"]): str(item["name"]) for item in found}
     for kind, answer in zip(ITEMS, fields, strict=True):
         side.fields[kind.entity] = _fields(kind, answer.result["fields"])
     return side
-
-
-async def _pages(portal: RestClient, first: Answer) -> list[dict[str, Any]]:
-    """All rows of a method that pages by ``start``, given the first page; for short lists."""
-    rows = list(first.result)
-    start = first.next
-    while start is not None:
-        answer = await portal.call(first.command.method, {**first.command.parameters, "start": start})
-        rows += answer.result
-        start = answer.next
-    return rows
 
 
 def _fields(kind: ItemKind, described: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:

@@ -74,7 +74,12 @@ class Activities(RecordKind):
         return [
             Command(
                 "crm.activity.list",
-                {"filter": {"=ORIGINATOR_ID": ORIGINATOR, "=ORIGIN_ID": record.id}, "select": ["ID"], "start": -1},
+                {
+                    "filter": {"=ORIGINATOR_ID": ORIGINATOR, "=ORIGIN_ID": record.id},
+                    "select": ["ID"],
+                    "order": {"ID": "ASC"},
+                    "start": -1,
+                },
             )
             for record in records
         ]

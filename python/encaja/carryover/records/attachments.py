@@ -1,6 +1,7 @@
 """Files of activities and comments: fetched from the cloud, and sent to the box in Base64.
 
-Source: apidocs.bitrix24.com, files/how-to-upload-files and disk/file (disk.file.get gives the name).
+Source: apidocs.bitrix24.com, files (how to upload and download: the address that a record gives is for a browser that
+is logged in; ``disk.file.get`` gives the one for a webhook, with name and size).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from encaja.rest.command import Command
 from encaja.rest.errors import RefusedError
 
 LARGEST = 50_000_000
-"""Largest file that is sent, in bytes; the request has to fit into the box's memory."""
+"""Most bytes of files that are sent with a record; the request has to fit into the box's memory."""
 
 
 def described(value: Any) -> list[dict[str, Any]]:
@@ -32,21 +33,21 @@ async def fetch(context: Context, files: Sequence[dict[str, Any]], want: Wanted)
     Returns:
         Name and content in Base64 of each.
     """
-    names = await context.cloud.batch([Command("disk.file.get", {"id": _key(item)}) for item in files])
+    answers = await context.cloud.batch([Command("disk.file.get", {"id": _key(item)}) for item in files])
+    left = LARGEST
     found: list[list[str]] = []
     with tempfile.TemporaryDirectory(dir=context.settings.state, prefix="files-") as folder:
-        for item, answer in zip(files, names, strict=True):
-            about = answer.result if answer.error is None else {}
+        for item, answer in zip(files, answers, strict=True):
+            about = answer.result or {}
             name = str(item.get("name") or about.get("NAME") or f"file-{_key(item)}")
-            address = str(item.get("urlDownload") or item.get("url") or about.get("DOWNLOAD_URL") or "")
             target = Path(folder) / "content"
             try:
-                size = (await context.cloud.fetch(address, target)).size
+                if answer.error:
+                    raise answer.error
+                address, size = str(about.get("DOWNLOAD_URL") or ""), int(about["SIZE"])
+                left -= (await context.cloud.fetch(address, target, limit=left, size=size)).size
             except RefusedError as fault:
                 want.problems.append(f"file {name} could not be fetched: {fault.what}")
-                continue
-            if size > LARGEST:
-                want.problems.append(f"file {name} is too large to be sent ({size / 1e6:.0f} MB): copy it by hand")
                 continue
             found.append([name, base64.b64encode(target.read_bytes()).decode()])
     return found

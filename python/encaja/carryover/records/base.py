@@ -18,7 +18,7 @@ from encaja.carryover.mapping.translation import Wanted
 from encaja.carryover.merge import Pair, Write, converge, deleted_in_box, finish, is_due
 from encaja.carryover.records.crm_items import ensure
 from encaja.carryover.records.send_once import resolve_unconfirmed, send_once
-from encaja.carryover.source.reader import Record, is_absent
+from encaja.carryover.source.reader import Record
 from encaja.rest.command import Answer, Command
 from encaja.rest.errors import RefusedError
 
@@ -259,13 +259,13 @@ def _author(context: Context, record: Record) -> str:
 
 async def rows_of(kind: RecordKind, boxes: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Records of the box, by identifier; those that are not there are left out."""
-    found = {}
-    for box, answer in zip(boxes, await kind.context.box.batch([kind.get(box) for box in boxes]), strict=True):
-        if answer.error is None:
-            found[box] = kind.row(answer)
-        elif not is_absent(answer.error):
-            raise answer.error
-    return found
+    answers = dict(zip(boxes, await kind.context.box.batch([kind.get(box) for box in boxes]), strict=True))
+    refused = [box for box, answer in answers.items() if answer.error]
+    there = await kind.context.box_reader.existing(kind.entity, refused)
+    for box in refused:
+        if box in there and (error := answers[box].error):
+            raise error
+    return {box: kind.row(answer) for box, answer in answers.items() if answer.error is None}
 
 
 async def _change(kind: RecordKind, known: Sequence[tuple[Record, Wanted, Link | None]]) -> None:

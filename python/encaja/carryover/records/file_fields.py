@@ -124,21 +124,18 @@ async def _write(context: Context, place: _Place, writes: list[Write]) -> list[M
 async def _fetched(context: Context, mark: Record, items: Sequence[Mapping[str, Any]]) -> list[list[str]] | None:
     """Name and content in Base64 of files; None where one cannot be sent, with the fault noted."""
     found: list[list[str]] = []
+    left = LARGEST
     with tempfile.TemporaryDirectory(dir=context.settings.state, prefix="files-") as folder:
         target = Path(folder) / "content"
         for item in items:
             key = item.get("id") or item.get("ID")
             try:
-                fetched = await context.cloud.fetch(str(item.get("urlMachine") or item.get("url") or ""), target)
+                fetched = await context.cloud.fetch(str(item.get("urlMachine") or ""), target, limit=left)
             except RefusedError as fault:
                 context.note_fault(mark, f"file {key} could not be fetched: {fault.what}", "copy it by hand")
                 return None
-            name = fetched.name or f"file-{key}"
-            if fetched.size > LARGEST:
-                size = f"{fetched.size / 1e6:.0f} MB"
-                context.note_fault(mark, f"file {name} is too large to be sent ({size})", "copy it by hand")
-                return None
-            found.append([name, base64.b64encode(target.read_bytes()).decode()])
+            left -= fetched.size
+            found.append([fetched.name or f"file-{key}", base64.b64encode(target.read_bytes()).decode()])
     return found
 
 

@@ -2,7 +2,8 @@
 
 Records that are in the box already are found by their origin before anything is sent a second time.
 
-Source: apidocs.bitrix24.com, crm/universal/import (20 at most, ascending ``createdTime``, no automation rules).
+Source: apidocs.bitrix24.com, crm/universal/import (20 at most, ascending ``createdTime``, no automation rules). What an
+import refuses has a code; its text is in the language of the webhook's user, with titles of fields.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from encaja.carryover.context import Context
-from encaja.carryover.mapping.canonical import fingerprints, moment, wall_clock
+from encaja.carryover.mapping.canonical import fingerprints, moment
 from encaja.carryover.mapping.entities import ItemKind
 from encaja.carryover.mapping.translation import Wanted
 from encaja.carryover.merge import finish
 from encaja.carryover.records.send_once import resolve_unconfirmed
-from encaja.carryover.records.updates import change, command_of, send_updates, update_of
+from encaja.carryover.records.updates import change, command_of, multi_fields, send_updates, update_of
 from encaja.carryover.source.origins import ORIGINATOR, find_by_own_origin, find_carried, get_items, own_origin
 from encaja.carryover.source.reader import Record
 from encaja.rest.command import UncertainError
@@ -25,6 +26,7 @@ from encaja.rest.command import UncertainError
 BATCH = 20
 """Items of one import. Source: crm/universal/import/crm-item-batch-import."""
 _TOGETHER = 5 * BATCH  # records that are read back at once
+_NOT_VALID = "CRM_FIELD_ERROR_VALUE_NOT_VALID"
 _TIMES = ("createdTime", "updatedTime", "movedTime")
 
 
@@ -77,11 +79,13 @@ async def adopt(context: Context, kind: ItemKind, identifiers: list[str], record
     found = await find_carried(context.box, kind, [name for name in identifiers if name not in foreign])
     adopted: dict[str, str] = {name: str(items[0]["id"]) for name, items in found.items()}
     rows = await find_by_own_origin(context.box, kind, list(foreign.values())) if foreign else []
+    sent = {name: context.in_box(link.sent) for name, link in context.map.find(kind.entity, list(foreign)).items()}
     for name, items in zip(foreign, rows, strict=True):
-        created = context.times_of(records[name])
         for item in items:
             box = str(item["id"])
-            same = moment(item.get("createdTime")) == moment(created) or wall_clock(item["createdTime"]) == created[:19]
+            at = moment(item.get("createdTime"))
+            # Its time of creation is the cloud's, or that of the import where the box did not take it.
+            same = not context.created_differs(records[name], item) or bool(at and name in sent and at >= sent[name])
             if same and context.map.cloud_id(kind.entity, box) is None and box not in adopted.values():
                 adopted[name] = box
                 break
@@ -107,9 +111,10 @@ async def _import(
     for part, following in zip(parts, [*parts[1:], []], strict=True):
         payload = [_payload(context, record, wanted[record.id]) for record in part]
         results = await _send(context, kind, part, payload)
-        refused = [number for number, result in enumerate(results) if _is_time(result)]
+        refused = [number for number, result in enumerate(results) if result and result.get("error") == _NOT_VALID]
         if refused:
-            # The box has something newer, or its clock is behind: REST then refuses times.
+            # A value is not taken: mostly a time, since the box has something newer or its clock is behind. The record
+            # gets in without; its time of creation is set once it is read back.
             again = [part[number] for number in refused]
             bare = [{k: v for k, v in payload[number].items() if k not in _TIMES} for number in refused]
             for number, result in zip(refused, await _send(context, kind, again, bare), strict=True):
@@ -117,14 +122,9 @@ async def _import(
         # One commit for what has arrived and what is sent next: what a kill takes from the map is found in the box by
         # its origin.
         with context.map.transaction():
-            for number, (record, result) in enumerate(zip(part, results, strict=True)):
-                if (box := _noted(context, kind, record, result)) is None:
-                    continue
-                imported[record.id] = box
-                if number in refused:
-                    context.map.note_time(
-                        kind.entity, box, context.times_of(record), str(payload[number].get("createdBy", ""))
-                    )
+            for record, result in zip(part, results, strict=True):
+                if (box := _noted(context, kind, record, result)) is not None:
+                    imported[record.id] = box
             _mark(context, kind, following)
     return imported
 
@@ -151,6 +151,7 @@ def _noted(context: Context, kind: ItemKind, record: Record, result: dict[str, A
 
 def _payload(context: Context, record: Record, wanted: Wanted) -> dict[str, Any]:
     fields = {name: value for name, value in wanted.raw.items() if value not in ("", [])}
+    fields |= multi_fields(fields.pop("fm", ()))
     created = context.times_of(record)
     updated = record.fields.get("updatedTime")
     fields["createdTime"] = created
@@ -187,16 +188,12 @@ async def _send(
             if record.id not in left:
                 context.note_fault(record, "the connection was lost before the box had it", "it is sent again")
         return [None] * len(records)
-    results: list[dict[str, Any] | None] = list(answer.result["items"])
+    items = answer.result["items"]
+    results: list[dict[str, Any] | None] = list(items.values() if isinstance(items, dict) else items)
     if len(results) != len(records):
         await resolve(context, kind)
         return [None] * len(records)
     return results
-
-
-def _is_time(result: dict[str, Any] | None) -> bool:
-    text = str((result or {}).get("error_description", ""))
-    return bool(result) and "error" in (result or {}) and any(name in text for name in _TIMES)
 
 
 async def _read_back(
@@ -222,5 +219,6 @@ async def _read_back(
     with context.map.transaction():
         for record in records:
             if record.id in have:
+                context.note_created(record, there[box[record.id]])
                 finish(context, record, box[record.id], wanted[record.id], fingerprints(have[record.id]))
                 context.count(record, "new")

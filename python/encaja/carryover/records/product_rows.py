@@ -49,17 +49,24 @@ async def carry_rows(context: Context, records: Sequence[Record]) -> None:
         never_any = link is None and not record.fields["rows"] and int(key) > context.map.watermark(entity)
         if box is not None and not never_any and is_due(context, record, want, link):
             todo.append((record, want, f"{short}:{box}"))
-    answers = await context.box.batch(
-        [Command("crm.item.productrow.list", {"filter": _owner(box, "=")}) for _, _, box in todo]
-    )
+    here = await _rows_of(context, [box for _, _, box in todo])
     pairs = []
-    for (record, want, box), answer in zip(todo, answers, strict=True):
-        if answer.error:
-            raise answer.error
-        link, have = links.get(record.id), {"rows": form(answer.result["productRows"])}
+    for record, want, box in todo:
+        link, have = links.get(record.id), {"rows": form(here[box])}
         base = link.have if link else fingerprints(have)
         pairs.append(Pair(record, box, want, have, link, base, is_new=link is None))
     await converge(context, pairs, partial(_write, context))
+
+
+async def _rows_of(context: Context, boxes: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Rows of records of the box, by their owners; ``D:12`` is a deal."""
+    owners: dict[str, list[Record]] = {}
+    for box in boxes:
+        short, _, key = box.partition(":")
+        entity = BY_SHORT[short].entity
+        owners.setdefault(entity, []).append(Record(entity, key, {}, context.since, context.since))
+    found = [await context.box_reader.belonging(ENTITY, some) for some in owners.values()]
+    return {record.id: record.fields["rows"] for some in found for record in some}
 
 
 async def _write(context: Context, writes: list[Write]) -> list[Mapping[str, Canonical] | None]:
@@ -77,10 +84,10 @@ async def _write(context: Context, writes: list[Write]) -> list[Mapping[str, Can
     return found
 
 
-def _owner(box: str, sign: str = "") -> dict[str, Any]:
-    """Whose rows are meant; ``D:12`` is a deal."""
+def _owner(box: str) -> dict[str, Any]:
+    """Whose rows are meant."""
     short, _, key = box.partition(":")
-    return {f"{sign}ownerType": short, f"{sign}ownerId": int(key)}
+    return {"ownerType": short, "ownerId": int(key)}
 
 
 async def _set(context: Context, commands: Sequence[Command]) -> list[Answer]:

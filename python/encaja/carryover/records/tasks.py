@@ -65,7 +65,15 @@ class Tasks(RecordKind):
     def find(self, records: Sequence[Record]) -> list[Command]:
         """By the mark that it was given, or by its own."""
         return [
-            Command("tasks.task.list", {"filter": {"XML_ID": _mark(record)}, "select": ["ID", "XML_ID"], "start": -1})
+            Command(
+                "tasks.task.list",
+                {
+                    "filter": {"XML_ID": _mark(record)},
+                    "select": ["ID", "XML_ID"],
+                    "order": {"ID": "ASC"},
+                    "start": -1,
+                },
+            )
             for record in records
         ]
 

@@ -1,11 +1,11 @@
 """Records of crm.item.* that are on both sides, written where the cloud changed them.
 
-Source: apidocs.bitrix24.com, crm/universal/crm-item-update (keys of ``fm``).
+Source: apidocs.bitrix24.com, crm/universal/crm-item-update (keys of ``fm``) and import (``PHONE`` …).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +36,8 @@ async def change(context: Context, kind: ItemKind, known: Sequence[tuple[Record,
         if item is None:
             deleted_in_box(context, record, boxes[record.id])
         else:
+            if link is not None and not link.want:
+                context.note_created(record, item)  # it was imported, but not read back
             pairs.append(pair_of(context, record, want, link, item))
 
     async def write(writes: list[Write]) -> list[dict[str, Canonical] | None]:
@@ -66,6 +68,14 @@ def update_of(want: Wanted, names: Sequence[str], item: dict[str, Any]) -> dict[
     if "fm" in names:
         fields["fm"] = _multi(want.raw["fm"] or [], item.get("fm") or [])
     return fields
+
+
+def multi_fields(wanted: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Multi-fields as an import takes them: by kind. It refuses a record with ``fm``."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for item in wanted:
+        found.setdefault(item["typeId"], []).append({"VALUE": item["value"], "VALUE_TYPE": item.get("valueType")})
+    return found
 
 
 def _multi(wanted: Any, here: Sequence[dict[str, Any]]) -> dict[str, Any]:

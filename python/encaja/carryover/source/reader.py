@@ -21,7 +21,7 @@ from encaja.carryover.mapping.canonical import moment
 from encaja.carryover.mapping.entities import BY_ENTITY, ITEMS
 from encaja.rest.client import RestClient
 from encaja.rest.command import BATCH, PAGE, Answer, Command
-from encaja.rest.errors import RefusedError
+from encaja.rest.errors import AccessError
 from encaja.rest.prefetch import ahead, grouped
 
 _MULTI: Final = frozenset({"lead", "contact", "company"})
@@ -150,31 +150,61 @@ class Reader:
             entity: one that is listed by time, or ``comment``.
             identifiers: as in ``Record``.
         """
-        if entity in BY_ENTITY:
-            return await self._items(entity, list(dict.fromkeys(identifiers)))
-        commands = [_get(entity, identifier) for identifier in identifiers]
-        rows = []
-        for answer in await self._portal.batch(commands):
-            if answer.error is None:
-                rows.append(_found(entity, answer.result))
-            elif not is_absent(answer.error):
-                raise answer.error
-        if entity == "comment":
-            return [_comment(row, None) for row in rows if row]
-        return await self._with_links(entity, [_record(entity, row) for row in rows if row])
+        names = list(dict.fromkeys(identifiers))
+        if entity not in {"task", "comment"}:
+            return await self._listed_by_identifier(entity, names)
+        answers = await self._portal.batch([_get(entity, identifier) for identifier in names])
+        await self._raise_unless_absent(entity, dict(zip(names, answers, strict=True)))
+        rows = [row for answer in answers if answer.error is None and (row := _found(entity, answer.result))]
+        return [_comment(row, None) if entity == "comment" else _record(entity, row) for row in rows]
 
-    async def _items(self, entity: str, identifiers: Sequence[str]) -> list[Record]:
-        """Records of crm.item.*, a page of them per command."""
+    async def existing(self, entity: str, identifiers: Sequence[str]) -> set[str]:
+        """Which records exist: lists say so, while a refusal for what does not exist has no code of its own.
+
+        Args:
+            entity: one that is listed by time; of comments, which no list has by identifier, none is found.
+            identifiers: as in ``Record``.
+        """
+        if not identifiers or entity not in _TIMED:
+            return set()
+        if entity == "task":
+            commands = [
+                Command("tasks.task.list", {"filter": {"ID": int(name)}, "select": ["ID"], "start": -1})
+                for name in identifiers
+            ]
+        else:
+            commands = self._by_identifier(entity, identifiers, [_TIMED[entity].id])
+        return {str(row[_TIMED[entity].id]) for row in await self._rows(commands)}
+
+    async def _raise_unless_absent(self, entity: str, answers: Mapping[str, Answer]) -> None:
+        """Raise what was refused about records that exist."""
+        refused = {name: answer.error for name, answer in answers.items() if answer.error}
+        there = await self.existing(entity, list(refused))
+        for name, error in refused.items():
+            if name in there or isinstance(error, AccessError):
+                raise error
+
+    async def _listed_by_identifier(self, entity: str, identifiers: Sequence[str]) -> list[Record]:
+        rows = await self._rows(self._by_identifier(entity, identifiers, _TIMED[entity].select))
+        found = {record.id: record for record in (_record(entity, row) for row in rows)}
+        return await self._with_links(entity, [found[name] for name in identifiers if name in found])
+
+    @staticmethod
+    def _by_identifier(entity: str, identifiers: Sequence[str], select: Sequence[str]) -> list[Command]:
+        """List records by identifier, a page of them per command."""
         timed = _TIMED[entity]
         parts = [identifiers[at : at + PAGE] for at in range(0, len(identifiers), PAGE)]
-        given = {**(timed.parameters or {}), "select": list(timed.select), "order": {"id": "ASC"}, "start": -1}
-        commands = [Command(timed.method, {**given, "filter": {"@id": list(map(int, part))}}) for part in parts]
-        found: dict[str, Record] = {}
+        given = {**(timed.parameters or {}), "select": list(select), "order": {timed.id: "ASC"}, "start": -1}
+        return [Command(timed.method, {**given, "filter": {f"@{timed.id}": list(map(int, part))}}) for part in parts]
+
+    async def _rows(self, commands: Sequence[Command]) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
         for answer in await self._portal.batch(commands):
             if answer.error:
                 raise answer.error
-            found |= {record.id: record for row in answer.result["items"] for record in [_record(entity, row)]}
-        return await self._with_links(entity, [found[name] for name in identifiers if name in found])
+            result = answer.result
+            rows += (result.get("items") or result.get("tasks") or []) if isinstance(result, dict) else result
+        return rows
 
     async def belonging(self, entity: str, owners: Sequence[Record]) -> list[Record]:
         """What belongs to records.
@@ -290,9 +320,9 @@ class Reader:
         """Send a command for each record; records deleted meanwhile are left out."""
         asked = list(records)
         answers = await self._portal.batch([command(record) for record in asked])
-        for answer in answers:
-            if answer.error and not is_absent(answer.error):
-                raise answer.error
+        given = dict(zip([record.id for record in asked], answers, strict=True))
+        if asked:
+            await self._raise_unless_absent(asked[0].entity, given)
         return [(record, answer) for record, answer in zip(asked, answers, strict=True) if answer.error is None]
 
     async def _product_rows(self, owners: Sequence[Record]) -> list[Record]:
@@ -359,10 +389,12 @@ class Reader:
                 given = {"filter": filters, "order": {"ID": "ASC"}, "start": start}
                 commands.append(Command("crm.timeline.comment.list", given))
             pending = {}
-            for (owner, _), answer in zip(asked, await self._portal.batch(commands), strict=True):
+            answers = await self._portal.batch(commands)
+            await self._raise_unless_absent(
+                kind, {owner.id: answer for (owner, _), answer in zip(asked, answers, strict=True)}
+            )
+            for (owner, _), answer in zip(asked, answers, strict=True):
                 if answer.error:
-                    if not is_absent(answer.error):
-                        raise answer.error
                     continue
                 found += [_comment(row, owner) for row in answer.result]
                 if answer.next:
@@ -389,12 +421,6 @@ class Reader:
         ]
 
 
-def is_absent(error: RefusedError) -> bool:
-    """Whether a portal refused because the record does not exist (any more)."""
-    codes = {"NOT_FOUND", "ERROR_NOT_FOUND", "ENTITY_NOT_FOUND"}
-    return error.code in codes or "not found" in error.description.lower()
-
-
 def _record(entity: str, row: dict[str, Any]) -> Record:
     timed = _TIMED[entity]
     created = moment(row.get(timed.created))
@@ -412,13 +438,7 @@ def _comment(row: dict[str, Any], owner: Record | None) -> Record:
 def _get(entity: str, identifier: str) -> Command:
     if entity == "task":
         return Command("tasks.task.get", {"taskId": int(identifier), "select": list(_TASK_FIELDS)})
-    method = {
-        "comment": "crm.timeline.comment",
-        "requisite": "crm.requisite",
-        "bank_detail": "crm.requisite.bankdetail",
-        "activity": "crm.activity",
-    }[entity]
-    return Command(f"{method}.get", {"id": int(identifier)})
+    return Command("crm.timeline.comment.get", {"id": int(identifier)})
 
 
 def _found(entity: str, result: Any) -> dict[str, Any] | None:

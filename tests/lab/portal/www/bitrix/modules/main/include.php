@@ -37,6 +37,7 @@ const KERNEL_CLASSES = [
     'CRestEvent' => 'rest/lib/event.php', 'CRestCrm' => 'rest/lib/crm.php', 'CRestOther' => 'rest/lib/other.php',
     'CRestUserField' => 'rest/lib/userfield.php', 'CRestRequisite' => 'rest/lib/requisite.php', 'CRestTimeline' => 'rest/lib/timeline.php', 'CRestTask' => 'rest/lib/task.php',
     'Bitrix\Rest\OAuthService' => 'rest/lib/event.php',
+    'CRestFile' => 'rest/lib/file.php', 'CRestText' => 'rest/lib/text.php',
     'CVoxExternalCall' => 'voximplant/lib/call.php',
     'CSocServBitrix24Net' => 'socialservices/lib/network.php',
     'Bitrix\Mail\Helper' => 'mail/lib/helper.php',

@@ -9,6 +9,10 @@ $fail = static function (string $text, int $status = 200): never {
 if (!$USER->IsAuthorized()) {
     $fail('You are not logged in.', 401);
 }
+if (($_GET['action'] ?? '') === 'crm.controller.item.getFile') {
+    header_remove('Content-Type');
+    CFile::send((int)($_GET['fileId'] ?? 0), true);
+}
 if (!CPortalSession::isValidToken()) {
     $fail('The session token is wrong.', 403);
 }

@@ -8,7 +8,7 @@ final class CCrm
         'contact' => ['id' => 3, 'table' => 'b_crm_contact', 'name' => 'CONTACT', 'short' => 'C', 'stage' => null, 'semantic' => null, 'dictionary' => null, 'multi' => true],
         'company' => ['id' => 4, 'table' => 'b_crm_company', 'name' => 'COMPANY', 'short' => 'CO', 'stage' => null, 'semantic' => null, 'dictionary' => null, 'multi' => true],
     ];
-    public const MULTI = ['PHONE', 'EMAIL', 'WEB', 'IM'];
+    public const MULTI = ['PHONE', 'EMAIL', 'WEB', 'IM', 'LINK'];
     public const READ_ONLY = [
         'ID', 'DATE_CREATE', 'DATE_MODIFY', 'CREATED_BY_ID', 'MODIFY_BY_ID', 'MOVED_BY_ID', 'MOVED_TIME', 'STATUS_SEMANTIC_ID', 'STAGE_SEMANTIC_ID', 'HAS_PHONE', 'HAS_EMAIL',
         'HAS_IMOL', 'FULL_NAME', 'LAST_ACTIVITY_BY', 'LAST_ACTIVITY_TIME', 'DATE_CLOSED', 'IS_RETURN_CUSTOMER', 'CLOSED', 'IS_NEW'];
@@ -287,7 +287,7 @@ final class CCrm
         foreach (array_intersect_key($fields, array_flip(self::MULTI)) as $kind => $values) {
             foreach (is_array($values) ? $values : [['VALUE' => $values]] as $value) {
                 $value = is_array($value) ? $value : ['VALUE' => $value];
-                $known = (int)($value['ID'] ?? 0);
+                $known = (int)DB::val('SELECT ID FROM b_crm_field_multi WHERE ID=? AND ENTITY_ID=? AND ELEMENT_ID=?', (int)($value['ID'] ?? 0), $entity, $id);
                 $text = (string)($value['VALUE'] ?? '');
                 if ($known && ($text === '' || ($value['DELETE'] ?? '') === 'Y')) {
                     DB::q('DELETE FROM b_crm_field_multi WHERE ID=? AND ENTITY_ID=? AND ELEMENT_ID=?', $known, $entity, $id);

@@ -5,7 +5,8 @@ final class CCrmImport
     private const NAMES = [
         'DATE_CREATE' => 'createdTime', 'DATE_MODIFY' => 'updatedTime', 'CREATED_BY_ID' => 'createdBy', 'MODIFY_BY_ID' => 'updatedBy', 'MOVED_TIME' => 'movedTime', 'MOVED_BY_ID' => 'movedBy',
         'STATUS_ID' => 'stageId', 'STAGE_ID' => 'stageId', 'STATUS_SEMANTIC_ID' => 'stageSemanticId', 'COMPANY_TYPE' => 'typeId'];
-    private const SYSTEM = ['createdTime', 'updatedTime', 'movedTime', 'createdBy', 'updatedBy', 'movedBy'];
+    private const SYSTEM = ['createdTime' => 'Created on', 'updatedTime' => 'Modified on', 'movedTime' => 'Moved on', 'createdBy' => 'Created by', 'updatedBy' => 'Modified by', 'movedBy' => 'Moved by'];
+    private const GREATER = 'The value of the field "%s" cannot be greater than "%s"';
 
     /** Whether user fields go by the names of their columns (useOriginalUfNames). */
     public static bool $original = false;
@@ -24,9 +25,12 @@ final class CCrmImport
         return $known[$key];
     }
 
-    /** UF_CRM_2_163 => ufCrm2_163, ASSIGNED_BY_ID => assignedById. */
+    /** UF_CRM_2_163 => ufCrm2_163, UF_CRM_163 => ufCrm_163, ASSIGNED_BY_ID => assignedById. */
     public static function camel(string $column): string
     {
+        if (preg_match('/^UF_CRM(_\d+)$/', $column, $m)) {
+            return "ufCrm$m[1]";
+        }
         $camel = '';
         foreach (explode('_', strtolower($column)) as $part) {
             $glue = $camel !== '' && ctype_digit($part[0] ?? '') && ctype_digit(substr($camel, -1)) ? '_' : '';
@@ -41,20 +45,23 @@ final class CCrmImport
         return strtoupper(preg_replace('/(?<=[a-z0-9])(?=[A-Z])/', '_', $name));
     }
 
-    /** Fields of crm.item.* as the record's columns; unknown ones are ignored. */
+    /** Fields of crm.item.* as the record's columns; unknown ones, and PHONE and the like, are ignored. */
     public static function columns(string $type, array $fields): array
     {
         $names = array_flip(self::names($type));
         $columns = [];
         foreach ($fields as $name => $value) {
             if ($name === 'fm') {
-                foreach ((array)$value as $field) {
-                    $columns[$field['typeId'] ?? 'PHONE'][] = array_change_key_case(['value' => $field['value'] ?? '', 'value_type' => $field['valueType'] ?? 'WORK'] + (isset($field['id']) ? ['id' => $field['id']] : []), CASE_UPPER);
+                // One field, or several: an index that is the identifier of one that is there means this one.
+                foreach (isset($value['typeId']) ? [$value] : (array)$value as $key => $field) {
+                    if (in_array($field['typeId'] ?? '', CCrm::MULTI, true) && isset($field['value'])) {
+                        $columns[$field['typeId']][] = ['VALUE' => $field['value'], 'ID' => $key] + (isset($field['valueType']) ? ['VALUE_TYPE' => $field['valueType']] : []);
+                    }
                 }
             } elseif ($name === 'contactIds' || $name === 'companyIds') {
                 $columns[$name === 'contactIds' ? 'CONTACT_IDS' : 'COMPANY_IDS'] = $value;
-            } else {
-                $columns[$names[$name] ?? $name] = $value;
+            } elseif (isset($names[$name])) {
+                $columns[$names[$name]] = $value;
             }
         }
         return $columns;
@@ -81,7 +88,7 @@ final class CCrmImport
         foreach (self::names($type) as $column => $name) {
             $sql = $columns['own'][$column] ?? $columns['uf'][$column];
             if (($kinds[$column][0] ?? '') === 'file') {
-                $item[$name] = CRestUserField::showFile(CCrm::show($row[$column] ?? null, $sql), $kinds[$column][1], true);
+                $item[$name] = CRestUserField::showFile(CCrm::show($row[$column] ?? null, $sql), $kinds[$column][1], CCrm::TYPES[$type]['id'], (int)$row['ID'], $column);
                 continue;
             }
             $value = CCrm::show($row[$column] ?? null, $sql);
@@ -104,40 +111,57 @@ final class CCrmImport
         return $item;
     }
 
-    /** Times and authors come along only for an administrator, in order, and not from the future. */
+    /**
+     * Telephones and the like come as PHONE, EMAIL …; a key `fm` is refused by kinds that have them. Times and authors
+     * come along only for an administrator, in order, and not from the future.
+     */
     public static function import(string $type, array $fields, int $user): int
     {
-        $system = [];
-        foreach (self::SYSTEM as $name) {
-            if (!isset($fields[$name])) {
+        if (array_key_exists('fm', $fields) && CCrm::TYPES[$type]['multi']) {
+            throw new RestError('0', 'Argument "fm" must be of type multi-field collection, array given');
+        }
+        $now = clock();
+        $given = [];
+        foreach (self::SYSTEM as $name => $title) {
+            $column = array_search($name, self::names($type), true);
+            if (($fields[$name] ?? '') === '' || $column === false) {
                 continue;
             }
-            if (!CUser::isAdministrator($user)) {
-                self::refuse($name);
+            $isTime = str_ends_with($name, 'Time');
+            $value = $isTime ? strtotime((string)$fields[$name]) : (int)$fields[$name];
+            if ($value === false) {
+                self::refuse('The value of the field "%s" is not valid', $title);
             }
-            $column = array_search($name, self::names($type), true);
-            if ($column !== false) {
-                $time = str_ends_with($name, 'Time') ? strtotime((string)$fields[$name]) : null;
-                if ($time === false) {
-                    self::refuse($name);
-                }
-                $system[$column] = $time === null ? (int)$fields[$name] : date('Y-m-d H:i:s', $time);
+            // What would be so anyway counts as not given.
+            if ($isTime ? abs($value - $now) <= 1 : $value === $user) {
+                continue;
             }
+            CUser::isAdministrator($user) || self::refuse('Only the administrator can change the field "%s"', $title);
+            $given[$name] = $value;
         }
-        $created = $system['DATE_CREATE'] ?? now();
-        $updated = $system['DATE_MODIFY'] ?? max($created, $system['MOVED_TIME'] ?? $created);
-        $latest = DB::val('SELECT MAX(DATE_CREATE) FROM ' . CCrm::TYPES[$type]['table']);
+        $latest = DB::val('SELECT DATE_CREATE FROM ' . CCrm::TYPES[$type]['table'] . ' ORDER BY ID DESC LIMIT 1');
+        $created = $given['createdTime'] ?? $now;
+        $updated = $given['updatedTime'] ?? $created;
         match (true) {
-            $created > now(), isset($system['DATE_CREATE']) && $latest !== null && $created < $latest => self::refuse('createdTime'),
-            $updated > now(), $updated < $created => self::refuse('updatedTime'),
-            isset($system['MOVED_TIME']) && ($system['MOVED_TIME'] < $created || $system['MOVED_TIME'] > $updated) => self::refuse('movedTime'),
+            $created > $now => self::refuse(self::GREATER, self::SYSTEM['createdTime'], 'now'),
+            isset($given['createdTime']) && $latest !== null && $created < strtotime($latest) => self::refuse('The value of the field "%s" cannot be less than that of any other items', self::SYSTEM['createdTime']),
+            $updated > $now => self::refuse(self::GREATER, self::SYSTEM['updatedTime'], 'now'),
+            $updated < $created => self::refuse(self::GREATER, self::SYSTEM['createdTime'], self::SYSTEM['updatedTime']),
+            isset($given['movedTime']) && $given['movedTime'] < $created => self::refuse(self::GREATER, self::SYSTEM['createdTime'], self::SYSTEM['movedTime']),
+            isset($given['movedTime']) && $given['movedTime'] > $updated => self::refuse(self::GREATER, self::SYSTEM['movedTime'], self::SYSTEM['updatedTime']),
             default => null,
         };
-        return CCrm::add($type, self::columns($type, array_diff_key($fields, array_flip(self::SYSTEM))), $user, $system + ['DATE_CREATE' => $created, 'DATE_MODIFY' => $updated]);
+        $columns = array_flip(self::names($type));
+        $system = ['LAST_ACTIVITY_TIME' => now()];
+        foreach ($given + ['createdTime' => $created, 'updatedTime' => $updated] as $name => $value) {
+            $system[$columns[$name]] = str_ends_with($name, 'Time') ? date('Y-m-d H:i:s', $value) : $value;
+        }
+        $multi = array_map(static fn($values) => array_filter((array)$values, is_array(...)), array_intersect_key($fields, array_flip(CCrm::MULTI)));
+        return CCrm::add($type, $multi + self::columns($type, array_diff_key($fields, self::SYSTEM)), $user, $system);
     }
 
-    private static function refuse(string $name): never
+    private static function refuse(string $text, string ...$titles): never
     {
-        throw new RestError('CRM_FIELD_ERROR_VALUE_NOT_VALID', "Invalid value for field \"$name\"");
+        throw new RestError('CRM_FIELD_ERROR_VALUE_NOT_VALID', CRestText::say($text, ...$titles));
     }
 }

@@ -89,7 +89,7 @@ final class CDisk
     {
         $shown = [];
         foreach ($rows as $row) {
-            $url = self::url((int)$row['OBJECT_ID']);
+            $url = self::attachedUrl((int)$row['ID']);
             $shown[$row['ID']] = ['ATTACHMENT_ID' => $row['ID'], 'NAME' => $row['NAME'], 'SIZE' => $row['SIZE'], 'FILE_ID' => $row['OBJECT_ID'], 'DOWNLOAD_URL' => $url, 'VIEW_URL' => $url];
         }
         return $shown;
@@ -98,9 +98,15 @@ final class CDisk
     public static function attachedShow(int $id): array
     {
         $row = DB::row('SELECT a.*, o.NAME, o.SIZE FROM b_disk_attached_object a JOIN b_disk_object o ON o.ID=a.OBJECT_ID WHERE a.ID=?', $id) ?? throw new RestError('ERROR_NOT_FOUND', "Could not find entity with id '$id'.");
-        return ['CREATE_TIME' => date('c', strtotime($row['CREATE_TIME'])), 'DOWNLOAD_URL' => self::url((int)$row['OBJECT_ID'])] + array_intersect_key($row, array_flip(['ID', 'OBJECT_ID', 'MODULE_ID', 'ENTITY_TYPE', 'ENTITY_ID', 'CREATED_BY', 'NAME', 'SIZE']));
+        return ['CREATE_TIME' => date('c', strtotime($row['CREATE_TIME'])), 'DOWNLOAD_URL' => self::attachedUrl($id)] + array_intersect_key($row, array_flip(['ID', 'OBJECT_ID', 'MODULE_ID', 'ENTITY_TYPE', 'ENTITY_ID', 'CREATED_BY', 'NAME', 'SIZE']));
     }
 
+    private static function attachedUrl(int $attachment): string
+    {
+        return "/bitrix/tools/disk/uf.php?attachedId=$attachment&action=download&ncc=1";
+    }
+
+    /** For a browser that is logged in. */
     public static function url(int $object): string
     {
         return "/disk/downloadFile/$object/";

@@ -40,7 +40,7 @@ final class CRestCrm
     private static function types(array $p): RestPage
     {
         $start = max(0, RestPage::start($p));
-        $rows = DB::rows('SELECT ID, ENTITY_TYPE_ID, TITLE, CODE FROM b_crm_dynamic_type ORDER BY ID LIMIT ' . $start . ', ' . RestPage::SIZE);
+        $rows = DB::rows('SELECT ID, ENTITY_TYPE_ID, TITLE, CODE FROM b_crm_dynamic_type ORDER BY ID ' . RestPage::order($p, 'id')['id'] . ' LIMIT ' . $start . ', ' . RestPage::SIZE);
         $types = array_map(static fn($r) => ['id' => (int)$r['ID'], 'entityTypeId' => (int)$r['ENTITY_TYPE_ID'], 'title' => $r['TITLE'], 'code' => $r['CODE']], $rows);
         $total = RestPage::start($p) < 0 ? null : (int)DB::val('SELECT COUNT(*) FROM b_crm_dynamic_type');
         return new RestPage($types, $total, $start, 'types');
@@ -77,7 +77,7 @@ final class CRestCrm
         $filter = (array)($p['filter'] ?? []);
         $start = RestPage::start($p);
         $total = $start < 0 ? null : CCrm::count($type, $filter);
-        $rows = CCrm::find($type, $filter, (array)($p['order'] ?? []), max(0, $start), RestPage::SIZE);
+        $rows = CCrm::find($type, $filter, RestPage::order($p), max(0, $start), RestPage::SIZE);
         return new RestPage(self::present($type, $rows, (array)($p['select'] ?? []) ?: ['*']), $total, $start);
     }
 
@@ -188,7 +188,7 @@ final class CRestCrm
         $filter = CCrmImport::keys($type, (array)($p['filter'] ?? []));
         $start = RestPage::start($p);
         $total = $start < 0 ? null : CCrm::count($type, $filter, true);
-        $items = self::items($type, CCrm::find($type, $filter, CCrmImport::keys($type, (array)($p['order'] ?? [])), max(0, $start), RestPage::SIZE, true));
+        $items = self::items($type, CCrm::find($type, $filter, CCrmImport::keys($type, RestPage::order($p, 'id')), max(0, $start), RestPage::SIZE, true));
         $select = (array)($p['select'] ?? []);
         if ($select && !in_array('*', $select, true)) {
             $wanted = array_flip($select) + ['id' => 1];
@@ -236,11 +236,11 @@ final class CRestCrm
             throw new RestError('MAX_IMPORT_BATCH_SIZE_EXCEEDED', 'Maximum number of items to import is 20');
         }
         $items = [];
-        foreach ($data as $fields) {
+        foreach ($data as $key => $fields) {
             try {
-                $items[] = ['item' => ['id' => CCrmImport::import($type, (array)$fields, $s->user)]];
+                $items[$key] = ['item' => ['id' => CCrmImport::import($type, (array)$fields, $s->user)]];
             } catch (RestError $e) {
-                $items[] = ['error' => $e->name, 'error_description' => $e->getMessage()];
+                $items[$key] = ['error' => $e->name, 'error_description' => CRestText::say($e->getMessage())];
             }
         }
         return ['items' => $items];
@@ -336,7 +336,7 @@ final class CRestCrm
         $where = self::tableWhere($table, (array)($p['filter'] ?? [])) . $extra;
         $start = RestPage::start($p);
         $sort = [];
-        foreach ((array)($p['order'] ?? []) as $name => $way) {
+        foreach (RestPage::order($p) as $name => $way) {
             if (isset($columns[$name])) {
                 $sort[] = "`$name` " . (strtoupper((string)$way) === 'DESC' ? 'DESC' : 'ASC');
             }

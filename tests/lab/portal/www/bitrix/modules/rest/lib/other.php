@@ -66,9 +66,9 @@ final class CRestOther
 
     // Users
 
-    private static function users(string $where, int $offset): array
+    private static function users(string $where, int $offset, string $order = 'u.ID'): array
     {
-        return DB::rows("SELECT u.*, f.UF_DEPARTMENT, f.UF_PHONE_INNER FROM b_user u LEFT JOIN b_uts_user f ON f.VALUE_ID=u.ID WHERE $where ORDER BY u.ID LIMIT $offset, " . RestPage::SIZE);
+        return DB::rows("SELECT u.*, f.UF_DEPARTMENT, f.UF_PHONE_INNER FROM b_user u LEFT JOIN b_uts_user f ON f.VALUE_ID=u.ID WHERE $where ORDER BY $order LIMIT $offset, " . RestPage::SIZE);
     }
 
     private static function userShow(array $u): array
@@ -80,12 +80,15 @@ final class CRestOther
         $external = ['bot', 'email', 'imconnector', 'replica', '__controller', 'call', 'sale', 'saleanonymous', 'shop', 'document_editor', 'calendar_sharing', 'im_guest'];
         return $shown + [
             'LAST_LOGIN' => CCrm::show($u['LAST_LOGIN'], 'datetime'), 'DATE_REGISTER' => CCrm::show($u['DATE_REGISTER'], 'datetime'), 'IS_ONLINE' => strtotime((string)$u['LAST_ACTIVITY_DATE']) > time() - 180 ? 'Y' : 'N',
-            'UF_DEPARTMENT' => @unserialize((string)$u['UF_DEPARTMENT'], ['allowed_classes' => false]) ?: [1], 'USER_TYPE' => in_array($u['EXTERNAL_AUTH_ID'], $external, true) ? $u['EXTERNAL_AUTH_ID'] : 'employee'];
+            'UF_DEPARTMENT' => @unserialize((string)$u['UF_DEPARTMENT'], ['allowed_classes' => false]) ?: [], 'USER_TYPE' => in_array($u['EXTERNAL_AUTH_ID'], $external, true) ? $u['EXTERNAL_AUTH_ID'] : 'employee'];
     }
 
+    /** Without an administrator's mode only those of a department are shown, where there is an extranet. */
     private static function userGet(array $p, CRestServer $s): RestPage
     {
-        $filter = (array)($p['FILTER'] ?? $p['filter'] ?? $p);
+        $p = array_change_key_case($p, CASE_UPPER) + $p;
+        $filter = (array)($p['FILTER'] ?? $p);
+        $admin = CUser::isAdministrator($s->user);
         $parts = ["(u.EXTERNAL_AUTH_ID IS NULL OR u.EXTERNAL_AUTH_ID IN ('','socservices'))"];
         foreach ($filter as $key => $value) {
             preg_match('/^([!<>=%@?]*)(.*)$/', (string)$key, $m);
@@ -94,9 +97,15 @@ final class CRestOther
                 $parts[] = sql_condition("u.$m[2]", $m[1], $value);
             }
         }
+        $byId = array_filter(array_keys($filter), static fn($key) => ltrim((string)$key, '=@') === 'ID');
+        if (!($admin && ($byId || filter_var($p['ADMIN_MODE'] ?? false, FILTER_VALIDATE_BOOLEAN))) && DB::val("SELECT 1 FROM b_module WHERE ID='extranet'")) {
+            $parts[] = "f.UF_DEPARTMENT IS NOT NULL AND f.UF_DEPARTMENT NOT IN ('', 'a:0:{}')";
+        }
         $where = implode(' AND ', $parts);
         $start = RestPage::start($p);
-        return new RestPage(array_map(self::userShow(...), self::users($where, max(0, $start))), $start < 0 ? null : (int)DB::val("SELECT COUNT(*) FROM b_user u WHERE $where"), $start);
+        $sort = in_array($p['SORT'] ?? '', ['ID', 'NAME', 'LAST_NAME', 'EMAIL', 'DATE_REGISTER'], true) ? $p['SORT'] : '';
+        $order = $sort === '' ? 'u.ID ' . RestPage::order(['start' => $start])['ID'] : "u.$sort " . (strtoupper((string)($p['ORDER'] ?? '')) === 'DESC' ? 'DESC' : 'ASC');
+        return new RestPage(array_map(self::userShow(...), self::users($where, max(0, $start), $order)), $start < 0 ? null : (int)DB::val("SELECT COUNT(*) FROM b_user u LEFT JOIN b_uts_user f ON f.VALUE_ID=u.ID WHERE $where"), $start);
     }
 
     // Events
@@ -236,7 +245,7 @@ final class CRestOther
     private static function diskShow(array $o): array
     {
         return ['ID' => $o['ID'], 'NAME' => $o['NAME'], 'TYPE' => $o['TYPE'] === '2' ? 'folder' : 'file', 'STORAGE_ID' => $o['STORAGE_ID'], 'PARENT_ID' => $o['PARENT_ID'], 'SIZE' => $o['SIZE'], 'FILE_ID' => $o['FILE_ID'],
-            'CREATE_TIME' => date('c', strtotime($o['CREATE_TIME'])), 'CREATED_BY' => $o['CREATED_BY'], 'DOWNLOAD_URL' => CDisk::url((int)$o['ID'])];
+            'CREATE_TIME' => date('c', strtotime($o['CREATE_TIME'])), 'CREATED_BY' => $o['CREATED_BY'], 'DOWNLOAD_URL' => CRestFile::disk((int)$o['ID'])];
     }
 
     private static function children(int $folder): array

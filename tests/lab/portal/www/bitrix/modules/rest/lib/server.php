@@ -11,7 +11,10 @@ final class RestError extends RuntimeException
 /** One REST request: who calls, what, within which limits. */
 final class CRestServer
 {
+    public static ?self $current = null;
     public int $user = 0;
+    /** Of a webhook: what follows /rest/ in its address. */
+    public string $path = '';
     public ?array $app = null;
     /** @var list<string> */
     private array $scope = [];
@@ -28,7 +31,7 @@ final class CRestServer
     {
         $start = microtime(true);
         header('Content-Type: application/json; charset=utf-8');
-        $server = new self();
+        $server = self::$current = new self();
         try {
             if (!CRestLimits::take(CPortalSession::address())) {
                 throw new RestError('QUERY_LIMIT_EXCEEDED', 'Too many requests', 503);
@@ -39,10 +42,11 @@ final class CRestServer
             $parameters = self::parameters();
             $server->authorise((int)$m[1], $m[2], $parameters);
             $method = strtolower($m[3]);
+            CRestFile::answer($method, $parameters, $server);
             $answer = $method === 'batch' ? $server->batch($parameters, $start) : $server->call($method, $parameters, $start);
         } catch (RestError $e) {
             http_response_code($e->status);
-            $answer = ['error' => $e->name, 'error_description' => $e->getMessage()] + $e->more;
+            $answer = ['error' => $e->name, 'error_description' => CRestText::say($e->getMessage())] + $e->more;
         } catch (mysqli_sql_exception $e) {
             http_response_code(500);
             error_log("rest $path: {$e->getMessage()}");
@@ -63,19 +67,21 @@ final class CRestServer
     /** A webhook by its user and password, or an application by its token. */
     private function authorise(int $user, string $password, array $parameters): void
     {
-        if ($user > 0) {
+        $token = (string)($parameters['auth'] ?? $parameters['access_token'] ?? '');
+        if ($token === '' && preg_match('/^Bearer\s+(\S+)/', (string)($_SERVER['HTTP_AUTHORIZATION'] ?? ''), $m)) {
+            $token = $m[1];
+        }
+        // Whatever looks like an application's token is taken for one, before the webhook is looked at.
+        if ($user > 0 && $token === '') {
             $hook = DB::row("SELECT * FROM b_rest_ap WHERE USER_ID=? AND PASSWORD=? AND ACTIVE='Y'", $user, $password);
             if ($hook === null || !DB::val("SELECT 1 FROM b_user WHERE ID=? AND ACTIVE='Y'", $user)) {
                 throw new RestError('INVALID_CREDENTIALS', 'Invalid request credentials', 401);
             }
             $this->user = $user;
+            $this->path = "$user/$password";
             $this->caller = 'ap' . $hook['ID'];
             $this->scope = DB::col('SELECT PERM FROM b_rest_ap_permission WHERE PASSWORD_ID=?', $hook['ID']);
             return;
-        }
-        $token = (string)($parameters['auth'] ?? '');
-        if ($token === '' && preg_match('/^Bearer\s+(\S+)/', (string)($_SERVER['HTTP_AUTHORIZATION'] ?? ''), $m)) {
-            $token = $m[1];
         }
         if ($token === '') {
             throw new RestError('NO_AUTH_FOUND', 'Wrong authorization data', 401);
@@ -140,7 +146,7 @@ final class CRestServer
                     throw new RestError('ERROR_BATCH_LENGTH_EXCEEDED', 'Max batch length exceeded');
                 }
                 [$method, $arguments] = self::command($command, $out['result']);
-                if ($method === 'batch') {
+                if (in_array($method, ['batch', 'download', 'crm.controller.item.getfile'], true)) {
                     throw new RestError('ERROR_BATCH_METHOD_NOT_ALLOWED', 'Method is not allowed for batch usage');
                 }
                 $answer = $this->call($method, $arguments, microtime(true));
@@ -151,7 +157,7 @@ final class CRestServer
                     }
                 }
             } catch (RestError $e) {
-                $out['result_error'][$key] = ['error' => $e->name, 'error_description' => $e->getMessage()];
+                $out['result_error'][$key] = ['error' => $e->name, 'error_description' => CRestText::say($e->getMessage())];
                 if ($halt) {
                     break;
                 }
@@ -226,6 +232,12 @@ final class RestPage
     public static function start(array $parameters): int
     {
         return (int)($parameters['start'] ?? 0);
+    }
+
+    /** What a list is ordered by. Where nothing is said, pages do not follow upon each other. */
+    public static function order(array $parameters, string $key = 'ID'): array
+    {
+        return (array)($parameters['order'] ?? $parameters['ORDER'] ?? []) ?: [$key => self::start($parameters) % (2 * self::SIZE) ? 'ASC' : 'DESC'];
     }
 
     public function answer(): array

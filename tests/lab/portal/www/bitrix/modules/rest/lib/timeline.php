@@ -17,7 +17,7 @@ final class CRestTimeline
 
     // Activities
 
-    private static function activityShow(array $rows, bool $files, bool $communications): array
+    private static function activityShow(array $rows, bool $files, bool $communications, CRestServer $s): array
     {
         $found = [];
         foreach ($rows && $communications ? DB::rows('SELECT * FROM b_crm_act_comm WHERE ACTIVITY_ID IN (?) ORDER BY ID', array_map(intval(...), array_column($rows, 'ID'))) : [] as $c) {
@@ -28,7 +28,7 @@ final class CRestTimeline
                 $row['COMMUNICATIONS'] = $found[$row['ID']] ?? [];
             }
             if ($files) {
-                $row['FILES'] = array_map(static fn($id) => ['id' => $id, 'url' => CDisk::url($id)], CCrmActivity::fileIds($row));
+                $row['FILES'] = array_map(static fn($id) => ['id' => $id, 'url' => "/bitrix/tools/crm_show_file.php?fileId=$id&ownerTypeId=6&ownerId={$row['ID']}&auth=" . rawurlencode($s->app['APPLICATION_TOKEN'] ?? '')], CCrmActivity::fileIds($row));
             }
             $row['SETTINGS'] = @unserialize((string)$row['SETTINGS'], ['allowed_classes' => false]) ?: [];
             unset($row['STORAGE_ELEMENT_IDS']);
@@ -54,7 +54,7 @@ final class CRestTimeline
         $where = CRestCrm::tableWhere('b_crm_act', $filter) . $extra;
         $start = RestPage::start($p);
         $sort = [];
-        foreach ((array)($p['order'] ?? []) as $name => $way) {
+        foreach (RestPage::order($p) as $name => $way) {
             if (isset($columns[$name])) {
                 $sort[] = "`$name` " . (strtoupper((string)$way) === 'DESC' ? 'DESC' : 'ASC');
             }
@@ -62,7 +62,7 @@ final class CRestTimeline
         $raw = DB::rows("SELECT * FROM b_crm_act WHERE $where ORDER BY " . (implode(',', $sort) ?: 'START_TIME, ID') . ' LIMIT ' . max(0, $start) . ', ' . RestPage::SIZE);
         $rows = array_map(static fn($row) => array_merge(CRestCrm::tableShow($columns, $row), ['STORAGE_ELEMENT_IDS' => $row['STORAGE_ELEMENT_IDS'], 'SETTINGS' => $row['SETTINGS']]), $raw);
         $select = (array)($p['select'] ?? []);
-        $rows = self::activityShow($rows, $whole || in_array('FILES', $select, true), $whole || in_array('COMMUNICATIONS', $select, true));
+        $rows = self::activityShow($rows, $whole || in_array('FILES', $select, true), $whole || in_array('COMMUNICATIONS', $select, true), $s);
         if ($select && !in_array('*', $select, true)) {
             $wanted = array_flip($select) + ['ID' => 1];
             $rows = array_map(static fn($row) => array_intersect_key($row, $wanted), $rows);
@@ -153,7 +153,7 @@ final class CRestTimeline
                 'COMMENT' => $r['COMMENT'], 'AUTHOR_ID' => $r['AUTHOR_ID']];
             foreach ($files[$r['ID']] ?? [] as $f) {
                 $url = CDisk::url((int)$f['OBJECT_ID']);
-                $shown['FILES'][(int)$f['FILE_ID']] = ['id' => (int)$f['FILE_ID'], 'date' => date('c', strtotime($f['CREATE_TIME'])), 'type' => 'file', 'name' => $f['NAME'], 'size' => (int)$f['SIZE'], 'authorId' => (int)$f['CREATED_BY'], 'urlShow' => $url, 'urlDownload' => $url];
+                $shown['FILES'][(int)$f['OBJECT_ID']] = ['id' => (int)$f['OBJECT_ID'], 'date' => date('c', strtotime($f['CREATE_TIME'])), 'type' => 'file', 'name' => $f['NAME'], 'size' => (int)$f['SIZE'], 'authorId' => (int)$f['CREATED_BY'], 'urlShow' => $url, 'urlDownload' => $url];
             }
             return $shown;
         }, $rows);

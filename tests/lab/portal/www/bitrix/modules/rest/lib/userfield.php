@@ -167,14 +167,14 @@ final class CRestUserField
         return isset($value['id']) && ($value['remove'] ?? 'N') !== 'Y' ? (int)$value['id'] : null;
     }
 
-    /** A stored value as crm.item.* or crm.TYPE.* shows it. */
-    public static function showFile(mixed $value, bool $multiple, bool $item): ?array
+    /** A stored value as crm.item.* shows it: `url` for a browser, `urlMachine` for this caller. */
+    public static function showFile(mixed $value, bool $multiple, int $type, int $owner, string $name): ?array
     {
         if ($multiple) {
-            return array_map(static fn($id) => self::showFile($id, false, $item), is_array($value) ? array_values($value) : []);
+            return array_map(static fn($id) => self::showFile($id, false, $type, $owner, $name), is_array($value) ? array_values($value) : []);
         }
         $id = (int)$value;
-        $url = "/bitrix/tools/crm_show_file.php?fileId=$id";
-        return $id === 0 ? null : ($item ? ['id' => $id, 'url' => $url, 'urlMachine' => $url] : ['id' => $id, 'showUrl' => $url, 'downloadUrl' => $url]);
+        $url = '/bitrix/services/main/ajax.php?' . http_build_query(['action' => 'crm.controller.item.getFile', 'SITE_ID' => 's1', 'entityTypeId' => $type, 'id' => $owner, 'fieldName' => $name, 'fileId' => $id]);
+        return $id === 0 ? null : ['id' => $id, 'url' => $url, 'urlMachine' => CRestFile::field($type, $owner, $name, $id)];
     }
 }
