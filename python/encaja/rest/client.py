@@ -37,6 +37,7 @@ from encaja.status import waiting_for
 
 _REQUEST_SECONDS = 30.0  # what a batch may take of the 60 s that a request has
 _LONGEST_PAUSE = 30.0
+_FILE_PATIENCE = 60.0  # for one file, which must not hold up all others
 _TRIES = 20  # of commands that a batch left without an answer
 
 
@@ -226,9 +227,9 @@ class RestClient:
             size: how many it has to have, where REST says so.
 
         Raises:
-            RefusedError: the portal refuses it, or answers with something else.
-            UnreachableError: the portal failed until the patience was over.
+            RefusedError: the portal refuses it, answers with something else, or fails with this file for a minute.
         """
+        patience = min(self._patience, _FILE_PATIENCE)
         download = Download(self._webhook.portal, address, limit, size, self._file_hosts)
         waited, pause, since = 0.0, 1.0, time.time()
         while True:
@@ -245,9 +246,10 @@ class RestClient:
                 if waited:
                     self.on_wait("")
                 return fetched
-            if waited >= self._patience:
-                raise UnreachableError(f"download: {what}", self.where, hint)
-            self.on_wait(waiting_for(self.where, what, since, time.time() + self._patience - waited))
+            if waited >= patience:
+                self.on_wait("")
+                raise RefusedError("", what, "download", hint)  # other files may be had, and all else
+            self.on_wait(waiting_for(self.where, what, since, time.time() + patience - waited))
             await self._sleep(pause)
             waited += pause
             pause = min(_LONGEST_PAUSE, pause * 2)

@@ -23,6 +23,7 @@ def test_application_whose_tokens_expire_is_read() -> None:
     settings = make(cloud_oauth=OAUTH)
     assert (settings.cloud_oauth.client_id, settings.cloud_oauth.endpoint[:8]) == ("local.1", "https://")
     assert make(cloud_oauth=None).cloud_oauth is None
+    assert make(file_hosts=["files.example"]).file_hosts == ("files.example",)
 
 
 def test_everything_that_is_wrong_is_reported_at_once_and_no_secret() -> None:

@@ -112,6 +112,11 @@ def test_file_arrives_whole_after_a_broken_transfer(fetch: Fetching) -> None:
     assert sorted(path.suffix for path in fetch.folder.iterdir()) == ["", ".json"], "nothing is left behind"
 
 
+def test_file_that_stays_broken_does_not_stop_the_others(fetch: Fetching) -> None:
+    with pytest.raises(RefusedError, match="HTTP 500"):
+        fetch(*[sent(status=500)] * 7)
+
+
 PAGE = {"content_disposition": "", "content_type": "text/html; charset=utf-8"}
 JSON = {"content_disposition": "", "content_type": "application/json"}
 

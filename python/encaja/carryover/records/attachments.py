@@ -44,7 +44,7 @@ async def fetch(context: Context, files: Sequence[dict[str, Any]], want: Wanted)
             try:
                 if answer.error:
                     raise answer.error
-                address, size = str(about.get("DOWNLOAD_URL") or ""), int(about["SIZE"])
+                address, size = str(about.get("DOWNLOAD_URL") or ""), int(about.get("SIZE") or 0) or None
                 left -= (await context.cloud.fetch(address, target, limit=left, size=size)).size
             except RefusedError as fault:
                 want.problems.append(f"file {name} could not be fetched: {fault.what}")

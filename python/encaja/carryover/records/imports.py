@@ -114,7 +114,7 @@ async def _import(
         refused = [number for number, result in enumerate(results) if result and result.get("error") == _NOT_VALID]
         if refused:
             # A value is not taken: mostly a time, since the box has something newer or its clock is behind. The record
-            # gets in without; its time of creation is set once it is read back.
+            # gets in without, and its time of creation is set in the database.
             again = [part[number] for number in refused]
             bare = [{k: v for k, v in payload[number].items() if k not in _TIMES} for number in refused]
             for number, result in zip(refused, await _send(context, kind, again, bare), strict=True):
@@ -122,9 +122,13 @@ async def _import(
         # One commit for what has arrived and what is sent next: what a kill takes from the map is found in the box by
         # its origin.
         with context.map.transaction():
-            for record, result in zip(part, results, strict=True):
-                if (box := _noted(context, kind, record, result)) is not None:
-                    imported[record.id] = box
+            for number, (record, result) in enumerate(zip(part, results, strict=True)):
+                if (box := _noted(context, kind, record, result)) is None:
+                    continue
+                imported[record.id] = box
+                if number in refused:
+                    author = str(payload[number].get("createdBy", ""))
+                    context.map.note_time(kind.entity, box, context.times_of(record), author)
             _mark(context, kind, following)
     return imported
 
