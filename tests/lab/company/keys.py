@@ -77,6 +77,7 @@ def _same(text: str) -> str:
     return text
 
 
+_LONG_AGO = dict.fromkeys(("CREATED", "LAST_UPDATED", "START_TIME", "END_TIME", "DEADLINE"), "2020-01-01 10:00:00")
 # Table -> what else a row needs, and the columns with how their credential stands in them.
 ROWS: dict[str, tuple[Mapping[str, Any], Mapping[str, Form]]] = {
     "b_user": ({}, {"CHECKWORD": _same, "CONFIRM_CODE": _same}),
@@ -134,7 +135,7 @@ ROWS: dict[str, tuple[Mapping[str, Any], Mapping[str, Form]]] = {
                                      "ORIGINATOR_ID": "x"}, {"EXTERNAL_SERVER_HOST": _url}),
     "b_crm_tracking_source": ({"NAME": "x"}, {"AD_CLIENT_ID": _same, "AD_ACCOUNT_ID": _same}),
     "b_crm_timeline": ({}, {"SETTINGS": _php("token")}),
-    "b_crm_act": ({}, {"SETTINGS": _php("password"), "PROVIDER_PARAMS": _nested("accessToken")}),
+    "b_crm_act": (_LONG_AGO, {"SETTINGS": _php("password"), "PROVIDER_PARAMS": _nested("accessToken")}),
     "b_crm_timeline_rest_app_layout_blocks": ({"ITEM_TYPE": 1, "ITEM_ID": 1}, {"CLIENT_ID": _same}),
     "b_crm_invoice_payment": ({"PAY_SYSTEM_ID": 1}, {"PS_RECURRING_TOKEN": _same}),
     "b_mail_mailbox": ({"LID": "s1", "ACTIVE": "N"},
