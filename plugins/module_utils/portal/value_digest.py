@@ -4,7 +4,8 @@ Two hosts are compared by keyed digests (HMAC-SHA-256) that each makes of its ow
 fresh for every comparison, so a digest says nothing about a value but whether two of them are the same. A value is
 digested as it is, and with the names of its own environment (domain, host, addresses, database, tree) removed, so that
 ``https://crm.example/x`` and ``https://pre.example/x`` can be told from a real difference. The name of an environment
-or host may be a word that is in other values as well (``test``, ``backup``): a third digest keeps such words.
+or host may be a word that is in other values as well (``test``, ``backup``): a third digest keeps such words. A fourth
+is without the credentials inside the value, as neutralisation leaves it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final
 
+from .credentials import without_credentials
+from .serialized import SerializedError
 from .settings import is_secret
 
 SHOWN: Final = 1000
@@ -90,7 +93,7 @@ class ValueDigester:
     def value(
         self, name: str, text: str, guard: Secrecy = Secrecy.STRICT, shown: str | None = None
     ) -> list[str | None]:
-        """What leaves the host of a value: its text (None when it is secret), and its three digests.
+        """What leaves the host of a value: its text (None when it is secret), and its four digests.
 
         Args:
             name: what the value is called; tells secrets by their names.
@@ -98,9 +101,18 @@ class ValueDigester:
             guard: what counts as secret.
             shown: what stands for a value that is not shown itself, such as the length of a program.
         """
-        visible = None if _hidden(name, text, guard) else (text if shown is None else shown)[:SHOWN]
-        kept = self.without_names(text, words=False)
-        return [visible, self.digest(text), self.digest(self.without_names(text)), self.digest(kept)]
+        bare = _bare(text)
+        hidden = _hidden(name, text, guard) or (guard is not Secrecy.OPEN and bare != text)
+        visible = None if hidden else (text if shown is None else shown)[:SHOWN]
+        forms = (text, self.without_names(text), self.without_names(text, words=False), self.without_names(bare))
+        return [visible, *map(self.digest, forms)]
+
+
+def _bare(text: str) -> str:
+    try:
+        return str(without_credentials(text))
+    except SerializedError:
+        return text
 
 
 def _any_of(names: Sequence[str]) -> re.Pattern[str] | None:

@@ -213,7 +213,11 @@ class _Judge:
     def _is_neutral(self, section: str, name: str, one: Seen | None, other: Seen | None) -> bool:
         """Whether a neutralised copy has this name as neutralisation leaves it; rows it deletes only become fewer."""
         for side, own, its in ((self.sides[0], one, other), (self.sides[1], other, one)):
-            names = side.neutral.get(section, frozenset()) if side.neutral is not None else frozenset()
+            if side.neutral is None:
+                continue
+            if own is not None and its is not None and own.bare and own.bare == own.nameless == its.bare:
+                return True  # the other side's value, its credentials emptied
+            names = side.neutral.get(section, frozenset())
             if not any(fnmatchcase(name.lower(), pattern.lower()) for pattern in names):
                 continue
             if section != "counts" or own is None or its is None or name in _GROWING or _rows(own) <= _rows(its):

@@ -31,6 +31,7 @@ class Seen:
         digest: the digest of the text.
         nameless: digest of the text without the environment's own names.
         kept: digest of the text without those own names that are not plain words.
+        bare: digest of the text without own names and without the credentials inside it.
         name: what the value is called, own names taken out; empty where they are the same.
     """
 
@@ -38,6 +39,7 @@ class Seen:
     digest: str
     nameless: str
     kept: str = ""
+    bare: str = ""
     name: str = ""
 
     def is_same(self, other: Seen) -> bool:
@@ -99,5 +101,6 @@ def joined(several: Sequence[Seen]) -> Seen:
         "|".join(sorted(seen.digest for seen in distinct)),
         "|".join(dict.fromkeys(seen.nameless for seen in distinct)),
         "|".join(dict.fromkeys(seen.kept for seen in distinct)),
+        "|".join(dict.fromkeys(seen.bare for seen in distinct)),
         distinct[0].name,
     )

@@ -37,6 +37,19 @@ def test_a_real_difference_is_found_in_every_direction() -> None:
     assert (options["compared"], options["equal"], options["different"]) == (4, 1, 3)
 
 
+def test_a_value_whose_credentials_were_emptied_is_as_neutralisation_leaves_it_and_shown_nowhere() -> None:
+    def exchange(token: str, server: str = "mx.acme.es") -> dict[str, dict[str, str]]:
+        return {"options": {"acme.exchange": json.dumps({"state": {"refresh_token": token, "server": server}})}}
+
+    original = exchange("hunter2")
+    assert found(both(original, exchange(""), neutral={"options": []})) == {}
+    assert found(both(original, exchange(""))) == {"acme.exchange": ("(secret)", "(secret, another one)")}
+    for other in (exchange("hunter3"), exchange("", "mx.else.es")):
+        assert found(both(original, other, neutral={"options": []})) == {
+            "acme.exchange": ("(secret)", "(secret, another one)")
+        }
+
+
 def test_own_names_keys_server_state_and_work_are_folded() -> None:
     body = both(
         {"options": {"main.server_name": "crm.acme.es"}, "files": {".settings.php: pull.value.signature_key": "k1"},
