@@ -229,7 +229,7 @@ def _run(
             "env": {"PATH": os.environ["PATH"], "HOME": str(home)},
         }
     try:
-        done = subprocess.run(
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **given
         )
     except OSError as fault:
