@@ -56,7 +56,7 @@ LAYERS = {
         "carry_over_state fastcgi files kernel module_versions restored serialized tls_faults upgrades",
         "cache database host_rewrite packed php updater",
         "credentials host_facts masking settings",
-        "neutralise plan value_digest",
+        "neutralise plan remains value_digest",
         "site",
         "background_proof background_work cloud domain lead_rates licence probe_page pull search snapshot users",
         "copy_state recovery",
