@@ -112,7 +112,7 @@ def test_a_dialled_text_opens_no_channel(call: Host) -> None:
 
 def test_calls_and_logs_are_for_nobody_else(call: Host) -> None:
     assert call.file("/var/lib/asterisk/cel.db").mode == 0o640
-    assert "Asterisk" in call.check_output("journalctl -u asterisk -t asterisk -o cat")
+    assert "SecurityEvent=" in call.check_output("journalctl -u asterisk -t asterisk -o cat")
     assert not call.file("/var/log/asterisk/security.log").exists
 
 
