@@ -15,6 +15,7 @@ from typing import Any
 import pymysql
 import pytest
 
+from encaja import nightly_backup
 from encaja.portal import module_versions, php, restored
 from encaja.portal.site import Portal
 from encaja.update import commands, snapshot
@@ -163,8 +164,8 @@ def test_rows_that_were_not_copied_stop_the_update_before_the_updater(
         copy(source, name)
         host.sql(f"DROP TABLE `{name}`.b_crm_lead")
 
-    copy = snapshot.nightly_backup.copy_database
-    monkeypatch.setattr(snapshot.nightly_backup, "copy_database", lose)
+    copy = nightly_backup.copy_database
+    monkeypatch.setattr(nightly_backup, "copy_database", lose)
     assert commands.update(host.job()) == 1
     assert "b_crm_lead is missing" in host.status["error"]
     assert host.service.asked == 0
