@@ -421,8 +421,10 @@ def _failure(response: httpx.Response, answer: dict[str, Any] | None, method: st
         RefusedError: it may not.
     """
     if response.is_redirect:
-        other = _host(response.headers.get("location", ""))
-        raise AccessError("", f"the portal is now at {other}", method, "use a webhook address of that host")
+        location = response.headers.get("location", "")
+        if location.endswith("/bitrix/coupon_activation.php"):  # behaviour.md 8.2; a page's own name, so no secret
+            raise AccessError("", "the portal is shut, its licence has ended", method, "renew it: see 'encaja verify'")
+        raise AccessError("", f"the portal is now at {_host(location)}", method, "use a webhook address of that host")
     if answer is None or "error" not in answer:
         kind = response.headers.get("content-type", "nothing").partition(";")[0][:50]
         hint = "open the address in a browser: a web page answers, not the REST interface"

@@ -356,6 +356,12 @@ def test_portal_that_moved_is_named(cloud: FakeCloud, tmp_path: Path) -> None:
     assert "s3cr3t" not in str(caught.value)
 
 
+def test_portal_whose_licence_has_ended_is_named(cloud: FakeCloud, tmp_path: Path) -> None:
+    cloud.faults = [lambda _: httpx.Response(302, headers={"location": "/bitrix/coupon_activation.php"})]
+    with pytest.raises(RefusedError, match="the portal is shut, its licence has ended"):
+        ask(cloud, tmp_path, "server.time")
+
+
 def test_slow_methods_get_small_batches(cloud: FakeCloud, tmp_path: Path) -> None:
     cloud.cost = 6.0
     cloud.operating = 0.0
