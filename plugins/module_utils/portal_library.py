@@ -19,6 +19,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.encaja.portal.plugins.module_utils import atomic
 from ansible_collections.encaja.portal.plugins.module_utils.errors import EncajaError
 from ansible_collections.encaja.portal.plugins.module_utils.portal import (
+    applications,
     background_proof,
     background_work,
     cache,
@@ -75,6 +76,7 @@ __all__ = [
     "FILE_ARGUMENTS",
     "PORTAL_ARGUMENTS",
     "address",
+    "applications",
     "atomic",
     "attributes",
     "background_proof",
@@ -131,6 +133,7 @@ __all__ = [
     "value_digest",
     "verify",
     "write_changed",
+    "write_private",
 ]
 
 FILE_ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -247,6 +250,15 @@ def open_database(module: AnsibleModule) -> tuple[database.Database, dict[int | 
         raise EncajaError("there is no portal", str(path), "restore one there first")
     found = php.parse_settings(php.decode(path.read_bytes()), str(path))
     return database.Database.connect(found, str(path)), found
+
+
+def write_private(path: Path, text: str) -> bool:
+    """Write a list for an administrator, for the owner only; returns whether it has changed."""
+    data = text.encode("utf-8-sig")
+    if path.exists() and path.read_bytes() == data:
+        return False
+    files.write(path, data, files.Attributes(mode=0o600))
+    return True
 
 
 def settle(

@@ -16,7 +16,7 @@ options:
     type: str
     default: ""
   applications:
-    description: Handling of market applications until they are reinstalled.
+    description: Handling of the cloud's applications, local ones too, until they are made or installed again.
     type: str
     choices: [deactivate, keep]
     default: deactivate
@@ -25,6 +25,15 @@ options:
     type: str
     choices: [deactivate, keep]
     default: deactivate
+  csv:
+    description: File for a list of applications and webhooks and what becomes of each; empty for none.
+    type: str
+    default: ""
+  csv_language:
+    description: Language of that file.
+    type: str
+    choices: [en, es]
+    default: en
 extends_documentation_fragment: [encaja.portal.portal]
 author: encaja
 """
@@ -57,16 +66,20 @@ purged:
   elements: str
 """
 
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.encaja.portal.plugins.module_utils.portal_library import (
     PORTAL_ARGUMENTS,
+    applications,
     cloud,
     open_portal,
     run,
     settle,
+    site,
+    write_private,
 )
 
 
@@ -75,13 +88,22 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
     wanted = module.params
     portal = open_portal(module)
     policy = cloud.CloudPolicy(wanted["licence"], wanted["applications"], wanted["bots"])
-    return settle(module, portal, cloud.plan_cloud(portal, policy))
+    note = applications.cloud_note(portal, off=policy.applications == "deactivate")
+    result = settle(module, portal, cloud.plan_cloud(portal, policy), {"cloud_rest": note})
+    if wanted["csv"] and not module.check_mode:
+        listed = applications.as_csv(
+            applications.inventory(site.Portal(portal.root, portal.state_directory)), wanted["csv_language"]
+        )
+        result["changed"] = write_private(Path(wanted["csv"]), listed) or result["changed"]
+    return result
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "licence": {"type": "str", "default": "", "no_log": True},
     "applications": {"type": "str", "choices": ["deactivate", "keep"], "default": "deactivate"},
     "bots": {"type": "str", "choices": ["deactivate", "keep"], "default": "deactivate"},
+    "csv": {"type": "str", "default": ""},
+    "csv_language": {"type": "str", "choices": ["en", "es"], "default": "en"},
     **PORTAL_ARGUMENTS,
 }
 

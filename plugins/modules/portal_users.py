@@ -99,22 +99,14 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.encaja.portal.plugins.module_utils.portal_library import (
     PORTAL_ARGUMENTS,
-    files,
     open_portal,
     recovery,
     run,
     settle,
     site,
     users,
+    write_private,
 )
-
-
-def _write(path: Path, text: str) -> bool:
-    data = text.encode("utf-8-sig")
-    if path.exists() and path.read_bytes() == data:
-        return False
-    files.write(path, data, files.Attributes(mode=0o600))
-    return True
 
 
 def _list(portal: site.Portal, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +114,7 @@ def _list(portal: site.Portal, wanted: dict[str, Any]) -> dict[str, Any]:
     if links:
         path = Path(wanted["recovery_csv"])
         former = path.read_text("utf-8-sig") if path.exists() else ""
-        _write(path, recovery.as_csv(portal, links, wanted["csv_language"], former))
+        write_private(path, recovery.as_csv(portal, links, wanted["csv_language"], former))
         recovery.note_listed(portal, [user.id for user, _ in links])
     return {"listed": len(links), "refused": refused}
 
@@ -158,7 +150,7 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
         return result
     if wanted["csv"]:
         people = users.read_users(portal, users.pending_recovery(portal))
-        written = _write(Path(wanted["csv"]), users.as_csv(people, wanted["csv_language"]))
+        written = write_private(Path(wanted["csv"]), users.as_csv(people, wanted["csv_language"]))
         result["changed"] = result["changed"] or written
     if wanted["recovery"] != "none":
         _recover(portal, wanted, result)

@@ -55,6 +55,7 @@ MINUTES = {
     "carry-over": 3.0,
     "reconcile": 2.0,
     "release": 1.0,
+    "register-portal": 0.5,
 }
 HOURS = {
     "buy-certificate": 20.0,
@@ -66,6 +67,7 @@ HOURS = {
     "declare-healthy": 0.5,
     "stop-cloud-sales": 0.2,
     "sales-start": 0.3,
+    "renew-applications": 2.0,
     "test-in-use": 52.0,
     "approve-performance": 1.0,
 }

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ..errors import EncajaError
+from . import applications as rest_interfaces
 from . import background_proof, background_work, carry_over_state, cloud, php, pull, recovery, restored, search, users
 from .plan import Plan
 from .tls_faults import connection_fault
@@ -27,19 +28,19 @@ def _planned(plan: Plan, *tables: str) -> list[str]:
 
 
 def applications(scene: Scene) -> Finding:
-    """Market applications that the box does not have."""
-    rows = cloud.inventory_applications(scene.portal)
-    lost = [row for row in rows if not row["works_in_box"]]
-    active = [row["name"] for row in lost if row["active"]]
+    """Applications and webhooks, by what becomes of them in the box."""
+    rows = rest_interfaces.inventory(scene.portal)
+    told = rest_interfaces.summary(rows)
+    if scene.copy.is_copy:
+        names = [row["name"] for row in rows if row["active"]]
+        wrong = [f"switched on in a copy: {', '.join(names[:5])}"] if names else []
+        return judged(wrong, f"a neutralised copy: {len(rows)} applications and webhooks are switched off")
+    active = [row["name"] for row in rows if row["kind"] == "application" and row["active"] and not row["works_in_box"]]
     if active:
-        return found(
-            f"{len(active)} applications of the cloud are switched on and cannot work: {', '.join(active[:5])}"
-        )
-    if lost:
-        return people(
-            f"{len(lost)} of {len(rows)} applications are switched off: {', '.join(row['name'] for row in lost[:5])}"
-        )
-    return ok(f"{len(rows)} applications, all can work in the box")
+        return found(f"{len(active)} applications of the cloud are switched on and cannot work; {told}")
+    if any(row["fate"] not in {"lives", "off"} for row in rows):
+        return people(told)
+    return ok(told or "no applications and no webhooks")
 
 
 def licence_costs(scene: Scene) -> Finding:
@@ -53,7 +54,7 @@ def licence_costs(scene: Scene) -> Finding:
     if "cloud" not in scene.portal.state().get("cured", {}) and "bitrix24" in scene.portal.modules:
         seen = "the licence key is still the one that came with the backup"
         return replace(found(seen), cure="playbook settle replaces it with encaja_licence_key")
-    paid = [row["name"] for row in cloud.inventory_applications(scene.portal) if "buy" in row["cure"]]
+    paid = [row["name"] for row in rest_interfaces.inventory(scene.portal) if row["fate"] == "buy"]
     if paid:
         seen = f"{len(paid)} applications have another price in the box: {', '.join(paid[:5])}"
         return replace(people(seen), cure="ask for their price in the box, and buy those that are needed")
@@ -465,18 +466,20 @@ def rest_service(scene: Scene) -> Finding:
     if "rest" not in scene.portal.modules:
         return ok("module rest is not installed")
     registered = bool(scene.portal.option("rest", "service_client_id"))
+    if registered and not scene.copy.is_copy and not rest_interfaces.is_registered(scene.portal):
+        return found("registered at the vendor's OAuth service as the cloud's portal")
     if scene.copy.is_copy:
         wrong = ["a copy is registered at the vendor's OAuth service, under production's name"] if registered else []
         return judged(wrong, "a neutralised copy is not registered, and must not be")
     if registered:
         return ok("registered")
-    return people("register the portal at the vendor's OAuth service (Applications, with the box's licence)")
+    return people("not registered at the vendor's OAuth service: no application and no outgoing webhook works")
 
 
 CHECKS: Final[Sequence[Check]] = (
     check("case-01-applications",
           ("Cloud applications missing in the box", "Aplicaciones de la nube que faltan en la caja"), applications,
-          "playbook settle switches them off; install them from the market"),
+          "playbook settle switches them off and lists each with what it needs (settle_applications_csv)"),
     check("case-02-licences", ("Licence costs that differ", "Costes de licencias distintos"), licence_costs,
           "set encaja_licence_key and run playbook settle; ask for box prices"),
     check("case-03-time-lag", ("Data lost in the time lag", "Datos perdidos en el desfase"), time_lag,
@@ -521,5 +524,6 @@ CHECKS: Final[Sequence[Check]] = (
     check("portal-release", ("Release", "Liberación"), release, "playbook release, once all agree", "note"),
     check("portal-old-host", ("The old host in what people wrote", "El dominio antiguo en los contenidos"), old_host,
           "settle_content names columns to rewrite", "note", part="domain"),
-    check("portal-rest", ("REST service", "Servicio REST"), rest_service, "register it in the portal", "note"),
+    check("portal-rest", ("REST service", "Servicio REST"), rest_service,
+          "playbook register after the release, or Applications in the portal", "note"),
 )  # fmt: skip

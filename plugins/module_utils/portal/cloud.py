@@ -1,8 +1,8 @@
 """What makes a restored portal take itself for a cloud portal, and what of the cloud cannot work in the box.
 
 Row ``bitrix24`` in ``b_module`` and the constants ``BX24_*`` switch hundreds of places of the kernel to the cloud's
-behaviour; REST credentials, CDN and buckets belong to the cloud's portal; market applications and cloud bots have to be
-installed (and often bought) again. Source: portal.md chapters 3 and 5 (5, 8, 11, 13).
+behaviour; REST credentials, CDN and buckets belong to the cloud's portal; applications and cloud bots have to be made
+or installed (and often bought) again. Source: portal.md chapters 3 and 5 (5, 8, 11, 13), behaviour.md 9.
 """
 
 # ruff: noqa: S608  names of tables are constants of this module
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from . import php
+from . import applications, php
 from .plan import Plan
 from .settings import HIDDEN, HIDDEN_CHANGED
 from .site import Portal
@@ -22,8 +22,6 @@ from .site import Portal
 CLOUD_CONSTANTS: Final = re.compile(r"define\s*\(\s*['\"](BX24_[A-Z0-9_]+)['\"]")
 FOREIGN_CONSTANTS: Final = ("BX_CACHE_TYPE", "BX_CACHE_SID", "BX_MEMCACHE_HOST", "BX_MEMCACHE_PORT")
 """They override the settings' cache section and name a server of the source."""
-LOCAL_APP: Final = "L"
-"""``b_rest_app.STATUS`` of an application made for this portal alone; all others come from the vendor's market."""
 CLOUD_BOTS: Final = ("support24", "marta", "giphy", "propertiesbot", "network", "properties")
 """Class names (parts) of bots that the vendor's cloud runs; the box has others or none."""
 
@@ -34,7 +32,7 @@ class CloudPolicy:
 
     Attributes:
         licence: the box's licence key; empty leaves the file alone.
-        applications: ``deactivate`` switches market applications off until they are reinstalled; ``keep``.
+        applications: ``deactivate`` switches the cloud's applications off until they are installed again; ``keep``.
         bots: ``deactivate`` switches bots off that cannot work in the box; ``keep``.
     """
 
@@ -44,17 +42,20 @@ class CloudPolicy:
 
 
 def plan_cloud(portal: Portal, policy: CloudPolicy) -> Plan:
-    """Turn the restored cloud portal into a boxed one."""
+    """Turn the restored cloud portal into a boxed one.
+
+    What is registered or installed after the first time is the box's own, and stays (``applications.cloud_note``).
+    """
     plan = Plan()
     _plan_module(portal, plan)
     _plan_constants(portal, plan)
     _plan_services(portal, plan)
     _plan_licence(portal, plan, policy.licence)
-    applications = inventory_applications(portal)
+    interfaces = applications.inventory(portal)
     bots = inventory_bots(portal)
     if policy.applications == "deactivate":
-        for row in applications:
-            if row["active"] and not row["works_in_box"]:
+        for row in interfaces:
+            if row["kind"] == "application" and row["active"] and not row["works_in_box"]:
                 plan.update("b_rest_app", {"ID": row["id"]}, {"ACTIVE": "Y"}, {"ACTIVE": "N"})
     if policy.bots == "deactivate":
         for row in bots:
@@ -72,7 +73,7 @@ def plan_cloud(portal: Portal, policy: CloudPolicy) -> Plan:
         if portal.has("b_clouds_file_bucket"):
             active = portal.database.value("SELECT ACTIVE FROM b_clouds_file_bucket WHERE ID = %s", bucket)
             plan.update("b_clouds_file_bucket", {"ID": bucket}, {"ACTIVE": active}, {"ACTIVE": "N"})
-    plan.report = {"applications": applications, "bots": bots, "files": files}
+    plan.report = {"applications": interfaces, "bots": bots, "files": files}
     return plan
 
 
@@ -96,8 +97,10 @@ def _plan_constants(portal: Portal, plan: Plan) -> None:
 
 
 def _plan_services(portal: Portal, plan: Plan) -> None:
-    for name in ("service_client_id", "service_client_secret"):
-        portal.remove_option(plan, "rest", name)
+    if portal.state().get("cloud_rest") is None:
+        for module, name in portal.options:
+            if module == "rest" and name.endswith(applications.CLIENT):  # former pairs too
+                portal.remove_option(plan, module, name)
     for name in ("bitrix24net_id", "bitrix24net_secret"):
         portal.remove_option(plan, "socialservices", name)
     if portal.has("b_bitrixcloud_option"):
@@ -128,46 +131,13 @@ def _plan_licence(portal: Portal, plan: Plan, key: str) -> None:
         plan.file(path, before, php.edit_variable(before, "LICENSE_KEY", key), show)
 
 
-def inventory_applications(portal: Portal) -> list[dict[str, Any]]:
-    """REST applications: which exist, which can work in the box, and what it takes for the others."""
-    if not portal.has("b_rest_app"):
-        return []
-    found = []
-    for row in portal.database.rows(
-        "SELECT ID, CODE, APP_NAME, ACTIVE, INSTALLED, STATUS, URL FROM b_rest_app ORDER BY ID"
-    ):
-        local = row["STATUS"] == LOCAL_APP
-        paid = row["STATUS"] in {"P", "S", "T", "D"}
-        cure = (
-            ""
-            if local
-            else "buy it for the box and install it from the market"
-            if paid
-            else "install it from the market"
-        )
-        found.append(
-            {
-                "id": row["ID"],
-                "code": row["CODE"],
-                "name": row["APP_NAME"] or row["CODE"],
-                "active": row["ACTIVE"] == "Y",
-                "status": row["STATUS"],
-                "works_in_box": local,
-                "cure": cure,
-            }
-        )
-    return found
-
-
 def inventory_bots(portal: Portal) -> list[dict[str, Any]]:
     """Chat bots: which exist and which can work in the box."""
     if not portal.has("b_im_bot"):
         return []
-    local = set()
-    if portal.has("b_rest_app"):
-        local = {
-            row["CLIENT_ID"] for row in portal.database.rows("SELECT CLIENT_ID FROM b_rest_app WHERE STATUS = 'L'")
-        }
+    living = {
+        row["client"] for row in applications.inventory(portal) if row["kind"] == "application" and row["works_in_box"]
+    }
     found = []
     for row in portal.database.rows(
         "SELECT b.BOT_ID, b.MODULE_ID, b.CODE, b.CLASS, b.APP_ID, u.ACTIVE FROM b_im_bot b"
@@ -175,7 +145,7 @@ def inventory_bots(portal: Portal) -> list[dict[str, Any]]:
     ):
         name = (row["CLASS"] or row["CODE"] or "").lower()
         of_cloud = any(part in name for part in CLOUD_BOTS)
-        of_market = bool(row["APP_ID"]) and row["APP_ID"] not in local
+        orphaned = bool(row["APP_ID"]) and row["APP_ID"] not in living
         missing = bool(row["MODULE_ID"]) and row["MODULE_ID"] not in portal.modules
         found.append(
             {
@@ -183,11 +153,11 @@ def inventory_bots(portal: Portal) -> list[dict[str, Any]]:
                 "code": row["CODE"],
                 "module": row["MODULE_ID"],
                 "active": row["ACTIVE"] == "Y",
-                "works_in_box": not (of_cloud or of_market or missing),
+                "works_in_box": not (of_cloud or orphaned or missing),
                 "cure": "runs in the vendor's cloud only"
                 if of_cloud
                 else "reinstall its application"
-                if of_market
+                if orphaned
                 else "",
             }
         )

@@ -292,7 +292,7 @@ def recovery_row(subject: Subject) -> Outcome:
     try:
         fields = unserialize(rows[0]["C_FIELDS"] or "")
     except SerializedError:
-        return differs("its fields are not serialised")
+        return unproven("the queue's fields are not serialised")
     if not isinstance(fields, dict) or str(fields.get("USER_ID")) != str(number) or not fields.get("CHECKWORD"):
         return differs("its fields are not USER_ID and CHECKWORD of the person")
     user = subject.database.rows("SELECT LID, CHECKWORD FROM b_user WHERE ID = %s", number)[0]
@@ -343,6 +343,15 @@ def reindex_interface(subject: Subject) -> Outcome:
         " emit($call->isStatic() && $call->isPublic() ? $call->getNumberOfParameters() : -1);"
     )
     return judged(int(count) >= 4, f"CSearch::ReIndexAll takes {count} arguments" if count >= 0 else "it is not public")
+
+
+def registration_interface(subject: Subject) -> Outcome:
+    """The box is registered at the vendor by one call; a probe does not make it."""
+    public = subject.kernel(
+        "\\CModule::IncludeModule('rest'); $call = new \\ReflectionMethod('\\Bitrix\\Rest\\OAuthService', 'register');"
+        " emit($call->isStatic() && $call->isPublic() && $call->getNumberOfRequiredParameters() === 0);"
+    )
+    return judged(bool(public), f"OAuthService::register can {'' if public else 'not '}be called without arguments")
 
 
 _OBSERVED: Final = "Observed in release 26.250."
@@ -419,4 +428,8 @@ ASSUMPTIONS: Final[Sequence[Assumption]] = (
                ("CSearch::ReIndexAll(full, seconds, state, clear) rebuilds the index in steps.",
                 "CSearch::ReIndexAll(full, seconds, state, clear) rehace el índice por pasos."),
                reindex_interface, _OBSERVED, ("portal.kernel",), modules=("search",)),
+    assumption("kernel-registration",
+               ("OAuthService::register() registers the portal at the vendor.",
+                "OAuthService::register() registra el portal en el proveedor."),
+               registration_interface, _OBSERVED, ("portal.kernel", "portal.applications"), modules=("rest",)),
 )  # fmt: skip

@@ -116,6 +116,23 @@ def reindex(
     return done
 
 
+_REGISTER: Final = """
+if ($argv[3] === 'https') { $_SERVER['HTTPS'] = 'on'; $_SERVER['SERVER_PORT'] = '443'; }
+\\CModule::IncludeModule('rest');
+try {
+    \\Bitrix\\Rest\\OAuthService::register();
+    emit('');
+} catch (\\Throwable $fault) {
+    emit($fault->getMessage());
+}
+"""
+
+
+def register(root: Path, host: str, scheme: str, user: str = USER) -> str:
+    """Have the kernel register the portal at the vendor, as ``host``; returns what went wrong, as far as it says so."""
+    return str(next(call(root, host, _REGISTER, scheme, user=user), ""))[:300]
+
+
 _RECOVER: Final = """
 foreach (json_decode(stream_get_contents(fopen($argv[3], 'r')), true) as $row) {
     (new \\CUser())->SendUserInfo($row['id'], $row['site'], $row['text'], false, $argv[4]);

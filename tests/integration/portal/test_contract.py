@@ -153,6 +153,7 @@ ALTERATIONS: list[tuple[str, str, list[tuple[str, str]]]] = [
     ("kernel-messenger-files", "bitrix/modules/im/lib/im.php",
      [("COption::GetOptionString('disk', 'successfully_converted') === 'Y'", "false")]),
     ("kernel-reindex", "bitrix/modules/search/lib/search.php", [(", bool $clear = false)", ")")]),
+    ("kernel-registration", f"{REST}/event.php", [("static function register()", "static function register($host)")]),
     ("page-licence", "bitrix/components/bitrix/login/component.php",
      [("<?php\n", "<?php\nredirect('/bitrix/coupon_activation.php');\n")]),
     ("page-recovery", "bitrix/components/bitrix/login/component.php", [('name="USER_CHECKWORD"', 'name="WORD"')]),

@@ -18,6 +18,7 @@ import pytest
 
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.portal import (
+    applications,
     background_work,
     cache,
     checks_case,
@@ -367,9 +368,9 @@ def test_cloud_is_left_behind(portal: Portal, tmp_path: Path) -> None:
     assert 'define("CACHED_b_option", 3600);' in after.dbconn
     assert php.read_variable(after.text(after.root / "bitrix/license_key.php"), "LICENSE_KEY") == "BOX"
     assert after.option("rest", "service_client_secret") == ""
-    applications = {row["code"]: row for row in cloud.inventory_applications(after)}
-    assert (applications["vendor.app"]["active"], applications["local.1"]["active"]) == (False, True)
-    assert "buy" in applications["vendor.app"]["cure"]
+    found = {row["code"]: row for row in applications.inventory(after) if row["kind"] == "application"}
+    assert (found["vendor.app"]["active"], found["local.1"]["active"]) == (False, False)
+    assert "buy" in found["vendor.app"]["cure"]
     bots = {row["code"]: row["active"] for row in cloud.inventory_bots(after)}
     assert bots == {"marta": False, "own": True}
     assert after.database.value("SELECT HANDLER_ID FROM b_file WHERE ID = 1") is None

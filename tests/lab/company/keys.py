@@ -270,7 +270,10 @@ SITE_OPTIONS: dict[str, Form] = {
 }
 
 
-ADDED = {"b_agent", "b_event", "b_bp_workflow_template", "b_crm_automation_trigger", "b_crm_act", "b_rest_event"}
+ADDED = {
+    "b_agent", "b_event", "b_bp_workflow_template", "b_crm_automation_trigger", "b_crm_act", "b_rest_app",
+    "b_rest_event",
+}  # fmt: skip
 """Tables whose rows do something in the company: a credential gets a row of its own there."""
 
 

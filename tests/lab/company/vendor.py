@@ -17,6 +17,11 @@ def _secret(text: str) -> str:
     return md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
+def _shared_key(client: str) -> str:
+    """The key of an application that the vendor's service knows as this portal's (OAuthService of the stand-in)."""
+    return _secret(_secret("client") * 2 + client)
+
+
 def options(c: Context) -> int:
     """Options that hold the cloud's host, the rows of push & pull among them."""
     named = c.host if c.links == "cloud" else ""
@@ -161,7 +166,7 @@ def applications(c: Context) -> dict[str, int]:
                 "VERSION": str(version),
                 "SCOPE": "crm,telephony,user,im,task",
                 "STATUS": status,
-                "SHARED_KEY": _secret(f"shared{code}"),
+                "SHARED_KEY": _shared_key(f"{'local' if status == 'L' else 'app'}.{_secret(code)[:14]}"),
                 "CLIENT_SECRET": _secret(f"secret{code}"),
                 "APP_NAME": name,
                 "APPLICATION_TOKEN": _secret(f"token{code}"),

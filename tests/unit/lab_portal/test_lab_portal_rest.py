@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from unit.lab_portal.standin import PortalUnderTest
+from unit.lab_portal.standin import PortalUnderTest, until
 
 pytestmark = pytest.mark.integration
 
@@ -239,13 +239,70 @@ def test_callers_are_who_they_say_and_within_their_scope(portal: PortalUnderTest
     assert status(f"{portal.hook}/event.bind?event=ONCRMLEADADD") == (403, "WRONG_AUTH_TYPE")
 
 
-def test_application_of_the_market_needs_a_registration_of_this_portal(portal: PortalUnderTest) -> None:
-    token = portal.value("SELECT APPLICATION_TOKEN FROM b_rest_app WHERE STATUS='P'")
-    assert "result" in httpx.get(f"{portal.url}/rest/app.info?auth={token}").json()
-    portal.sql("UPDATE b_lang SET SERVER_NAME='box.test'")
+REGISTER = (
+    "$_SERVER['DOCUMENT_ROOT'] = getcwd(); require 'bitrix/modules/main/include/prolog_before.php';"
+    " echo Bitrix\\Rest\\OAuthService::register() ? 'registered' : 'refused';"
+)
+
+
+def test_applications_die_with_the_registration_of_the_portal(portal: PortalUnderTest) -> None:
+    def says(token: str) -> str:
+        return str(httpx.get(f"{portal.url}/rest/app.info?auth={token}").json().get("error", "works"))
+
+    market = portal.value("SELECT APPLICATION_TOKEN FROM b_rest_app WHERE STATUS='P'")
+    local = portal.value("SELECT APPLICATION_TOKEN FROM b_rest_app WHERE CODE='local.erp'")
+    assert {says(market), says(local), says(portal.app)} == {"works"}
+    former = portal.value("SELECT VALUE FROM b_option WHERE MODULE_ID='rest' AND NAME='service_client_secret'")
+    assert portal.php("-r", REGISTER) == "registered"
+    assert {says(market), says(local), says(portal.app)} == {"WRONG_CLIENT"}
+    assert says(portal.tool("app", "--code", "local.erp")) == "works", "one that is added anew"
+    history = portal.sql("SELECT VALUE FROM b_option WHERE MODULE_ID='rest' AND NAME LIKE '%% service_client_secret'")
+    assert former in [row["VALUE"] for row in history], "every older secret is kept"
+    (portal.root / "bitrix/license_key.php").rename(portal.root / "key")
+    assert portal.php("-r", REGISTER) == "refused"
+    (portal.root / "key").rename(portal.root / "bitrix/license_key.php")
+
+
+def test_the_row_of_the_clouds_module_closes_rest_outside_of_the_cloud(portal: PortalUnderTest) -> None:
+    def error(path: str) -> str:
+        return str(httpx.get(f"{portal.url}/rest/{path}").json().get("error", ""))
+
+    hook, app = f"{portal.hook}/profile", f"app.info?auth={portal.app}"
+    portal.sql("CREATE DATABASE moved_network")
+    portal.sql("RENAME TABLE portal_network.account TO moved_network.account")
+    portal.sql("DROP DATABASE portal_network")
+    try:
+        assert (error(hook), error(app)) == ("ACCESS_DENIED", "ACCESS_DENIED")
+        portal.sql("DELETE FROM b_module WHERE ID='bitrix24'")
+        portal.purge()
+        assert (error(hook), error(app)) == ("", "")
+        portal.option("rest", "access_active", "Y")
+        assert (error(hook), error(app)) == ("", "ACCESS_DENIED")
+        portal.option("main", "~mp24_paid", "Y")
+        assert error(app) == ""
+    finally:
+        portal.sql("CREATE DATABASE portal_network CHARACTER SET utf8mb4")
+        portal.sql("RENAME TABLE moved_network.account TO portal_network.account")
+        portal.sql("DROP DATABASE moved_network")
+
+
+def test_the_service_elsewhere_is_asked_for_registration_and_events(
+    portal: PortalUnderTest, sink: tuple[str, list[tuple[str, str]]]
+) -> None:
+    address, taken = sink
+    dbconn = portal.root / "bitrix/php_interface/dbconn.php"
+    dbconn.write_text(dbconn.read_text() + f"define('BITRIXREST_URL', '{address}');\n")
+    portal.sql("DELETE FROM b_option WHERE MODULE_ID='rest' AND NAME LIKE 'service_client_%%'")
     portal.purge()
-    assert httpx.get(f"{portal.url}/rest/app.info?auth={token}").json()["error"] == "WRONG_CLIENT"
-    assert "result" in httpx.get(f"{portal.url}/rest/app.info?auth={portal.app}").json(), "a local one goes on"
+    portal.sql(
+        "INSERT INTO b_rest_event (EVENT_NAME, EVENT_HANDLER) VALUES ('ONCRMLEADADD', 'https://hooks.test/lead')"
+    )
+    portal.result("crm.lead.add", {"fields": {"TITLE": "heard"}})
+    until(lambda: bool(taken))
+    path, body = taken[0]
+    assert path == "/oauth/register/"
+    assert "redirect_uri=http%3A%2F%2F127.0.0.1" in body
+    assert [path for path, _ in taken] == ["/oauth/register/"], "what is not registered sends no event"
 
 
 def test_offline_events_are_kept_until_confirmed(portal: PortalUnderTest) -> None:

@@ -275,7 +275,7 @@ def test_uploads_that_do_not_arrive(tmp_path: Path) -> None:
     [
         ("", {}, [], "found", "set encaja_licence_key and run playbook settle"),
         ("LK-1", {}, [], "found", "playbook settle replaces it with encaja_licence_key"),
-        ("LK-1", {"cloud": 1}, [{"name": "Calc", "cure": "buy it"}], "people", "ask for their price in the box"),
+        ("LK-1", {"cloud": 1}, [{"name": "Calc", "fate": "buy"}], "people", "ask for their price in the box"),
     ],
 )
 def test_licence_that_is_set_is_not_asked_for(
@@ -287,7 +287,7 @@ def test_licence_that_is_set_is_not_asked_for(
     state: str,
     cure: str,
 ) -> None:
-    monkeypatch.setattr(checks_case.cloud, "inventory_applications", lambda _: applications)
+    monkeypatch.setattr(checks_case.rest_interfaces, "inventory", lambda _: applications)
     notes = Notes(cured=cured)
     portal = SimpleNamespace(
         root=tmp_path, text=lambda _: f"<?php $LICENSE_KEY = '{key}';", state=notes.state, modules={"bitrix24"}

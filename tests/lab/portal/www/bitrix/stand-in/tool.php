@@ -45,11 +45,11 @@ switch ($command) {
         break;
     case 'app':
         $code = $named['code'] ?? 'local';
-        $client = 'local.' . substr(md5($code), 0, 14);
-        $token = DB::val('SELECT APPLICATION_TOKEN FROM b_rest_app WHERE CLIENT_ID=?', $client);
+        $pair = \Bitrix\Rest\OAuthService::add($code) ?? exit("the vendor's service does not register this portal\n");
+        $token = DB::val('SELECT APPLICATION_TOKEN FROM b_rest_app WHERE CLIENT_ID=?', $pair['CLIENT_ID']);
         if ($token === null) {
             $token = $given('token', 16);
-            DB::insert('b_rest_app', ['CLIENT_ID' => $client, 'CODE' => $code, 'APP_NAME' => $code, 'INSTALLED' => 'Y', 'URL' => $named['handler'] ?? '', 'SCOPE' => $scopes, 'STATUS' => 'L', 'CLIENT_SECRET' => bin2hex(random_bytes(20)), 'APPLICATION_TOKEN' => $token]);
+            DB::insert('b_rest_app', $pair + ['CODE' => $code, 'APP_NAME' => $code, 'INSTALLED' => 'Y', 'URL' => $named['handler'] ?? '', 'SCOPE' => $scopes, 'STATUS' => 'L', 'APPLICATION_TOKEN' => $token]);
         }
         echo "$token\n";
         break;

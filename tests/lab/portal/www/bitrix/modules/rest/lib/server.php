@@ -77,6 +77,7 @@ final class CRestServer
             if ($hook === null || !DB::val("SELECT 1 FROM b_user WHERE ID=? AND ACTIVE='Y'", $user)) {
                 throw new RestError('INVALID_CREDENTIALS', 'Invalid request credentials', 401);
             }
+            self::needSubscription();
             $this->user = $user;
             $this->path = "$user/$password";
             $this->caller = 'ap' . $hook['ID'];
@@ -90,14 +91,26 @@ final class CRestServer
         if ($app === null) {
             throw new RestError('expired_token', 'The access token provided has expired.', 401);
         }
-        // A local application lives in the portal; one of the market needs the vendor's service to know this very portal.
-        if ($app['STATUS'] !== 'L' && !\Bitrix\Rest\OAuthService::isRegistered()) {
+        self::needSubscription($app);
+        if (!\Bitrix\Rest\OAuthService::knows($app)) {
             throw new RestError('WRONG_CLIENT', 'Wrong client: the application is not installed on this portal.', 401);
         }
         $this->app = $app;
         $this->user = 1;
         $this->caller = 'app' . $app['ID'];
         $this->scope = array_map(trim(...), explode(',', $app['SCOPE']));
+    }
+
+    /**
+     * In the cloud itself the tariff says yes. Elsewhere its module row alone closes the gate for everybody, and an option for
+     * applications; what was paid for passes, and free applications.
+     */
+    private static function needSubscription(?array $app = null): void
+    {
+        $gated = (is_cloud() && !CSocServBitrix24Net::isHere()) || ($app !== null && COption::GetOptionString('rest', 'access_active', 'N') === 'Y');
+        if ($gated && COption::GetOptionString('main', '~mp24_paid', 'N') !== 'Y' && !DB::val('SELECT 1 FROM b_rest_free_app WHERE APP_CODE=?', $app['CODE'] ?? '')) {
+            throw new RestError('ACCESS_DENIED', 'REST is available only by subscription.', 401);
+        }
     }
 
     private function call(string $method, array $parameters, float $start): array

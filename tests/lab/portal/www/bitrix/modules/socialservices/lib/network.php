@@ -19,6 +19,12 @@ final class CSocServBitrix24Net
         DB::q('CREATE TABLE IF NOT EXISTS ' . self::database() . ' (LOGIN varchar(100) PRIMARY KEY, PASSWORD varchar(255) NOT NULL)');
     }
 
+    /** Whether this is the cloud, where the network is. */
+    public static function isHere(): bool
+    {
+        return (bool)DB::val("SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME=CONCAT(DATABASE(), '_network')");
+    }
+
     /** The portal's user of a network account, or null: wrong word, no such user, or no network here. */
     public static function authorize(string $login, string $password): ?int
     {

@@ -1,0 +1,145 @@
+"""What becomes of applications and webhooks, held against the stand-in: what is said to work works there, no other."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from encaja.errors import EncajaError
+from encaja.portal import applications, checks_case, cloud
+from encaja.portal.copy_state import CopyState
+from encaja.portal.site import Portal
+from integration.portal.cloud_portal import again, connect
+from unit.lab_portal.standin import install, serving
+
+pytestmark = pytest.mark.integration
+SIZES = {"users": 6, "companies": 3, "contacts": 3, "leads": 3, "deals": 3, "tasks": 3, "messages": 3}
+POLICY = cloud.CloudPolicy("BOX-LICENCE")
+
+
+class _Scene:
+    def __init__(self, portal: Portal) -> None:
+        self.portal, self.copy = portal, CopyState(False, "", "")
+
+
+@pytest.fixture
+def moved(server: Path, tmp_path: Path) -> Iterator[tuple[Portal, str]]:
+    """A restored cloud outside of the cloud, and its address; not settled yet."""
+    root = install(tmp_path, server, "moved", SIZES)
+    with connect(server, "moved") as connection, connection.cursor() as cursor:
+        cursor.execute("DROP DATABASE moved_network")
+        cursor.execute("UPDATE b_lang SET SERVER_NAME = 'crm.acme.es'")
+        cursor.execute("DELETE FROM b_module_to_module WHERE TO_CLASS LIKE '%HostRestriction'")
+        cursor.execute("INSERT INTO b_rest_event (EVENT_NAME, EVENT_HANDLER) VALUES"
+                       " ('ONCRMLEADADD', 'https://shop.acme.es/hook?key=hunter2')")  # fmt: skip
+        cursor.execute(
+            "INSERT INTO b_rest_ap (ID, USER_ID, PASSWORD, TITLE) VALUES (77, 4, 'hunter2hunter2xx', 'Gone')"
+        )
+        cursor.execute("UPDATE b_user SET ACTIVE = 'N' WHERE ID = 4")
+    with serving(root) as url:
+        yield Portal(root, tmp_path / "state"), url
+    with connect(server) as connection, connection.cursor() as cursor:
+        cursor.execute("DROP DATABASE moved")
+
+
+def settle(portal: Portal, tmp_path: Path, policy: cloud.CloudPolicy = POLICY) -> Portal:
+    note = applications.cloud_note(portal, off=policy.applications == "deactivate")
+    cloud.plan_cloud(portal, policy).apply(portal.database, tmp_path / "kept")
+    portal.note(cloud_rest=note)
+    now = again(portal)
+    for folder in (now.root / "bitrix/managed_cache").glob("*"):
+        for path in sorted(folder.rglob("*"), reverse=True):
+            path.unlink() if path.is_file() else path.rmdir()
+    return now
+
+
+def fates(portal: Portal) -> dict[str, str]:
+    return {str(row["name"]): row["fate"] for row in applications.inventory(portal)}
+
+
+def works(portal: Portal, url: str) -> dict[str, bool]:
+    """Which webhooks and applications the portal lets in."""
+    tried = {}
+    for row in portal.database.rows("SELECT TITLE, USER_ID, PASSWORD FROM b_rest_ap"):
+        tried[row["TITLE"]] = f"{row['USER_ID']}/{row['PASSWORD']}/profile"
+    for row in portal.database.rows("SELECT APP_NAME, APPLICATION_TOKEN FROM b_rest_app WHERE INSTALLED = 'Y'"):
+        tried[row["APP_NAME"]] = f"app.info?auth={row['APPLICATION_TOKEN']}"
+    return {name: "error" not in httpx.get(f"{url}/rest/{path}", timeout=20).json() for name, path in tried.items()}
+
+
+def tool(portal: Portal, *arguments: str) -> None:
+    subprocess.run(["php", "bitrix/stand-in/tool.php", *arguments], cwd=portal.root, check=True, capture_output=True)
+
+
+def test_each_works_exactly_where_it_is_said_to(moved: tuple[Portal, str], tmp_path: Path) -> None:
+    portal, url = moved
+    assert {fates(portal)[name] for name in ("Web shop", "Accounting")} == {"closed"}
+    assert not any(works(portal, url).values()), "the row of the cloud's module"
+    found = checks_case.applications(_Scene(portal))  # type: ignore[arg-type]
+    assert found.state == "found"
+
+    portal = settle(portal, tmp_path)
+    told = fates(portal)
+    assert told.items() >= {
+        "Web shop": "lives", "Accounting": "lives", "Gone": "owner", "ONCRMLEADADD to shop.acme.es": "register",
+        "Acme telephony": "buy", "Web forms": "install", "BI reports": "buy", "ERP exchange": "remake",
+    }.items()  # fmt: skip
+    assert works(portal, url) == {name: told[name] == "lives" for name in works(portal, url)}
+    finding = checks_case.applications(_Scene(portal))  # type: ignore[arg-type]
+    assert finding.state == "people"
+    assert "1 application dead: the vendor knows it as the cloud's: ERP exchange" in finding.evidence
+    rest = checks_case.rest_service(_Scene(portal))  # type: ignore[arg-type]
+    assert rest.state == "people"
+
+
+def test_the_kernel_registers_the_box_and_settling_again_leaves_it(moved: tuple[Portal, str], tmp_path: Path) -> None:
+    portal, url = moved
+    with pytest.raises(EncajaError, match="not settled yet"):
+        applications.register(portal, "crm.acme.es", "https", "root")
+    portal = applications.register(settle(portal, tmp_path), "crm.acme.es", "https", "root")
+    assert portal.option("rest", "service_client_id").endswith(".crm.acme.es")
+    assert fates(portal)["ONCRMLEADADD to shop.acme.es"] == "lives"
+    assert fates(portal)["ERP exchange"] == "remake", "a registration revives no application"
+    tool(portal, "app", "--code", "Made again")
+    portal.database.execute("UPDATE b_rest_app SET ACTIVE = 'Y' WHERE APP_NAME = 'Web forms'")  # installed again
+    portal = settle(again(portal), tmp_path)
+    assert portal.option("rest", "service_client_id").endswith(".crm.acme.es")
+    assert (fates(portal)["Made again"], fates(portal)["Web forms"]) == ("lives", "lives")
+    assert works(portal, url)["Made again"]
+    assert not cloud.plan_cloud(portal, POLICY).changed
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("define('BITRIXREST_URL', 'http://127.0.0.1:1');", "did not register the portal"),
+        ("$LICENSE_KEY = 'DEMO';", "without a licence"),
+    ],
+)
+def test_what_the_vendor_does_not_confirm_is_no_registration(
+    moved: tuple[Portal, str], tmp_path: Path, code: str, said: str
+) -> None:
+    portal = settle(moved[0], tmp_path)
+    path = portal.root / ("bitrix/license_key.php" if "LICENSE" in code else "bitrix/php_interface/dbconn.php")
+    path.write_text(f"<?php {code} ?>" + path.read_text() if "LICENSE" not in code else f"<?php {code}\n")
+    with pytest.raises(EncajaError, match=said):
+        applications.register(again(portal), "crm.acme.es", "https", "root")
+
+
+def test_the_cloud_leaves_no_pair_behind(moved: tuple[Portal, str], tmp_path: Path) -> None:
+    portal = settle(moved[0], tmp_path)
+    assert not [name for module, name in portal.options if module == "rest" and "service_client" in name]
+
+
+def test_the_list_is_for_people_and_without_secrets(moved: tuple[Portal, str], tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = applications.inventory(settle(moved[0], tmp_path))
+    english, spanish = applications.as_csv(rows), applications.as_csv(rows, "es")
+    assert len(english.splitlines()) == len(spanish.splitlines()) == len(rows) + 1
+    assert "aplicación,4,ERP exchange,muerto: el proveedor lo conoce como de la nube," in spanish
+    assert "b_im_bot (1)" in english
+    assert "hunter2" not in english + spanish
