@@ -193,7 +193,7 @@ def passwords(scene: Scene) -> Finding:
     network = [user for user in employees if user.reason == "network"]
     if network:
         return found(f"{len(network)} of {len(employees)} employees have their password in Bitrix24.Network")
-    lost = sum(count for state, count in recovery.sent_states(scene.portal).items() if state not in {"N", "Y", "P"})
+    lost = sum(count for state, count in recovery.sent_states(scene.portal).items() if state in recovery.UNSENT)
     if lost:
         seen = f"{lost} recovery letters were not sent (b_event, SUCCESS_EXEC)"
         return replace(found(seen), cure="see that the portal can send mail, then playbook release once more")

@@ -130,7 +130,7 @@ try {
 
 def register(root: Path, host: str, scheme: str, user: str = USER) -> str:
     """Have the kernel register the portal at the vendor, as ``host``; returns what went wrong, as far as it says so."""
-    return str(next(call(root, host, _REGISTER, scheme, user=user), ""))[:300]
+    return "".join(map(str, call(root, host, _REGISTER, scheme, user=user)))[:300]
 
 
 _RECOVER: Final = """

@@ -39,6 +39,10 @@ _TEXTS: Final = {
 }
 
 
+UNSENT: Final = frozenset("0EF")
+"""States of a letter that the queue gave up: no template, an exception, failed."""
+
+
 def due(portal: Portal, *, without_mail: bool, again: bool = False) -> list[users.User]:
     """Who is still to get a link: those whose mark was cleared, who have set no password and had no link yet.
 
@@ -74,7 +78,7 @@ def lifetimes(portal: Portal, people: Iterable[int]) -> dict[int, int]:
 
 
 def sent_states(portal: Portal) -> Counter[str]:
-    """Letters of the last run by their state in the queue: ``N`` waits, ``Y`` sent, others not or not whole."""
+    """Letters of the last run by their state in the queue: ``N`` waits, ``Y`` sent, those of ``UNSENT`` lost."""
     return Counter(_letters(portal).values())
 
 
@@ -271,7 +275,7 @@ def _note(portal: Portal, sent: Mapping[int, float], **more: Any) -> None:
 def _had(portal: Portal, *, again: bool) -> dict[int, float]:
     """Who had a link and when (Unix time): noted, or in the queue because the last run died before noting it."""
     letters = _letters(portal)
-    lost = {number for number, state in letters.items() if state not in {"N", "Y", "P"}}
+    lost = {number for number, state in letters.items() if state in UNSENT}
     had = {**dict.fromkeys(letters, time.time()), **_noted(portal)}
     gone = lost | (expired(portal) if again else set())
     return {number: when for number, when in had.items() if number not in gone}
