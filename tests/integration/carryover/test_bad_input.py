@@ -185,3 +185,32 @@ def test_users_without_a_department_keep_their_records(portals: tuple[Site, Site
     lead = cloud.rest("crm.lead.add", fields={"TITLE": "of a partner", "ASSIGNED_BY_ID": outside})
     proof = run("once", job)["result"]
     assert (carried(box, lead, "ASSIGNED_BY_ID"), proof["faults"]) == (outside, [])
+
+
+def test_lost_answer_to_an_import_without_times_doubles_nothing_of_another_system(
+    portals: tuple[Site, Site], tmp_path: Path
+) -> None:
+    cloud, box = portals
+    since = now()
+    origins = [{"ORIGINATOR_ID": "shop", "ORIGIN_ID": f"order {n}"} for n in range(3)]
+    leads = [cloud.rest("crm.lead.add", fields={"TITLE": "of a shop", **origin}) for origin in origins]
+    time.sleep(2.1)
+    box.rest("crm.lead.add", fields={"TITLE": "made in the box since"})
+    lost: list[bytes] = []
+
+    def lie(_: int, body: bytes) -> str:
+        if b'"data"' in body and b"order 1" in body and b"createdTime" not in body and not lost:
+            lost.append(body)
+            return "after"
+        return ""
+
+    with unreliable(box.url, lie) as after:
+        job = write_job(tmp_path, cloud, replace(box, url=after), since=since)
+        proof = run("once", job)["result"]
+    assert lost, "the answer to the second attempt was lost"
+    assert (proof["missing"], proof["doubled"], proof["differences"]) == (0, 0, 0), proof["records"]
+    rows = box.sql("SELECT ORIGIN_ID, DATE_CREATE FROM b_crm_lead WHERE ORIGINATOR_ID='shop' ORDER BY ID")
+    there = [cloud.value("SELECT DATE_CREATE FROM b_crm_lead WHERE ID=%s", lead) for lead in leads]
+    assert [(row["ORIGIN_ID"], row["DATE_CREATE"]) for row in rows] == list(
+        zip([origin["ORIGIN_ID"] for origin in origins], there, strict=True)
+    )

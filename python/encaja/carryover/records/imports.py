@@ -15,6 +15,7 @@ from typing import Any
 from encaja.carryover.context import Context
 from encaja.carryover.mapping.canonical import fingerprints, moment
 from encaja.carryover.mapping.entities import ItemKind
+from encaja.carryover.mapping.identity_map import State
 from encaja.carryover.mapping.translation import Wanted
 from encaja.carryover.merge import finish
 from encaja.carryover.records.send_once import resolve_unconfirmed
@@ -49,6 +50,7 @@ async def add(context: Context, kind: ItemKind, records: Sequence[Record]) -> No
             context.map.done(kind.entity, record.id, "-1", want=want)  # in a copy of the map, which is discarded
         return
     reading: asyncio.Task[None] | None = None
+    unread = {record.id for record in fresh}
     try:
         for at in range(0, len(fresh), _TOGETHER):
             part = fresh[at : at + _TOGETHER]
@@ -56,6 +58,7 @@ async def add(context: Context, kind: ItemKind, records: Sequence[Record]) -> No
             if reading:
                 await reading
             arrived = [record for record in part if record.id in imported]
+            unread -= imported.keys()
             reading = asyncio.create_task(_read_back(context, kind, arrived, wanted, imported))
         if reading:
             await reading
@@ -63,6 +66,9 @@ async def add(context: Context, kind: ItemKind, records: Sequence[Record]) -> No
         if reading and not reading.done():
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+    # What arrived although its answer was lost has been found by its origin.
+    found = context.map.find(kind.entity, list(unread)).items()
+    await change(context, kind, [(by_id[name], link) for name, link in found if link.state is State.DONE])
 
 
 async def resolve(context: Context, kind: ItemKind) -> None:
