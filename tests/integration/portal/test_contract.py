@@ -167,7 +167,7 @@ ALTERATIONS: list[tuple[str, str, list[tuple[str, str]]]] = [
     ("rest-batch", f"{REST}/server.php", [("++$number > 50", "++$number > 100")]),
     ("rest-methods", f"{REST}/requisite.php", [("'crm.requisite.preset.list'", "'crm.preset.list'")]),
     ("rest-pages", f"{REST}/server.php", [("SIZE = 50", "SIZE = 25")]),
-    ("rest-import", "bitrix/modules/crm/lib/import.php", [("SYSTEM = ['createdTime', ", "SYSTEM = [")]),
+    ("rest-import", "bitrix/modules/crm/lib/import.php", [("SYSTEM = ['createdTime' => 'Created on', ", "SYSTEM = [")]),
 ]  # fmt: skip
 
 
