@@ -144,8 +144,12 @@ def test_what_changes_is_reported_with_what_belongs_to_it(cloud: Site, tmp_path:
     (attached,) = found["comment"][str(comment)].fields["FILES"].values()
 
     async def download(portal: RestClient) -> list[int]:
-        addresses = [letter["FILES"][0]["url"], attached["urlDownload"]]
-        return [(await portal.fetch(address, tmp_path / f"file{n}")).size for n, address in enumerate(addresses)]
+        sizes = []
+        for number, file in enumerate((letter["FILES"][0], attached)):
+            held = (await portal.call("disk.file.get", {"id": file["id"]})).result
+            target = tmp_path / f"file{number}"
+            sizes.append((await portal.fetch(held["DOWNLOAD_URL"], target, limit=10, size=int(held["SIZE"]))).size)
+        return sizes
 
     assert use(cloud, tmp_path, download) == [4, 4]
     assert {(tmp_path / f"file{n}").read_text() for n in range(2)} == {"muro"}
