@@ -31,7 +31,7 @@ _HEADERS = {
     "User-Agent": "encaja/1.0",  # an agent that names a library is refused
     "Accept": "*/*",
     "Accept-Language": "en,es;q=0.8",
-    "Accept-Encoding": "identity",  # so that the length is that of the file
+    "Accept-Encoding": "identity",  # so that the length is that of the file, and no small answer becomes a large one
 }
 _HOPS = 5
 _PAGES = frozenset({"text/html", "application/json"})
@@ -172,6 +172,8 @@ async def _file(response: httpx.Response) -> tuple[str, int | None]:
     Raises:
         RefusedError: it is none.
     """
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise _refused("it comes packed, which was not asked for")
     header = Message()
     header["content-disposition"] = response.headers.get("content-disposition", "")
     header["content-type"] = response.headers.get("content-type", "application/octet-stream")
@@ -180,9 +182,8 @@ async def _file(response: httpx.Response) -> tuple[str, int | None]:
     if is_page or not (name or header.get_content_disposition() == "attachment"):
         what = f"the portal answers with {kind} instead of it"
         raise _refused(what + await _said(response), "check the webhook user's rights to the file")
-    encoded = response.headers.get("content-encoding", "identity") != "identity"
     length = response.headers.get("content-length", "")
-    return name, None if encoded or not length.isdigit() else int(length)
+    return name, int(length) if length.isdigit() else None
 
 
 async def _said(response: httpx.Response) -> str:

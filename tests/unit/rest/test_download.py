@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,7 @@ JSON = {"content_disposition": "", "content_type": "application/json"}
         (sent(b"something", content_disposition=""), None, "answers with application/pdf"),
         (sent(b"half of it"), 20, "has 10 bytes instead of 20"),
         (streamed(b"who knows whether this is all"), None, "how long it is"),
+        (sent(gzip.compress(b"x" * 900), content_encoding="gzip"), None, "packed"),
         (sent(b"", status=404), None, "HTTP 404"),
         (sent(b"", status=206), None, "HTTP 206"),
         (to("/auth/?backurl=%2Fdisk"), None, "leads to the page /auth/ instead"),
