@@ -70,8 +70,10 @@ class CrmPortal:
 
     # As RestClient has it
 
-    async def call(self, method: str, parameters: Mapping[str, Any] | None = None, **_: Any) -> Answer:
+    async def call(self, method: str, parameters: Mapping[str, Any] | None = None, *, safe: bool = True) -> Answer:
         given = dict(parameters or {})
+        makes = method.endswith((".add", ".batchImport"))
+        assert not (safe and makes), f"{method} would be sent twice when its answer is lost"
         self.before(method, given)
         if method in self.refuses:
             raise RefusedError("", "no", method)

@@ -99,6 +99,23 @@ def test_what_may_still_be_worked_on_is_looked_for_until_the_patience_is_over(ca
     assert {name: link.state for name, link in found.items()} == {"102": State.DONE}
 
 
+def test_what_is_waited_for_is_told_until_it_is_over(carried: Carried, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(carried.box, "on_wait", told.append)
+
+    async def scene() -> None:
+        carried.map.sending("lead", [("101", ""), ("102", "")])
+
+        async def adopt(_: list[str]) -> None:
+            """Finds nothing."""
+
+        await resolve_unconfirmed(carried.context, "lead", adopt)
+
+    run(scene())
+    assert told[-1] == "" and len(told) > 2
+    assert all("2 records whose connection was lost" in text for text in told[:-1])
+
+
 def test_the_patience_begins_with_the_last_that_was_sent(carried: Carried) -> None:
     async def scene() -> float:
         carried.map.sending("lead", [("101", "")])

@@ -103,3 +103,54 @@ def test_process_of_an_earlier_versions_supervisor_is_found(tmp_path: Path) -> N
     assert running_supervisor(tmp_path) == os.getpid()
     (tmp_path / "leash").write_text(f"{os.getpid()} 1\n")
     assert running_supervisor(tmp_path) is None
+
+
+def test_an_exit_code_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, list[str]]] = []
+
+    def force(number: int) -> None:
+        target = Path(f"/proc/self/fd/{number}").readlink()
+        seen.append((target.read_text(), sorted(path.name for path in tmp_path.iterdir())))
+
+    monkeypatch.setattr(os, "fsync", force)
+    (tmp_path / "rc.new").write_text("a longer one of a run that was cut off")
+    supervisor._write(tmp_path / "rc", "7\n")
+    assert seen == [("7\n", ["rc.new"])]
+    assert recorded_code(tmp_path) == 7
+    assert (tmp_path / "rc").stat().st_mode & 0o777 in {0o600, 0o644}
+    assert [path.name for path in tmp_path.iterdir()] == ["rc"]
+
+
+@pytest.mark.parametrize(("script", "code"), [("kill -9 $$", 137), ("kill -TERM $$", 143), ("exit 0", 0)])
+def test_a_command_that_a_signal_ended_is_no_success(tmp_path: Path, script: str, code: int) -> None:
+    assert run_supervised(tmp_path, script).wait() == code
+    assert recorded_code(tmp_path) == code
+
+
+def test_a_supervisor_whose_parent_is_gone_starts_nothing(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-I", "-S", supervisor.__file__, str(tmp_path), "1", "touch", str(tmp_path / "ran")]
+    assert subprocess.run(arguments, check=False).returncode == supervisor.INTERRUPTED
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_is_named_by_its_number_and_its_beginning(tmp_path: Path) -> None:
+    (tmp_path / supervisor.PROCESS_FILE).write_text(f"{os.getpid()} {supervisor.start_ticks(os.getpid())}\n")
+    assert running_supervisor(tmp_path) == os.getpid()
+    (tmp_path / supervisor.PROCESS_FILE).write_text(f"{os.getpid()} {(supervisor.start_ticks(os.getpid()) or 0) + 1}\n")
+    assert running_supervisor(tmp_path) is None, "another process has that number now"
+    ended = subprocess.Popen(["sleep", "60"])
+    ticks = supervisor.start_ticks(ended.pid)
+    assert ticks is not None and ended.pid in supervisor.descendants(os.getpid())
+    ended.kill()
+    deadline = time.monotonic() + 20
+    while supervisor.start_ticks(ended.pid) is not None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert supervisor.start_ticks(ended.pid) is None, "one that ended and was not collected runs no more"
+    ended.wait()
+    for text in ("", "x y", "1", None):
+        (tmp_path / supervisor.PROCESS_FILE).unlink(missing_ok=True)
+        if text is not None:
+            (tmp_path / supervisor.PROCESS_FILE).write_text(text)
+        assert running_supervisor(tmp_path) is None
+    (tmp_path / "rc").write_text("no number")
+    assert recorded_code(tmp_path) is None
