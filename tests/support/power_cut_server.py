@@ -44,18 +44,21 @@ class PowerCutServer:
     before: Callable[[int, str], None] = lambda *_: None
     refuses: dict[str, Exception] = field(default_factory=dict)
     """By a part of a statement: why it is refused."""
-    connects: int = 0
+    connections: list[Connection] = field(default_factory=list)
+    asked_for: list[dict[str, Any]] = field(default_factory=list)
+    """The options of each connection."""
     unique: bool = False
     """Whether the same row twice is a duplicate."""
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
 
-    def connect(self, *_: Any, **__: Any) -> Connection:
+    def connect(self, *_: Any, **options: Any) -> Connection:
         with self.lock:
-            self.connects += 1
+            self.asked_for.append(options)
             self._asked("CONNECT")
-            return Connection(self)
+            self.connections.append(Connection(self))
+            return self.connections[-1]
 
     def _asked(self, sql: str) -> None:
         self.log.append(sql)

@@ -97,11 +97,20 @@ def test_tables_are_loaded_with_their_rows_and_keys(server: PowerCutServer, tmp_
     assert json.loads((tmp_path / "dump.json").read_text())["begun"] == "2026-03-01 18:30:05"
 
 
-def statements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    found = PowerCutServer()
-    monkeypatch.setattr(loader, "connect", found.connect)
-    load(spooled(tmp_path / "count"), tmp_path)
-    return len(found.log)
+def test_connections_speak_the_dumps_charset_and_are_closed(server: PowerCutServer, tmp_path: Path) -> None:
+    made = make(spooled(tmp_path / "s", dump(table("a"), VIEWS)), tmp_path)
+    assert made.loaded_before() == set()
+    made.settle_database("utf8mb4", None)
+    made.start("utf8mb3", "utf8mb3_unicode_ci")
+    assert made.finish(60)
+    made.create_views()
+    made.total()
+    loading = {"charset": "utf8mb3", "collation": "utf8mb3_unicode_ci"}
+    assert server.asked_for == [{}, {}, loading, loading, {}]
+    assert not any(connection.open for connection in server.connections)
+    fresh = make(spooled(tmp_path / "s2", dump(VIEWS.replace("`a`", "`v9`"))), tmp_path)
+    fresh.create_views()
+    assert server.asked_for[-1] == {"charset": "utf8mb4", "collation": None}
 
 
 def test_the_power_may_be_cut_at_any_statement(
