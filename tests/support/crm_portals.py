@@ -47,6 +47,8 @@ class CrmPortal:
         """Called when it is done; what it raises takes the place of the answer."""
         self.refuses: set[str] = set()
         """Methods that are refused."""
+        self.refuses_item: Callable[[Mapping[str, Any]], str] = lambda _: ""
+        """Why an item of an import is refused; empty where it is not."""
 
     def on_wait(self, what: str) -> None:
         """Nobody looks."""
@@ -147,7 +149,7 @@ class CrmPortal:
             return {"items": self._listed("crm.item.list", given)[:PAGE]}
         kind = BY_TYPE[int(given["entityTypeId"])]
         if verb == "batchImport":
-            return {"items": [{"item": {"id": self._made(kind.entity, one)}} for one in given["data"]]}
+            return {"items": [self._imported(kind.entity, one) for one in given["data"]]}
         number = int(given["id"])
         if number not in self.of(kind.entity):
             raise RefusedError("NOT_FOUND", "not found", f"crm.item.{verb}")
@@ -157,6 +159,11 @@ class CrmPortal:
         if verb == "update":
             self.of(kind.entity)[number] |= given["fields"]
         return {"item": dict(self.of(kind.entity)[number])}
+
+    def _imported(self, entity: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        if why := self.refuses_item(fields):
+            return {"error": "E", "error_description": why}
+        return {"item": {"id": self._made(entity, fields)}}
 
     def _made(self, entity: str, fields: Mapping[str, Any]) -> int:
         number = max(self.of(entity), default=100) + 1
