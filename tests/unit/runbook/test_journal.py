@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from encaja.errors import ConfigurationError, EncajaError
+from encaja.runbook.durations import now
 from encaja.runbook.record import timeline
 from encaja.runbook.record.journal import SCHEMA_VERSION, EntryKind, Event, Fault, GateState, Journal, Measure, Result
 from encaja.runbook.report.pass_diff import Trend, compare_passes
@@ -148,3 +150,57 @@ def test_story_and_difference_of_two_passes(tmp_path: Path) -> None:
     assert difference["restore"].trend is Trend.SLOWER
     assert difference["restore"].new_faults == ()
     assert any("volume 23" in fault for fault in back["restore"].new_faults)
+
+
+def test_what_decides_is_on_the_disk_when_the_call_returns_and_events_may_wait(path: Path) -> None:
+    with Journal(path) as journal:
+        said: list[str] = []
+        journal._db.set_trace_callback(said.append)
+
+        def ways() -> list[str]:
+            """How each transaction since the last call was committed."""
+            found = [text.rpartition("=")[2] for text in said if text.startswith("PRAGMA synchronous")]
+            bounds = [text for text in said if text in {"BEGIN IMMEDIATE", "COMMIT"}]
+            assert bounds == ["BEGIN IMMEDIATE", "COMMIT"] * len(found)
+            said.clear()
+            return found
+
+        pass_ = journal.start_pass("cutover", "ana", {})
+        assert ways() == ["FULL"]
+        attempt = journal.begin(pass_, "restore", "run", by="ana", kind="playbook", directory="/x")
+        assert ways() == ["FULL"]
+        journal.add_events([Event(attempt.id, now(), "ok")])
+        assert ways() == ["NORMAL"]
+        journal.finish(attempt, Result.DONE)
+        assert ways() == ["FULL"], "also after events"
+        journal.add_gate(pass_, "restore", GateState.WAITING, by="ana")
+        journal.add_entry(pass_, EntryKind.ACCEPTED, "x", by="ana")
+        journal.ask_again(pass_, ["restore"], by="ana", bounded=False)
+        assert ways() == ["FULL"] * 3
+
+
+def test_an_outcome_with_a_fault_that_cannot_be_written_is_not_half_there(path: Path) -> None:
+    with Journal(path) as journal:
+        pass_ = journal.start_pass("cutover", "ana", {})
+        attempt = journal.begin(pass_, "restore", "run", by="ana", kind="playbook", directory="/x")
+        good = Fault(attempt.id, now(), "h", "t", "w", "l", "m")
+        broken = replace(good, lines=object())  # type: ignore[arg-type]
+        with pytest.raises(EncajaError):
+            journal.finish(attempt, Result.FAILED, faults=[good, broken])
+        assert journal.faults() == []
+        assert journal.attempts()[0].result is None
+        journal.finish(attempt, Result.FAILED, faults=[good])
+        assert len(journal.faults()) == 1
+
+
+def test_attempts_are_numbered_by_part_and_found_by_step_and_pass(path: Path) -> None:
+    with Journal(path) as journal:
+        passes = [journal.start_pass(name, "ana", {}) for name in ("rehearsal", "cutover")]
+        assert journal.start_pass("cutover", "eva", {}).id == passes[1].id
+        for pass_ in passes:
+            for step, part in (("a", "run"), ("a", "verify"), ("a", "run"), ("ab", "run")):
+                journal.begin(pass_, step, part, by="ana", kind="playbook", directory="/x")
+        found = journal.attempts(passes[1], "a")
+        assert [(one.part, one.number) for one in found] == [("run", 1), ("verify", 1), ("run", 2)]
+        assert [len(journal.attempts(one)) for one in (*passes, None)] == [4, 4, 8]
+        assert len(journal.attempts(step="ab")) == 2
