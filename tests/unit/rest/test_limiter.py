@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from encaja.rest.command import Command
-from encaja.rest.limiter import Limiter, Limits
+from encaja.rest.limiter import Limiter, Limits, _Method
 from support.fake_cloud import FakeCloud
 from support.virtual_time import clock, run
 
@@ -295,3 +295,106 @@ def test_without_a_limit_of_operating_time_nothing_is_counted(tmp_path: Path) ->
 
     assert run(scene()) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def block(operating: float, *, reset: float | None = 1_000_100, finish: float = 1_000_000.0) -> dict[str, float]:
+    return {"operating": operating, "finish": finish} | ({} if reset is None else {"operating_reset_at": reset})
+
+
+def test_what_others_used_before_expires_when_the_portal_says_and_ones_own_after_the_window() -> None:
+    method = _Method()
+    method.learn(50.0, block(30.0))
+    assert method.baskets == {str(1_000_000 // 60): [151.0, 30.0]}
+    assert (method.answers, method.seconds) == (0, 0), "what came before is no measure of a command"
+    method.learn(60.0, block(42.0, reset=1_000_160, finish=1_000_060.0))
+    assert method.baskets[str(1_000_060 // 60)] == [60.0 + 600 + 1, 12.0]
+    assert (method.answers, method.seconds, method.used) == (1, 12.0, 42.0)
+    method.expire(151.0)
+    assert method.used == 12.0, "the oldest is gone at its time"
+
+
+def test_the_portals_smaller_count_takes_from_the_oldest_first() -> None:
+    method = _Method(baskets={"1": [100.0, 10.0], "2": [200.0, 10.0], "3": [300.0, 10.0]}, heard=1.0)
+    method.learn(50.0, block(12.0, reset=None, finish=2.0))
+    assert {minute: seconds for minute, (_, seconds) in method.baskets.items()} == {"1": 0.0, "2": 2.0, "3": 10.0}
+
+
+def test_a_block_without_its_reset_is_taken_for_the_whole_window() -> None:
+    method = _Method()
+    method.learn(50.0, block(30.0, reset=None))
+    [(expiry, _)] = method.baskets.values()
+    assert expiry == 50.0 + 600 + 1
+    other = _Method()
+    other.learn(50.0, {"operating": 30.0, "operating_reset_at": 1_000_100})
+    [(expiry, _)] = other.baskets.values()
+    assert expiry == 50.0 + 600 + 1, "without the portal's time its reset says nothing"
+
+
+def test_an_earlier_reset_brings_the_oldest_forward_and_a_later_one_does_not() -> None:
+    method = _Method(baskets={"1": [500.0, 10.0], "2": [600.0, 1.0]}, heard=1.0)
+    method.learn(50.0, block(11.0, reset=1_000_020))
+    assert method.baskets["1"][0] == 50 + 20 + 1
+    method.learn(51.0, block(11.0, reset=1_000_590, finish=1_000_001.0))
+    assert (method.baskets["1"][0], method.baskets["2"][0]) == (71, 600.0)
+
+
+def test_what_a_command_costs_is_learnt_and_the_newest_count_most() -> None:
+    method = _Method()
+    assert method.cost == pytest.approx(2.1), "a second, and half as much again for not knowing"
+    method.learn(0.0, block(0.0, finish=1.0))
+    for number in range(1, 400):
+        method.learn(0.0, block(2.0 * number, finish=1.0 + number))
+        method.baskets.clear()
+        method.baskets["x"] = [1e9, 2.0 * number]
+    assert method.answers <= 201
+    assert method.cost == pytest.approx(2.2, rel=0.02)
+
+
+def test_whether_commands_fit_is_asked_of_what_is_used_and_under_way() -> None:
+    def wait(used: float, pending: float, commands: int) -> float:
+        method = _Method(baskets={"1": [130.0, used]} if used else {}, answers=9.0, seconds=9.0)  # a command costs 1.2
+        method.pending = [[1000.0, pending]] if pending else []
+        return method.wait(100.0, commands, 12.0)
+
+    assert method_cost() == pytest.approx(1.2)
+    assert wait(0.0, 0, 10) == 0
+    assert wait(0.0, 0, 11) == 0, "it never fits as a whole, and there is nothing to wait for"
+    assert wait(6.0, 0, 5) == 0 and wait(6.0, 0, 6) == 30.0
+    assert wait(6.0, 0, 11) == 0, "it never fits: it is sent while one fits"
+    assert wait(11.0, 0, 11) == 30.0
+    assert wait(6.0, 3, 2) == 0 and wait(6.0, 3, 3) == 0.2, "answers under way may change the count"
+    assert wait(6.0, 3, 6) == 30.0
+    assert wait(0.0, 10, 1) == 0.2
+    assert wait(0.0, 10, 11) == 1.0, "there is no basket to wait for"
+
+
+def method_cost() -> float:
+    return _Method(answers=9.0, seconds=9.0).cost
+
+
+def test_an_answer_frees_the_place_of_one_command() -> None:
+    method = _Method(pending=[[180.0, 2.0], [190.0, 1.0]])
+    method.answered()
+    assert method.pending == [[180.0, 1.0], [190.0, 1.0]]
+    method.answered()
+    assert method.pending == [[190.0, 1.0]]
+    method.answered()
+    method.answered()
+    assert method.pending == []
+    late = _Method(pending=[[180.0, 2.0], [190.0, 1.0]])
+    late.expire(180.0)
+    assert late.pending == [[190.0, 1.0]]
+
+
+def test_limits_are_of_a_method_and_a_request_needs_room_for_all_of_its_own(tmp_path: Path) -> None:
+    async def scene() -> list[float]:
+        limiter = Limiter("cloud.test", tmp_path, clock=clock)
+        limiter.learned([("full", block(470.0, reset=1_000_050)), ("free", block(1.0))])
+        began = clock()
+        await limiter.take({"free": 3})
+        free = clock() - began
+        await limiter.take({"free": 1, "full": 1})
+        return [free, clock() - began]
+
+    free, both = run(scene())
+    assert (free, 50 <= both < 53) == (0, True)
