@@ -154,3 +154,21 @@ def test_a_process_is_named_by_its_number_and_its_beginning(tmp_path: Path) -> N
         assert running_supervisor(tmp_path) is None
     (tmp_path / "rc").write_text("no number")
     assert recorded_code(tmp_path) is None
+
+
+def test_the_supervisor_notes_itself_before_its_command_starts(tmp_path: Path) -> None:
+    process = run_supervised(tmp_path, f"cp {tmp_path}/{supervisor.PROCESS_FILE} {tmp_path}/seen; exec sleep 300")
+    try:
+        assert wait_for(tmp_path / "seen") == f"{process.pid} {supervisor.start_ticks(process.pid)}\n"
+        assert running_supervisor(tmp_path) == process.pid
+    finally:
+        process.terminate()
+        process.wait()
+    assert running_supervisor(tmp_path) is None
+
+
+def test_what_a_command_leaves_behind_may_end_before_it(tmp_path: Path) -> None:
+    """An orphan is the supervisor's child: its end is none of the command's."""
+    script = f"(true & echo $! > {tmp_path}/orphan); while kill -0 $(cat {tmp_path}/orphan) 2>&-; do :; done; exit 5"
+    assert run_supervised(tmp_path, script).wait() == 5
+    assert recorded_code(tmp_path) == 5
