@@ -48,7 +48,7 @@ class CrmPortal:
         self.refuses: set[str] = set()
         """Methods that are refused."""
         self.refuses_item: Callable[[Mapping[str, Any]], str] = lambda _: ""
-        """Why an item of an import is refused; empty where it is not."""
+        """Why an item of an import is refused (``CODE: text``); empty where it is not."""
 
     def on_wait(self, what: str) -> None:
         """Nobody looks."""
@@ -162,7 +162,8 @@ class CrmPortal:
 
     def _imported(self, entity: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         if why := self.refuses_item(fields):
-            return {"error": "E", "error_description": why}
+            code, _, text = why.partition(": ")
+            return {"error": code, "error_description": text}
         return {"item": {"id": self._made(entity, fields)}}
 
     def _made(self, entity: str, fields: Mapping[str, Any]) -> int:

@@ -29,7 +29,7 @@ def carried(tmp_path: Path) -> Iterator[Carried]:
         made.map.done("lead", "101", "205")
         made.cloud.of("lead")[101]["ufCrmPlan"] = {"id": 9, "urlMachine": "/file/9"}
 
-        async def fetch(address: str, target: Path) -> Any:
+        async def fetch(address: str, target: Path, **_: Any) -> Any:
             target.write_bytes(f"content of {address}".encode())
             return SimpleNamespace(name="plan.pdf", size=target.stat().st_size)
 
@@ -110,7 +110,7 @@ def test_what_the_box_refuses_and_what_the_cloud_does_not_give_is_a_fault(carrie
     [fault] = carried.map.faults()
     assert "refuses the files" in fault.what
 
-    async def gone(address: str, target: Path) -> Any:
+    async def gone(*_: Any, **__: Any) -> Any:
         raise RefusedError("", "HTTP 404", "download")
 
     carried.box.refuses, carried.cloud.fetch = set(), gone  # type: ignore[attr-defined]

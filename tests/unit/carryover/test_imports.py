@@ -94,7 +94,7 @@ def test_the_origin_of_another_system_is_kept(carried: Carried) -> None:
 def test_an_item_that_the_box_refuses_is_a_fault_and_not_marked_and_the_others_arrive(carried: Carried) -> None:
     for number in (101, 102, 103):
         carried.cloud.item("lead", number, title=f"{number}")
-    carried.box.refuses_item = lambda item: "no such field" if item["originId"] == "102" else ""
+    carried.box.refuses_item = lambda item: "E: no such field" if item["originId"] == "102" else ""
     carry(carried, 101, 102, 103)
     assert {link.cloud: link.state for link in carried.map.links("lead")} == {"101": State.DONE, "103": State.DONE}
     [fault] = carried.map.faults()
@@ -109,7 +109,7 @@ def test_an_item_whose_time_is_refused_is_sent_without_it_and_its_time_is_to_be_
     for number in (101, 102):
         carried.cloud.item("lead", number, title=f"{number}", createdBy=2)
     carried.box.refuses_item = lambda item: (
-        "createdTime is older than the last one" if item["originId"] == "102" and "createdTime" in item else ""
+        "CRM_FIELD_ERROR_VALUE_NOT_VALID: x" if item["originId"] == "102" and "createdTime" in item else ""
     )
     carry(carried, 101, 102)
     first, second = imported(carried)

@@ -56,7 +56,7 @@ def test_a_volume_is_unpacked_whole_and_told_as_it_goes(tmp_path: Path) -> None:
         (b"", "the file is empty"),
         (b"<html>log in</html>", "it is not a gzip file"),
         (member(size=gzips._UNFINISHED), "its writer never finished it"),
-        (member(size=len(DATA) - 1), "unpacks to 10240 bytes, its size field says 10239"),
+        (member(size=len(DATA) - 1), "unpacks to more than the 10239 bytes that it may"),
         (member(size=len(DATA) + 512), "unpacks to 10240 bytes, its size field says 10752"),
         (member(DATA[:-1]), "unpacks to 10239 bytes, no multiple of 512"),
         (member()[:-1], "the stream ends before its last member does"),
@@ -65,7 +65,7 @@ def test_a_volume_is_unpacked_whole_and_told_as_it_goes(tmp_path: Path) -> None:
         (member()[:-4] + b"\0\0\0\0", "gzip: incorrect length check"),
         (member()[:40] + b"\xff" + member()[41:], "gzip: "),
         (member() + b"junk", "gzip: incorrect header check"),
-        (member() + member()[:30], "the stream ends before its last member does"),
+        (member() + member()[:30], "unpacks to more than the 10240 bytes that it may"),
     ],
 )
 def test_each_lie_is_a_bad_volume(tmp_path: Path, data: bytes, reason: str) -> None:

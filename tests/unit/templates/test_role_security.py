@@ -174,9 +174,9 @@ def test_a_file_with_a_secret_is_marked_as_such_and_readable_by_its_users_alone(
         ("base", {"encaja_environment": "production"}, {
             "base_ssh_root_login": "prohibit-password", "base_ssh_forwarding": "local", "base_firewall": True,
             "base_ssh_from": [], "base_firewall_open": [], "base_upgrades": True,
-            "base_sysctl['net.ipv4.conf.all.rp_filter']": 1, "base_sysctl['net.ipv4.conf.all.accept_redirects']": 0,
-            "base_sysctl['net.ipv4.conf.all.send_redirects']": 0,
-            "base_sysctl['net.ipv6.conf.all.accept_redirects']": 0,
+            "base_sysctl['net.ipv4.conf.all.rp_filter']": 1, "base_sysctl['net.ipv4.conf.*.accept_redirects']": 0,
+            "base_sysctl['net.ipv4.conf.*.send_redirects']": 0,
+            "base_sysctl['net.ipv6.conf.*.accept_redirects']": 0,
         }),
         ("cache", {}, {"cache_remote": False, "cache_firewall": [], "cache_socket_users": ["www-data"]}),
         ("cache", {"cache_remote": True, "topology_cache_clients": ["10.0.0.7"]},
