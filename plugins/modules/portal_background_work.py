@@ -9,7 +9,7 @@ short_description: Configure a portal's background work
 description:
   - Moves agents to cron, holds (or purges, or releases) mail that was queued when the backup was made, relaxes
     policies that log users out, and completes task comments.
-  - O(frozen) stops agents and mail until the release clears it.
+  - O(frozen) stops agents and mail until the release clears it, and with O(silence) workflows, robots and triggers.
 options:
   frozen:
     description: Whether the constants for the freeze are in C(dbconn.php). C(keep) sets them until the first release.
@@ -33,6 +33,20 @@ options:
     description: Whether the web server delivers files instead of PHP; requires role C(web).
     type: bool
     default: true
+  silence:
+    description:
+      - Rules that say what is switched off in the data while the portal is frozen, and put back byte for byte when it
+        is not.
+    type: list
+    elements: dict
+    default: []
+  queues:
+    description:
+      - What happens at the first release to what waits in the portal's queues (text messages, messages of the
+        Messenger, events for applications and so on), by kind; C(release), C(hold) or C(purge). Kinds that are not
+        named are released. Only used with O(frozen=no).
+    type: dict
+    default: {}
 extends_documentation_fragment: [encaja.portal.portal]
 author: encaja
 """
@@ -76,6 +90,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
     open_portal,
     run,
     settle,
+    silence,
 )
 
 
@@ -85,14 +100,18 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
     portal = open_portal(module)
     frozen = not portal.state().get("released", False) if wanted["frozen"] == "keep" else wanted["frozen"] == "yes"
     policy = background_work.WorkPolicy(
-        frozen, wanted["mail"], wanted["session_minutes"], wanted["all_agents_on_cron"], wanted["fast_download"]
-    )
+        frozen, wanted["mail"], wanted["session_minutes"], wanted["all_agents_on_cron"], wanted["fast_download"],
+        tuple(wanted["silence"]), wanted["queues"], portal.state().get("released", False),
+    )  # fmt: skip
     planned, notes = background_work.plan_work(portal, policy)
     if wanted["frozen"] != "keep":
         if not frozen and not portal.state().get("released", False):
             notes["released_at"] = background_proof.moment(portal)
         notes["released"] = not frozen
-    return settle(module, portal, planned, notes)
+    result = settle(module, portal, planned, notes)
+    if not frozen and not module.check_mode:
+        silence.drop_empty(portal.database)
+    return result
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -101,6 +120,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "session_minutes": {"type": "int", "default": 1440},
     "all_agents_on_cron": {"type": "bool", "default": True},
     "fast_download": {"type": "bool", "default": True},
+    "silence": {"type": "list", "elements": "dict", "default": []},
+    "queues": {"type": "dict", "default": {}},
     **PORTAL_ARGUMENTS,
 }
 

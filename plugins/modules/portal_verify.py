@@ -41,6 +41,11 @@ options:
     type: list
     elements: dict
     default: []
+  silence:
+    description: The rules about what is switched off until the release.
+    type: list
+    elements: dict
+    default: []
   environment:
     description: File that names the host's environment.
     type: path
@@ -86,11 +91,14 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
     checks_copy,
     checks_licence,
     checks_server,
+    checks_silence,
     checks_web,
     copy_state,
     lead_rates,
     open_portal,
+    outbox,
     run,
+    silence,
     verify,
 )
 
@@ -101,18 +109,20 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     scene = verify.Scene(
         open_portal(module), address(module), Path(wanted["fpm_socket"]), wanted["connect_to"],
         wanted["session_minutes"], tuple(wanted["trusted_proxies"]), Path(wanted["carry_over"]),
-        wanted["restore"], rules=tuple(wanted["rules"]), environment=Path(wanted["environment"]),
+        wanted["restore"], rules=tuple(wanted["rules"]),
+        silence=tuple(wanted["silence"]), environment=Path(wanted["environment"]),
         inert=Path(wanted["inert"]),
     )  # fmt: skip
     checks = [
         check
-        for group in (checks_case, checks_copy, checks_licence, checks_server, checks_web)
+        for group in (checks_case, checks_copy, checks_licence, checks_server, checks_silence, checks_web)
         for check in group.CHECKS
     ]
     if module.check_mode:
         checks = [check for check in checks if check.id not in checks_web.TOUCHING]
     found = verify.verify(scene, checks, wanted["only"], remember=not module.check_mode)
     found["leads"] = lead_rates.by_hour(scene.portal)
+    found["outbox"] = outbox.waiting(scene.portal) if scene.portal.has(silence.TABLE) else []
     return {"changed": False, "verification": found}
 
 
@@ -123,6 +133,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "carry_over": {"type": "path", "default": str(carry_over_state.FOLDER)},
     "restore": {"type": "str", "default": ""},
     "rules": {"type": "list", "elements": "dict", "default": []},
+    "silence": {"type": "list", "elements": "dict", "default": []},
     "environment": {"type": "path", "default": str(copy_state.ENVIRONMENT)},
     "inert": {"type": "path", "default": str(copy_state.PROOF)},
     "only": {"type": "list", "elements": "str", "default": []},

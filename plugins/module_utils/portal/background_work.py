@@ -3,17 +3,19 @@
 Between restore and release two constants in ``dbconn.php`` keep the portal still: ``NO_AGENT_CHECK`` (agents) and
 ``DisableEventsCheck`` (mail, SMS). They do not reach the Messenger, which stands still in the mode of the command line.
 Mail that was waiting when the backup was made would go out at the first run, so it is held by a status that the kernel
-does not send. Source: portal.md chapters 3 (agents, freeze switches) and 5 (9, 14); behaviour.md chapter 1.
+does not send. Workflows, robots and what else no switch reaches are off in the data (``silence``). Source: portal.md
+chapters 3 (agents, freeze switches) and 5 (9, 14); behaviour.md chapter 1.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from . import php, settings
+from . import outbox, php, settings, silence
 from .plan import Plan
 from .serialized import SerializedError, serialize, unserialize
 from .site import Portal
@@ -37,6 +39,9 @@ class WorkPolicy:
         session_minutes: the shortest time without activity after which any group's policy may end a session.
         all_agents_on_cron: whether no agent runs on pages.
         fast_download: whether the web server serves files (``X-Accel-Redirect``), which role web prepares.
+        silence: what is off in the data while the portal is frozen.
+        queues: what to do at the release with what waits, by kind: ``release``, ``hold`` or ``purge``.
+        released: it was released before.
     """
 
     frozen: bool = True
@@ -44,6 +49,9 @@ class WorkPolicy:
     session_minutes: int = 1440
     all_agents_on_cron: bool = True
     fast_download: bool = True
+    silence: tuple[Mapping[str, Any], ...] = ()
+    queues: Mapping[str, str] = field(default_factory=dict)
+    released: bool = True
 
 
 def plan_work(portal: Portal, policy: WorkPolicy) -> tuple[Plan, dict[str, Any]]:
@@ -53,6 +61,11 @@ def plan_work(portal: Portal, policy: WorkPolicy) -> tuple[Plan, dict[str, Any]]
         The plan, and what has to be noted about this database once it is applied.
     """
     plan = Plan()
+    if policy.frozen:
+        silence.plan_hold(portal.database, plan, policy.silence, again=portal.has(silence.TABLE))
+    else:
+        silence.plan_release(portal.database, plan)
+        outbox.plan_release(portal, plan, policy.queues, first=not policy.released)
     plan_constants(portal, plan, frozen=policy.frozen, cron=policy.all_agents_on_cron)
     plan_messenger(portal, plan, frozen=policy.frozen)
     _plan_agents(portal, plan, policy)
@@ -61,7 +74,8 @@ def plan_work(portal: Portal, policy: WorkPolicy) -> tuple[Plan, dict[str, Any]]
     _plan_comments(portal, plan)
     plan.report = {
         "agents": agent_counts(portal), "mail": mail_counts(portal), "comments": comment_counts(portal),
-        "dump": compare_with_dump(portal), "held_mail": held_mail(portal),
+        "dump": compare_with_dump(portal), "held_mail": held_mail(portal), "silenced": silence.held(portal.database),
+        "outbox": outbox.waiting(portal),
     }  # fmt: skip
     return plan, notes
 
@@ -81,11 +95,10 @@ def plan_constants(portal: Portal, plan: Plan, *, frozen: bool, cron: bool) -> N
 
 
 def plan_messenger(portal: Portal, plan: Plan, *, frozen: bool) -> None:
-    """Let the Messenger stand still, with all its rows, or go on as before."""
-    change = settings.stop_messenger if frozen else settings.resume_messenger
-    portal.set_settings(plan, change(portal.settings))
-    if "messenger" in portal.extra:
-        portal.set_extra(plan, change(portal.extra))
+    """Let the Messenger stand still, with all its rows, and mail go to PHP's mailer; or all go on as before."""
+    portal.set_settings(plan, settings.freeze(portal.settings) if frozen else settings.thaw(portal.settings))
+    own = [name for name in settings.FROZEN if name in portal.extra]
+    portal.set_extra(plan, settings.freeze(portal.extra, own) if frozen else settings.thaw(portal.extra))
 
 
 def is_frozen(portal: Portal) -> bool:

@@ -10,7 +10,19 @@ from urllib.parse import urlsplit
 
 from ..errors import EncajaError
 from . import applications as rest_interfaces
-from . import background_proof, background_work, carry_over_state, cloud, php, pull, recovery, restored, search, users
+from . import (
+    background_proof,
+    background_work,
+    carry_over_state,
+    cloud,
+    php,
+    pull,
+    recovery,
+    restored,
+    search,
+    silence,
+    users,
+)
 from .plan import Plan
 from .tls_faults import connection_fault
 from .verify import Check, Finding, Scene, check, found, found_fault, judged, ok, pending, people
@@ -152,9 +164,10 @@ def mobile(scene: Scene) -> Finding:
     rows = {name: value for (module, name), value in scene.portal.options.items() if module == "pull"}
     settings = {**scene.portal.section("pull"), **rows}
     still = scene.copy.is_intended(scene.portal, "pull", "push")
+    silenced = ["push to devices is off until the release"] if scene.portal.has(silence.TABLE) else []
     if scene.copy.is_copy and not still:
         wrong.append(f"pull.push is {settings.get('push')} on a copy: people's telephones would ring")
-    elif not still and settings.get("push") != "Y":
+    elif not still and not silenced and settings.get("push") != "Y":
         wrong.append("push to devices is off (pull.push)")
     if scene.policy.scheme != "https":
         wrong.append("the application needs HTTPS")
@@ -178,7 +191,7 @@ def mobile(scene: Scene) -> Finding:
         return Finding("found", "; ".join(wrong), cure=cure)
     if still:
         return ok(f"a neutralised copy: push to devices is off; certificate and listener on port {port} are right")
-    closed = [f"{scene.policy.domain} resolves to an address of a private network"] if scene.is_private else []
+    closed = [*silenced, *([f"{scene.policy.domain} resolves to an address of a private network"] * scene.is_private)]
     if "push to devices" in scene.unreached:
         closed.append(f"this host does not reach {scene.unreached['push to devices']}, so devices get no push")
     if closed:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import ConfigurationError
-from . import packed, php
+from . import packed, php, silence
 from .database import quoted
 from .host_rewrite import HostChange, ascii_host, old_hosts
 from .plan import Plan
@@ -47,6 +47,7 @@ SETTING_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "b_event_message": ("MESSAGE",),
     "b_rest_app": ("URL", "URL_DEMO", "URL_INSTALL"),
     "b_rest_event": ("EVENT_HANDLER",),
+    f"{silence.AWAY}b_rest_event": ("EVENT_HANDLER",),
     "b_rest_placement": ("PLACEMENT_HANDLER",),
     "b_rest_integration": ("OUTGOING_HANDLER_URL", "WIDGET_HANDLER_URL", "BOT_HANDLER_URL"),
     "b_crm_webform": ("RESULT_SUCCESS_URL", "RESULT_FAILURE_URL", "FORM_SETTINGS"),

@@ -26,6 +26,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ..errors import EncajaError
+from . import silence
 from .plan import Plan
 from .site import Portal
 from .tls_faults import connection_fault
@@ -95,11 +96,13 @@ def section(policy: PullPolicy) -> dict[str, str]:
 def plan_pull(portal: Portal, policy: PullPolicy) -> Plan:
     """Everything that connects the portal to the box's own push server."""
     plan = Plan()
-    stale = sorted(name for module, name in portal.options if module == "pull" and name in SETTINGS_KEYS)
+    # While telephones are silent until the release, the option that keeps them so stays.
+    keys = SETTINGS_KEYS - ({"push"} if portal.has(silence.TABLE) else set())
+    stale = sorted(name for module, name in portal.options if module == "pull" and name in keys)
     for name in stale:
         portal.remove_option(plan, "pull", name)
     for module, name, _site in portal.site_options:
-        if module == "pull" and name in SETTINGS_KEYS and name not in stale:
+        if module == "pull" and name in keys and name not in stale:
             portal.remove_option(plan, "pull", name)
     portal.set_option(plan, "pull", "server_mode", "personal")
     wanted = {"value": section(policy), "readonly": True}

@@ -17,8 +17,11 @@ SECRET_NAME: Final = re.compile(
     r"(?:^|_|~)(?:pass(?:word|wd)?|secret|token|(?:api|crypto|private|signature|licen[cs]e|default)_?key|key)$", re.I
 )
 """Names under which the portal keeps secrets (``password``, ``crypto_key``, ``signature_key``, ``client_secret`` …)."""
-RUN_MODE, _OWN_RUN_MODE = "run_mode", "encaja_run_mode"
-"""Keys of section ``messenger``: what the kernel reads, and what it was before the freeze (empty: not set)."""
+RUN_MODE: Final = "run_mode"
+FROZEN: Final[Mapping[str, tuple[str, Any]]] = {"messenger": (RUN_MODE, "cli"), "smtp": ("enabled", False)}
+"""What a key of a section is while the portal is frozen. Source: behaviour.md 1 and 2.1."""
+_OWN: Final = "encaja_"
+"""Begins the name under which a key's value from before the freeze is kept (empty: not set)."""
 HIDDEN: Final = "(secret)"
 HIDDEN_CHANGED: Final = "(secret, changed)"
 
@@ -147,30 +150,42 @@ def diff(before: Mapping[Any, Any], after: Mapping[Any, Any], path: str) -> dict
     }
 
 
-def stop_messenger(settings: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The settings with a Messenger that waits for a consumer of the command line, which nothing starts.
+def freeze(settings: Mapping[Any, Any], sections: Iterable[str] = tuple(FROZEN)) -> dict[Any, Any]:
+    """The settings with a Messenger that waits for a consumer of the command line, and mail handed to PHP's mailer.
 
-    The mode before is kept next to it, so that both are written at once or not at all.
+    Nothing starts that consumer, and the mailer of a frozen portal holds what it gets; a mail server of the settings
+    would be asked first. What was there is kept next to it, so that both are written at once or not at all.
     """
-    section, value = _messenger(settings)
-    kept = {} if _OWN_RUN_MODE in value else {_OWN_RUN_MODE: value.get(RUN_MODE) or ""}
-    return {**settings, "messenger": {**section, "value": {**value, **kept, RUN_MODE: "cli"}}}
+    result = dict(settings)
+    for name in sections:
+        key, still = FROZEN[name]
+        section, value = _section(settings, name)
+        if name == "smtp" and not value.get(key):
+            continue
+        kept = {} if _OWN + key in value else {_OWN + key: value.get(key) or ""}
+        result[name] = {**section, "value": {**value, **kept, key: still}}
+    return result
 
 
-def resume_messenger(settings: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The settings as they were before :func:`stop_messenger`."""
-    section, value = _messenger(settings)
-    if _OWN_RUN_MODE not in value:
-        return dict(settings)
-    mode = value.pop(_OWN_RUN_MODE)
-    del value[RUN_MODE]
-    value |= {RUN_MODE: mode} if mode else {}
-    resumed = {name: content for name, content in settings.items() if name != "messenger" or value}
-    return {**resumed, "messenger": {**section, "value": value}} if value else resumed
+def thaw(settings: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The settings as they were before :func:`freeze`."""
+    result = dict(settings)
+    for name, (key, _) in FROZEN.items():
+        section, value = _section(settings, name)
+        if _OWN + key not in value:
+            continue
+        former = value.pop(_OWN + key)
+        del value[key]
+        value |= {key: former} if former else {}
+        if value:
+            result[name] = {**section, "value": value}
+        else:
+            del result[name]
+    return result
 
 
-def _messenger(settings: Mapping[Any, Any]) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    section = settings.get("messenger")
+def _section(settings: Mapping[Any, Any], name: str) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    section = settings.get(name)
     section = dict(section) if isinstance(section, Mapping) else {"readonly": False}
     value = section.get("value")
     return section, dict(value) if isinstance(value, Mapping) else {}

@@ -127,6 +127,7 @@ class Scene:
     restore: str = ""
     restore_job: Path = restored.JOB
     rules: tuple[Mapping[str, Any], ...] = ()
+    silence: tuple[Mapping[str, Any], ...] = ()
     environment: Path = copy_state.ENVIRONMENT
     inert: Path = copy_state.PROOF
 

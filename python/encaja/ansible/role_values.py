@@ -16,7 +16,7 @@ from encaja.errors import EncajaError
 
 COLLECTION = "ansible_collections.encaja.portal"
 FILES = ("defaults/main.yml", "vars/main.yml", "meta/argument_specs.yml", "meta/rules.yml")
-LISTS = ("files/rules/*.yml", "files/harmless/*.yml")
+LISTS = ("files/rules/*.yml", "files/harmless/*.yml", "files/silence/*.yml")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

@@ -22,9 +22,13 @@ app = typer.Typer(no_args_is_help=True)
 
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {"check": "check", "state": "state", "evidence": "evidence", "cure": "cure", "ok": "ok", "cured": "cured",
-           "people": "for people", "found": "FOUND", "unknown": "unknown"},
+           "people": "for people", "found": "FOUND", "unknown": "unknown",
+           "outbox": "What would have gone out", "kind": "kind", "to": "to", "what": "what", "when": "since",
+           "more": "{count} more of {kind}"},
     "es": {"check": "comprobación", "state": "estado", "evidence": "evidencia", "cure": "remedio", "ok": "bien",
-           "cured": "curado", "people": "para personas", "found": "HALLADO", "unknown": "desconocido"},
+           "cured": "curado", "people": "para personas", "found": "HALLADO",
+           "unknown": "desconocido", "outbox": "Lo que habría salido", "kind": "tipo", "to": "para", "what": "qué",
+           "when": "desde", "more": "{count} más de {kind}"},
 }  # fmt: skip
 STYLES: Final = {"ok": "green", "cured": "green", "people": "cyan", "found": "bold red", "unknown": "yellow"}
 
@@ -63,6 +67,20 @@ def table(body: Mapping[str, Any], language: str) -> Table:
     return result
 
 
+def outbox_table(queues: Sequence[Mapping[str, Any]], language: str) -> Table:
+    """What a portal that is not released has waiting: kind, to whom, what, and since when."""
+    words = WORDS[language]
+    result = Table(title=words["outbox"], title_justify="left", show_lines=False)
+    for column in ("kind", "to", "what", "when"):
+        result.add_column(words[column], overflow="fold")
+    for queue in queues:
+        for entry in queue["first"]:
+            result.add_row(queue["kind"], *(escape(str(entry[name])) for name in ("to", "what", "when")))
+        if more := queue["entries"] - len(queue["first"]):
+            result.add_row(queue["kind"], words["more"].format(count=more, kind=queue["kind"]), "", "")
+    return result
+
+
 @app.command("verify")
 def verify(
     environment: EnvironmentName,
@@ -86,6 +104,8 @@ def verify(
         print(text)
     else:
         table_console().print(table(body, language))
+        if body.get("outbox"):
+            table_console().print(outbox_table(body["outbox"], language))
     if body["differences"]:
         names = ", ".join(
             item["id"] for item in body["checks"] if item["state"] == "found" and item["severity"] == "error"

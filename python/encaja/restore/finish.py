@@ -10,10 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pymysql
+import pymysql.cursors
 
 from encaja.atomic import write_atomically
-from encaja.portal import module_versions, restored
+from encaja.errors import EncajaError
+from encaja.portal import module_versions, restored, silence
+from encaja.portal.database import Database
+from encaja.portal.plan import Plan
 from encaja.restore import cloud_files, portal_setup, space
+from encaja.restore.errors import BackupError
 from encaja.restore.job import RestoreJob
 from encaja.restore.load import database
 from encaja.restore.run import RestoreRun
@@ -41,6 +46,8 @@ def finish(run: RestoreRun) -> None:
                 clouds=job.tree / "upload" / "clouds",
             )
             connection.commit()
+            if job.freeze:
+                journal.report["silenced"] = _silence(run, connection)
             database.force_to_disk(job.server)
             connection.query(f"DROP TABLE IF EXISTS `{database.STATE_TABLE}`")
             connection.commit()
@@ -52,6 +59,23 @@ def finish(run: RestoreRun) -> None:
     sync_tree(job.tree)
     for file in (job.own_work / "spool").glob("*"):
         file.unlink()
+
+
+def _silence(run: RestoreRun, connection: database.Connection) -> dict[str, int]:
+    """Switch off in the data what no switch reaches, until the release; returns what is held."""
+    connection.cursorclass = pymysql.cursors.DictCursor
+    portal, plan = Database(connection, run.job.server.name), Plan()
+    try:
+        silence.plan_hold(portal, plan, run.job.silence)
+        plan.apply(portal)
+        alive, held = silence.live(portal, run.job.silence), silence.held(portal)
+    except EncajaError as error:
+        if isinstance(error.__cause__, pymysql.err.Error):  # a server that is away is waited for
+            raise error.__cause__ from error
+        raise
+    if alive:
+        raise BackupError(f"still switched on: {', '.join(alive)}", run.job.server.place, "run the restore again")
+    return held
 
 
 def _write_record(run: RestoreRun, owner: tuple[int, int] | None) -> None:

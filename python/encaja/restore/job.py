@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ class RestoreJob:
         owner: user of the tree; None leaves the process's own.
         group: group of the tree.
         low_disk: delete volumes as soon as they are consumed, and fetch few ahead.
-        freeze: no agents and no mail until the portal is settled.
+        freeze: no agents, no mail and nothing of ``silence`` until the release.
+        silence: what is switched off in the new database, as rules of ``encaja.portal.silence``.
         switch: make the new tree the live one at the end.
         loaders: tables loaded at a time; None for one a processor, at least two.
         fetch: how to fetch.
@@ -70,6 +72,7 @@ class RestoreJob:
     group: str | None = None
     low_disk: bool = False
     freeze: bool = True
+    silence: tuple[Mapping[str, Any], ...] = ()
     switch: bool = True
     loaders: int | None = None
     fetch: FetchOptions = field(default_factory=FetchOptions)
@@ -129,5 +132,6 @@ def parse_job(content: dict[str, Any]) -> RestoreJob:
     given["fetch"] = FetchOptions(**given.get("fetch", {}))
     if "cloud_mirrors" in given:
         given["cloud_mirrors"] = tuple(given["cloud_mirrors"])
+    given["silence"] = tuple(given.get("silence", ()))
     given["after_switch"] = tuple(tuple(command) for command in given.get("after_switch", ()))
     return RestoreJob(**given)

@@ -68,7 +68,7 @@ def fill_settings(text: str, server: Server, path: str = SETTINGS, *, freeze: bo
     default.update(
         {"host": host_of(server), "database": server.name, "login": server.user, "password": server.password}
     )
-    return php.render_settings(settings.stop_messenger(wanted) if freeze else wanted)
+    return php.render_settings(settings.freeze(wanted) if freeze else wanted)
 
 
 def fill_dbconn(text: str, server: Server, *, freeze: bool) -> str:

@@ -424,6 +424,28 @@ INSERT INTO `b_forum_message` VALUES
     }
 
 
+SILENCE = [{"id": "push", "options": {"pull.push": "N"}},
+           {"id": "users", "table": "b_user", "column": "ACTIVE", "live": "ACTIVE = 'Y'", "make": "'N'"}]  # fmt: skip
+
+
+def test_what_would_start_by_itself_is_off_before_the_portal_can_be_reached(home, database):
+    content = job(home, database, silence=SILENCE, switch=False)
+    report = restore_here(content)
+    active = "SELECT COUNT(*) FROM b_user WHERE ACTIVE = 'Y'"
+    assert database.run(active, "portal_s1") == [(0,)]
+    (users,) = database.run(active, "reference_plain")[0]
+    assert report["silenced"] == {"push": 1, "users": users}
+    assert database.run("SELECT VALUE FROM b_option WHERE NAME = 'push'", "portal_s1") == [("N",)]
+    restore_here(content | {"switch": True})
+    assert (home / "www").resolve() == home / "trees" / "s1"
+    database.run("DROP DATABASE portal_s1")
+
+
+def test_without_the_freeze_nothing_is_switched_off(home, database):
+    restore_here(job(home, database, silence=SILENCE, freeze=False))
+    assert_restored(home, database)
+
+
 # --- killed ---
 
 
@@ -639,6 +661,7 @@ def test_database_killed_meanwhile(seed, home, database):
         "encaja.restore.load.loader.Loaders.create_views",
         "encaja.restore.load.loader.Loaders.total",
         "encaja.restore.load.database.force_to_disk",
+        "encaja.portal.silence.plan_hold",
         "encaja.restore.coordinator.finish",
         "encaja.restore.coordinator.check_result",
     ],

@@ -310,9 +310,11 @@ def devices(status: int = 400, rows: dict[str, str] | None = None, **facts: Any)
             raise ConnectionRefusedError("refused")
         return SimpleNamespace(status=status)
 
+    silenced = facts.pop("silenced", False)
     portal = SimpleNamespace(
-        section=lambda _: LISTENER, options={("pull", name): value for name, value in (rows or {}).items()}
-    )
+        section=lambda _: LISTENER, options={("pull", name): value for name, value in (rows or {}).items()},
+        has=lambda *_: silenced,
+    )  # fmt: skip
     policy = SimpleNamespace(domain="crm.acme.es", scheme="https")
     return SimpleNamespace(
         portal=portal,
@@ -337,6 +339,7 @@ def test_mobile_application_on_an_open_portal() -> None:
         (devices(0), "found", "no listener on port 8894: refused"),
         (devices(rows={"path_to_mobile_listener_secure": "https://acme.bitrix24.es/bitrix/sub/"}), "found", "acme."),
         (devices(rows={"push": "N"}), "found", "push to devices is off"),
+        (devices(rows={"push": "N"}, silenced=True), "people", "push to devices is off until the release"),
         (devices(is_private=True), "people", "private network"),
         (devices(unreached={"push to devices": "cloud-messaging.bitrix24.tech:443"}), "people", "get no push"),
     ],

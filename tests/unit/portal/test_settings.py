@@ -65,3 +65,20 @@ def test_secret_names(name: str) -> None:
 @pytest.mark.parametrize("name", ["login", "host", "keyPrefix", "sid", "monkey", 7])
 def test_plain_names(name: object) -> None:
     assert not settings.is_secret(name)
+
+
+def test_a_frozen_portal_has_no_messenger_and_no_mail_server_of_its_own() -> None:
+    smtp = {"value": {"enabled": True, "host": "smtp.acme.es"}, "readonly": False}
+    for before in (
+        {"smtp": smtp},
+        {"smtp": {"value": {"enabled": False}}},
+        {"messenger": {"value": {"run_mode": "cli"}}},
+        {},
+    ):
+        frozen = settings.freeze(before)
+        assert frozen["messenger"]["value"]["run_mode"] == "cli"
+        assert not frozen.get("smtp", {"value": {}})["value"].get("enabled")
+        assert settings.freeze(frozen) == frozen
+        assert settings.thaw(frozen) == before
+        assert settings.thaw(before) == before
+    assert settings.freeze({"smtp": smtp}, ["smtp"]).keys() == {"smtp"}

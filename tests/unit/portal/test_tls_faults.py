@@ -149,7 +149,7 @@ def test_verification_names_the_certificate_and_its_cure() -> None:
 
     policy = SimpleNamespace(domain="crm.acme.es", scheme="https")
     section = {"push": "Y", "path_to_mobile_listener_secure": "https://#DOMAIN#:8894/bitrix/sub/"}
-    portal = SimpleNamespace(section=lambda _: section, options={}, state=dict)
+    portal = SimpleNamespace(section=lambda _: section, options={}, state=dict, has=lambda *_: False)
     copy = CopyState(False, "", "")
     scene: Any = SimpleNamespace(portal=portal, policy=policy, get=get, unreached={}, is_private=False, copy=copy)
     mobile = next(check for check in checks_case.CHECKS if check.id == "case-05-mobile")

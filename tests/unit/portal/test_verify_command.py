@@ -77,6 +77,17 @@ def test_json_is_the_verification_itself(app: Any, tmp_path: Path) -> None:
     assert json.loads(result.stdout) == found["body"] == json.loads((tmp_path / "v.json").read_text())
 
 
+def test_what_would_have_gone_out_is_listed(app: Any) -> None:
+    group, found = app
+    entry = {"to": "eva@acme.es", "what": "NEW_LEAD", "when": "2026-11-30 10:00:00"}
+    found["body"] = body(state="ok") | {
+        "outbox": [{"kind": "mail", "table": "b_event", "entries": 9, "first": [entry]}]
+    }
+    shown = CliRunner().invoke(group, ["verify", "test", "--language", "es"]).stdout
+    for text in ("Lo que habría salido", *entry.values(), "8 más de mail"):
+        assert text in shown
+
+
 def test_spanish(app: Any) -> None:
     group, found = app
     found["body"] = body()

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import pymysql
 from pymysql.constants import ER
 
+from encaja.portal import silence
 from encaja.restore.errors import BackupError, BackupUsageError, TargetNotReady
 from encaja.restore.load.ddl import Collations
 from encaja.status import waiting_for
@@ -214,8 +215,8 @@ def force_to_disk(server: Server) -> None:
         raise explain(error, server) from error
 
 
-def count_tables(server: Server) -> int:
-    """How many tables the database has, views and the restore's own apart.
+def count_tables(server: Server) -> tuple[int, int]:
+    """How many tables the database has, views and the restore's own apart; and how many of them the kit holds data in.
 
     Raises:
         TargetNotReady: no connection.
@@ -225,8 +226,9 @@ def count_tables(server: Server) -> int:
         try:
             rows = query(
                 connection,
-                "SELECT COUNT(*) FROM information_schema.TABLES "
+                "SELECT COUNT(*), SUM(TABLE_NAME LIKE %s) FROM information_schema.TABLES "
                 "WHERE TABLE_SCHEMA = %s AND TABLE_TYPE = 'BASE TABLE' AND TABLE_NAME <> %s",
+                f"{silence.TABLE}%",
                 server.name,
                 STATE_TABLE,
             )
@@ -234,7 +236,7 @@ def count_tables(server: Server) -> int:
             connection.close()
     except pymysql.err.Error as error:
         raise explain(error, server) from error
-    return int(rows[0][0])
+    return int(rows[0][0]), int(rows[0][1] or 0)
 
 
 def known_collations(connection: Connection) -> Collations:

@@ -1,0 +1,40 @@
+"""Whether a portal that is not released yet is silent, and what it would have sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from . import background_work, outbox, php, settings, silence
+from .verify import Check, Finding, Scene, check, found, ok
+
+
+def silent(scene: Scene) -> Finding:
+    """Check that everything which can be off until the release is off."""
+    portal = scene.portal
+    if scene.copy.is_copy:
+        return ok("a neutralised copy, which is never released")
+    if not (background_work.is_frozen(portal) or portal.has(silence.TABLE)):
+        return ok("the portal is released" if portal.state().get("released") else "the portal was never frozen")
+    wrong = [
+        f"dbconn.php does not define {name}"
+        for name in background_work.FROST
+        if php.read_define(portal.dbconn, name) is not True
+    ]
+    for name, (key, still) in settings.FROZEN.items():
+        value = portal.section(name).get(key)
+        if value != still and (value or name == "messenger"):
+            wrong.append(f"{name}.{key} is {value!r}")
+    alive = silence.live(portal.database, scene.silence, again=portal.has(silence.TABLE))
+    wrong += [f"{count} of {name} are switched on" for name, count in alive.items()]
+    if wrong:
+        return found("; ".join(wrong))
+    off = ", ".join(f"{count} {name}" for name, count in silence.held(portal.database).items())
+    waits = outbox.summary(outbox.waiting(portal))
+    return ok(f"off until the release: {off or 'nothing had to be switched off'}; waiting: {waits or 'nothing'}")
+
+
+CHECKS: Final[Sequence[Check]] = (
+    check("portal-silent", ("Nothing goes out before the release", "Nada sale antes de la puesta en marcha"), silent,
+          "playbook settle (--tags work) switches it off again", part="background_work"),
+)  # fmt: skip
