@@ -32,6 +32,7 @@ const KERNEL_CLASSES = [
     'CDisk' => 'disk/lib/disk.php',
     'CSearch' => 'search/lib/search.php',
     'CCrm' => 'crm/lib/crm.php', 'CCrmActivity' => 'crm/lib/activity.php', 'CCrmImport' => 'crm/lib/import.php',
+    'CAutomation' => 'bizproc/lib/automation.php', 'CBPSchedulerService' => 'bizproc/lib/automation.php',
     'CTasks' => 'tasks/lib/tasks.php',
     'CRestServer' => 'rest/lib/server.php', 'RestError' => 'rest/lib/server.php', 'RestPage' => 'rest/lib/server.php', 'CRestLimits' => 'rest/lib/limits.php',
     'CRestEvent' => 'rest/lib/event.php', 'CRestCrm' => 'rest/lib/crm.php', 'CRestOther' => 'rest/lib/other.php',

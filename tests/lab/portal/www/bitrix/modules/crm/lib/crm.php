@@ -97,7 +97,7 @@ final class CCrm
         CSearch::indexCrm($type, $id);
         CRestEvent::fire('ONCRM' . $def['name'] . 'ADD', ['FIELDS' => ['ID' => $id]]);
         if ($system === null) {
-            self::automate($type, $id, $row, $fields);
+            CAutomation::added($type, $id, $row);
         }
         return $id;
     }
@@ -127,6 +127,7 @@ final class CCrm
         self::saveLinks($type, $id, $fields);
         CSearch::indexCrm($type, $id);
         CRestEvent::fire('ONCRM' . $def['name'] . 'UPDATE', ['FIELDS' => ['ID' => $id]]);
+        CAutomation::updated($type, $id, $old, $row);
         return true;
     }
 
@@ -152,6 +153,7 @@ final class CCrm
         CRestRequisite::dropOf($def['id'], $id);
         CSearch::remove('crm', "{$def['name']}.$id");
         CRestEvent::fire('ONCRM' . $def['name'] . 'DELETE', ['FIELDS' => ['ID' => $id]]);
+        CAutomation::deleted($type, $id);
         return true;
     }
 
@@ -325,22 +327,6 @@ final class CCrm
             foreach ($others as $i => $linked) {
                 DB::insert($table, [$owner => $id, $other => $linked, 'SORT' => 10 * ($i + 1), 'IS_PRIMARY' => $i === 0 ? 'Y' : 'N'], true);
             }
-        }
-    }
-
-    /** Templates that start on creation write a mail and a notification: what an import must not do. */
-    private static function automate(string $type, int $id, array $row, array $fields): void
-    {
-        static $templates = [];
-        $templates[$type] ??= DB::rows("SELECT * FROM b_bp_workflow_template WHERE MODULE_ID='crm' AND DOCUMENT_TYPE=? AND ACTIVE='Y' AND (AUTO_EXECUTE & 1)", self::TYPES[$type]['name']);
-        foreach ($templates[$type] as $template) {
-            DB::insert('b_bp_workflow_state', ['ID' => uniqid('', true), 'MODULE_ID' => 'crm', 'ENTITY' => 'CCrmDocument' . ucfirst($type), 'DOCUMENT_ID' => self::TYPES[$type]['name'] . "_$id", 'WORKFLOW_TEMPLATE_ID' => $template['ID'], 'STATE' => 'Completed', 'STARTED' => now()], true);
-            $mails = (array)($fields['EMAIL'] ?? []);
-            $to = is_array($mails[0] ?? null) ? ($mails[0]['VALUE'] ?? '') : ($mails[0] ?? '');
-            if ($to !== '') {
-                CEvent::Send('BIZPROC_HTML_MAIL_TEMPLATE', 's1', ['RECEIVER' => $to, 'TITLE' => $template['NAME'], 'MESSAGE' => CSite::absolute("/crm/$type/details/$id/")]);
-            }
-            CIMNotify::Add((int)$row['ASSIGNED_BY_ID'], 0, 'crm', "{$template['NAME']}: [URL=/crm/$type/details/$id/]" . ($row['TITLE'] ?? $row['FULL_NAME'] ?? "#$id") . '[/URL]');
         }
     }
 }

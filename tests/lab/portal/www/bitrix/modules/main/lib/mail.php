@@ -91,10 +91,30 @@ final class CEvent
         if (defined('ONLY_EMAIL') && $to !== ONLY_EMAIL) {
             return true;
         }
+        $server = \Bitrix\Main\Config\Configuration::getValue('smtp') ?? [];
+        if (($server['enabled'] ?? false) === true && !empty($server['host']) && !empty($server['login'])) {
+            return self::smtp($server, $to, $subject);
+        }
         if (function_exists('custom_mail')) {
             return (bool)custom_mail($to, $subject, $body, $headers);
         }
         return str_contains($to, '@') && @mail($to, mb_encode_mimeheader($subject, 'UTF-8'), $body, $headers);
+    }
+
+    /** The mail server of the settings is asked before PHP's own mailer. */
+    private static function smtp(array $server, string $to, string $subject): bool
+    {
+        $socket = @fsockopen($server['host'], (int)($server['port'] ?? 25), $code, $text, 2.0);
+        if (!$socket) {
+            return false;
+        }
+        stream_set_timeout($socket, 2);
+        fgets($socket);
+        foreach (['HELO portal', "MAIL FROM:<{$server['login']}>", "RCPT TO:<$to>", 'DATA', "Subject: $subject\r\n\r\n.", 'QUIT'] as $line) {
+            fwrite($socket, "$line\r\n");
+            fgets($socket);
+        }
+        return fclose($socket);
     }
 
     private static function fill(string $text, array $fields): string
