@@ -27,11 +27,15 @@ def silent(scene: Scene) -> Finding:
             wrong.append(f"{name}.{key} is {value!r}")
     alive = silence.live(portal.database, scene.silence, again=portal.has(silence.TABLE))
     wrong += [f"{count} of {name} are switched on" for name, count in alive.items()]
+    closed = "encaja silent" in scene.command("nft", "list", "chain", "inet", "encaja", "encaja_egress")
+    if scene.closed_network.exists() and not closed:
+        wrong.append(f"the network is open in spite of {scene.closed_network}")
     if wrong:
         return found("; ".join(wrong))
+    network = f"the network is {'closed' if closed else 'open'} to the portal"
     off = ", ".join(f"{count} {name}" for name, count in silence.held(portal.database).items())
     waits = outbox.summary(outbox.waiting(portal))
-    return ok(f"off until the release: {off or 'nothing had to be switched off'}; waiting: {waits or 'nothing'}")
+    return ok(f"off until the release: {off or 'nothing'}; {network}; waiting: {waits or 'nothing'}")
 
 
 CHECKS: Final[Sequence[Check]] = (

@@ -128,6 +128,7 @@ class Scene:
     restore_job: Path = restored.JOB
     rules: tuple[Mapping[str, Any], ...] = ()
     silence: tuple[Mapping[str, Any], ...] = ()
+    closed_network: Path = Path("/etc/nftables.d/encaja-silent.nft")
     environment: Path = copy_state.ENVIRONMENT
     inert: Path = copy_state.PROOF
 

@@ -51,6 +51,7 @@ class RestoreJob:
         loaders: tables loaded at a time; None for one a processor, at least two.
         fetch: how to fetch.
         cloud_mirrors: where the files of a cloud manifest are; empty leaves the manifest alone.
+        before_switch: commands to run before the switch; the portal does not go live where one fails.
         after_switch: commands to run after a switch.
         status: progress file.
         database_patience: seconds to wait for a database server that is away.
@@ -77,6 +78,7 @@ class RestoreJob:
     loaders: int | None = None
     fetch: FetchOptions = field(default_factory=FetchOptions)
     cloud_mirrors: tuple[str, ...] = CLOUD_MIRRORS
+    before_switch: tuple[tuple[str, ...], ...] = ()
     after_switch: tuple[tuple[str, ...], ...] = ()
     status: Path | None = None
     database_patience: float = 600.0
@@ -133,5 +135,6 @@ def parse_job(content: dict[str, Any]) -> RestoreJob:
     if "cloud_mirrors" in given:
         given["cloud_mirrors"] = tuple(given["cloud_mirrors"])
     given["silence"] = tuple(given.get("silence", ()))
-    given["after_switch"] = tuple(tuple(command) for command in given.get("after_switch", ()))
+    for name in ("before_switch", "after_switch"):
+        given[name] = tuple(tuple(command) for command in given.get(name, ()))
     return RestoreJob(**given)

@@ -46,6 +46,7 @@ def go_live(run: RestoreRun) -> None:
     """The last phase of a restore: make its tree the live one."""
     job = run.job
     run.status.begin("switch", message="making the new tree the live one")
+    _run(job.before_switch)
     run.journal.previous = switch(job.link, job.tree, job.work, job.after_switch).before
     run.enter("done")
 

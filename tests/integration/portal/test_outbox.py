@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,14 +82,11 @@ def test_unknown_decisions_are_named(frozen: Portal) -> None:
         decide(frozen, {"fax": "hold", "sms": "burn"})
 
 
-def scene(portal: Portal) -> Any:
-    class Here:
-        copy = CopyState(False, "production", "")
-        silence = tuple(RULES)
-
-    here = Here()
-    here.portal = again(portal)  # type: ignore[attr-defined]
-    return here
+def scene(portal: Portal, rules: str = "") -> Any:
+    return SimpleNamespace(
+        copy=CopyState(False, "production", ""), silence=tuple(RULES), portal=again(portal),
+        closed_network=portal.root / "closed.nft", command=lambda *_: rules,
+    )  # fmt: skip
 
 
 def test_a_frozen_portal_that_is_not_silent_is_found(frozen: Portal) -> None:
@@ -102,7 +100,11 @@ def test_a_frozen_portal_that_is_not_silent_is_found(frozen: Portal) -> None:
     assert found.state == "found"
     assert "1 of triggers are switched on" in found.evidence and "1 of sms are switched on" in found.evidence
     module(again(frozen), "keep")
-    assert checks_silence.silent(scene(frozen)).state == "ok"
+    assert "the network is open to the portal" in checks_silence.silent(scene(frozen)).evidence
+    (frozen.root / "closed.nft").touch()
+    assert "the network is open in spite of" in checks_silence.silent(scene(frozen)).evidence
+    found = checks_silence.silent(scene(frozen, 'meta skuid != 33 accept comment "encaja silent"'))
+    assert found.state == "ok" and "the network is closed" in found.evidence
     module(again(frozen), "no")
     assert checks_silence.silent(scene(frozen)).evidence == "the portal is released"
     assert not again(frozen).has(silence.TABLE)

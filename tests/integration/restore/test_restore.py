@@ -425,20 +425,32 @@ INSERT INTO `b_forum_message` VALUES
 
 
 SILENCE = [{"id": "push", "options": {"pull.push": "N"}},
-           {"id": "users", "table": "b_user", "column": "ACTIVE", "live": "ACTIVE = 'Y'", "make": "'N'"}]  # fmt: skip
+           {"id": "titles", "table": "b_crm_lead", "column": "TITLE", "live": "TITLE NOT LIKE 'off:%'",
+            "make": "LEFT(CONCAT('off:', TITLE), 255)"}]  # fmt: skip
 
 
 def test_what_would_start_by_itself_is_off_before_the_portal_can_be_reached(home, database):
     content = job(home, database, silence=SILENCE, switch=False)
     report = restore_here(content)
-    active = "SELECT COUNT(*) FROM b_user WHERE ACTIVE = 'Y'"
-    assert database.run(active, "portal_s1") == [(0,)]
-    (users,) = database.run(active, "reference_plain")[0]
-    assert report["silenced"] == {"push": 1, "users": users}
+    live = "SELECT COUNT(*) FROM b_crm_lead WHERE TITLE NOT LIKE 'off:%'"
+    (titles,) = database.run(live, "reference_plain")[0]
+    assert database.run(live, "portal_s1") == [(0,)]
+    assert report["silenced"] == {"push": 1, "titles": titles}
     assert database.run("SELECT VALUE FROM b_option WHERE NAME = 'push'", "portal_s1") == [("N",)]
     restore_here(content | {"switch": True})
     assert (home / "www").resolve() == home / "trees" / "s1"
-    database.run("DROP DATABASE portal_s1")
+
+
+def test_the_network_is_closed_before_the_portal_goes_live(home, database):
+    closed = home / "closed"
+    command = f"readlink {home / 'www'} > {closed}"
+    content = job(home, database, before_switch=[["sh", "-c", f"{command}; exit 1"]])
+    with pytest.raises(BackupError, match="ended with 1"):
+        restore_here(content)
+    assert (home / "www").readlink() == Path("trees/old")
+    restore_here(content | {"before_switch": [["sh", "-c", command]]})
+    assert closed.read_text() == "trees/old\n"
+    assert_restored(home, database)
 
 
 def test_without_the_freeze_nothing_is_switched_off(home, database):
