@@ -305,11 +305,7 @@ def attachments(scene: Scene) -> Finding:
     """The messenger's attachment icon, which depends on the push server."""
     portal = scene.portal
     wrong = []
-    stale = sorted(
-        name
-        for module, name in portal.options
-        if module == "pull" and name in pull.SETTINGS_KEYS and not scene.copy.is_intended(portal, module, name)
-    )
+    stale = [name for name in pull.stale_rows(portal) if not scene.copy.is_intended(portal, "pull", name)]
     if stale:
         wrong.append(f"rows of the cloud override the settings: pull.{', pull.'.join(stale[:4])}")
     if portal.option("pull", "server_mode") == "shared":

@@ -93,12 +93,23 @@ def section(policy: PullPolicy) -> dict[str, str]:
     }
 
 
+def stale_rows(portal: Portal) -> list[str]:
+    """Names of options of module pull that override the settings."""
+    keys = _overriding_keys(portal)
+    return sorted(name for module, name in portal.options if module == "pull" and name in keys)
+
+
+def _overriding_keys(portal: Portal) -> frozenset[str]:
+    # What keeps telephones silent until the release stays, and so does what came back with it and says the same.
+    same = portal.options.get(("pull", "push")) == "Y"
+    return SETTINGS_KEYS - ({"push"} if same or portal.has(silence.TABLE) else set())
+
+
 def plan_pull(portal: Portal, policy: PullPolicy) -> Plan:
     """Everything that connects the portal to the box's own push server."""
     plan = Plan()
-    # While telephones are silent until the release, the option that keeps them so stays.
-    keys = SETTINGS_KEYS - ({"push"} if portal.has(silence.TABLE) else set())
-    stale = sorted(name for module, name in portal.options if module == "pull" and name in keys)
+    keys = _overriding_keys(portal)
+    stale = stale_rows(portal)
     for name in stale:
         portal.remove_option(plan, "pull", name)
     for module, name, _site in portal.site_options:

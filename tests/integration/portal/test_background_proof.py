@@ -222,7 +222,14 @@ def task(box: Box, tmp_path: Path, **params: Any) -> Any:
 
 
 def release(box: Box, tmp_path: Path, frozen: str = "no") -> None:
-    params = {"frozen": frozen, "mail": "hold", "session_minutes": 1440, "all_agents_on_cron": True}
+    params = {
+        "frozen": frozen,
+        "mail": "hold",
+        "session_minutes": 1440,
+        "all_agents_on_cron": True,
+        "silence": [],
+        "queues": {},
+    }
     portal_background_work.converge(task(box, tmp_path, **params, fast_download=True))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from encaja.errors import EncajaError
-from encaja.portal import checks_case, checks_licence, checks_server, checks_web, probe_page, verify
+from encaja.portal import checks_case, checks_licence, checks_server, checks_web, probe_page, pull, verify
 from encaja.portal.copy_state import CopyState
 from encaja.portal.verify import Check, found, ok, people
 
@@ -299,6 +299,18 @@ def test_licence_that_is_set_is_not_asked_for(
 
 
 LISTENER = {"push": "Y", "path_to_mobile_listener_secure": "https://#DOMAIN#:8894/bitrix/sub/"}
+
+
+@pytest.mark.parametrize(
+    ("push", "silenced", "stale"),
+    [("N", False, ["push", "websocket"]), ("N", True, ["websocket"]), ("Y", False, ["websocket"])],
+)
+def test_what_keeps_telephones_silent_until_the_release_is_no_row_of_the_cloud(
+    push: str, silenced: bool, stale: list[str]
+) -> None:
+    options = {("pull", "push"): push, ("pull", "websocket"): "Y", ("pull", "other"): "1", ("im", "push"): "N"}
+    portal: Any = SimpleNamespace(options=options, has=lambda *_: silenced)
+    assert pull.stale_rows(portal) == stale
 
 
 def devices(status: int = 400, rows: dict[str, str] | None = None, **facts: Any) -> Any:
