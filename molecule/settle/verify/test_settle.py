@@ -33,7 +33,8 @@ def test_the_portal_has_its_domain(host, query):
 
 def test_push_and_pull_uses_the_box_s_server(query, settings):
     assert query("SELECT NAME, VALUE FROM b_option WHERE MODULE_ID='pull' AND NAME<>'config_timestamp'") == [
-        ["server_mode", "personal"]
+        ["push", "N"],  # telephones do not ring before the release
+        ["server_mode", "personal"],
     ]
     pull = settings["pull"]["value"]
     assert (pull["nginx"], pull["push"], pull["nginx_version"]) == ("Y", "Y", "4")
