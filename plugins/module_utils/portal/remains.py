@@ -25,7 +25,12 @@ _LEAST_ROUNDS = 300  # more than the 128 rollback segments that take turns, and 
 _PATIENCE = 600.0
 _STILL = 20.0
 _TICK = 0.2
-_QUIET = ("innodb_max_dirty_pages_pct", "innodb_max_dirty_pages_pct_lwm")
+_AT_ONCE = {
+    "innodb_max_dirty_pages_pct_lwm": 0,
+    "innodb_max_dirty_pages_pct": 0,
+    "innodb_io_capacity_max": 20_000,
+    "innodb_io_capacity": 20_000,  # by default 200 pages a second
+}
 
 
 class Remains:
@@ -111,13 +116,13 @@ class Remains:
 
     @contextmanager
     def _flushing_at_once(self) -> Iterator[None]:
-        kept = {name: self._value(name) for name in _QUIET}
-        for name in _QUIET[::-1]:
-            self._run(f"SET GLOBAL {name} = 0")
+        kept = {name: self._value(name) for name in _AT_ONCE}
+        for name, value in _AT_ONCE.items():
+            self._run(f"SET GLOBAL {name} = %s", value)
         try:
             yield
         finally:
-            for name, value in kept.items():
+            for name, value in reversed(kept.items()):  # a bound before what it bounds
                 self._run(f"SET GLOBAL {name} = %s", value)
 
     def _wait_for(self, status: str, most: int, *, idle: bool = False) -> None:
