@@ -31,7 +31,8 @@ OWN_SEARCH = {"settle_search_engine": "bitrix"}
 FOR_PEOPLE = {"case-01-applications", "case-02-licences", "case-05-mobile", "case-06-passwords"}
 BY_TIME = {"case-03-time-lag", "case-04-still-in-cloud"}
 """What a carry-over fixes, which this portal never gets."""
-ANYWHERE = ["production", "preproduction", "test"]
+UNPROVEN = {"settle_release_to": ["production", "preproduction", "test"], "settle_release_proof_seconds": 0}
+"""For a release while the schedule stands still, so that nothing leaves the queue before it is looked at."""
 SCREENSHOTS = Path(os.environ.get("ENCAJA_SCREENSHOTS", PROJECT / ".cache" / "screenshots"))
 
 
@@ -231,13 +232,12 @@ def test_somebody_of_the_network_recovers_their_log_in(case: Case) -> None:
         "SELECT u.ID, u.LOGIN FROM b_user u JOIN b_socialservices_user s ON s.USER_ID = u.ID WHERE u.ACTIVE = 'Y'"
         " AND u.EXTERNAL_AUTH_ID IS NULL AND u.ID > 1 ORDER BY u.ID LIMIT 1"
     )[0]
-    assert case.host.query("SELECT COUNT(*) FROM b_event WHERE EVENT_NAME = 'USER_PASS_REQUEST'") == [["0"]]
+    letters = "b_event e WHERE EVENT_NAME = 'USER_PASS_REQUEST' AND SUCCESS_EXEC = 'N'"
+    assert case.host.query(f"SELECT COUNT(*) FROM {letters}") == [["0"]]
     case.host.query(f"UPDATE b_user SET EMAIL = '' WHERE ID = {case.no_mail}")
     with schedule_stopped(case.host):
-        case.host.play("release", settle_release_to=ANYWHERE)
-        queued = case.host.query(
-            "SELECT HEX(e.C_FIELDS), COALESCE(e.LANGUAGE_ID, '') FROM b_event e WHERE EVENT_NAME = 'USER_PASS_REQUEST'"
-        )
+        case.host.play("release", **UNPROVEN)
+        queued = case.host.query(f"SELECT HEX(e.C_FIELDS), COALESCE(e.LANGUAGE_ID, '') FROM {letters}")
     languages = dict(case.host.query("SELECT ID, COALESCE(LANGUAGE_ID, '') FROM b_user"))
     words = {}
     for text, language in queued:
@@ -253,7 +253,7 @@ def test_somebody_of_the_network_recovers_their_log_in(case: Case) -> None:
 
 def test_somebody_without_mail_recovers_their_log_in_by_the_administrators_list(case: Case) -> None:
     with schedule_stopped(case.host):
-        case.host.play("release", settle_recovery="list", settle_release_to=ANYWHERE)
+        case.host.play("release", settle_recovery="list", **UNPROVEN)
     text = case.host.run("stat -c %a /var/lib/encaja/settle/recovery.csv; cat /var/lib/encaja/settle/recovery.csv")
     mode, _, listed = text.partition("\n")
     assert mode == "600"

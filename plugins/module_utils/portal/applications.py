@@ -18,7 +18,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ..errors import EncajaError
-from . import kernel, php
+from . import kernel, php, silence
 from .site import Portal
 from .users import plain_cell
 
@@ -158,12 +158,13 @@ def _webhooks(portal: Portal) -> list[dict[str, Any]]:
 
 
 def _outgoing(portal: Portal) -> list[dict[str, Any]]:
-    if not portal.has("b_rest_event"):
-        return []
-    rows = portal.database.rows(
-        "SELECT ID, EVENT_NAME, EVENT_HANDLER FROM b_rest_event WHERE COALESCE(APP_ID, 0) = 0 AND EVENT_HANDLER <> ''"
-        " ORDER BY ID"
-    )
+    rows = [
+        row
+        for table in _with_silenced(portal, "b_rest_event")
+        for row in portal.database.rows(
+            f"SELECT ID, EVENT_NAME, EVENT_HANDLER FROM {table} WHERE COALESCE(APP_ID, 0) = 0 AND EVENT_HANDLER <> ''"
+        )
+    ]
     return [
         {
             # The path of an address may be a secret.
@@ -171,8 +172,13 @@ def _outgoing(portal: Portal) -> list[dict[str, Any]]:
             "name": f"{row['EVENT_NAME']} to {urlsplit(row['EVENT_HANDLER']).hostname or '?'}",
             "active": True, "hanging": {}, "fate": "lives" if is_registered(portal) else "register",
         }
-        for row in rows
+        for row in sorted(rows, key=lambda row: int(row["ID"]))
     ]  # fmt: skip
+
+
+def _with_silenced(portal: Portal, table: str) -> list[str]:
+    """The table, and the one to which its rows are away until the release."""
+    return [name for name in (table, silence.AWAY + table) if portal.has(name)]
 
 
 def _applications(portal: Portal) -> list[dict[str, Any]]:
@@ -204,9 +210,9 @@ def _hanging(portal: Portal) -> dict[str, Counter[str]]:
     """Rows that hang from an application, by its id or client: they stay broken or mute as long as it is dead."""
     found: dict[str, Counter[str]] = {}
     for table in _HANGING:
-        if portal.has(table, "APP_ID"):
+        for name in _with_silenced(portal, table) if portal.has(table, "APP_ID") else ():
             for row in portal.database.rows(
-                f"SELECT APP_ID, COUNT(*) AS n FROM {table} WHERE APP_ID IS NOT NULL GROUP BY APP_ID"
+                f"SELECT APP_ID, COUNT(*) AS n FROM {name} WHERE APP_ID IS NOT NULL GROUP BY APP_ID"
             ):
                 found.setdefault(str(row["APP_ID"]), Counter())[table] += int(row["n"])
     return found

@@ -11,10 +11,12 @@ import httpx
 import pytest
 
 from encaja.errors import EncajaError
-from encaja.portal import applications, checks_case, cloud
+from encaja.portal import applications, checks_case, cloud, silence
 from encaja.portal.copy_state import CopyState
+from encaja.portal.plan import Plan
 from encaja.portal.site import Portal
 from integration.portal.cloud_portal import again, connect
+from support.silence_rules import shipped
 from unit.lab_portal.standin import install, serving
 
 pytestmark = pytest.mark.integration
@@ -143,3 +145,20 @@ def test_the_list_is_for_people_and_without_secrets(moved: tuple[Portal, str], t
     assert "aplicación,4,ERP exchange,muerto: el proveedor lo conoce como de la nube," in spanish
     assert "b_im_bot (1)" in english
     assert "hunter2" not in english + spanish
+
+
+def test_what_depends_on_an_application_is_told_while_it_is_away(portal: Portal) -> None:
+    database = portal.database
+    application = database.value("SELECT ID FROM b_rest_app LIMIT 1")
+    for app, event in ((application, "ONCRMLEADADD"), (0, "ONCRMDEALADD")):
+        database.execute(
+            "INSERT INTO b_rest_event (APP_ID, EVENT_NAME, EVENT_HANDLER) VALUES (%s, %s, 'https://erp.acme.es/x')",
+            app, event,
+        )  # fmt: skip
+    before = applications.inventory(again(portal))
+    assert any(row["hanging"].get("b_rest_event") == 1 for row in before)
+    plan = Plan()
+    silence.plan_hold(database, plan, shipped())
+    plan.apply(database)
+    assert database.count("SELECT COUNT(*) FROM b_rest_event") == 0
+    assert applications.inventory(again(portal)) == before
