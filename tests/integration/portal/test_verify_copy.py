@@ -91,7 +91,7 @@ def test_a_database_that_calls_production_a_copy_is_a_fault_and_excuses_nothing(
     [
         (("main", "check_agents", "Y"), {"portal-copy": "switched back on: mail-options"}),
         (("main", "server_uniq_id", "of production"), {"portal-copy": "switched back on: keys"}),
-        (("pull", "push", "Y"), {"case-05-mobile": "telephones would ring", "bug-attachments": "pull.push"}),
+        (("pull", "push", "Y"), {"case-05-mobile": "telephones would ring"}),
         (("main", "email_from", "crm@production.example"), {"bug-links": "b_option[main/email_from]"}),
         (("rest", "service_client_id", "app.1"), {"portal-rest": "registered at the vendor's"}),
     ],
