@@ -62,7 +62,7 @@ def plan_work(portal: Portal, policy: WorkPolicy) -> tuple[Plan, dict[str, Any]]
     """
     plan = Plan()
     if policy.frozen:
-        silence.plan_hold(portal.database, plan, policy.silence, again=portal.has(silence.TABLE))
+        silence.plan_hold(portal.database, plan, policy.silence)
     else:
         silence.plan_release(portal.database, plan)
         outbox.plan_release(portal, plan, policy.queues, first=not policy.released)

@@ -25,7 +25,7 @@ def silent(scene: Scene) -> Finding:
         value = portal.section(name).get(key)
         if value != still and (value or name == "messenger"):
             wrong.append(f"{name}.{key} is {value!r}")
-    alive = silence.live(portal.database, scene.silence, again=portal.has(silence.TABLE))
+    alive = silence.live(portal.database, scene.silence, again=silence.is_complete(portal.database))
     wrong += [f"{count} of {name} are switched on" for name, count in alive.items()]
     closed = "encaja silent" in scene.command("nft", "list", "chain", "inet", "encaja", "encaja_egress")
     if scene.closed_network.exists() and not closed:

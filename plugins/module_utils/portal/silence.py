@@ -8,7 +8,7 @@ moved. Rules say what is switched off; a rule is one of
 - ``{id, options: {"module.name": value}}``: a value for an option, also where a site has its own.
 
 ``live`` must not find a row that is off. With ``once: true`` only rows that came with the backup are meant, not those
-that are made in the box before its release.
+that are made in the box before its release: they are looked for until a run has come to its end, which a row notes.
 
 What was there is kept in the portal's database, next to what was changed, so a restore brings its own and nothing else
 has to be backed up. It is written before the rows change, and goes after they are back: a run that was cut off anywhere
@@ -30,6 +30,7 @@ from .plan import Plan
 TABLE: Final = "encaja_held"
 """Values as they were, by table, column and row; and the prefix of the tables with rows that are away."""
 AWAY: Final = f"{TABLE}_"
+_COMPLETE: Final = "HELD_TABLE = '' AND HELD_COLUMN = '' AND HELD_ROW = ''"
 _MAKE: Final = (
     f"CREATE TABLE IF NOT EXISTS {TABLE} (HELD_TABLE varchar(64) NOT NULL, HELD_COLUMN varchar(64) NOT NULL,"
     " HELD_ROW varchar(180) NOT NULL, HELD_RULE varchar(64) NOT NULL, FORMER longtext, MADE longtext,"
@@ -66,21 +67,21 @@ def check_rules(rules: Sequence[Rule]) -> None:
         raise EncajaError("; ".join(faults), "settle_silence", "see docs/settle.md")
 
 
-def plan_hold(database: Database, plan: Plan, rules: Sequence[Rule], *, again: bool = False) -> None:
+def plan_hold(database: Database, plan: Plan, rules: Sequence[Rule]) -> None:
     """Switch off what the rules find live.
 
     Args:
         database: the portal's.
         plan: gets the statements.
         rules: what is meant.
-        again: leave out the rules that are about the backup's rows alone.
 
     Raises:
         EncajaError: a rule does not fit the portal.
     """
     check_rules(rules)
     tables = database.columns()
-    meant = [rule for rule in rules if not (again and rule.get("once"))]
+    complete = is_complete(database)
+    meant = [rule for rule in rules if not (complete and rule.get("once"))]
     made: list[str] = [] if TABLE in tables or not rules else [TABLE]
     changes = Plan()
     for rule in meant:
@@ -98,6 +99,13 @@ def plan_hold(database: Database, plan: Plan, rules: Sequence[Rule], *, again: b
         sql = _MAKE if name == TABLE else f"CREATE TABLE IF NOT EXISTS {quoted(name)} LIKE {quoted(table)}"
         plan.statement(name, sql, after="(made)")
     plan.extend(changes)
+    if rules and not complete:
+        plan.statement(TABLE, f"INSERT IGNORE INTO {TABLE} VALUES ('', '', '', '', NULL, NULL)")
+
+
+def is_complete(database: Database) -> bool:
+    """Whether everything that came with the backup has been looked at: what is live now was made in the box."""
+    return TABLE in database.columns() and bool(database.count(f"SELECT COUNT(*) FROM {TABLE} WHERE {_COMPLETE}"))
 
 
 def plan_release(database: Database, plan: Plan) -> None:
@@ -106,7 +114,8 @@ def plan_release(database: Database, plan: Plan) -> None:
     if TABLE not in tables:
         return
     groups = database.rows(
-        f"SELECT HELD_TABLE AS t, HELD_COLUMN AS c, COUNT(*) AS n FROM {TABLE} GROUP BY HELD_TABLE, HELD_COLUMN"
+        f"SELECT HELD_TABLE AS t, HELD_COLUMN AS c, COUNT(*) AS n FROM {TABLE} WHERE NOT ({_COMPLETE})"
+        " GROUP BY HELD_TABLE, HELD_COLUMN"
     )
     for group in groups:
         if group["t"] in _OPTION_TABLES:
@@ -119,6 +128,8 @@ def plan_release(database: Database, plan: Plan) -> None:
     for name in tables:
         if name.startswith(AWAY):
             _move_back(database, plan, name, tables)
+    if is_complete(database):
+        plan.statement(TABLE, f"DELETE FROM {TABLE} WHERE {_COMPLETE}")
 
 
 def drop_empty(database: Database) -> None:
@@ -133,7 +144,9 @@ def held(database: Database) -> dict[str, int]:
     tables = database.columns()
     if TABLE not in tables:
         return {}
-    rows = database.rows(f"SELECT HELD_RULE AS rule, COUNT(*) AS n FROM {TABLE} GROUP BY HELD_RULE")
+    rows = database.rows(
+        f"SELECT HELD_RULE AS rule, COUNT(*) AS n FROM {TABLE} WHERE NOT ({_COMPLETE}) GROUP BY HELD_RULE"
+    )
     counts = {str(row["rule"]): int(row["n"]) for row in rows}
     for name in tables:
         if name.startswith(AWAY):

@@ -64,9 +64,9 @@ def own_tables(database: Database) -> list[str]:
     return [name for name in database.columns() if name.startswith(silence.TABLE)]
 
 
-def hold(database: Database, *, again: bool = False) -> Plan:
+def hold(database: Database) -> Plan:
     plan = Plan()
-    silence.plan_hold(database, plan, RULES, again=again)
+    silence.plan_hold(database, plan, RULES)
     plan.apply(database)
     return plan
 
@@ -114,7 +114,7 @@ def test_everything_is_off_and_comes_back_byte_for_byte(database: Database) -> N
     assert database.value("SELECT VALUE FROM b_option_site WHERE MODULE_ID = 'pull' AND NAME = 'push'") == "N"
     held = silence.held(database)
     assert held["workflows"] == 6 and held["robots"] == 4 and held["triggers"] == 3 and held["b_rest_event"] == 2
-    again_held = hold(database, again=True)
+    again_held = hold(database)
     assert not again_held.changed, "a second time there is nothing to do"
     release(database)
     assert state(database) == before
@@ -139,7 +139,7 @@ def test_robots_made_while_frozen_are_off_with_the_next_run_and_come_back_as_the
     database.execute("UPDATE b_bp_workflow_template SET ACTIVE = 'Y', DOCUMENT_STATUS = 'LATER' WHERE AUTO_EXECUTE = 3")
     database.execute("INSERT INTO b_rest_event (APP_ID, EVENT_NAME, EVENT_HANDLER) VALUES (7, 'X', 'http://own.test')")
     assert silence.live(database, RULES, again=True) == {"workflows": 1, "robots": 1}
-    hold(database, again=True)
+    hold(database)
     assert silence.live(database, RULES, again=True) == {}
     assert database.count("SELECT COUNT(*) FROM b_rest_event WHERE APP_ID = 7"), "registered in the box"
     release(database)
@@ -192,7 +192,7 @@ def test_killed_before_every_statement(database: Database, server: Path) -> None
                 hold(database)
             killed = kill_at(server, moment, act)
             if act is hold or (killed and moment % 2):  # settled again before the release is
-                hold(database, again=act is release)
+                hold(database)
                 assert silence.live(database, RULES, again=act is release) == {}, moment
             release(database)
             assert state(database) == before, (act.__name__, moment)
@@ -201,6 +201,16 @@ def test_killed_before_every_statement(database: Database, server: Path) -> None
                 break
             kills += 1
     assert kills >= 20, kills
+
+
+def test_what_came_with_the_backup_is_found_also_by_the_run_after_one_that_was_cut_off(
+    database: Database, server: Path
+) -> None:
+    assert kill_at(server, 2, hold)
+    assert own_tables(database) and not silence.is_complete(database)
+    hold(database)
+    assert silence.live(database, RULES) == {}, "handlers of the cloud too"
+    assert silence.is_complete(database)
 
 
 def test_a_later_restore_brings_its_own(server: Path, database: Database) -> None:
