@@ -23,6 +23,8 @@ TOOLS = {
     "carry-over-tag-tests": "encaja.carryover.commands:tag_tests",
     "clone": "encaja.clone.commands:run",
     "clone-source": "encaja.clone.source:run",
+    "health": "encaja.health.commands:health",
+    "health-show": "encaja.health.commands:show",
     "restore": "encaja.restore.commands:restore",
     "restore-cleanup": "encaja.restore.commands:cleanup",
     "restore-rollback": "encaja.restore.commands:rollback",

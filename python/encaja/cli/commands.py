@@ -40,6 +40,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "verify": Entry("portal", "Verify an environment against the case's checklist.", _PORTAL),
     "prove": Entry("prove", "Prove on an environment what the kit assumes of the vendor's product.", _PORTAL),
+    "health": Entry("health", "Show how the hosts of an environment are, on one screen.", _PORTAL),
     "clone": Entry("clone", "Make one environment a full, neutralised copy of another.", _PORTAL),
     "compare": Entry("clone", "Compare two environments.", _PORTAL),
     "carry-over": Entry("carryover", "Carry over what was made in the cloud since the backup.", _PORTAL),

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
-LOOK_ONLY = {"preflight", "verify", "prove", "compare", "certificate_list"}
+LOOK_ONLY = {"preflight", "verify", "prove", "compare", "certificate_list", "health"}
 OWN_CHECK = {"clone"}
 """Of the direction, and of the markers of both sides."""
 ARGUMENT_CHECKS = {"encaja.portal.preflight_inventory", "encaja.portal.role_arguments"}
