@@ -38,7 +38,8 @@ unit: setup  ## tests that need nothing but Python
 
 integration: setup  ## tests against MariaDB, Redis, PHP and Node, started by the tests themselves
 	tools/test-packages
-	pytest -q tests/integration
+	@# The files that wait longest are begun first; the tests of a file share its server.
+	pytest -q -n 4 --dist loadfile --no-loadscope-reorder --durations=15 --durations-min=10 tests/integration
 	pytest -q -m integration tests/unit
 
 molecule: setup  ## every role on $(RELEASE): check, converge, idempotence, check, verify
@@ -55,20 +56,11 @@ e2e: setup  ## the whole estate in the lab
 	tools/test-packages
 	trap 'encaja lab down > /dev/null' EXIT; pytest -q tests/e2e
 
-test: setup lint unit  ## every test, roles on Debian 13
-	tools/test-packages  # before the two below: apt is not for two at once
-	@# The one waits much, the other computes.
-	$(MAKE) -j 2 integration molecule || { cat .cache/molecule/failures.txt; false; }
-	$(MAKE) collection
-	$(MAKE) estate
-	$(MAKE) e2e
+test: setup  ## every test, roles on Debian 13; says at its end where the time went
+	tools/test debian13
 
-test-all: setup lint unit integration  ## every test, roles on Debian 13 and 12
-	tools/molecule debian13
-	tools/molecule debian12
-	$(MAKE) collection
-	$(MAKE) estate
-	trap 'encaja lab down > /dev/null' EXIT; pytest -q tests/e2e
+test-all: setup  ## every test, roles on Debian 13 and 12
+	tools/test debian13 debian12
 
 bench: setup  ## ratios against named baselines
 	pytest -q -s tests/bench
