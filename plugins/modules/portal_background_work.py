@@ -36,14 +36,15 @@ options:
   silence:
     description:
       - Rules that say what is switched off in the data while the portal is frozen, and put back byte for byte when it
-        is not.
+        is not. While it is frozen, the host's mailer (role C(mail)) keeps what PHP sends at once.
     type: list
     elements: dict
     default: []
   queues:
     description:
       - What happens at the first release to what waits in the portal's queues (text messages, messages of the
-        Messenger, events for applications and so on), by kind; C(release), C(hold) or C(purge). Kinds that are not
+        Messenger, events for applications, letters that PHP sent at once and so on), by kind; C(release), C(hold) or
+        C(purge). Kinds that are not
         named are released. Only used with O(frozen=no).
     type: dict
     default: {}
@@ -87,6 +88,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
     PORTAL_ARGUMENTS,
     background_proof,
     background_work,
+    held_mail,
     open_portal,
     run,
     settle,
@@ -109,8 +111,18 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
             notes["released_at"] = background_proof.moment(portal)
         notes["released"] = not frozen
     result = settle(module, portal, planned, notes)
-    if not frozen and not module.check_mode:
+    if frozen:
+        result["changed"] |= held_mail.hold(check=module.check_mode)
+    elif not module.check_mode:
         silence.drop_empty(portal.database)
+        held_mail.let_pass()
+        letters = held_mail.decide(wanted["queues"].get(held_mail.KIND, "release"))
+        result["changed"] |= bool(letters["sent"] or letters["purged"])
+        result["report"]["immediate_mail"] = letters
+        if letters["fault"]:
+            result["portal_warnings"].append(
+                f"{letters['left']} letters could not be sent ({letters['fault']}): run the release again"
+            )
     return result
 
 

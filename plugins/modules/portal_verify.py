@@ -94,6 +94,7 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
     checks_silence,
     checks_web,
     copy_state,
+    held_mail,
     lead_rates,
     open_portal,
     outbox,
@@ -122,7 +123,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         checks = [check for check in checks if check.id not in checks_web.TOUCHING]
     found = verify.verify(scene, checks, wanted["only"], remember=not module.check_mode)
     found["leads"] = lead_rates.by_hour(scene.portal)
-    found["outbox"] = outbox.waiting(scene.portal) if scene.portal.has(silence.TABLE) else []
+    found["outbox"] = outbox.waiting(scene.portal) if scene.portal.has(silence.TABLE) else held_mail.waiting()
     return {"changed": False, "verification": found}
 
 

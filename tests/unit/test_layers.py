@@ -53,7 +53,7 @@ LAYERS = {
         "estate",
     ],
     "encaja.portal": [
-        "carry_over_state fastcgi files kernel module_versions restored serialized tls_faults upgrades",
+        "carry_over_state fastcgi files held_mail kernel module_versions restored serialized tls_faults upgrades",
         "cache database host_rewrite packed php updater",
         "credentials host_facts masking settings",
         "neutralise plan remains value_digest",

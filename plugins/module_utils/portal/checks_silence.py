@@ -14,8 +14,15 @@ def silent(scene: Scene) -> Finding:
     portal = scene.portal
     if scene.copy.is_copy:
         return ok("a neutralised copy, which is never released")
+    closed = "encaja silent" in scene.command("nft", "list", "chain", "inet", "encaja", "encaja_egress")
     if not (background_work.is_frozen(portal) or portal.has(silence.TABLE)):
-        return ok("the portal is released" if portal.state().get("released") else "the portal was never frozen")
+        if not portal.state().get("released"):
+            return ok("the portal was never frozen")
+        shut = [text for text, is_shut in (("the network is still closed to it", closed),
+                                           ("mail is still held", scene.mail_hold.exists())) if is_shut]  # fmt: skip
+        if shut:
+            return found(f"the portal is released, but {' and '.join(shut)}", "run playbook release again")
+        return ok("the portal is released")
     wrong = [
         f"dbconn.php does not define {name}"
         for name in background_work.FROST
@@ -27,7 +34,8 @@ def silent(scene: Scene) -> Finding:
             wrong.append(f"{name}.{key} is {value!r}")
     alive = silence.live(portal.database, scene.silence, again=silence.is_complete(portal.database))
     wrong += [f"{count} of {name} are switched on" for name, count in alive.items()]
-    closed = "encaja silent" in scene.command("nft", "list", "chain", "inet", "encaja", "encaja_egress")
+    if scene.mailer.exists() and not scene.mail_hold.exists():
+        wrong.append("mail that PHP sends at once is not held")
     if scene.closed_network.exists() and not closed:
         wrong.append(f"the network is open in spite of {scene.closed_network}")
     if wrong:

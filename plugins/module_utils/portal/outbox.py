@@ -2,7 +2,8 @@
 
 At the first release each kind is released (it goes out with the portal's next run), held (its entries go into a table
 of the kit's own, from where a later release takes them back) or purged. Mail that came with the backup has a decision
-of its own (``background_work``). Source: behaviour.md 1, 2.2, 2.3 and 2.5.
+of its own (``background_work``); mail that PHP sent at once is on the host (``held_mail``). Source: behaviour.md
+1, 2.1 to 2.3 and 2.5.
 """
 
 # ruff: noqa: S608  names of tables and columns are rules' or the database's own, and quoted
@@ -12,9 +13,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from ..errors import EncajaError
+from . import held_mail
 from .database import quoted
 from .plan import Plan, RowChange
 from .site import Portal
@@ -66,10 +69,10 @@ QUEUES: Final = (
           "ACTIVE = 'Y' AND NAME LIKE 'CBPSchedulerService::OnAgent%'", needs=("NAME",)),
     Queue("event", "b_rest_event_offline", "CONCAT('application ', APP_ID)", "EVENT_NAME", "TIMESTAMP_X"),
 )  # fmt: skip
-DECIDED: Final = tuple(dict.fromkeys(queue.kind for queue in QUEUES if queue.kind != "held mail"))
+DECIDED: Final = (*dict.fromkeys(queue.kind for queue in QUEUES if queue.kind != "held mail"), held_mail.KIND)
 
 
-def waiting(portal: Portal) -> list[dict[str, Any]]:
+def waiting(portal: Portal, spool: Path = held_mail.SPOOL) -> list[dict[str, Any]]:
     """The queues that are not empty: ``kind``, ``entries``, and of the first of them ``to``, ``what`` and ``when``."""
     found = []
     for queue in _queues(portal):
@@ -84,7 +87,7 @@ def waiting(portal: Portal) -> list[dict[str, Any]]:
                 for row in rows
             ]
             found.append({"kind": queue.kind, "table": queue.table, "entries": entries, "first": first})
-    return found
+    return found + held_mail.waiting(spool, SHOWN)
 
 
 def summary(queues: list[dict[str, Any]]) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..errors import EncajaError
-from . import carry_over_state, copy_state, domain, fastcgi, licence, pull, restored
+from . import carry_over_state, copy_state, domain, fastcgi, held_mail, licence, pull, restored
 from .probe_page import Answer, ProbePage
 from .site import Portal
 from .tls_faults import certificate_fault
@@ -75,9 +75,9 @@ def ok(evidence: str) -> Finding:
     return Finding("ok", evidence)
 
 
-def found(evidence: str) -> Finding:
-    """Something wrong."""
-    return Finding("found", evidence)
+def found(evidence: str, cure: str = "") -> Finding:
+    """Something wrong; ``cure`` where the check's own is another."""
+    return Finding("found", evidence, cure=cure)
 
 
 def found_fault(fault: EncajaError) -> Finding:
@@ -129,6 +129,8 @@ class Scene:
     rules: tuple[Mapping[str, Any], ...] = ()
     silence: tuple[Mapping[str, Any], ...] = ()
     closed_network: Path = Path("/etc/nftables.d/encaja-silent.nft")
+    mail_hold: Path = held_mail.HOLD
+    mailer: Path = held_mail.MAILER
     environment: Path = copy_state.ENVIRONMENT
     inert: Path = copy_state.PROOF
 

@@ -9,7 +9,7 @@ from encaja.restore.finish import finish
 from encaja.restore.result_checks import check_result
 from encaja.restore.run import RestoreRun
 from encaja.restore.stream import stream
-from encaja.restore.switch import go_live
+from encaja.restore.switch import close, go_live
 
 
 def restore(run: RestoreRun) -> dict[str, Any]:
@@ -34,6 +34,7 @@ def restore(run: RestoreRun) -> dict[str, Any]:
 
 def _go_through(run: RestoreRun) -> None:
     job = run.job
+    close(job)
     if run.known is None or run.known.phase == "stream":
         stream(run)
     if run.journal.phase == "finish":

@@ -51,7 +51,8 @@ class RestoreJob:
         loaders: tables loaded at a time; None for one a processor, at least two.
         fetch: how to fetch.
         cloud_mirrors: where the files of a cloud manifest are; empty leaves the manifest alone.
-        before_switch: commands to run before the switch; the portal does not go live where one fails.
+        close: commands that keep the portal's programs from reaching out: run before the first change, unless a portal
+            that people work with is live, and again before the switch. The restore ends where one fails.
         after_switch: commands to run after a switch.
         status: progress file.
         database_patience: seconds to wait for a database server that is away.
@@ -78,7 +79,7 @@ class RestoreJob:
     loaders: int | None = None
     fetch: FetchOptions = field(default_factory=FetchOptions)
     cloud_mirrors: tuple[str, ...] = CLOUD_MIRRORS
-    before_switch: tuple[tuple[str, ...], ...] = ()
+    close: tuple[tuple[str, ...], ...] = ()
     after_switch: tuple[tuple[str, ...], ...] = ()
     status: Path | None = None
     database_patience: float = 600.0
@@ -135,6 +136,6 @@ def parse_job(content: dict[str, Any]) -> RestoreJob:
     if "cloud_mirrors" in given:
         given["cloud_mirrors"] = tuple(given["cloud_mirrors"])
     given["silence"] = tuple(given.get("silence", ()))
-    for name in ("before_switch", "after_switch"):
+    for name in ("close", "after_switch"):
         given[name] = tuple(tuple(command) for command in given.get(name, ()))
     return RestoreJob(**given)

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encaja.atomic import link_atomically, sync_folder, write_atomically
+from encaja.portal import php
 from encaja.restore.errors import BackupError, TargetNotReady
+from encaja.restore.job import RestoreJob
+from encaja.restore.portal_setup import DBCONN, FREEZE
 from encaja.restore.run import RestoreRun
 
 HISTORY = "switches.json"
@@ -42,11 +45,29 @@ def check_link(link: Path) -> None:
         )
 
 
+def is_in_use(link: Path) -> bool:
+    """Whether the live tree is a portal that is not frozen: one that was released, or never restored."""
+    dbconn = link / DBCONN
+    if not dbconn.is_file():
+        return False
+    text = php.decode(dbconn.read_bytes())
+    return not all(php.read_define(text, name) is True for name in FREEZE)
+
+
+def close(job: RestoreJob) -> None:
+    """Keep the portal's programs in, from before the first change of a restore that will go live.
+
+    A portal in use serves until the switch: it is not cut off, and nothing of the new tree is reached before.
+    """
+    if job.switch and not is_in_use(job.link):
+        _run(job.close)
+
+
 def go_live(run: RestoreRun) -> None:
     """The last phase of a restore: make its tree the live one."""
     job = run.job
     run.status.begin("switch", message="making the new tree the live one")
-    _run(job.before_switch)
+    _run(job.close)
     run.journal.previous = switch(job.link, job.tree, job.work, job.after_switch).before
     run.enter("done")
 

@@ -85,11 +85,14 @@ def test_unknown_decisions_are_named(frozen: Portal) -> None:
 def scene(portal: Portal, rules: str = "") -> Any:
     return SimpleNamespace(
         copy=CopyState(False, "production", ""), silence=tuple(RULES), portal=again(portal),
-        closed_network=portal.root / "closed.nft", command=lambda *_: rules,
+        closed_network=portal.root / "closed.nft", command=lambda *_: rules, mailer=portal.root / "bitrix/.settings.php",
+        mail_hold=portal.root / "mail.held",
     )  # fmt: skip
 
 
 def test_a_frozen_portal_that_is_not_silent_is_found(frozen: Portal) -> None:
+    assert "mail that PHP sends at once is not held" in checks_silence.silent(scene(frozen)).evidence
+    (frozen.root / "mail.held").touch()
     found = checks_silence.silent(scene(frozen))
     assert found.state == "ok" and "3 sms (b_messageservice_message)" in found.evidence
     frozen.database.execute(
@@ -106,5 +109,8 @@ def test_a_frozen_portal_that_is_not_silent_is_found(frozen: Portal) -> None:
     found = checks_silence.silent(scene(frozen, 'meta skuid != 33 accept comment "encaja silent"'))
     assert found.state == "ok" and "the network is closed" in found.evidence
     module(again(frozen), "no")
+    found = checks_silence.silent(scene(frozen, 'comment "encaja silent"'))
+    assert found.evidence == "the portal is released, but the network is still closed to it and mail is still held"
+    (frozen.root / "mail.held").unlink()
     assert checks_silence.silent(scene(frozen)).evidence == "the portal is released"
     assert not again(frozen).has(silence.TABLE)

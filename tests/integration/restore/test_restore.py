@@ -441,15 +441,31 @@ def test_what_would_start_by_itself_is_off_before_the_portal_can_be_reached(home
     assert (home / "www").resolve() == home / "trees" / "s1"
 
 
-def test_the_network_is_closed_before_the_portal_goes_live(home, database):
-    closed = home / "closed"
-    command = f"readlink {home / 'www'} > {closed}"
-    content = job(home, database, before_switch=[["sh", "-c", f"{command}; exit 1"]])
+def closing(home, result):
+    """A command that notes, each time, which tree is live and which are there."""
+    return [["sh", "-c", f"echo $(readlink {home}/www) $(ls {home}/trees) >> {home}/closed; exit {result}"]]
+
+
+def test_the_network_is_closed_before_the_first_change(home, database):
     with pytest.raises(BackupError, match="ended with 1"):
-        restore_here(content)
+        restore_here(job(home, database, close=closing(home, 1)))
+    assert (home / "closed").read_text() == "trees/old old\n"
+    assert ("portal_s1",) not in database.run("SHOW DATABASES")
+    restore_here(job(home, database, close=closing(home, 0)))
+    assert (home / "closed").read_text() == "trees/old old\n" * 2 + "trees/old old s1\n"
+    assert_restored(home, database)
+
+
+def test_a_portal_in_use_is_not_cut_off_before_the_switch(home, database):
+    dbconn = home / "trees/old/bitrix/php_interface/dbconn.php"
+    dbconn.parent.mkdir(parents=True)
+    dbconn.write_text("<?php\n")
+    with pytest.raises(BackupError, match="ended with 1"):
+        restore_here(job(home, database, close=closing(home, 1)))
     assert (home / "www").readlink() == Path("trees/old")
-    restore_here(content | {"before_switch": [["sh", "-c", command]]})
-    assert closed.read_text() == "trees/old\n"
+    restore_here(job(home, database, close=closing(home, 0)))
+    assert (home / "closed").read_text() == "trees/old old s1\n" * 2
+    restore_here(job(home, database, close=closing(home, 1)))  # done and live: nothing is closed
     assert_restored(home, database)
 
 

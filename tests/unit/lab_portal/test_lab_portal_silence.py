@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import threading
 from collections import Counter
@@ -11,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from encaja.portal import background_work, outbox, silence
+from encaja.portal import background_work, held_mail, outbox, silence
 from encaja.portal.plan import Plan
 from encaja.portal.site import Portal
+from support.rendered_role import Role
 from support.silence_rules import shipped
 from unit.lab_portal.jobs import Jobs
 from unit.lab_portal.standin import LAB, PortalUnderTest
@@ -29,8 +31,8 @@ BODIES = ("sms-robot", "sms-backup", "sms-new", "push-backup", "push-new")
 MAILS = {"mail-backup": "mail-backup", "mail-new": "mail-new", "robot-mail": "channel robot-mail",
          "agent-mail": "Of an agent"}  # fmt: skip
 IMMEDIATE = "mail-immediate"
-"""PHP's own mailer gets it, which is no longer the portal's: only the host can hold it."""
-CHANNELS = {*PATHS, *BODIES, *MAILS, "mailbox"}
+"""PHP's own mailer gets it, which is the host's: role mail."""
+CHANNELS = {*PATHS, *BODIES, *MAILS, IMMEDIATE, "mailbox"}
 TABLES = ("b_bp_workflow_template", "b_crm_automation_trigger", "b_rest_event", "b_mail_mailbox")
 
 
@@ -60,6 +62,15 @@ class Sinks:
         self.jobs, self.portal = jobs, jobs.portal
         (self.address, self.taken), (port, self.heard) = sink, mailbox
         jobs.reset()
+        self.host = self.portal.mails
+        (self.host / "spool").mkdir()
+        text = Role("mail", {"mail_enabled": True}).render("mailer.j2")
+        for old, new in (("/etc/encaja/mail.held", "held"), ("/var/spool/encaja-mail", "spool"),
+                         ("/usr/bin/msmtp", "relay")):  # fmt: skip
+            text = text.replace(old, str(self.host / new))
+        (self.host / "send").rename(self.host / "relay")
+        (self.host / "send").write_text(text)
+        (self.host / "send").chmod(0o755)
         self.portal.sql("DELETE FROM b_messageservice_message")
         self.php("prepare", self.address, str(port))
         self.clear()
@@ -100,6 +111,9 @@ def sinks(jobs: Jobs, sink: tuple[str, list[tuple[str, str]]], mailbox: tuple[in
     try:
         yield Sinks(jobs, sink, mailbox)
     finally:
+        (portal.mails / "relay").rename(portal.mails / "send")
+        (portal.mails / "held").unlink(missing_ok=True)
+        shutil.rmtree(portal.mails / "spool")
         settings.write_bytes(before)
         for table, of in (("b_bp_workflow_template", "NAME LIKE 'channel %%'"),
                           ("b_pull_push", "DEVICE_TOKEN='channel'"),
@@ -118,8 +132,12 @@ def turn(sinks: Sinks, folder: Path, *, frozen: bool) -> None:
     policy = background_work.WorkPolicy(frozen, "release", silence=RULES, released=False)
     plan, notes = background_work.plan_work(portal, policy)
     plan.apply(portal.database, folder / "kept")
-    if not frozen:
+    host = sinks.host
+    if frozen:
+        held_mail.hold(host / "held", host / "send")
+    else:
         silence.drop_empty(portal.database)
+        held_mail.let_pass(host / "held")
     portal.note(**notes)
     sinks.portal.purge()
 
@@ -128,12 +146,17 @@ def test_nothing_leaves_before_the_release_and_everything_after_it(sinks: Sinks,
     assert len(CHANNELS) >= 25
     before = state(sinks.portal)
     turn(sinks, tmp_path, frozen=True)
-    assert set(sinks.everything()) <= {IMMEDIATE}
-    waits = {queue["kind"] for queue in outbox.waiting(Portal(sinks.portal.root, tmp_path / "state"))}
-    assert waits >= {"mail", "sms", "message", "push"}
+    assert sinks.everything() == {}
+    spool = sinks.host / "spool"
+    waits = {queue["kind"]: queue for queue in outbox.waiting(Portal(sinks.portal.root, tmp_path / "state"), spool)}
+    assert set(waits) >= {"mail", "sms", "message", "push", "immediate"}
+    assert [letter["to"] for letter in waits["immediate"]["first"]] == ["immediate@world.test"]
 
     turn(sinks, tmp_path, frozen=False)
     assert state(sinks.portal) == before
+    sinks.clear()
+    assert held_mail.decide("release", spool, str(sinks.host / "relay"))["sent"] == 1
+    assert ["immediate@world.test" in file.read_text() for file in sinks.host.glob("*.eml")] == [True]
     found = sinks.everything()
     assert CHANNELS - set(found) == set()
 

@@ -74,3 +74,21 @@ def test_a_document_root_that_is_a_folder_is_not_replaced(tmp_path):
     with pytest.raises(BackupError, match="is a folder, not a symbolic link"):
         switch.switch(tmp_path / "www", tmp_path / "tree", tmp_path / "work")
     assert (tmp_path / "www").is_dir() and not (tmp_path / "www").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("dbconn", "is_in_use"),
+    [
+        (None, False),
+        ("", True),
+        ('define("NO_AGENT_CHECK", true);\n', True),
+        ('define("NO_AGENT_CHECK", true);\ndefine("DisableEventsCheck", true);\n', False),
+    ],
+)
+def test_a_portal_that_is_not_frozen_is_in_use(tmp_path, dbconn, is_in_use):
+    assert not switch.is_in_use(tmp_path / "www")
+    (tmp_path / "tree/bitrix/php_interface").mkdir(parents=True)
+    (tmp_path / "www").symlink_to("tree")
+    if dbconn is not None:
+        (tmp_path / "tree/bitrix/php_interface/dbconn.php").write_text(f"<?php\n{dbconn}")
+    assert switch.is_in_use(tmp_path / "www") is is_in_use
