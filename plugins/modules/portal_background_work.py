@@ -90,6 +90,8 @@ from ansible_collections.encaja.portal.plugins.module_utils.portal_library impor
     background_work,
     held_mail,
     open_portal,
+    outbox,
+    plan,
     run,
     settle,
     silence,
@@ -100,10 +102,16 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
     """Converge the portal's background work (in check mode, only plan); returns the module's result."""
     wanted = module.params
     portal = open_portal(module)
-    frozen = not portal.state().get("released", False) if wanted["frozen"] == "keep" else wanted["frozen"] == "yes"
+    released = bool(portal.state().get("released", False))
+    frozen = not released if wanted["frozen"] == "keep" else wanted["frozen"] == "yes"
+    decided = plan.Plan()
+    if not frozen and not module.check_mode:
+        is_frozen = background_work.is_frozen(portal)
+        decided = outbox.decide(portal, wanted["queues"], frozen=is_frozen, released=released)
+        portal, released = open_portal(module), True
     policy = background_work.WorkPolicy(
         frozen, wanted["mail"], wanted["session_minutes"], wanted["all_agents_on_cron"], wanted["fast_download"],
-        tuple(wanted["silence"]), wanted["queues"], portal.state().get("released", False),
+        tuple(wanted["silence"]), wanted["queues"], released,
     )  # fmt: skip
     planned, notes = background_work.plan_work(portal, policy)
     if wanted["frozen"] != "keep":
@@ -111,9 +119,12 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
             notes["released_at"] = background_proof.moment(portal)
         notes["released"] = not frozen
     result = settle(module, portal, planned, notes)
+    result["changed"] |= decided.changed
+    result["diff"] = [*decided.diff(), *result["diff"]]
     if frozen:
         result["changed"] |= held_mail.hold(check=module.check_mode)
     elif not module.check_mode:
+        outbox.end(portal)
         silence.drop_empty(portal.database)
         held_mail.let_pass()
         letters = held_mail.decide(wanted["queues"].get(held_mail.KIND, "release"))

@@ -27,6 +27,8 @@ KEPT: Final = "encaja_kept_"
 """Begins the names of the tables with entries that are held beyond the release."""
 SHOWN: Final = 50
 """Entries of a kind that are listed; all are counted."""
+_DECIDED: Final = ("encaja", "queues_decided")
+"""The option that notes, with the decisions, that a release came so far; it goes when the release has noted itself."""
 _MESSAGE: Final = ("QUEUE_ID", "CLASS", "AVAILABLE_AT")
 _ADDRESS: Final = re.compile(r"[^\s\"'<>;:,{}]+@[^\s\"'<>;:,{}]+")
 
@@ -132,6 +134,25 @@ def plan_release(portal: Portal, plan: Plan, decisions: Mapping[str, str], *, fi
         sql = f"CREATE TABLE IF NOT EXISTS {quoted(name)} LIKE {quoted(name.removeprefix(KEPT))}"
         plan.rows.insert(0, RowChange(name, sql, (), "", "(made)"))
     plan.extend(changes)
+
+
+def decide(portal: Portal, decisions: Mapping[str, str], *, frozen: bool, released: bool) -> Plan:
+    """Apply the release's decisions, before anything can go out; returns what was done.
+
+    After a release that was cut off, what came since the portal went out of its freeze is not meant.
+    """
+    plan, first = Plan(), not released and (frozen or not portal.option(*_DECIDED))
+    plan_release(portal, plan, decisions, first=first)
+    done = plan.changed
+    if first:
+        portal.set_option(plan, *_DECIDED, "Y")
+    plan.apply(portal.database)
+    return plan if done else Plan()
+
+
+def end(portal: Portal) -> None:
+    """Forget what was decided: the release has noted itself."""
+    portal.database.execute("DELETE FROM b_option WHERE MODULE_ID = %s AND NAME = %s", *_DECIDED)
 
 
 def _queues(portal: Portal) -> Iterator[Queue]:

@@ -4,6 +4,7 @@ An ``UPDATE`` leaves the old value in free parts of the table's pages, in undo l
 the redo log. Tried with 10.11.19 by a search of the data directory: rebuilding tables empties their pages; undo logs
 are written over when so much is undone that their files have to grow; flushing that writes over the doublewrite buffer;
 and a redo log of another size is a new file (MariaDB's manual: ``innodb_log_file_size`` is dynamic since 10.9).
+The server's settings that this changes are noted on it before, for the next run when this one is killed.
 """
 
 from __future__ import annotations
@@ -50,12 +51,17 @@ class Remains:
         self._run("SET SESSION sql_mode = '', foreign_key_checks = 0, lock_wait_timeout = 60")
 
     def purge(self) -> int:
-        """Remove them; returns the number of rebuilt tables. Can be killed at any time, and begins anew.
+        """Remove them; returns the number of rebuilt tables. Can be killed at any time; the next run begins anew.
 
         Raises:
             EncajaError: the server cannot do it.
         """
         try:
+            self._run(f"CREATE DATABASE IF NOT EXISTS {SCRATCH}")
+            self._run(
+                f"CREATE TABLE IF NOT EXISTS {SCRATCH}.settings"
+                " (name VARCHAR(64) PRIMARY KEY, former DOUBLE, changed DOUBLE) ENGINE=InnoDB"
+            )
             tables = self._run(
                 "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE ENGINE = 'InnoDB' AND"
                 " TABLE_TYPE = 'BASE TABLE' AND"
@@ -69,10 +75,11 @@ class Remains:
             with self._flushing_at_once():
                 self._wait_for("Innodb_history_list_length", 0, idle=True)
                 self._write_over_undo()
-                self._run(f"DROP DATABASE IF EXISTS {SCRATCH}")
+                self._run(f"DROP TABLE {SCRATCH}.filler")
                 self._wait_for("Innodb_buffer_pool_pages_dirty", 100)
             self._tell("making the redo log anew")
             self._renew_redo_log()
+            self._run(f"DROP DATABASE {SCRATCH}")
         except pymysql.MySQLError as fault:
             raise EncajaError(
                 f"what was erased cannot be purged: {fault.args[-1]}", "the database server", "fix it and run it again"
@@ -93,9 +100,8 @@ class Remains:
         count = int(self._value("innodb_undo_tablespaces"))
         files = [home / f"undo{number:03d}" for number in range(1, count + 1)] or [home / "ibdata1"]
         before = {file: file.stat().st_size for file in files}
-        self._run(f"DROP DATABASE IF EXISTS {SCRATCH}")
-        self._run(f"CREATE DATABASE {SCRATCH}")
         self._run(f"USE {SCRATCH}")
+        self._run("DROP TABLE IF EXISTS filler")
         self._run("CREATE TABLE filler (id INT PRIMARY KEY, v VARCHAR(7000) CHARACTER SET latin1) ENGINE=InnoDB")
         for row in range(_ROWS):
             self._run("INSERT INTO filler VALUES (%s, REPEAT(0, 7000))", row)
@@ -114,9 +120,19 @@ class Remains:
         finally:
             holder.close()
 
+    def _former(self, name: str, changed: float) -> int | float:
+        """A setting's value before this run, or one that was killed, changed it to ``changed``; noted on the server."""
+        noted = f"FROM {SCRATCH}.settings WHERE name = %s AND changed = @@GLOBAL.{name}"
+        if rows := self._run(f"SELECT former {noted}", name):
+            former = float(rows[0][0])
+        else:
+            former = float(self._value(name))
+            self._run(f"REPLACE INTO {SCRATCH}.settings VALUES (%s, %s, %s)", name, former, changed)  # noqa: S608  a constant
+        return int(former) if former.is_integer() else former
+
     @contextmanager
     def _flushing_at_once(self) -> Iterator[None]:
-        kept = {name: self._value(name) for name in _AT_ONCE}
+        kept = {name: self._former(name, value) for name, value in _AT_ONCE.items()}
         for name, value in _AT_ONCE.items():
             self._run(f"SET GLOBAL {name} = %s", value)
         try:
@@ -144,6 +160,7 @@ class Remains:
 
     def _renew_redo_log(self) -> None:
         size = int(self._value("innodb_log_file_size"))
+        size = int(self._former("innodb_log_file_size", 2 * size))
         for wanted in (2 * size, size):
             self._run("SET GLOBAL innodb_log_file_size = %s", wanted)
             until = time.monotonic() + _PATIENCE

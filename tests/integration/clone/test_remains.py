@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from collections import Counter
@@ -72,3 +73,34 @@ def test_nothing_erased_is_left_on_the_disk(undo: int, tmp_path: Path) -> None:
         assert kept[0].startswith("PLANTED") and run("SELECT D FROM portal.b_date")
         assert run("SELECT @@innodb_log_file_size") == size and run("SELECT @@innodb_max_dirty_pages_pct") == ((0,),)
         assert not run(f"SHOW DATABASES LIKE '{SCRATCH}'")
+
+
+@pytest.mark.integration
+def test_a_purge_that_was_killed_leaves_no_setting_changed_once_the_next_one_has_run(tmp_path: Path) -> None:
+    names = ("innodb_io_capacity", "innodb_io_capacity_max", "innodb_max_dirty_pages_pct", "innodb_log_file_size")
+    with disposable_mariadb(tmp_path / "m", *REAL, "--innodb-io-capacity=321") as sock:
+
+        def connect() -> pymysql.connections.Connection[Any]:
+            return pymysql.connect(unix_socket=str(sock), user="root", autocommit=True)
+
+        def settings() -> list[Any]:
+            with connect() as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT " + ", ".join(f"@@GLOBAL.{name}" for name in names))
+                return list(cursor.fetchall())
+
+        def killed_in(step: str, *words: object) -> None:
+            if not (child := os.fork()):
+                purge = Remains(connect)
+                method = getattr(purge, step)
+                setattr(purge, step, lambda *given, **more: os._exit(9) if given == words else method(*given, **more))
+                purge.purge()
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+        before = settings()
+        killed_in("_write_over_undo")
+        assert settings() != before
+        killed_in("_run", "SET GLOBAL innodb_log_file_size = %s", before[0][3])
+        assert settings() == [(*before[0][:3], 2 * before[0][3])]
+        Remains(connect).purge()
+        assert settings() == before

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.encaja.portal.plugins.modules import portal_background_work
 from encaja.errors import EncajaError
 from encaja.portal import checks_silence, outbox, silence
 from encaja.portal.copy_state import CopyState
@@ -77,6 +78,32 @@ def test_each_kind_is_released_held_or_purged(frozen: Portal) -> None:
     assert not decide(frozen, {"sms": "release"}, first=False).changed
 
 
+@pytest.mark.parametrize("applied", [False, True])
+def test_a_release_that_was_cut_off_decides_about_nothing_that_came_after_it(
+    frozen: Portal, monkeypatch: pytest.MonkeyPatch, applied: bool
+) -> None:
+    settle = portal_background_work.settle
+
+    def cut(module: Any, portal: Portal, wanted: Plan, *_: Any) -> None:
+        if applied:
+            wanted.apply(portal.database)
+        raise KeyboardInterrupt
+
+    decisions = {"push": "purge", "sms": "hold"}
+    with monkeypatch.context() as power:
+        power.setattr(portal_background_work, "settle", cut)
+        with pytest.raises(KeyboardInterrupt):
+            module(again(frozen), "no", queues=decisions)
+    assert settle is portal_background_work.settle
+    assert not {"push", "sms"} & set(counts(frozen))
+    frozen.database.execute(f"INSERT INTO b_pull_push_queue (USER_ID, TAG, DATE_CREATE) VALUES (3, 'CALL', '{DAY}')")
+    module(again(frozen), "no", queues=decisions)
+    assert counts(frozen).get("push", 0) == applied, "while the portal is frozen it is meant"
+    module(again(frozen), "no", queues=decisions)
+    assert counts(frozen).get("push", 0) == applied
+    assert again(frozen).option("encaja", "queues_decided") == ""
+
+
 def test_unknown_decisions_are_named(frozen: Portal) -> None:
     with pytest.raises(EncajaError, match=r"fax: hold, sms: burn .*kinds are mail, sms"):
         decide(frozen, {"fax": "hold", "sms": "burn"})
@@ -85,8 +112,8 @@ def test_unknown_decisions_are_named(frozen: Portal) -> None:
 def scene(portal: Portal, rules: str = "") -> Any:
     return SimpleNamespace(
         copy=CopyState(False, "production", ""), silence=tuple(RULES), portal=again(portal),
-        closed_network=portal.root / "closed.nft", command=lambda *_: rules, mailer=portal.root / "bitrix/.settings.php",
-        mail_hold=portal.root / "mail.held",
+        closed_network=portal.root / "closed.nft", command=lambda *_: rules,
+        mailer=portal.root / "bitrix/.settings.php", mail_hold=portal.root / "mail.held",
     )  # fmt: skip
 
 
