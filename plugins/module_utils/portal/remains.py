@@ -133,8 +133,8 @@ class Remains:
     @contextmanager
     def _flushing_at_once(self) -> Iterator[None]:
         kept = {name: self._former(name, value) for name, value in _AT_ONCE.items()}
-        for name, value in _AT_ONCE.items():
-            self._run(f"SET GLOBAL {name} = %s", value)
+        for name, changed in _AT_ONCE.items():
+            self._run(f"SET GLOBAL {name} = %s", changed)
         try:
             yield
         finally:
