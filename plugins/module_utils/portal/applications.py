@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ..errors import EncajaError
-from . import kernel, php, silence
+from . import kernel, packed, php, silence
+from .serialized import SerializedError
 from .site import Portal
 from .users import plain_cell
 
@@ -48,13 +50,28 @@ FATES: Final[Mapping[str, tuple[str, str, str, str]]] = {
 }  # fmt: skip
 """What becomes of one, and what it takes: in English, then in Spanish."""
 KINDS: Final = {"webhook": "webhook entrante", "outgoing": "webhook saliente", "application": "aplicación"}
+NAMED: Final = 5
+"""Names that a line shows; the others are counted."""
 HEAD: Final = {
     "en": ("kind", "id", "name", "state", "what to do", "goes with it"),
     "es": ("clase", "id", "nombre", "estado", "qué hacer", "va con ello"),
 }
-_HANGING: Final = (
-    "b_rest_event", "b_rest_placement", "b_bp_rest_activity", "b_bp_rest_provider", "b_im_bot", "b_im_command",
-)  # fmt: skip
+TEMPLATES: Final = "b_bp_workflow_template"
+_ACTIVITIES: Final = "b_bp_rest_activity"
+_HANGING: Final[Mapping[str, tuple[str, str, str]]] = {
+    "b_rest_event": ("APP_ID", "handlers of events", "controladores de eventos"),
+    "b_rest_placement": ("APP_ID", "placements", "ubicaciones"),
+    _ACTIVITIES: ("APP_ID", "workflow steps and robots", "pasos de procesos y robots"),
+    "b_bp_rest_provider": ("APP_ID", "senders in workflows", "remitentes en procesos"),
+    "b_im_bot": ("APP_ID", "bots", "bots"),
+    "b_im_command": ("APP_ID", "commands of bots", "comandos de bots"),
+    "b_messageservice_rest_app": ("APP_ID", "SMS providers", "proveedores de SMS"),
+    "b_imconnectors_custom_connectors": ("REST_APP_ID", "open channel connectors", "conectores de canales abiertos"),
+    "b_sale_pay_system_rest_handlers": ("APP_ID", "handlers of pay systems", "controladores de sistemas de pago"),
+    TEMPLATES: ("", "templates with its steps", "plantillas con sus pasos"),
+}
+"""What hangs from an application: the column that names it, by id or client, and what it is in English and Spanish."""
+_STEP: Final = re.compile(r'"Type";s:\d+:"([^"]+)"')
 
 
 def cloud_note(portal: Portal, *, off: bool) -> dict[str, Any]:
@@ -105,7 +122,8 @@ def inventory(portal: Portal) -> list[dict[str, Any]]:
     """Incoming webhooks, outgoing ones and applications, each with its ``fate`` (a key of ``FATES``).
 
     Keys: ``kind`` (of ``KINDS``), ``id``, ``name``, ``active``, ``fate``, ``works_in_box``, ``cure``, ``hanging``
-    (number of rows by table); of an application also ``code``, ``client`` and ``status``.
+    (number of rows by table); of an application also ``code``, ``client``, ``status`` and ``templates`` (names of the
+    workflows and robots whose steps are the application's, and stay broken as long as it is dead).
     """
     found = [*_webhooks(portal), *_outgoing(portal), *_applications(portal)]
     for row in found:
@@ -115,14 +133,17 @@ def inventory(portal: Portal) -> list[dict[str, Any]]:
 
 
 def summary(rows: Iterable[Mapping[str, Any]]) -> str:
-    """How many of which kind have which fate, with some names."""
+    """How many of which kind have which fate, and the templates that are broken by it, with some names."""
     told: dict[tuple[str, str], list[str]] = {}
+    broken: set[str] = set()
     for row in rows:
+        if row["fate"] in {"remake", "install", "buy"}:
+            broken.update(row.get("templates", ()))
         told.setdefault((row["fate"], row["kind"]), []).append(str(row["name"]))
     return "; ".join(
-        f"{len(names)} {kind} {FATES[fate][0]}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"
+        f"{len(names)} {kind} {FATES[fate][0]}: {', '.join(names[:NAMED])}{' …' if len(names) > NAMED else ''}"
         for (fate, kind), names in told.items()
-    )
+    ) + (f"; templates with dead steps: {', '.join(sorted(broken)[:NAMED])}" if broken else "")
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]], language: str = "en") -> str:
@@ -134,7 +155,11 @@ def as_csv(rows: Iterable[Mapping[str, Any]], language: str = "en") -> str:
     for row in rows:
         words = FATES[row["fate"]][2:] if spanish else FATES[row["fate"]][:2]
         kind = KINDS[row["kind"]] if spanish else row["kind"]
-        hanging = ", ".join(f"{table} ({count})" for table, count in row["hanging"].items())
+        hanging = ", ".join(
+            f"{count} {_HANGING[table][2 if spanish else 1]}" for table, count in row["hanging"].items()
+        )
+        if names := row.get("templates"):
+            hanging += f": {', '.join(map(plain_cell, names[:NAMED]))}{' …' if len(names) > NAMED else ''}"
         writer.writerow([kind, row["id"], plain_cell(row["name"]), *words, hanging])
     return text.getvalue()
 
@@ -186,7 +211,7 @@ def _applications(portal: Portal) -> list[dict[str, Any]]:
         return []
     noted = portal.state().get("cloud_rest") or {}
     of_cloud = frozenset(noted.get("applications", ()))
-    hanging = _hanging(portal)
+    hanging, templates = _hanging(portal), _templates(portal)
     found = []
     for row in portal.database.rows("SELECT ID, CLIENT_ID, CODE, APP_NAME, ACTIVE, STATUS FROM b_rest_app ORDER BY ID"):
         active, local = row["ACTIVE"] == "Y", row["STATUS"] == LOCAL
@@ -196,11 +221,14 @@ def _applications(portal: Portal) -> list[dict[str, Any]]:
             fate = "remake"
         else:
             fate = "install" if row["STATUS"] == "F" else "buy"
+        used = sorted(templates.get(str(row["ID"]), set()) | templates.get(row["CLIENT_ID"], set()))
+        counts = hanging.get(str(row["ID"]), Counter()) + hanging.get(row["CLIENT_ID"], Counter())
         found.append(
             {
                 "kind": "application", "id": row["ID"], "name": row["APP_NAME"] or row["CODE"], "active": active,
                 "fate": fate, "code": row["CODE"], "client": row["CLIENT_ID"], "status": row["STATUS"],
-                "hanging": dict(hanging.get(str(row["ID"]), Counter()) + hanging.get(row["CLIENT_ID"], Counter())),
+                "hanging": {**counts, **({TEMPLATES: len(used)} if used else {})},
+                "templates": [name for _, name in used],
             }
         )  # fmt: skip
     return found
@@ -209,10 +237,34 @@ def _applications(portal: Portal) -> list[dict[str, Any]]:
 def _hanging(portal: Portal) -> dict[str, Counter[str]]:
     """Rows that hang from an application, by its id or client: they stay broken or mute as long as it is dead."""
     found: dict[str, Counter[str]] = {}
-    for table in _HANGING:
-        for name in _with_silenced(portal, table) if portal.has(table, "APP_ID") else ():
+    for table, (column, *_) in _HANGING.items():
+        for name in _with_silenced(portal, table) if column and portal.has(table, column) else ():
             for row in portal.database.rows(
-                f"SELECT APP_ID, COUNT(*) AS n FROM {name} WHERE APP_ID IS NOT NULL GROUP BY APP_ID"
+                f"SELECT {column} AS app, COUNT(*) AS n FROM {name} WHERE {column} IS NOT NULL GROUP BY {column}"
             ):
-                found.setdefault(str(row["APP_ID"]), Counter())[table] += int(row["n"])
+                found.setdefault(str(row["app"]), Counter())[table] += int(row["n"])
+    return found
+
+
+def _templates(portal: Portal) -> dict[str, set[tuple[int, str]]]:
+    """Templates (id and name) with steps of applications, by the application's id or client.
+
+    A step's type ends with the activity's INTERNAL_CODE; a template that cannot be read has none that is known.
+    """
+    if not (portal.has(_ACTIVITIES, "APP_ID", "INTERNAL_CODE") and portal.has(TEMPLATES, "TEMPLATE")):
+        return {}
+    codes = {
+        str(row["INTERNAL_CODE"]): str(row["APP_ID"])
+        for row in portal.database.rows(f"SELECT APP_ID, INTERNAL_CODE FROM {_ACTIVITIES}")
+    }
+    found: dict[str, set[tuple[int, str]]] = {}
+    for row in portal.database.rows(f"SELECT ID, NAME, TEMPLATE FROM {TEMPLATES}") if codes else ():
+        value = row["TEMPLATE"] or b""
+        try:
+            text = packed.read(value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")).text
+        except SerializedError:
+            continue
+        for step in _STEP.findall(text):
+            if (app := codes.get(step.rpartition("_")[2]) or codes.get(step)) is not None:
+                found.setdefault(app, set()).add((int(row["ID"]), str(row["NAME"] or row["ID"])))
     return found

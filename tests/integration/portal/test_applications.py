@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from encaja.errors import EncajaError
 from encaja.portal import applications, checks_case, cloud, silence
 from encaja.portal.copy_state import CopyState
 from encaja.portal.plan import Plan
+from encaja.portal.serialized import serialize
 from encaja.portal.site import Portal
 from integration.portal.cloud_portal import again, connect
 from support.silence_rules import shipped
@@ -143,8 +145,33 @@ def test_the_list_is_for_people_and_without_secrets(moved: tuple[Portal, str], t
     english, spanish = applications.as_csv(rows), applications.as_csv(rows, "es")
     assert len(english.splitlines()) == len(spanish.splitlines()) == len(rows) + 1
     assert "aplicación,4,ERP exchange,muerto: el proveedor lo conoce como de la nube," in spanish
-    assert "b_im_bot (1)" in english
-    assert "hunter2" not in english + spanish
+    assert "1 bots" in english and "hunter2" not in english + spanish
+
+
+def test_connectors_pay_systems_and_steps_of_a_dead_application_are_told(
+    moved: tuple[Portal, str], tmp_path: Path
+) -> None:
+    portal, code = moved[0], "5f4dcc3b5aa765d61d8327deb882cf99"
+    client = portal.database.value("SELECT CLIENT_ID FROM b_rest_app WHERE APP_NAME = 'ERP exchange'")
+    insert = portal.database.execute
+    insert("INSERT INTO b_imconnectors_custom_connectors (ID_CONNECTOR, NAME, REST_APP_ID) VALUES ('erp', 'x', 4)")
+    insert("INSERT INTO b_sale_pay_system_rest_handlers (NAME, CODE, APP_ID) VALUES ('x', 'erp', %s)", client)
+    insert("INSERT INTO b_bp_rest_activity (APP_ID, CODE, INTERNAL_CODE, HANDLER) VALUES (%s, 'e', %s, 'x')",
+           client, code)  # fmt: skip
+    step = [{"Type": "SequentialWorkflowActivity", "Children": [{"Type": f"rest_{code}", "Name": "A1"}]}]
+    text = serialize(step)
+    for name, stored in (("Invoice", zlib.compress(text)), ("Old form", text), ("Cut off", zlib.compress(text)[:20]),
+                         ("Other", zlib.compress(text.replace(code.encode(), b"0" * 32)))):  # fmt: skip
+        insert("INSERT INTO b_bp_workflow_template (NAME, MODULE_ID, ENTITY, DOCUMENT_TYPE, MODIFIED, TEMPLATE)"
+               " VALUES (%s, 'crm', 'CCrmDocumentDeal', 'DEAL', '2026-01-01', %s)", name, stored)  # fmt: skip
+    rows = {row["name"]: row for row in applications.inventory(settle(portal, tmp_path))}
+    assert rows["ERP exchange"]["templates"] == ["Invoice", "Old form"]
+    assert rows["ERP exchange"]["hanging"].items() >= {
+        "b_imconnectors_custom_connectors": 1, "b_sale_pay_system_rest_handlers": 1, "b_bp_workflow_template": 2,
+    }.items()  # fmt: skip
+    told = applications.as_csv(rows.values(), "es")
+    assert "1 conectores de canales abiertos" in told and "2 plantillas con sus pasos: Invoice, Old form" in told
+    assert applications.summary(rows.values()).endswith("templates with dead steps: Invoice, Old form")
 
 
 def test_what_depends_on_an_application_is_told_while_it_is_away(portal: Portal) -> None:
