@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from encaja.portal import licence
+from encaja.portal.site import Portal
 from support.update_service import serving_updates
 from unit.lab_portal.jobs import OTHER, Jobs, leave_message, messages
 from unit.lab_portal.standin import PortalUnderTest, logged_in, login, until
@@ -48,6 +51,12 @@ def test_the_key_alone_shuts_nothing_and_shows_in_a_header(portal: PortalUnderTe
         file.write_text(text)
     assert answer.status_code == 200
     assert answer.headers["x-powered-cms"] == "Bitrix Site Manager (DEMO)" != shown
+
+
+def test_the_portal_says_of_its_licence_what_the_checks_read(portal: PortalUnderTest, tmp_path: Path) -> None:
+    known = licence.read_licence(Portal(portal.root, tmp_path))
+    assert known.end is not None and known.end > datetime.date.today() + datetime.timedelta(days=200)
+    assert (known.users, known.sites, known.faults) == (250, 2, ()) and known.name and known.codes
 
 
 def test_in_a_shut_box_agents_and_mail_stand_still_and_the_messenger_goes_on(jobs: Jobs) -> None:
