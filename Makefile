@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 RELEASE ?= debian13
 PAGES := $(wildcard *.md) docs tests/lab/portal/README.md tests/fixtures/backups/README.md
 
-.PHONY: help setup demo test test-all check lint unit integration molecule collection estate e2e bench bench-restore docs lock clean
+.PHONY: help setup demo test test-all check lint unit integration molecule collection estate faults e2e bench bench-restore docs lock clean
 
 help:  ## show these lines
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -51,6 +51,10 @@ estate: setup  ## an integrator's own estate from the docs, whose hosts lose pow
 
 collection: setup  ## the collection in a project that is not the kit's
 	pytest -q tests/collection
+
+faults: setup  ## the table fault x step, by the tests that prove each row
+	tools/test-packages
+	tools/faults
 
 e2e: setup  ## the whole estate in the lab
 	tools/test-packages

@@ -53,6 +53,7 @@ def test_spool_shows_only_what_is_proven(tmp_path):
 
 
 @pytest.mark.parametrize("cut", range(0, len(DUMP), 17))
+@pytest.mark.fault("kill -9: host tool", "restore", "between checkpoint and statement, wherever the dump is cut")
 def test_spool_goes_back_and_comes_out_the_same(cut, tmp_path):
     spool = StatementSpool(tmp_path)
     spool.feed(memoryview(DUMP[:cut]))
@@ -155,6 +156,7 @@ def test_a_loader_is_woken_by_a_commit(tmp_path, monkeypatch):
     assert all(woken), "none had to wait until its patience was over"
 
 
+@pytest.mark.fault("power loss: host", "restore", "statements behind the checkpoint are torn")
 def test_what_the_power_left_behind_a_checkpoint_is_cut_off(tmp_path):
     spool = StatementSpool(tmp_path)
     spool.feed(memoryview(DUMP[:150]))
