@@ -11,7 +11,7 @@ RELEASE ?= debian13
 MEASURED = $(if $(COVERAGE),env COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_ROOT=$(CURDIR) COVERAGE_FILE=$(CURDIR)/.cache/coverage/data)
 PAGES := $(wildcard *.md) docs tests/lab/portal/README.md tests/fixtures/backups/README.md
 
-.PHONY: help setup demo test test-all check lint unit integration molecule collection estate coverage faults e2e bench bench-restore docs lock clean
+.PHONY: help setup demo test test-all check lint unit integration molecule collection estate coverage faults mutate e2e bench bench-restore docs lock clean
 
 help:  ## show these lines
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -61,6 +61,9 @@ coverage: setup  ## lines and branches by package of what ran with COVERAGE=1; l
 faults: setup  ## the table fault x step, by the tests that prove each row
 	tools/test-packages
 	tools/faults
+
+mutate: setup  ## small faults in the critical modules, or in PACKAGE="lock gates": those that no test notices
+	tools/mutate $(PACKAGE)
 
 e2e: setup  ## the whole estate in the lab
 	tools/test-packages
