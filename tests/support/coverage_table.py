@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import coverage
+import coverage.exceptions
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / ".cache/coverage/data"
@@ -45,7 +47,8 @@ class Count:
 def measured(data: Path) -> dict[str, dict[str, Any]]:
     """What every process has measured: a summary for each file of the code, also of those that never ran."""
     found = coverage.Coverage(config_file=str(ROOT / "pyproject.toml"), data_file=str(data))
-    found.combine([str(data.parent)], keep=True)
+    with warnings.catch_warnings(action="ignore", category=coverage.exceptions.CoverageWarning):
+        found.combine([str(data.parent)], keep=True)  # a process that was killed may have left half a file
     found.get_data().touch_files([str(path) for path in files()])
     report = data.with_name("report.json")
     found.json_report(outfile=str(report))
