@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from ansible_collections.encaja.portal.plugins.action.certificates import ActionModule
 from ansible_collections.encaja.portal.plugins.modules import certificates as module
 from encaja.certificates import examine
+from support.actions import made
 from unit.test_certificates import Signed
 
 NAME = "portal.example.org"
@@ -42,12 +43,7 @@ class Host:
 
     def converge(self, *certificates: dict[str, Any], check: bool = False, **more: Any) -> dict[str, Any]:
         given = {"certificates": list(certificates), "folder": str(self.folder), "trusted": [TRUSTED], **more}
-        task = SimpleNamespace(
-            args=given, check_mode=check, diff=False, async_val=0, action="certificates", collections=[],
-            get_name=lambda: "Certificates", delegate_to=None, environment=None,
-        )  # fmt: skip
-        connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None), reset=lambda: None, become=None)
-        action = ActionModule(task, connection, SimpleNamespace(), SimpleNamespace(get_real_file=str), None, None)
+        action = made(ActionModule, given, check=check)
         action._display = SimpleNamespace(warning=self.warned.append, vv=lambda _: None)
         action._find_needle = self._needle
         action._execute_module = lambda **asked: self._module(asked["module_args"], check)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from ansible.template import Templar
 
 from ansible_collections.encaja.portal.plugins.action import config_files
 from ansible_collections.encaja.portal.plugins.action.config_files import ActionModule
+from support.actions import made
 
 
 @pytest.fixture
@@ -31,13 +31,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def run(role: Path, variables: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
-    task = SimpleNamespace(
-        args=given, check_mode=False, diff=False, async_val=0, action="config_files", get_name=lambda: "Files",
-        collections=[], delegate_to=None, environment=None,
-    )  # fmt: skip
-    connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None), reset=lambda: None, become=None)
     loader = DataLoader()
-    action = ActionModule(task, connection, SimpleNamespace(), loader, Templar(loader), None)
+    action = made(ActionModule, given, loader=loader, templar=Templar(loader))
     action._find_needle = lambda kind, name: str(role / kind / name)
     known = {"inventory_hostname": "one", "ansible_search_path": [str(role)], **(variables or {})}
     result: dict[str, Any] = action.run(task_vars=known)
