@@ -788,6 +788,21 @@ def test_what_is_no_backup(make, message, home, database):
     assert_untouched(home, database)
 
 
+@pytest.mark.fault("volume doubled", "restore", "one lies in its neighbour's place, in a folder")
+@pytest.mark.parametrize("kind", ["plain", "uncompressed"])
+def test_a_volume_in_its_neighbours_place_is_told_before_anything(kind, home, database):
+    """Both lie within one long file, where no header would show it."""
+    shutil.copytree(FIXTURES / kind, home / "volumes")
+    shutil.copy(home / "volumes" / f"{NAMES[kind]}.2", home / "volumes" / f"{NAMES[kind]}.3")
+    content = job(home, database, kind, directory=str(home / "volumes"))
+    code, text = run(write_job(home / "job.json", content))
+    assert code == 1 and "volumes 2 and 3 hold the same" in text, text
+    assert_untouched(home, database)
+    shutil.copy(FIXTURES / kind / f"{NAMES[kind]}.3", home / "volumes")
+    restore_here(content)
+    assert_restored(home, database, kind)
+
+
 @pytest.mark.fault("volume missing", "restore", "in a folder, and copied there")
 def test_missing_volume_is_told_before_anything(home, database):
     shutil.copytree(FIXTURES / "plain", home / "volumes")
