@@ -7,9 +7,11 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Where it is set, every start of Ansible compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 RELEASE ?= debian13
+# Measures what runs of the code: 'make unit integration coverage COVERAGE=1'.
+MEASURED = $(if $(COVERAGE),env COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_ROOT=$(CURDIR) COVERAGE_FILE=$(CURDIR)/.cache/coverage/data)
 PAGES := $(wildcard *.md) docs tests/lab/portal/README.md tests/fixtures/backups/README.md
 
-.PHONY: help setup demo test test-all check lint unit integration molecule collection estate e2e bench bench-restore docs lock clean
+.PHONY: help setup demo test test-all check lint unit integration molecule collection estate coverage faults mutate e2e bench bench-restore docs lock clean
 
 help:  ## show these lines
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,13 +36,14 @@ lint: setup  ## ruff, mypy, yamllint, mdformat, ansible-lint with the production
 	tools/collection
 
 unit: setup  ## tests that need nothing but Python
-	pytest -q -n 2 -m 'not integration' tests/unit
+	$(if $(COVERAGE),rm -rf .cache/coverage && mkdir -p .cache/coverage)
+	$(MEASURED) pytest -q -n 2 -m 'not integration' tests/unit
 
 integration: setup  ## tests against MariaDB, Redis, PHP and Node, started by the tests themselves
 	tools/test-packages
 	@# The files that wait longest are begun first; the tests of a file share its server.
-	pytest -q -n 4 --dist loadfile --no-loadscope-reorder --durations=15 --durations-min=10 tests/integration
-	pytest -q -m integration tests/unit
+	$(MEASURED) pytest -q -n 4 --dist loadfile --no-loadscope-reorder --durations=15 --durations-min=10 tests/integration
+	$(MEASURED) pytest -q -m integration tests/unit
 
 molecule: setup  ## every role on $(RELEASE): check, converge, idempotence, check, verify
 	tools/molecule $(RELEASE)
@@ -51,6 +54,16 @@ estate: setup  ## an integrator's own estate from the docs, whose hosts lose pow
 
 collection: setup  ## the collection in a project that is not the kit's
 	pytest -q tests/collection
+
+coverage: setup  ## lines and branches by package of what ran with COVERAGE=1; less than 90 % of all lines fail
+	tools/coverage
+
+faults: setup  ## the table fault x step, by the tests that prove each row
+	tools/test-packages
+	tools/faults
+
+mutate: setup  ## small faults in the critical modules, or in PACKAGE="lock gates": those that no test notices
+	tools/mutate $(PACKAGE)
 
 e2e: setup  ## the whole estate in the lab
 	tools/test-packages

@@ -53,6 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
     except EncajaError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # such as a disk that is full before there is a status file
+        where = str(error.filename or given[1])
+        print(EncajaError(error.strerror or str(error), where, "solve that, then rerun"), file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

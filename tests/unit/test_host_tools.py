@@ -34,6 +34,11 @@ def test_usage_of_host_tools(capsys):
     assert "usage" in capsys.readouterr().err
 
 
+def test_a_tool_that_cannot_read_or_write_says_so_in_one_line(tmp_path, capsys):
+    assert host_tools.main(["clone", str(tmp_path / "none.json")]) == 1
+    assert capsys.readouterr().err == f"{tmp_path}/none.json: No such file or directory (solve that, then rerun)\n"
+
+
 def test_progress_for_a_person():
     status = {
         "phase": "stream",

@@ -82,6 +82,7 @@ LAYERS = {
     "encaja.restore.archive": [
         "crypt gzips naming sqldump tars",
         "stream tree verify_volume",
+        "doubles",
         "volume_set",
         "unpack",
     ],

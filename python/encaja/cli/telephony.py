@@ -150,6 +150,8 @@ def _ansible(estate: Estate, name: str, arguments: list[str]) -> str:
     command = [program(name), *inventory_arguments(estate.inventories), *arguments]
     done = subprocess.run(command, cwd=estate.project, env=environment, capture_output=True, text=True, check=False)
     if done.returncode and not (name == "ansible" and done.stdout.lstrip().startswith("{")):
-        lines = [line for line in (done.stdout + done.stderr).splitlines() if "FAILED" in line or "rror" in line]
+        lines = [
+            line for line in (done.stdout + done.stderr).splitlines() if "FAILED" in line or "error" in line.lower()
+        ]
         raise EncajaError((lines or ["it failed"])[-1].strip()[:300], name)
     return str(done.stdout)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from encaja.restore.archive import gzips, naming, verify_volume
+from encaja.restore.archive.doubles import are_doubles
 from encaja.restore.archive.stream import first_block
 from encaja.restore.archive.unpack import require_complete
 from encaja.restore.archive.volume_set import describe
@@ -94,6 +95,10 @@ class Folder:
         verify_volume.check_first_block(self.name, self.first_block, str(first))
         with first.open("rb") as opened:
             self.head = opened.read(HEAD)
+        for number in range(1, self.count):
+            if are_doubles(self.name, volumes.path(number), volumes.path(number - 1)):
+                reason = f"volumes {number - 1} and {number} hold the same: one is the other's copy"
+                raise BackupError(reason, str(volumes.path(number)), "copy both there again and rerun the command")
         found = describe(volumes)
         self.stored, self._largest = found.stored_bytes, max(found.sizes.values())
         self.unpacked = found.unpacked_bytes or found.stored_bytes * 4

@@ -205,6 +205,7 @@ def test_webhooks_that_cannot_be_used_are_reported_before_anything_happens(
     assert "expired-code" not in reported and poor.partition("/")[2] not in reported
 
 
+@pytest.mark.fault("kill -9: host tool", "carry-over", "at random moments")
 def test_killed_at_random_moments_nothing_is_missing_and_nothing_doubled(
     portals: tuple[Site, Site], tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_a_database_with_tables_is_left_alone(server: Path, place: tuple[Path, C
     assert run(server, "portal_new", "SHOW TABLES") == "b_live\n"
 
 
+@pytest.mark.fault("interrupt: host tool", "recover", "while the nightly backup is loaded")
 def test_a_load_that_was_cut_off_begins_again(server: Path, place: tuple[Path, Config, Status]) -> None:
     source, config, status = place
     whole = (source / "database.sql").read_text()

@@ -257,6 +257,7 @@ def test_the_moment_of_the_release_is_noted_once(box: Box, tmp_path: Path, monke
     assert box.portal.state()["released_at"] == "2099-01-01 00:00:00"
 
 
+@pytest.mark.fault("interrupt: host tool", "release", "before the caches are purged")
 def test_a_purge_that_was_cut_off_is_done_by_the_next_run(
     box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

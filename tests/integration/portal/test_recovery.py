@@ -105,6 +105,7 @@ while (CEvent::CheckEvents() > 0) { }
 """
 
 
+@pytest.mark.fault("interrupt: host tool", "recover", "while links are listed")
 def test_links_are_listed_and_not_even_a_killed_run_leaves_one_that_is_mailed(waiting: Portal, tree: Path) -> None:
     waiting.database.execute("UPDATE b_user SET EMAIL = '' WHERE ID = 2")
     asked = recovery._ask(waiting, NEW, recovery.due(waiting, without_mail=True), recovery.LISTED)
@@ -155,6 +156,7 @@ def test_the_shortest_policy_of_a_persons_groups_says_how_long_a_link_is_valid(w
         waiting.database.execute("INSERT INTO b_user_group (USER_ID, GROUP_ID) VALUES (2, 12)")
 
 
+@pytest.mark.fault("interrupt: host tool", "recover", "between a letter and its note")
 def test_everybody_gets_one_letter_whatever_dies_in_between(waiting: Portal, tree: Path) -> None:
     waiting.note(recovery_sent={}, recovery_mails_after=recovery._newest(waiting))
     asked = recovery._ask(waiting, NEW, recovery.due(waiting, without_mail=False), recovery.EVENT)

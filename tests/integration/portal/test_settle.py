@@ -163,7 +163,8 @@ def test_settings_that_are_no_data_are_named_and_nothing_is_touched(portal: Port
     assert path.read_text() == text
 
 
-def test_failure_half_way_puts_rows_and_files_back(
+@pytest.mark.fault("disk full", "settle", "when half of the files are written")
+def test_a_disk_full_half_way_puts_rows_and_files_back_and_the_next_run_settles(
     portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, _ = domain.plan_domain(portal, POLICY)
@@ -173,17 +174,25 @@ def test_failure_half_way_puts_rows_and_files_back(
 
     def failing(path: Path, data: bytes, *attributes: files.Attributes) -> None:
         calls.append(path)
-        if len(calls) == 2:
-            raise EncajaError("cannot be written", str(path))
-        real(path, data, *attributes)
+        with monkeypatch.context() as patch:
+            if len(calls) == 2:
+                patch.setattr(os, "fsync", no_room)
+            real(path, data, *attributes)
+
+    def no_room(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(plans, "write", failing)
     plan.files.insert(0, plans.FileChange(portal.root / "bitrix/new.php", "", "<?php", "", ""))
     before = {path: path.read_bytes() for path in portal.root.rglob("*") if path.is_file()}
-    with pytest.raises(EncajaError):
+    with pytest.raises(EncajaError, match="No space left on device"):
         plan.apply(portal.database, tmp_path / "kept")
     assert {path: path.read_bytes() for path in portal.root.rglob("*") if path.is_file()} == before
     assert again(portal).option("main", "server_name") == ""
+    monkeypatch.setattr(plans, "write", real)
+    after = settled_domain(again(portal), tmp_path / "kept")
+    assert after.option("main", "server_name") == NEW
+    assert not domain.plan_domain(after, POLICY)[0].changed
 
 
 def test_a_tree_that_cannot_be_written_is_told_and_nothing_is_changed(

@@ -184,6 +184,8 @@ def kill_at(server: Path, moment: int, act: Callable[[Database], Plan]) -> bool:
 
 
 @pytest.mark.parametrize("database", ["InnoDB", "MyISAM"], indirect=True)
+@pytest.mark.fault("kill -9: host tool", "settle", "before every statement that holds off what starts by itself")
+@pytest.mark.fault("kill -9: host tool", "release", "before every statement that gives it back")
 def test_killed_before_every_statement(database: Database, server: Path) -> None:
     before, kills = state(database), 0
     for act in (hold, release):
@@ -203,6 +205,7 @@ def test_killed_before_every_statement(database: Database, server: Path) -> None
     assert kills >= 20, kills
 
 
+@pytest.mark.fault("kill -9: host tool", "settle", "before the cloud's own handlers are known")
 def test_what_came_with_the_backup_is_found_also_by_the_run_after_one_that_was_cut_off(
     database: Database, server: Path
 ) -> None:

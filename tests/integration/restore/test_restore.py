@@ -231,6 +231,7 @@ def over(server, home, database, kind="plain", **changes):
 
 
 @pytest.mark.parametrize("kind", sorted(NAMES))
+@pytest.mark.fault("network cut", "restore", "connections are reset, all the way")
 def test_over_a_link_with_one_bad_volume_and_resets(kind, home, database):
     faults = [Fault("reset", times=4, after=3, at=40000)]
     if kind in ("plain", "encrypted"):
@@ -247,6 +248,7 @@ def test_over_a_link_with_one_bad_volume_and_resets(kind, home, database):
     assert fetched["ended"] <= time.time()
 
 
+@pytest.mark.fault("volume corrupt", "restore", "a header of an archive without gzip")
 def test_bad_tar_header_without_gzip_is_fetched_again(home, database):
     with serving(
         FIXTURES / "uncompressed", [Fault("flip", f"{NAMES['uncompressed']}.7", times=1, at=header_in_last_volume())]
@@ -269,6 +271,7 @@ def test_low_disk_deletes_volumes(home, database):
     assert not list((home / "volumes").glob("*.tar.gz*"))
 
 
+@pytest.mark.fault("link expired", "restore", "midway, and a new link is given")
 def test_expired_link_then_a_new_one(home, database):
     with serving(FIXTURES / "plain", [Fault("status", after=22, at=403)]) as server:
         file = write_job(home / "job.json", over(server, home, database))
@@ -287,6 +290,7 @@ def test_expired_link_then_a_new_one(home, database):
 # --- a bad volume in a folder ---
 
 
+@pytest.mark.fault("volume corrupt", "restore", "in a folder, and replaced")
 def test_local_bad_volume_is_named_and_replaced(home, database):
     shutil.copytree(FIXTURES / "plain", home / "volumes")
     bad = home / "volumes" / f"{NAMES['plain']}.14"
@@ -302,6 +306,7 @@ def test_local_bad_volume_is_named_and_replaced(home, database):
     assert_restored(home, database)
 
 
+@pytest.mark.fault("volume truncated", "restore", "two in a folder, and replaced")
 def test_all_bad_volumes_of_a_folder_are_named_at_once(home, database):
     shutil.copytree(FIXTURES / "plain", home / "volumes")
     for number in (14, 16):
@@ -309,6 +314,10 @@ def test_all_bad_volumes_of_a_folder_are_named_at_once(home, database):
         bad.write_bytes(bad.read_bytes()[:-9])
     code, text = run(write_job(home / "job.json", job(home, database, directory=str(home / "volumes"))))
     assert code == 1 and "volume 14 is bad" in text and "volume 16 too: gzip" in text
+    for number in (14, 16):
+        shutil.copy(FIXTURES / "plain" / f"{NAMES['plain']}.{number}", home / "volumes")
+    restore_here(job(home, database, directory=str(home / "volumes")))
+    assert_restored(home, database)
 
 
 # --- what the fixtures do not hold ---
@@ -350,6 +359,7 @@ def test_packets_over_16_mb_in_a_dump_of_several_files(suffix, cipher, home, dat
     assert_settings_are_back(database)
 
 
+@pytest.mark.fault("kill -9: database", "restore", "before a row that only the load's settings admit")
 def test_server_started_anew_gets_the_settings_of_the_load_again(home, database):
     """The row over 16 MB comes after the server was killed; its own limit is 16 MB then."""
     filler = b"".join(rows_of(number, 4000) + b";\n" for number in range(3, 120))
@@ -478,6 +488,7 @@ def test_without_the_freeze_nothing_is_switched_off(home, database):
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.fault("kill -9: host tool", "restore", "before and after every write of its journal")
 def test_killed_at_every_write_of_the_journal(moment, home, database, monkeypatch):
     """Dies just before its second write, or just after its first one, again and again: every write is such a moment.
 
@@ -522,6 +533,7 @@ def test_killed_at_every_write_of_the_journal(moment, home, database, monkeypatc
     assert_restored(home, database)
 
 
+@pytest.mark.fault("kill -9: host tool", "restore", "when two tables are loaded")
 def test_a_loaded_table_is_not_loaded_again(home, database):
     """Killed when two tables are done: their files in the server stay the same ones."""
     born = "SELECT TABLE_NAME, CREATE_TIME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'portal_s1'"
@@ -547,6 +559,7 @@ def test_a_loaded_table_is_not_loaded_again(home, database):
     assert (report["tables"], report["rows"]) == (len(tables), sum(counts))
 
 
+@pytest.mark.fault("disk full", "restore", "while volumes arrive")
 def test_disk_full_midway(home, database, tmp_path):
     """A file system of its own is filled to the last byte while volumes arrive; with room again it goes on."""
     disk = tmp_path / "disk"
@@ -581,6 +594,7 @@ def test_disk_full_midway(home, database, tmp_path):
         subprocess.run(["umount", "--lazy", disk], check=True)
 
 
+@pytest.mark.fault("network cut", "restore", "for longer than the patience lasts")
 def test_network_gone_and_back(home, database):
     """The server goes away for longer than the patience lasts, so the run ends; the next one goes on."""
     with serving(FIXTURES / "plain", [Fault("reset", after=20, at=0)]) as server:
@@ -596,6 +610,7 @@ def test_network_gone_and_back(home, database):
 
 
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.fault("kill -9: host tool", "restore", "at random moments, from the first byte to the switch")
 def test_killed_at_random_moments(seed, home, database):
     """Each seed kills four or five times; together over 24 moments, from the first import to the switch."""
     chance = random.Random(seed)
@@ -631,6 +646,7 @@ def test_killed_at_random_moments(seed, home, database):
     assert_restored(home, database, kind)
 
 
+@pytest.mark.fault("kill -9: host tool", "restore", "while the server has the settings of the load")
 def test_cleanup_puts_the_settings_back_after_a_kill(home, database):
     with serving(FIXTURES / "plain", rate=60_000) as server:
         file = write_job(home / "job.json", over(server, home, database))
@@ -665,6 +681,7 @@ def test_terminated_it_puts_the_settings_back_and_goes_on(home, database):
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.fault("kill -9: database", "restore", "while rows are loaded")
 def test_database_killed_meanwhile(seed, home, database):
     chance = random.Random(seed)
     with serving(FIXTURES / "plain", total_rate=1.5e6) as server:
@@ -694,6 +711,7 @@ def test_database_killed_meanwhile(seed, home, database):
         "encaja.restore.coordinator.check_result",
     ],
 )
+@pytest.mark.fault("kill -9: database", "restore", "before and after the rows, and at the proof")
 def test_database_that_is_away_before_or_after_the_rows_is_waited_for(when, home, database, monkeypatch):
     real, lost = pkgutil.resolve_name(when), threading.Event()
 
@@ -716,6 +734,7 @@ def test_database_that_is_away_before_or_after_the_rows_is_waited_for(when, home
     assert_restored(home, database)
 
 
+@pytest.mark.fault("power loss: host", "restore", "when files of the tree were not on the disk")
 def test_a_new_start_of_the_machine_goes_back_to_what_was_on_the_disk(home, database):
     shutil.copytree(FIXTURES / "plain", home / "volumes")
     hidden = home / "volumes" / f"{NAMES['plain']}.15"
@@ -785,12 +804,31 @@ def test_what_is_no_backup(make, message, home, database):
     assert_untouched(home, database)
 
 
+@pytest.mark.fault("volume doubled", "restore", "one lies in its neighbour's place, in a folder")
+@pytest.mark.parametrize("kind", ["plain", "uncompressed"])
+def test_a_volume_in_its_neighbours_place_is_told_before_anything(kind, home, database):
+    """Both lie within one long file, where no header would show it."""
+    shutil.copytree(FIXTURES / kind, home / "volumes")
+    shutil.copy(home / "volumes" / f"{NAMES[kind]}.2", home / "volumes" / f"{NAMES[kind]}.3")
+    content = job(home, database, kind, directory=str(home / "volumes"))
+    code, text = run(write_job(home / "job.json", content))
+    assert code == 1 and "volumes 2 and 3 hold the same" in text, text
+    assert_untouched(home, database)
+    shutil.copy(FIXTURES / kind / f"{NAMES[kind]}.3", home / "volumes")
+    restore_here(content)
+    assert_restored(home, database, kind)
+
+
+@pytest.mark.fault("volume missing", "restore", "in a folder, and copied there")
 def test_missing_volume_is_told_before_anything(home, database):
     shutil.copytree(FIXTURES / "plain", home / "volumes")
     (home / "volumes" / f"{NAMES['plain']}.7").unlink()
     code, text = run(write_job(home / "job.json", job(home, database, directory=str(home / "volumes"))))
     assert code == 1 and f"1 of 17 volumes are missing: {NAMES['plain']}.7" in text
     assert_untouched(home, database)
+    shutil.copy(FIXTURES / "plain" / f"{NAMES['plain']}.7", home / "volumes")
+    restore_here(job(home, database, directory=str(home / "volumes")))
+    assert_restored(home, database)
 
 
 def test_database_that_is_not_empty(home, database):

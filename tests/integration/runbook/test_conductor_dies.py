@@ -31,6 +31,7 @@ def slow_playbook(pid_file: Path) -> str:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.fault("kill -9: controller", "run-book", "at random moments")
 def test_killed_at_random_moments_each_step_is_done_once(tmp_path: Path, seed: int) -> None:
     project = Project(tmp_path / "project", CHAIN)
     moments = random.Random(seed)
@@ -52,6 +53,7 @@ def test_killed_at_random_moments_each_step_is_done_once(tmp_path: Path, seed: i
     assert project.survivors() == []
 
 
+@pytest.mark.fault("kill -9: controller", "run-book", "the step ends by itself meanwhile")
 def test_what_ended_well_while_nobody_looked_is_not_done_again(tmp_path: Path) -> None:
     project = Project(tmp_path / "project", CHAIN)
     assert project.encaja("run", "--until", "s0").returncode == 0
@@ -141,6 +143,7 @@ def test_answer_at_the_terminal_opens_the_gate(tmp_path: Path) -> None:
     assert (last.state, last.by, last.note) == (GateState.APPROVED, "Ana", "as agreed")
 
 
+@pytest.mark.fault("kill -9: supervisor", "run-book", "and the controller with it")
 def test_what_a_killed_supervisor_left_is_ended_by_the_next_conductor(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     project = Project(tmp_path / "project", slow_playbook(pid_file))

@@ -488,6 +488,7 @@ def test_unknown_command_of_the_program_is_a_fault_of_the_runbook(make) -> None:
     assert "'encaja fly', which does not exist" in done.stderr
 
 
+@pytest.mark.fault("disk full", "run-book", "while a step's output is written")
 def test_full_disk_stops_the_step_cleanly_and_the_next_run_goes_on(make) -> None:
     project = make(step("a", "command: [sh, -c, 'test -e little || exec yes some more output; echo little']"))
     limited = f"ulimit -f 2000; exec {' '.join(project.command('run'))}"

@@ -159,6 +159,7 @@ def test_the_cache_takes_both_until_the_old_one_is_taken_away_and_cuts_nobody_of
     client.close()
 
 
+@pytest.mark.fault("kill -9: controller", "provision", "between a password's file and the server")
 def test_a_run_that_was_cut_off_between_file_and_server_is_made_good(redis: Redis) -> None:
     redis.set(FIRST)
     redis.write(SECOND, FIRST)

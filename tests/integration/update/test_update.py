@@ -124,6 +124,7 @@ def test_an_updated_portal_is_one_switch_away_from_what_it_was(host: Host) -> No
     assert host.live() == after
 
 
+@pytest.mark.fault("kill -9: host tool", "update", "while the vendor's updater works")
 def test_a_killed_updater_is_run_again_and_the_way_back_is_not_copied_again(host: Host) -> None:
     before = host.live()
     host.service.offers = {**NEWER, "crm": {**NEWER["crm"], "pause": 60_000_000}}
@@ -144,6 +145,7 @@ def test_a_killed_updater_is_run_again_and_the_way_back_is_not_copied_again(host
     assert host.live() == {**before, "kernel": "portal_t1_before_u1"}
 
 
+@pytest.mark.fault("interrupt: host tool", "update", "while the way back is copied")
 def test_a_copy_that_was_stopped_is_made_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     before = host.live()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -95,6 +95,7 @@ def test_the_last_value_of_a_setting_is_used_in_either_spelling() -> None:
     assert module.setting([], "datadir") == ""
 
 
+@pytest.mark.fault("kill -9: controller", "provision", "at every move of the first data directory")
 def test_after_any_interruption_the_next_run_starts_again(
     directory: Path, host: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

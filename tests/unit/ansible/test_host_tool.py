@@ -110,6 +110,7 @@ def test_done_is_what_the_status_of_this_start_says() -> None:
 
 
 @pytest.mark.parametrize("status", [{}, {"phase": "done", "error": None}, {"phase": "done", "start": "of-yesterday"}])
+@pytest.mark.fault("power loss: host", "restore", "the controller sees an idle unit after the start")
 def test_a_unit_that_never_ran_since_the_host_was_started_is_not_done(status: dict[str, Any], shown: list[str]) -> None:
     """The host lost power in the midst: its systemd says inactive and success."""
 
@@ -125,6 +126,7 @@ def test_a_unit_that_never_ran_since_the_host_was_started_is_not_done(status: di
     assert any("the host was restarted meanwhile: started again" in line for line in shown)
 
 
+@pytest.mark.fault("power loss: host", "restore", "right after the last word of the tool")
 def test_a_tool_that_was_done_before_the_host_lost_power_is_done() -> None:
     def done_then_lost(host: Host) -> None:
         host.status["phase"] = "done"
@@ -138,6 +140,7 @@ def test_a_tool_that_was_done_before_the_host_lost_power_is_done() -> None:
 @pytest.mark.parametrize(
     ("result", "code"), [("success", 0), ("signal", 9), ("exit-code", 143), ("oom-kill", 9), ("timeout", 15)]
 )
+@pytest.mark.fault("kill -9: host tool", "restore", "the controller looks on")
 def test_an_end_without_a_report_is_followed_by_another_start(result: str, code: int) -> None:
     host = Host(lambda host: host.end(result, code), done)
     assert not run(host).get("failed")
@@ -239,6 +242,7 @@ def test_the_state_of_a_host_that_shuts_down_is_ignored(shown: list[str]) -> Non
     assert any("the host was restarted meanwhile" in line for line in shown)
 
 
+@pytest.mark.fault("SSH cut", "restore", "while the tool works")
 def test_an_unreachable_host_is_waited_for_and_the_limit_is_shown(shown: list[str]) -> None:
     host = Host(done)
     host.away = ["No route to host"] * 3

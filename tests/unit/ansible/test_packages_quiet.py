@@ -87,6 +87,7 @@ def test_systemd_is_reloaded_only_for_changed_loaded_units(host: Host) -> None:
     assert host.calls() == ["stop systemd-timesyncd.service", "daemon-reload"]
 
 
+@pytest.mark.fault("kill -9: controller", "provision", "while packages are installed")
 def test_a_killed_run_is_completed_by_the_next(host: Host) -> None:
     host.enable("ssh.service")
     packages.Quiet(later=[]).begin()

@@ -162,6 +162,7 @@ def test_copies_of_one_moment_do_not_replace_each_other(tmp_path: Path) -> None:
     assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.fault("portal 500", "settle", "while the search index is built")
 def test_an_interrupted_rebuild_of_the_index_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = load("search")
     monkeypatch.setattr(module, "STATUS", tmp_path / "reindex" / "status.json")

@@ -14,6 +14,7 @@ from encaja.carryover.mapping.identity_map import CommentsRead, Conflict, Identi
 from encaja.errors import EncajaError
 
 
+@pytest.mark.fault("kill -9: host tool", "carry-over", "while the identity map is written")
 def test_what_was_being_sent_is_still_open_after_a_kill(tmp_path: Path) -> None:
     def die() -> None:
         with IdentityMap(tmp_path) as identities:

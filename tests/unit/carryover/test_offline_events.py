@@ -108,6 +108,7 @@ def test_changes_are_read_whatever_form_their_data_has(cloud: FakeCloud, queue: 
     ]
 
 
+@pytest.mark.fault("kill -9: host tool", "carry-over", "between taking events and confirming them")
 def test_what_was_taken_but_not_confirmed_is_taken_again(cloud: FakeCloud, queue: Queue, tmp_path: Path) -> None:
     queue.happen("ONCRMLEADDELETE", {"FIELDS": {"ID": "1"}})
     [first] = use(cloud, tmp_path, lambda events: events.take())

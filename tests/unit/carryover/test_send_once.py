@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -260,7 +262,61 @@ def test_every_import_is_marked_durably_before_it_is_sent(carried: Carried, tmp_
     assert {link.state for link in carried.map.links("lead")} == {State.DONE}
 
 
+class FullDisk:
+    """The identity map's connection, whose disk takes nothing more from the n-th write on."""
+
+    def __init__(self, connection: Any, left: int) -> None:
+        self._connection, self.left = connection, left
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        self._write(sql)
+        return self._connection.execute(sql, *values)
+
+    def executemany(self, sql: str, values: Any) -> Any:
+        self._write(sql)
+        return self._connection.executemany(sql, values)
+
+    def _write(self, sql: str) -> None:
+        if sql.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE", "REPLACE", "COMMIT")):
+            self.left -= 1
+            if self.left <= 0:
+                raise sqlite3.OperationalError("database or disk is full")
+
+
+@pytest.mark.fault("disk full", "carry-over", "at every write of the identity map")
+def test_a_disk_that_is_full_at_any_write_costs_no_record_and_doubles_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", _now)
+    full = 0
+    for left in range(1, 300):
+        with IdentityMap(tmp_path / f"{left}") as identities:
+            carried = Carried(tmp_path / f"{left}", identities, patience=60)
+            records = leads(carried, *range(101, 126), title="x")
+            connection = identities._db
+            identities._db = FullDisk(connection, left)  # type: ignore[assignment]
+            with suppress(sqlite3.OperationalError):
+                run(crm_items.carry(carried.context, LEAD, records))
+            is_full = identities._db.left <= 0  # type: ignore[attr-defined]
+            identities._db = connection
+        with IdentityMap(tmp_path / f"{left}") as again:  # by another process
+            later = Carried(tmp_path / f"{left}", again, patience=60)
+            later.cloud.rows_of, later.box.rows_of = carried.cloud.rows_of, carried.box.rows_of
+            run(crm_items.carry(later.context, LEAD, records))
+            origins = [row["originId"] for row in later.box.of("lead").values()]
+            assert sorted(origins) == [str(number) for number in range(101, 126)], left
+            assert len({link.box for link in again.links("lead", State.DONE)}) == 25, left
+        if not is_full:
+            break
+        full += 1
+    assert full > 5, "it writes more often than that: the writes are not counted"
+
+
 @pytest.mark.parametrize("arrived", [True, False])
+@pytest.mark.fault("answer lost", "carry-over", "to an import of many records, done or not")
 def test_an_import_whose_answer_was_lost_is_neither_lost_nor_doubled(carried: Carried, arrived: bool) -> None:
     records = leads(carried, *range(101, 146), title="x")
     if arrived:
@@ -276,6 +332,7 @@ def test_an_import_whose_answer_was_lost_is_neither_lost_nor_doubled(carried: Ca
     assert len({link.box for link in carried.map.links("lead", State.DONE)}) == 45
 
 
+@pytest.mark.fault("kill -9: host tool", "carry-over", "between a record and its note")
 def test_a_killed_process_left_a_record_in_the_box_that_the_map_does_not_know(carried: Carried) -> None:
     carried.box.item("lead", 205, title="x", originatorId=ORIGINATOR, originId="101")
     run(crm_items.carry(carried.context, LEAD, leads(carried, 101, title="x")))

@@ -6,6 +6,7 @@ two; what systemd and MariaDB would notice (a data directory that is not whole) 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,7 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from encaja import host_tools
 from encaja.clone import checks, commands, database, files, manifest, remote, tables
+from encaja.errors import EncajaError
 
 PARTS = [
     "check", "files", "database", "files-again", "switch-database", "prove-database", "switch-files", "prove-files",
@@ -39,6 +42,7 @@ STEPS: list[tuple[Any, str]] = [
     (Path, "rename"), (Path, "replace"), (Path, "unlink"), (Path, "mkdir"), (Path, "symlink_to"), (Path, "write_bytes"),
     (shutil, "rmtree"), (subprocess.Popen, "__init__"),
 ]  # fmt: skip
+TAKES_ROOM = {"mkdir", "symlink_to", "write_bytes", "fdopen", "write"}
 
 
 class Estate:
@@ -87,18 +91,25 @@ class Estate:
         found = self.datadir.parent.glob("*/ibdata")
         return [path.read_text() for path in found if (path.parent / "prepared").exists()]
 
-    def run(self, kill_at: int = 0) -> int:
-        """Run the tool in a process of its own, killed at its n-th step; returns the exit code, -9 if it was killed."""
+    def run(self, kill_at: int = 0, *, full: bool = False, cut: str = "") -> int:
+        """Run the tool in a process of its own; returns the exit code, -9 if it was killed.
+
+        Args:
+            kill_at: it is killed at its n-th step.
+            full: from that step on the disk is full instead, and takes nothing that is new.
+            cut: SSH is cut then: ``ask`` or ``sent``, ``data``, ``end`` of the database's stream.
+        """
         child = os.fork()
         if child == 0:
             code = 99
             try:
-                code = self._tool(kill_at)
+                code = self._tool(kill_at, full, cut)
             finally:
                 os._exit(code)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-    def _tool(self, kill_at: int) -> int:
+    def _tool(self, kill_at: int, full: bool, cut: str) -> int:
+        self.cut = cut
         os.environ["PATH"] = f"{self.root / 'bin'}:{os.environ['PATH']}"
         os.dup2(os.open(self.root / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
         commands.MARKER, commands.HOST_KEY = self.root / "environment", self.root / "none"  # type: ignore[misc]
@@ -113,8 +124,8 @@ class Estate:
         database.os.fsync = lambda _: None  # type: ignore[assignment]
         files.subprocess.Popen = subprocess.Popen
         if kill_at:
-            _Countdown(kill_at)
-        return commands.run(self.job)
+            _Countdown(kill_at, full)
+        return host_tools.main(["clone", str(self.job)])
 
     def _query(self, sql: str) -> list[tuple[Any, ...]]:
         if sql.startswith("DROP DATABASE"):
@@ -130,18 +141,27 @@ class Estate:
         }  # fmt: skip
 
     def _ask(self, *words: str) -> bytes:
+        self._may_be_cut("ask")
         return b"".join(manifest.pack(manifest.entries(self.root / "source", contents="contents" in words)))
 
     def _stream(self, *given: Any, **_: Any) -> dict[str, Any]:
         *_, data, end, progress = given
+        self._may_be_cut("sent")
         restless = self.root / "restless"
         exact = not restless.exists() or not restless.read_text()
         if not exact:
             restless.write_text(restless.read_text()[1:])
-        data(0, NEW.encode())
+        data(0, NEW[:6].encode())
+        self._may_be_cut("data")
+        data(0, NEW[6:].encode())
         progress(len(NEW))
+        self._may_be_cut("end")
         end(0)
         return {"exact": exact, "tables": self._fingerprints(NEW) if exact else {}, "not_compared": []}
+
+    def _may_be_cut(self, at: str) -> None:
+        if self.cut == at:
+            raise EncajaError("Connection to source closed by remote host", "source source", "rerun")
 
     @staticmethod
     def _fingerprints(content: str) -> dict[str, Any]:
@@ -158,16 +178,21 @@ class _Nothing:
 
 
 class _Countdown:
-    """Kills this process, as SIGKILL does, right before or right after its n-th step."""
+    """Kills this process, as SIGKILL does, right before or right after its n-th step; or fills the disk then."""
 
-    def __init__(self, kill_at: int) -> None:
-        self.left = kill_at
+    def __init__(self, kill_at: int, full: bool) -> None:
+        self.left, self.full = kill_at, full
         for holder, name in STEPS:
             setattr(holder, name, self._counted(getattr(holder, name)))
+        if full:
+            os.fdopen = self._counted(os.fdopen)
+            os.write = self._counted(os.write)
 
     def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*given: Any, **named: Any) -> Any:
             self._step()
+            if self.full and self.left <= 0 and call.__name__ in TAKES_ROOM:
+                raise OSError(errno.ENOSPC, "No space left on device")
             result = call(*given, **named)
             self._step()
             return result
@@ -176,5 +201,5 @@ class _Countdown:
 
     def _step(self) -> None:
         self.left -= 1
-        if not self.left:
+        if not self.left and not self.full:
             os.kill(os.getpid(), 9)

@@ -31,6 +31,7 @@ def test_undisturbed(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.fault("kill -9: host tool", "clone", "at every step of a physical copy")
 def test_killed_at_every_step(tmp_path: Path) -> None:
     killed = 0
     for step in range(1, 1000):
@@ -47,6 +48,7 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.fault("kill -9: host tool", "clone", "at every step of a copy as SQL")
 def test_a_copy_as_sql_killed_at_every_step(tmp_path: Path) -> None:
     killed = 0
     for step in range(1, 1000):
@@ -67,6 +69,7 @@ def test_a_copy_as_sql_killed_at_every_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", [1, 7, 13])
+@pytest.mark.fault("kill -9: host tool", "clone", "again and again, a little later each time")
 def test_killed_again_and_again(tmp_path: Path, first: int) -> None:
     """A rerun that is killed a little later each time comes to an end as well."""
     estate = Estate(tmp_path)
@@ -79,6 +82,36 @@ def test_killed_again_and_again(tmp_path: Path, first: int) -> None:
     holds_the_copy(estate)
 
 
+@pytest.mark.fault("disk full", "clone", "from every step of a physical copy on")
+@pytest.mark.integration
+def test_the_disk_is_full_from_any_step_on(tmp_path: Path) -> None:
+    filled = 0
+    for step in range(1, 1000, 5):
+        estate = Estate(tmp_path / str(step))
+        code = estate.run(step, full=True)
+        if code == 0:
+            break
+        said = (tmp_path / str(step) / "said").read_text()
+        assert code == 1 and "Traceback" not in said, said
+        filled += 1
+        assert estate.whole_data(), f"after step {step} there is no whole data left"
+        assert estate.run() == 0, f"after step {step}: {(tmp_path / str(step) / 'said').read_text()}"
+        holds_the_copy(estate)
+    assert filled > 12, "the copy takes more steps than that: they are not counted"
+
+
+@pytest.mark.fault("SSH cut", "clone", "in each answer of the source, and within the database")
+@pytest.mark.parametrize("cut", ["ask", "sent", "data", "end"])
+def test_a_connection_that_is_cut_costs_another_run(tmp_path: Path, cut: str) -> None:
+    estate = Estate(tmp_path)
+    assert estate.run(cut=cut) == 1
+    assert "closed by remote host" in json.loads((estate.state / "status.json").read_text())["error"]
+    assert estate.whole_data()
+    assert estate.run() == 0, (tmp_path / "said").read_text()
+    holds_the_copy(estate)
+
+
+@pytest.mark.fault("volume corrupt", "clone", "the server does not start on the copied data")
 def test_a_server_that_does_not_start_on_the_copy_gets_its_old_data_back(tmp_path: Path) -> None:
     estate = Estate(tmp_path)
     (tmp_path / "refuse").touch()
@@ -90,6 +123,7 @@ def test_a_server_that_does_not_start_on_the_copy_gets_its_old_data_back(tmp_pat
     holds_the_copy(estate)
 
 
+@pytest.mark.fault("volume corrupt", "clone", "the copied database is not the source's")
 def test_a_copy_that_is_not_what_the_source_had_is_fetched_anew(tmp_path: Path) -> None:
     estate = Estate(tmp_path)
     estate.write_job(parts=["check", "files", "database", "switch-database"])

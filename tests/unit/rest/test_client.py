@@ -212,6 +212,7 @@ def test_what_may_have_happened_is_never_sent_again_unless_it_is_safe(
     assert cloud.log == []
 
 
+@pytest.mark.fault("network cut", "carry-over", "before a request arrives")
 @pytest.mark.parametrize(
     "fault", [broken(httpx.ConnectError), lambda _: httpx.Response(503, json={"error": "QUERY_LIMIT_EXCEEDED"})]
 )

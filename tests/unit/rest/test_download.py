@@ -105,6 +105,7 @@ def test_path_is_one_of_the_portal(fetch: Fetching) -> None:
     assert str(fetch.asked[0].url) == "https://cloud.test/rest/download.json?auth=a&token=b"
 
 
+@pytest.mark.fault("network cut", "carry-over", "while a file is fetched")
 def test_file_arrives_whole_after_a_broken_transfer(fetch: Fetching) -> None:
     broken = streamed(b"the", httpx.ReadError("cut off"))
     short = sent(content_length="9")

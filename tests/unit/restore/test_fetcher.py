@@ -71,6 +71,7 @@ def test_all_volumes_arrive(kind, tmp_path):
 
 
 @pytest.mark.parametrize("number", range(17))
+@pytest.mark.fault("volume corrupt", "restore", "one bit of each volume in turn on the link")
 def test_one_flipped_bit_costs_only_its_volume(number, tmp_path):
     clean = (FIXTURES / "plain" / volume(number)).read_bytes()
     at = random.Random(number).randrange(60, len(clean) - 20)
@@ -104,7 +105,18 @@ def small(tmp_path_factory):
 
 @pytest.mark.parametrize("suffix", [".tar.gz", ".tar"])
 @pytest.mark.parametrize("number", range(SMALL_VOLUMES))
-@pytest.mark.parametrize("fault", ["truncate", "missing", "endless", "slow", "reset", "no-range", "wrong-length"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param("truncate", marks=pytest.mark.fault("volume truncated", "restore", "each volume in turn")),
+        pytest.param("missing", marks=pytest.mark.fault("volume missing", "restore", "each volume in turn, once")),
+        pytest.param("endless", marks=pytest.mark.fault("volume corrupt", "restore", "each volume in turn has no end")),
+        pytest.param("slow", marks=pytest.mark.fault("slow link", "restore", "each volume in turn, 900 bytes/s")),
+        pytest.param("reset", marks=pytest.mark.fault("network cut", "restore", "in each volume in turn")),
+        "no-range",
+        "wrong-length",
+    ],
+)
 def test_each_volume_in_turn(fault, number, suffix, small, tmp_path):
     name = f"{SMALL}{suffix}.{number}" if number else f"{SMALL}{suffix}"
     at = {"truncate": 1024, "slow": 900, "reset": 3000, "wrong-length": 700}.get(fault, 0)
@@ -142,7 +154,10 @@ def test_a_volume_served_badly(number, fault, tmp_path):
 @pytest.mark.parametrize(
     "faults",
     [
-        [Fault("status", after=3, times=25, at=503)],
+        pytest.param(
+            [Fault("status", after=3, times=25, at=503)],
+            marks=pytest.mark.fault("portal 500", "restore", "25 requests in turn for volumes"),
+        ),
         [Fault("reset", times=40, at=20000)],
         [Fault("reset", at=30000)],
         [Fault("no-range")],
@@ -199,6 +214,7 @@ def test_a_volume_missing_at_the_link(number, tmp_path):
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
+@pytest.mark.fault("link expired", "restore", "403, 404 and 410 while it downloads")
 def test_expired_link_goes_on_with_a_new_one(status, tmp_path):
     with (
         serving(FIXTURES / "plain", [Fault("status", after=15, at=status)]) as server,
@@ -214,6 +230,7 @@ def test_expired_link_goes_on_with_a_new_one(status, tmp_path):
 
 
 @pytest.mark.parametrize("status", [0, 403])
+@pytest.mark.fault("link expired", "restore", "a page to log in comes in place of a volume")
 def test_link_that_answers_with_a_page_has_expired(status, tmp_path):
     """What is here of the volumes under way stays, though the page would be another file of another size."""
     faults = (
@@ -235,6 +252,56 @@ def test_link_that_leads_to_a_page_from_the_start(tmp_path):
         fetch(server, tmp_path)
 
 
+@pytest.mark.fault("volume doubled", "restore", "one comes in its neighbour's place over the link")
+@pytest.mark.parametrize("doubled", [(2, 3), (3, 2)])
+@pytest.mark.parametrize("kind", sorted(NAMES))
+def test_a_volume_that_comes_in_its_neighbours_place_is_fetched_again(kind, doubled, tmp_path):
+    source, (right, wrong) = tmp_path / "source", doubled
+    shutil.copytree(FIXTURES / kind, source)
+    shutil.copy(source / volume(right, kind), source / volume(wrong, kind))
+    with serving(source) as server:
+        with pytest.raises(BadVolume, match=r"volume [23] is bad: it holds the same as .*; it arrived damaged 3 times"):
+            fetch(server, tmp_path / "to", kind)
+        shutil.copy(FIXTURES / kind / volume(wrong, kind), source)
+        if wrong < right:  # it may have been read already: a person has to say so
+            with suppress(BadVolume):
+                fetch(server, tmp_path / "to", kind)
+            (tmp_path / "to" / volume(wrong, kind)).unlink(missing_ok=True)
+        fetch(server, tmp_path / "to", kind)
+    assert volumes(tmp_path / "to") == volumes(FIXTURES / kind)
+
+
+@pytest.mark.fault("slow link", "restore", "400 KB a second for everything, and then none")
+def test_a_link_that_is_slow_everywhere_is_used_and_not_given_up(tmp_path):
+    with serving(FIXTURES / "uncompressed", total_rate=400_000) as server:
+        fetcher = Fetcher(Link(server.url + NAMES["uncompressed"]), tmp_path, QUICK)
+        thread = threading.Thread(target=fetcher.run)
+        thread.start()
+        while fetcher.progress().done < 300_000:
+            time.sleep(0.01)
+        server.total_rate = None
+        thread.join()
+    assert volumes(tmp_path) == volumes(FIXTURES / "uncompressed")
+
+
+@pytest.mark.fault("clock jump", "restore", "a day forth and two back, while volumes arrive")
+def test_a_clock_that_jumps_while_volumes_arrive_costs_nothing(tmp_path, monkeypatch):
+    real, off = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: real() + off[0])
+    with serving(FIXTURES / "plain", total_rate=4e6) as server:
+        fetcher = Fetcher(Link(server.url + NAMES["plain"]), tmp_path, PATIENT)
+        thread = threading.Thread(target=fetcher.run)
+        thread.start()
+        for jump, reached in ((86400.0, 200_000), (-86400.0, 900_000)):
+            while fetcher.progress().done < reached:
+                time.sleep(0.005)
+            off[0] = jump
+        thread.join()
+    assert volumes(tmp_path) == volumes(FIXTURES / "plain")
+    assert sum(server.record.sent.values()) < 1.3 * sum(map(len, volumes(FIXTURES / "plain").values()))
+
+
+@pytest.mark.fault("network cut", "restore", "nobody listens for a second")
 def test_network_that_is_away_for_a_while(tmp_path):
     """Nobody listens for a second; then the download goes on by itself."""
     server = MisbehavingServer(FIXTURES / "plain", total_rate=2e6)
@@ -268,6 +335,7 @@ def test_file_that_became_shorter_at_the_server(tmp_path):
     assert fetcher.progress().rejected == 1
 
 
+@pytest.mark.fault("kill -9: host tool", "restore", "while a server ignores ranges")
 def test_part_of_a_server_that_forgot_ranges_is_not_taken_for_another(tmp_path):
     """Range is ignored midway and the process dies: the intervals of the old file must not count for the new one."""
     before, after = tmp_path / "before", tmp_path / "after"
@@ -379,6 +447,7 @@ def test_second_run_asks_for_nothing(tmp_path):
         assert len(server.record.requests) == before
 
 
+@pytest.mark.fault("volume corrupt", "restore", "copied into the folder of the download")
 def test_volumes_laid_there_by_hand_are_proven_and_used(tmp_path):
     for number in (2, 3):
         shutil.copy(FIXTURES / "plain" / volume(number), tmp_path)
@@ -440,6 +509,32 @@ def test_a_name_that_does_not_resolve_is_waited_for_once_a_download_was_begun(tm
     with pytest.raises(NoAnswer, match="its name does not resolve"):
         Fetcher(Link(f"http://nowhere.invalid/{NAMES['plain']}"), tmp_path, options, tell=told.append).run()
     assert len(told) > 2, "it was asked for again"
+
+
+@pytest.mark.fault("DNS gone", "restore", "midway, and back")
+def test_a_name_that_is_unknown_for_a_while_midway_costs_nothing(tmp_path, monkeypatch):
+    real, gone, asked = socket.getaddrinfo, threading.Event(), threading.Event()
+
+    def resolve(host, *rest, **more):
+        if gone.is_set():
+            asked.set()
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return real("127.0.0.1", *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with serving(FIXTURES / "plain", total_rate=3e6) as server:
+        url = server.url.replace("127.0.0.1", "cloud.encaja.test")
+        fetcher = Fetcher(Link(url + NAMES["plain"]), tmp_path, PATIENT)
+        thread = threading.Thread(target=fetcher.run)
+        thread.start()
+        while fetcher.progress().done < 300_000:
+            time.sleep(0.005)
+        gone.set()
+        server.faults = [Fault("reset", times=6, at=0)]
+        assert asked.wait(60), "its connections were made again"
+        gone.clear()
+        thread.join()
+    assert volumes(tmp_path) == volumes(FIXTURES / "plain")
 
 
 def test_a_download_says_what_it_waits_for(tmp_path, monkeypatch):

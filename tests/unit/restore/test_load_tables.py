@@ -113,6 +113,7 @@ def test_connections_speak_the_dumps_charset_and_are_closed(server: PowerCutServ
     assert server.asked_for[-1] == {"charset": "utf8mb4", "collation": None}
 
 
+@pytest.mark.fault("power loss: database", "restore", "at any statement of the load")
 def test_the_power_may_be_cut_at_any_statement(
     server: PowerCutServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +163,7 @@ def test_rows_and_their_number_are_committed_together_and_often(
 @pytest.mark.parametrize(
     "error", [(2013, "lost"), (2006, "gone away"), (ER.LOCK_DEADLOCK, "deadlock"), (1205, "timeout")]
 )
+@pytest.mark.fault("network cut", "restore", "to the database, at any statement")
 def test_a_connection_that_is_lost_is_made_again_and_nothing_is_doubled(
     server: PowerCutServer, tmp_path: Path, error: tuple[int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +252,7 @@ def test_a_full_text_key_that_cannot_be_made_is_told_and_the_table_stays(
     assert total.warnings == [f"table {name}: full-text key f1 left out: cannot be part" for name in ("a", "b")]
 
 
+@pytest.mark.fault("kill -9: database", "restore", "while a full-text key is made")
 def test_a_connection_lost_at_a_full_text_key_leaves_none_out(server: PowerCutServer, tmp_path: Path) -> None:
     lost: list[int] = []
 

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from encaja.restore.errors import BackupError
+from encaja.restore.load import statement_spool
 from encaja.restore.load.database import Server
 from encaja.restore.load.statement_spool import StatementSpool
 
@@ -53,6 +54,7 @@ def test_spool_shows_only_what_is_proven(tmp_path):
 
 
 @pytest.mark.parametrize("cut", range(0, len(DUMP), 17))
+@pytest.mark.fault("kill -9: host tool", "restore", "between checkpoint and statement, wherever the dump is cut")
 def test_spool_goes_back_and_comes_out_the_same(cut, tmp_path):
     spool = StatementSpool(tmp_path)
     spool.feed(memoryview(DUMP[:cut]))
@@ -155,6 +157,7 @@ def test_a_loader_is_woken_by_a_commit(tmp_path, monkeypatch):
     assert all(woken), "none had to wait until its patience was over"
 
 
+@pytest.mark.fault("power loss: host", "restore", "statements behind the checkpoint are torn")
 def test_what_the_power_left_behind_a_checkpoint_is_cut_off(tmp_path):
     spool = StatementSpool(tmp_path)
     spool.feed(memoryview(DUMP[:150]))
@@ -325,3 +328,59 @@ def test_rows_of_another_table_than_the_open_one(tmp_path):
     cut = DUMP.index(b"-- Finished")
     with pytest.raises(BackupError, match="rows of 'a' come outside of its table"):
         spool.feed(memoryview(DUMP[:cut] + b"INSERT INTO `a` VALUES\n(1);\n"))
+
+
+def damaged_journal(spool):
+    spool.resume({**spool.state(), "tables": None}, "pending")
+
+
+def short_file(spool):
+    spool.feed(memoryview(DUMP[:200]))
+    spool.commit()
+    spool.close()
+    os.truncate(spool.file(spool.tables[0]), spool.tables[0].length - 5)
+    frames(spool, spool.tables[0])
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            lambda spool: spool.end(),
+            "the archive's dump: the dump has no last line '-- Finished:': the vendor's backup was cut off while it was"
+            " written (have the vendor make a new backup)",
+        ),
+        (damaged_journal, "{folder}: the journal is damaged (delete the work folder and restore again)"),
+        (
+            lambda spool: spool.feed(memoryview(DUMP[: DUMP.index(b"CREATE TABLE IF")] + DUMP)),
+            "the archive's dump: 'a' is twice in the dump (have the vendor make a new one)",
+        ),
+        (
+            lambda spool: spool.feed(memoryview(b"INSERT INTO `a` VALUES\n(1);\n")),
+            "the archive's dump: rows of 'a' come outside of its table (have the vendor make a new one)",
+        ),
+        (
+            short_file,
+            "{folder}/00000.sql: the spool is shorter than its journal says (delete the work folder and restore again)",
+        ),
+    ],
+    ids=["cut off", "journal", "twice", "outside", "short"],
+)
+def test_each_fault_says_what_where_and_what_to_do(fault, said, tmp_path):
+    with pytest.raises(BackupError) as caught:
+        fault(StatementSpool(tmp_path))
+    assert str(caught.value) == said.format(folder=tmp_path)
+
+
+def test_more_tables_than_any_portal_has_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(statement_spool, "_MOST_TABLES", 1)
+    with pytest.raises(BackupError) as caught:
+        StatementSpool(tmp_path).feed(memoryview(DUMP))
+    assert str(caught.value) == "the archive's dump: too many tables (check where this archive comes from)"
+
+
+def test_a_table_that_has_as_many_before_it_as_allowed_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(statement_spool, "_MOST_TABLES", 2)
+    spool = StatementSpool(tmp_path)
+    spool.feed(memoryview(DUMP))
+    assert [table.name for table in spool.tables] == ["a", "b"]

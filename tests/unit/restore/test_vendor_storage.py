@@ -19,6 +19,7 @@ def storage(**options) -> VendorStorageServer:
     return VendorStorageServer(FIXTURES / "encrypted", "L-1", "correct horse", **options)
 
 
+@pytest.mark.fault("link expired", "restore", "the vendor's storage wants another request")
 def test_fetches_and_asks_again_when_a_request_is_no_good_any_more(tmp_path):
     with running(storage(uses=3, faults=[Fault("flip", f"{NAME}.13", times=1, at=20000)])) as server:
         source = open_stored(VendorStorage("L-1", server.address), "correct horse")

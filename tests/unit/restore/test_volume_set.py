@@ -77,6 +77,27 @@ def _harmless(clean: bytes, damaged: bytes, at: int) -> bool:
     return start >= 0 and 4 <= at - start < 10 and damaged[at] != clean[at]
 
 
+@pytest.mark.parametrize("name", ["plain", "encrypted", "uncompressed"])
+def test_a_volume_in_its_neighbours_place_is_found_wherever_it_is(name, tmp_path):
+    """Most of these lie within one long file, where no header would show it."""
+    shutil.copytree(FIXTURES / name, tmp_path / "a")
+    volumes = naming.find_volumes(tmp_path / "a")
+    for number in range(2, len(volumes.volumes) - 1):
+        clean = volumes.path(number).read_bytes()
+        shutil.copy(volumes.path(number - 1), volumes.path(number))
+        bad = [verdict for verdict in volume_set.verify(volumes).volumes if verdict.state != "good"]
+        assert number in [verdict.number for verdict in bad], "it is among those that its headers accuse"
+        volumes.path(number).write_bytes(clean)
+
+
+def test_equal_neighbours_of_an_empty_image_are_good(tmp_path):
+    name = "20261001_210000_full_image.tar.gz"
+    write_archive(tmp_path, [(b"bitrix/disk.img", bytes(200_000))], slot=32768, name=name)
+    volumes = naming.find_volumes(tmp_path)
+    assert volumes.path(2).read_bytes() == volumes.path(3).read_bytes()
+    assert volume_set.verify(volumes).good
+
+
 @pytest.mark.parametrize("damage", ["truncated", "longer", "empty", "not gzip", "unfinished"])
 @pytest.mark.parametrize("number", [0, 3, 16])
 def test_damage_of_a_whole_volume(damage, number, tmp_path):

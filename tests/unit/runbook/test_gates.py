@@ -238,3 +238,96 @@ def test_after_a_request_to_repeat_a_person_is_asked_again_and_a_permission_stan
     assert states == {"tell-users": GateState.WAITING, "restore": GateState.APPROVED}
     book.decide("tell-users")
     assert book.state("tell-users") is State.DONE
+
+
+def test_each_line_of_a_gate_says_who_why_and_until_when(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal, the display and the notice agree."""
+    at = now().replace(microsecond=0)
+    monkeypatch.setattr(gates, "now", lambda: at)
+    shown: list[tuple[str, str, str, datetime | None]] = []
+    told: list[tuple[str, str, datetime | None]] = []
+    asked: list[tuple[str, str]] = []
+
+    class Everything(Screen):
+        """Remembers all that it is shown."""
+
+        def gate(self, step: Step, state: GateState, by: str, expires: datetime | None) -> None:
+            shown.append((step.id, state, by, expires))
+
+        def ask(self, step: Step, question: str) -> None:
+            asked.append((step.id, question))
+
+    def ask() -> GateState:
+        step = book.move.step("tell-users")
+        notify = lambda step, state, expires: told.append((step.id, state, expires))  # noqa: E731
+        keeper = replace(book.keeper(Everything()), notify=notify)
+        return gates.ask_for_decision(keeper, step, step.id, "were they told?")
+
+    assert ask() is GateState.WAITING
+    limit = book.move.step("tell-users").expires
+    assert limit is not None
+    first, at = at + limit, at + limit + timedelta(seconds=1)
+    assert ask() is GateState.WAITING
+    second = at + limit
+    lines = [(line.state, line.by, line.note, line.expires) for line in book.journal.gates(book.pass_, "tell-users")]
+    by = book.keeper().by
+    assert lines == [
+        (GateState.WAITING, by, "were they told?", first),
+        (GateState.EXPIRED, "encaja", "nobody decided in time", None),
+        (GateState.WAITING, by, "were they told?", second),
+    ]
+    assert shown == [
+        ("tell-users", GateState.WAITING, "", first), ("tell-users", GateState.EXPIRED, "", first),
+        ("tell-users", GateState.WAITING, "", second),
+    ]  # fmt: skip
+    assert asked == [("tell-users", "were they told?")] * 2
+    assert told == [("tell-users", GateState.WAITING, first), ("tell-users", GateState.WAITING, second)]
+
+
+@pytest.mark.parametrize(
+    ("step", "by", "decision", "said"),
+    [
+        ("tell-users", "", GateState.APPROVED, "no name is given (say who decides with --by NAME)"),
+        ("tell-users", "eva", GateState.REJECTED, "a rejection needs its reason (give it with --note TEXT)"),
+        ("provision", "eva", GateState.APPROVED, "has no gate ('encaja status' shows what waits)"),
+        (
+            "tell-users", "eva", GateState.APPROVED,
+            "is not waiting: the move has not come to it yet ('encaja status' shows what waits)",
+        ),
+    ],
+)  # fmt: skip
+def test_a_refused_decision_says_why_where_and_what_to_do(
+    book: Book, step: str, by: str, decision: GateState, said: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        book.decide(step, decision, by=by, note="")
+    assert str(caught.value) == f"step '{step}': {said}"
+
+
+def test_a_decision_that_comes_too_late_says_what_stands(book: Book) -> None:
+    book.ask("tell-users")
+    book.decide("tell-users")
+    at = book.journal.gates(book.pass_, "tell-users")[-1].at
+    with pytest.raises(ConfigurationError) as caught:
+        book.decide("tell-users")
+    assert str(caught.value) == (
+        f"step 'tell-users': is not waiting: approved by eva at {at:%Y-%m-%d %H:%M} UTC, which stays in the journal"
+        " ('encaja status' shows what waits)"
+    )
+    book.journal.add_gate(
+        book.pass_, "test-in-depth", GateState.WAITING, by="ana", expires=now() - timedelta(seconds=1)
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        book.decide("test-in-depth")
+    assert str(caught.value) == (
+        "step 'test-in-depth': is not waiting: its time is over, 'encaja run' asks again"
+        " ('encaja status' shows what waits)"
+    )
+
+
+def test_what_is_withdrawn_was_withdrawn_by_the_kit(book: Book) -> None:
+    step = book.move.step("restore")
+    book.ask("restore")
+    gates.withdraw_permission(book.journal, book.pass_, step, "inputs changed")
+    last = book.journal.gates(book.pass_, confirm_gate(step))[-1]
+    assert (last.state, last.by, last.note) == (GateState.EXPIRED, "encaja", "inputs changed")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from encaja.errors import EncajaError
-from encaja.runbook.record.lock import hold, is_held, read_holder
+from encaja.runbook.record.lock import Holder, hold, is_held, read_holder
 
 
 def test_lock_refuses_a_second_holder_and_says_who_holds_it(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_longer_note_of_an_earlier_holder_leaves_nothing_behind(tmp_path: Path
     note = {"pid": 7, "host": "h" * 300, "user": "u", "since": "s"}
     path.write_text(json.dumps(note))
     with hold(path) as earlier:
-        assert earlier is not None and (earlier.pid, earlier.user, earlier.since) == (7, "u", "s")
+        assert earlier is not None and earlier == Holder(7, "h" * 300, "u", "s")
         assert "hhh" not in path.read_text()
 
 

@@ -206,6 +206,7 @@ def test_until_is_remembered_and_then_the_rest_is_still_to_be_done(done: Story) 
 
 @pytest.mark.parametrize("when", [("before", "restore"), ("within", "restore"), ("after", "restore"),
                                   ("before", "settle"), ("within", "settle"), ("after", "settle")])  # fmt: skip
+@pytest.mark.fault("kill -9: controller", "run-book", "between any two lines of the journal")
 def test_request_survives_a_kill_between_any_two_lines(done: Story, when: tuple[str, str]) -> None:
     code, _ = done.run(start="restore", until="settle", yes=True, dies=when)
     assert code == -9
@@ -221,6 +222,7 @@ def test_request_that_was_written_when_the_conductor_died_at_once_counts(done: S
     assert done.run(yes=True) == (0, ["restore", "settle"])
 
 
+@pytest.mark.fault("clock jump", "run-book", "the controller's, a day back")
 def test_a_clock_that_went_back_changes_nothing(done: Story) -> None:
     done.clock.go(timedelta(days=-1))
     assert done.run(start="build", until="build") == (0, ["build"])

@@ -11,6 +11,7 @@ from encaja.runbook.record.journal import EntryKind, Gate, GateState, Result
 from encaja.runbook.record.step_states import (
     Inputs,
     State,
+    StepState,
     accepted_text,
     changed_text,
     confirm_gate,
@@ -221,3 +222,104 @@ def test_what_does_not_depend_on_replaced_data_stays_done(book: Book) -> None:
     book.run("restore")
     assert book.state("provision") is State.DONE
     assert book.state("test-host") is State.STALE
+
+
+def state_of(book: Book, step: str, inputs: Inputs | None = None) -> StepState:
+    return read_states(book.move, book.journal, book.pass_, inputs)[step]
+
+
+def test_a_machines_step_says_since_when_how_long_how_often_and_by_whom(book: Book) -> None:
+    step = book.move.step("preflight")
+    assert state_of(book, "preflight") == StepState(step, State.PENDING)
+    for result in (Result.FAILED, Result.DIFFERENCES):
+        attempt = book.journal.begin(book.pass_, "preflight", "run", by="eva", kind="playbook", directory="/x")
+        book.clock.go(timedelta(seconds=90))
+        book.journal.finish(attempt, result, summary=f"it {result}")
+        last = book.journal.attempts(book.pass_, "preflight")[-1]
+        known = state_of(book, "preflight")
+        assert known == StepState(
+            step, State(result), last.ended, 90.0, len(book.journal.attempts(book.pass_)), f"it {result}", by="eva",
+            last=last,
+        )  # fmt: skip
+        book.clock.go(timedelta(seconds=5))
+    book.journal.begin(book.pass_, "preflight", "run", by="ana", kind="playbook", directory="/x")
+    begun = book.journal.attempts(book.pass_, "preflight")[-1]
+    known = state_of(book, "preflight")
+    assert (known.state, known.since, known.seconds, known.attempts, known.by) == (
+        State.INTERRUPTED, begun.at, None, 3, "ana",
+    )  # fmt: skip
+
+
+def test_a_verified_step_takes_as_long_as_both_and_says_what_the_verification_found(book: Book) -> None:
+    step = next(step for step in book.move.runbook if step.verify)
+    run = book.journal.begin(book.pass_, step.id, "run", by="eva", kind="playbook", directory="/x")
+    book.clock.go(timedelta(seconds=60))
+    book.journal.finish(run, Result.DONE, summary="ran")
+    last = book.journal.attempts(book.pass_, step.id)[-1]
+    assert state_of(book, step.id) == StepState(
+        step, State.INTERRUPTED, last.ended, 60.0, 1, "ran", by="eva", last=last
+    )
+    verify = book.journal.begin(book.pass_, step.id, "verify", by="ana", kind="playbook", directory="/x")
+    book.clock.go(timedelta(seconds=7))
+    book.journal.finish(verify, Result.DONE, summary="all is well")
+    ended = book.journal.attempts(book.pass_, step.id)[-1].ended
+    assert state_of(book, step.id) == StepState(step, State.DONE, ended, 67.0, 1, "all is well", by="eva", last=last)
+
+
+def test_a_persons_step_says_who_decided_why_and_how_long_it_waited(book: Book) -> None:
+    step = book.move.step("tell-users")
+    assert state_of(book, "tell-users") == StepState(step, State.PENDING)
+    book.ask("tell-users")
+    asked = book.journal.gates(book.pass_, "tell-users")[0]
+    assert state_of(book, "tell-users") == StepState(step, State.WAITING, asked.at, reason="question", by="ana")
+    book.clock.go(timedelta(seconds=40))
+    book.decide("tell-users", GateState.REJECTED, note="too early")
+    at = book.journal.gates(book.pass_, "tell-users")[-1].at
+    assert state_of(book, "tell-users") == StepState(step, State.REJECTED, at, reason="too early", by="eva")
+    book.clock.go(timedelta(seconds=20))
+    book.decide("tell-users", note="sent")
+    at = book.journal.gates(book.pass_, "tell-users")[-1].at
+    waited = (at - asked.at).total_seconds()
+    assert waited >= 60
+    assert state_of(book, "tell-users") == StepState(step, State.DONE, at, waited, reason="sent", by="eva")
+
+
+def test_a_permission_that_is_waited_for_says_since_when_and_keeps_what_ran(book: Book) -> None:
+    step = book.move.step("restore")
+    book.run("restore", Result.FAILED)
+    last = book.journal.attempts(book.pass_, "restore")[-1]
+    book.ask("restore")
+    asked = book.journal.gates(book.pass_, confirm_gate(step))[-1]
+    assert state_of(book, "restore") == StepState(
+        step, State.WAITING, asked.at, None, 1, "question", by="ana", last=last
+    )
+    book.decide("restore", GateState.REJECTED, note="not today")
+    known = state_of(book, "restore")
+    assert (known.state, known.reason, known.by) == (State.REJECTED, "not today", "eva")
+
+
+def test_a_stale_step_keeps_what_is_known_of_its_run_and_names_what_changed(book: Book) -> None:
+    inputs = Inputs(book.move)
+    action = book.move.step("settle").action
+    assert action is not None
+    _, fingerprint = inputs.of(action)
+    book.run("settle", fingerprint=fingerprint)
+    before = state_of(book, "settle", inputs)
+    (book.move.project / "playbooks" / "settle.yml").write_text("[]\n")
+    known = state_of(book, "settle", Inputs(book.move))
+    assert (known.since, known.seconds, known.attempts, known.by, known.last) == (
+        before.since, before.seconds, before.attempts, before.by, before.last,
+    )  # fmt: skip
+    assert known.changed_inputs and known.reason == changed_text(known.changed_inputs)
+    assert known.keepable and not before.keepable
+
+
+def test_a_step_over_replaced_data_names_what_replaced_it(book: Book) -> None:
+    book.run("restore")
+    book.run("settle")
+    book.clock.go(timedelta(minutes=1))
+    book.run("restore")
+    known = state_of(book, "settle")
+    assert (known.state, known.reason, known.changed_inputs) == (
+        State.STALE, "'restore' replaced the data since", (),
+    )  # fmt: skip

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,7 @@ def test_a_call_to_outside(make: Make):
 
 
 @pytest.mark.parametrize("name", ["answered", "transfer", "missed"])
+@pytest.mark.fault("kill -9: connector", "telephony", "after every event")
 def test_dying_after_every_event_loses_nothing_and_doubles_nothing(make: Make, name: str):
     happened = stream(name)
     with make(happened[0]) as (portal, bench):
@@ -186,6 +189,49 @@ def test_events_heard_twice_are_reported_once(make: Make):
         assert portal.steps() == ["register", "show", "finish", "attachrecord"]
 
 
+@pytest.mark.fault("DNS gone", "telephony", "in the middle of a call")
+def test_a_portal_whose_name_is_unknown_for_a_while_gets_everything_once(make: Make, monkeypatch: pytest.MonkeyPatch):
+    happened, real = stream("answered"), socket.getaddrinfo
+
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    with make(happened[0]) as (portal, bench):
+        named = bench.settings.portal.url.replace("127.0.0.1", "localhost")
+        bench.settings = replace(bench.settings, portal=replace(bench.settings.portal, url=named))
+        bench.record(happened[0].linked)
+        bench.work(happened[:5])
+        assert "register" in portal.steps()
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        bench.work(happened[5:])
+        assert "finish" not in portal.steps()
+        monkeypatch.setattr(socket, "getaddrinfo", real)
+        bench.clock.now += 3600
+        bench.work(times=2)
+        assert (len(portal.statistics), portal.registered) == (1, {})
+        assert bench.entry(happened[0].linked).report.outcome == "reported"
+
+
+@pytest.mark.fault("clock jump", "telephony", "an hour forth and a day back, between any two events")
+@pytest.mark.parametrize("jump", [3600.0, -86400.0])
+def test_a_clock_that_jumps_in_the_middle_of_a_call_reports_it_once(make: Make, jump: float):
+    happened = stream("answered")
+    for cut in range(1, len(happened)):
+        with make(happened[0]) as (portal, bench):
+            bench.folder = bench.folder / f"{cut}"
+            bench.folder.mkdir()
+            bench.record(happened[0].linked)
+            bench.work(happened[:cut])
+            bench.clock.now += jump
+            bench.work(happened[cut:], times=2)
+            bench.clock.now -= jump
+            bench.clock.now += 100
+            bench.work(times=3)
+            assert (len(portal.statistics), portal.registered) == (1, {}), cut
+            assert bench.entry(happened[0].linked).report.outcome == "reported", cut
+
+
+@pytest.mark.fault("portal 500", "telephony", "for an hour")
 def test_a_portal_that_is_down_gets_everything_later(make: Make):
     happened = stream("answered")
     with make(happened[0]) as (portal, bench):
@@ -225,6 +271,7 @@ def test_pauses_grow_while_the_portal_is_down(make: Make):
 
 
 @pytest.mark.parametrize("step", ["register", "finish", "attachrecord"])
+@pytest.mark.fault("answer lost", "telephony", "to registering, finishing and attaching")
 def test_an_answer_lost_on_the_way_does_not_double_the_call(make: Make, step: str):
     happened = stream("answered")
     with make(happened[0]) as (portal, bench):
@@ -236,6 +283,7 @@ def test_an_answer_lost_on_the_way_does_not_double_the_call(make: Make, step: st
         assert bench.entry(happened[0].linked).report.outcome == "reported"
 
 
+@pytest.mark.fault("kill -9: connector", "telephony", "before the answer to finishing")
 def test_the_answer_to_finishing_is_lost_and_the_connector_dies(make: Make):
     happened = stream("answered")
     with make(happened[0]) as (portal, bench):
@@ -279,6 +327,7 @@ def test_a_portal_that_takes_two_calls_for_one_gets_them_one_after_the_other(mak
         assert {bench.entry(event.linked).report.outcome for event in (first[0], second[0])} == {"reported"}
 
 
+@pytest.mark.fault("power loss: database", "telephony", "the portal forgot a call under way")
 def test_a_call_that_the_portal_forgot_is_registered_again(make: Make):
     happened = stream("answered")
     with make(happened[0]) as (portal, bench):

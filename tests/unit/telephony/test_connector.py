@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
+import random
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +23,7 @@ from test_telephony_settings import write_job
 from encaja.telephony import connector
 from encaja.telephony.connector import Connector
 from encaja.telephony.settings import Manager, Settings
+from encaja.telephony.spool import Spool
 
 PATIENCE = 20.0
 
@@ -79,6 +83,7 @@ def test_it_reports_what_it_receives(tmp_path: Path, portal: FakePortal):
 
 
 @pytest.mark.parametrize("cut", [1, 3, 6, 9])
+@pytest.mark.fault("interrupt: connector", "telephony", "in the middle of a call, which ends meanwhile")
 def test_what_happens_while_it_is_dead_is_reported_when_it_is_back(tmp_path: Path, portal: FakePortal, cut: int):
     happened = messages("missed")
 
@@ -103,6 +108,78 @@ def test_what_happens_while_it_is_dead_is_reported_when_it_is_back(tmp_path: Pat
     assert portal.registered == {}
 
 
+@pytest.mark.fault("kill -9: connector", "telephony", "at random moments of five calls")
+def test_killed_at_random_moments_each_call_is_reported_once(tmp_path: Path, portal: FakePortal):
+    chance = random.Random(5)
+    names = ["missed", "answered", "gave_up", "second", "transfer"]
+
+    async def scene(url: str) -> None:
+        asterisk = FakeAsterisk(tmp_path / "cel.db")
+        async with asterisk.run():
+            settings = settings_with(url, tmp_path, asterisk)
+            for name in names:
+                connector = multiprocessing.get_context("fork").Process(target=work, args=(settings,))
+                connector.start()
+                logins = asterisk.logins
+                await until(lambda before=logins: asterisk.logins > before)  # type: ignore[misc]
+                for message in messages(name):
+                    asterisk.happen(message)
+                    await asyncio.sleep(chance.uniform(0, 0.02))
+                    if chance.random() < 0.2:
+                        connector.kill()
+                await asyncio.sleep(chance.uniform(0, 0.2))
+                connector.kill()
+                await asyncio.to_thread(connector.join)
+            async with running(settings):
+                await until(lambda: len(portal.statistics) == len(names) and not portal.registered)
+
+    def work(settings: Settings) -> None:
+        asyncio.run(Connector(settings).run())
+
+    with serve(portal) as url:
+        asyncio.run(scene(url))
+    assert len({row["EXTERNAL_CALL_ID"] for row in portal.statistics}) == len(portal.statistics) == len(names)
+
+
+@pytest.mark.fault("disk full", "telephony", "in the middle of a call")
+def test_a_full_disk_stops_it_and_nothing_is_lost(tmp_path: Path, portal: FakePortal, monkeypatch: pytest.MonkeyPatch):
+    happened, real, full = messages("missed"), Spool.fold, [False]
+
+    def fold(spool: Spool, *given: Any, **more: Any) -> list[str]:
+        pages = spool._database.execute("PRAGMA page_count").fetchone()[0] if full[0] else 1 << 30
+        spool._database.execute(f"PRAGMA max_page_count = {pages}")
+        if full[0]:  # what SQLite says of a disk without room
+            spool._database.execute("CREATE TABLE filler AS SELECT randomblob(1 << 20)")
+        return real(spool, *given, **more)
+
+    monkeypatch.setattr(Spool, "fold", fold)
+
+    async def scene(url: str) -> None:
+        asterisk = FakeAsterisk(tmp_path / "cel.db")
+        async with asterisk.run():
+            settings = settings_with(url, tmp_path, asterisk)
+            task = asyncio.create_task(Connector(settings).run())
+            await until(lambda: asterisk.logins == 1)
+            for message in happened[:3]:
+                asterisk.happen(message)
+            await until(lambda: "register" in portal.steps())
+            full[0] = True
+            for message in happened[3:]:
+                asterisk.happen(message)
+            with pytest.raises(ExceptionGroup) as caught:
+                await asyncio.wait_for(task, PATIENCE)
+            assert isinstance(caught.value.exceptions[0], sqlite3.OperationalError)
+            full[0] = False
+            async with running(settings):  # as systemd starts it again
+                await until(lambda: "finish" in portal.steps())
+
+    with serve(portal) as url:
+        asyncio.run(scene(url))
+    assert len(portal.statistics) == 1
+    assert portal.registered == {}
+
+
+@pytest.mark.fault("network cut", "telephony", "to the exchange, while people call")
 def test_it_comes_back_to_an_asterisk_that_was_away(tmp_path: Path, portal: FakePortal):
     happened = messages("missed")
 
@@ -119,6 +196,7 @@ def test_it_comes_back_to_an_asterisk_that_was_away(tmp_path: Path, portal: Fake
         asyncio.run(scene(url))
 
 
+@pytest.mark.fault("kill -9: exchange", "telephony", "in the middle of a call")
 def test_a_call_that_asterisk_lost_is_finished_all_the_same(tmp_path: Path, portal: FakePortal):
     async def scene(url: str) -> None:
         asterisk = FakeAsterisk(tmp_path / "cel.db")
@@ -136,6 +214,7 @@ def test_a_call_that_asterisk_lost_is_finished_all_the_same(tmp_path: Path, port
     assert portal.bodies("finish")[0]["STATUS_CODE"] == "200"
 
 
+@pytest.mark.fault("power loss: host", "telephony", "the exchange's list of calls is lost")
 def test_a_database_recreated_is_read_from_its_beginning_and_doubles_nothing(tmp_path: Path, portal: FakePortal):
     async def scene(url: str) -> None:
         asterisk = FakeAsterisk(tmp_path / "cel.db")
@@ -156,6 +235,7 @@ def test_a_database_recreated_is_read_from_its_beginning_and_doubles_nothing(tmp
     assert portal.steps().count("register") == portal.steps().count("finish") == 2
 
 
+@pytest.mark.fault("power loss: connector", "telephony", "everything that it knew is lost")
 def test_a_lost_spool_does_not_double_what_the_portal_has(tmp_path: Path, portal: FakePortal):
     async def scene(url: str) -> None:
         asterisk = FakeAsterisk(tmp_path / "cel.db")

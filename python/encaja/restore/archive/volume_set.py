@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from encaja.restore.archive import crypt, gzips, tars
+from encaja.restore.archive.doubles import are_doubles
 from encaja.restore.archive.naming import VolumeSet
 from encaja.restore.archive.stream import first_block
 from encaja.restore.archive.verify_volume import common_size
@@ -299,6 +300,10 @@ def verify(
     else:
         _prove_raw(volumes, verdicts, password, progress)
     _check_sizes(verdicts, top - 1)
+    for number, path in volumes.volumes.items():
+        before = volumes.volumes.get(number - 1)
+        if before and verdicts[number].state == "good" and are_doubles(volumes.first, path, before):
+            verdicts[number].state, verdicts[number].reason = "bad", f"it holds the same as volume {number - 1}"
     for verdict in verdicts.values():
         if verdict.state == "missing":
             verdict.reason = "not there"

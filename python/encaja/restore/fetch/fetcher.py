@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from encaja.restore.archive import verify_volume
+from encaja.restore.archive.doubles import are_doubles
 from encaja.restore.archive.verify_volume import common_size
 from encaja.restore.errors import BackupError, BadVolume, LinkExpired, disk_error
 from encaja.restore.fetch.links import Link, Source
@@ -535,6 +536,7 @@ class Fetcher:
             with self._condition:
                 if volume.generation != generation:
                     return
+                self._refuse_double(volume)
                 volume.part.path.rename(volume.part.final)
                 volume.state.state, volume.state.reason, volume.state.done = "good", "", []
                 volume.synced = []
@@ -549,6 +551,17 @@ class Fetcher:
                 self._reject(volume, error.reason)
         except BaseException as error:
             self._fail(error)
+
+    def _refuse_double(self, volume: Volume) -> None:
+        """Reject a volume that is its neighbour's copy, and a later neighbour too: nobody knows which is which."""
+        for number in (volume.number - 1, volume.number + 1):
+            other = self._volumes.get(number)
+            if not other or not are_doubles(self.name, volume.part.path, other.part.final):
+                continue
+            if number > volume.number and other.state.state == "good":  # an earlier one may have been read
+                self._reject(other, f"it holds the same as volume {volume.number}")
+            reason = f"it holds the same as volume {number}; if that one is the copy, start over with another stamp"
+            raise BadVolume(volume.number, reason, str(volume.part.final))
 
     def _reject(self, volume: Volume, reason: str) -> None:
         volume.restart()
