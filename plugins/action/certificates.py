@@ -8,7 +8,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.encaja.portal.plugins.plugin_utils import python_package  # noqa: F401
-from encaja.ansible.certificate_inputs import given_authority, given_pem, judge
+from encaja.ansible.certificate_inputs import given_authority, judge
 from encaja.certificates import Authority, Found, examine
 from encaja.errors import EncajaError
 
@@ -48,7 +48,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._display.warning(warning)
         given, signed, found = judged.given, judged.signed, judged.found
         items = [
-            {"name": item["name"], "certificate": found[item["name"]].full_chain, "key": self._key(item)}
+            {"name": item["name"], "certificate": found[item["name"]].full_chain, "key": found[item["name"]].key}
             for item in given
         ]
         result = self._place(items + [{"name": item["name"]} for item in signed])
@@ -57,9 +57,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if authority is not None:
             result = self._sign(authority, signed, result)
         return self._report(result, found)
-
-    def _key(self, item: dict[str, Any]) -> str:
-        return given_pem(self, item["key"]).decode("ascii", errors="replace").strip() + "\n"
 
     def _place(self, items: list[dict[str, Any]]) -> dict[str, Any]:
         arguments = {"items": items, "folder": self._asked["folder"], "group": self._asked["group"]}

@@ -17,7 +17,8 @@ options:
     description:
       - The certificates. Each has C(name) (for the files C(<name>.crt) with the full chain, and C(<name>.key)) and
         C(names) (host names to cover).
-      - Provided ones have C(certificate), C(key) and optionally C(chain), as paths on the controller or PEM text.
+      - Provided ones have C(certificate), as a path on the controller (a file in any usual form, or a folder) or PEM
+        text, and where they are not in it C(key) and C(chain); C(passphrase) opens a key or PKCS#12 file.
     type: list
     elements: dict
     required: true

@@ -71,3 +71,14 @@ def test_a_list_is_shown_in_both_languages(monkeypatch: pytest.MonkeyPatch, tmp_
     told["certificates"] = [{**row, "faults": ["expired on 2026-01-01"]}]
     assert isinstance(run("list", "production").exception, DifferencesFound)
     assert set(command.WORDS["en"]) == set(command.WORDS["es"])
+
+
+def test_what_an_authority_sent_is_checked_as_a_folder_in_the_clients_language(files: Path, tmp_path: Path) -> None:
+    (tmp_path / "sent").mkdir()
+    (tmp_path / "sent" / "crm.crt").write_bytes((files / "crm.crt").read_bytes())
+    (tmp_path / "sent" / "invoice.pdf").write_bytes(b"%PDF-1.7")
+    words = ("check", str(tmp_path / "sent"), "--trusted", str(files / "ca.crt"), "--language", "es", "--json")
+    row = json.loads(run(*words).stdout)["certificates"][0]
+    assert "invoice.pdf no es un certificado" in row["faults"][0]
+    (tmp_path / "sent" / "invoice.pdf").unlink()
+    assert json.loads(run(*words).stdout)["certificates"][0]["faults"] == []

@@ -12,7 +12,7 @@ from cryptography import x509
 from rich.markup import escape
 from rich.table import Table
 
-from encaja.certificates import KIND, examine, read_pem, system_roots
+from encaja.certificates import KIND, examine, read_files, read_pem, system_roots
 from encaja.cli.options import AsJson, EnvironmentName, Inventory, Language
 from encaja.cli.output import table_console
 from encaja.cli.playbook_run import check_words, find_inventories, play
@@ -91,10 +91,16 @@ def list_(
 
 @app.command()
 def check(
-    certificate: Annotated[Path, typer.Argument(help="The certificate, PEM, with or without its chain behind it.")],
+    certificate: Annotated[
+        list[Path], typer.Argument(help="The certificate with its chain: files in any usual form, or their folder.")
+    ],
     *,
-    key: Annotated[Path | None, typer.Option("--key", help="Its private key, PEM.")] = None,
-    chain: Annotated[Path | None, typer.Option("--chain", help="Its intermediate certificates, PEM.")] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="Its private key.")] = None,
+    chain: Annotated[Path | None, typer.Option("--chain", help="Its intermediate certificates.")] = None,
+    request: Annotated[Path | None, typer.Option("--request", help="The request (.csr) that it was made for.")] = None,
+    password_file: Annotated[
+        Path | None, typer.Option("--password-file", help="File with the passphrase of the key or PKCS#12 file.")
+    ] = None,
     name: Annotated[list[str] | None, typer.Option("--name", help="A host name that it has to cover.")] = None,
     trusted: Annotated[list[Path] | None, typer.Option("--trusted", help="An authority of your own, PEM.")] = None,
     renew_days: RenewDays = 30,
@@ -109,12 +115,16 @@ def check(
             roots += x509.load_pem_x509_certificates(read_pem(str(path)))
         except ValueError as fault:
             raise ConfigurationError("no PEM certificate", str(path), "give the authority's certificate") from fault
+    files = {one: content for path in certificate for one, content in read_files(str(path)).items()}
     found = examine(
-        read_pem(str(certificate)),
+        files,
         read_pem(str(key)) if key else None,
         read_pem(str(chain)) if chain else b"",
         names=name or (),
         roots=roots,
         renew_days=renew_days,
+        passphrase=read_pem(str(password_file)).decode().strip() if password_file else "",
+        request=read_pem(str(request)) if request else b"",
+        language=language,
     )
-    _show([found.as_row(certificate.name)], language, as_json, str(certificate))
+    _show([found.as_row(certificate[0].name)], language, as_json, str(certificate[0]))

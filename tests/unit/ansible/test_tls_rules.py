@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
+from unit.test_certificate_bundle import LOCK, pfx
 from unit.test_certificates import MIDDLE, ROOT, Signed
 
 HERE = Path(__file__).parents[3]
@@ -24,6 +26,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     soon = Signed("soon", MIDDLE, names=("portal.test",), last_day=3)
     files = {"good": good.pem, "soon": soon.pem, "chain": MIDDLE.pem, "root": ROOT.pem}
     files |= {"good.key": good.key_pem, "soon.key": soon.key_pem, "root.key": ROOT.key_pem}
+    files |= {"good.pfx": pfx(good, LOCK, MIDDLE), "folder/leaf.cer": good.certificate.public_bytes(Encoding.DER)}
+    files |= {"folder/chain.p7b": pkcs7.serialize_certificates([MIDDLE.certificate], Encoding.DER)}
+    (folder / "folder").mkdir()
     for name, content in files.items():
         (folder / name).write_bytes(content)
     given = {"tls_trusted": ["root"], "tls_certificate": "good", "tls_key": "good.key", "tls_chain": "chain"}
@@ -32,6 +37,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "alias": {**given, "web_aliases": ["shop.portal.test"]},
         "plain": {**given, "web_aliases": ["shop.portal.test"], "web_tls": False},
         "chainless": {**given, "tls_chain": "", "tls_key": "soon.key"},
+        "pfx": {"tls_trusted": ["root"], "tls_certificate": "good.pfx", "tls_passphrase": "secreto"},
+        "locked": {"tls_trusted": ["root"], "tls_certificate": "good.pfx"},
+        "folder": {"tls_trusted": ["root"], "tls_certificate": "folder", "tls_key": "good.key"},
+        "keyless": {"tls_trusted": ["root"], "tls_certificate": "folder"},
         "lost": {**given, "tls_certificate": "nowhere.crt"},
         "soon": {**given, "tls_certificate": "soon", "tls_key": "soon.key"},
         "distrusted": {**given, "tls_trusted": ["root", "good", "nowhere.pem"]},
@@ -60,6 +69,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         ("alias", "portal.test: does not cover shop.portal.test (it covers portal.test, www.portal.test)"),
         ("chainless", "portal.test: the key belongs to another certificate"),
         ("chainless", "the chain is broken: the certificate of 'Middle' is missing"),
+        ("locked", "portal.test: good.pfx has a passphrase: put it into tls_passphrase (vault)"),
+        ("keyless", "portal.test: the private key is missing"),
         ("lost", "portal.test: nowhere.crt does not exist on this machine"),
         ("distrusted", "tls_trusted[1]: 'good' is no authority's certificate"),
         ("distrusted", "nowhere.pem does not exist on this machine"),
@@ -72,7 +83,7 @@ def test_what_the_role_would_refuse_is_reported(told: dict[str, str], host: str,
     assert fault in told[host]
 
 
-@pytest.mark.parametrize("host", ["good", "plain", "signed"])
+@pytest.mark.parametrize("host", ["good", "plain", "signed", "pfx", "folder"])
 def test_valid_certificates_pass(told: dict[str, str], host: str) -> None:
     assert told[host] == ""
 
