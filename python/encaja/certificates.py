@@ -36,6 +36,9 @@ KIND: Final = "certificates"
 MINIMUM_RSA_BITS = 2048
 WEAK_HASHES = ("md5", "sha1")
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
+_REQUEST = re.compile(
+    rb"-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----.+?-----END (?:NEW )?CERTIFICATE REQUEST-----", re.S
+)
 CLOCK_SLACK = datetime.timedelta(minutes=5)
 
 
@@ -210,7 +213,7 @@ def examine(
         renew_days: a certificate that ends within as many days is warned about.
         now: the moment to check for, in place of the present one.
         passphrase: of the key or of a PKCS#12 file.
-        request: the certificate request of a host that keeps the key, PEM.
+        request: the certificate requests of a host that keeps the key, PEM, the newest first.
         needs_key: whether a key has to be given, be it in ``key`` or in ``certificate``.
         language: of faults and warnings.
 
@@ -223,9 +226,9 @@ def examine(
     more = {"the key": key or b"", "the chain": chain}
     files |= {name: content for name, content in more.items() if content.strip()}
     bundle = read_bundle(files, passphrase, language)
-    asked = requested_key(request) if request else None
+    asked = requested_keys(request) if request else []
     keys = [one.key.public_key() for one in bundle.keys]
-    leaf = _leaf(bundle.certificates, [asked] if asked else keys, names)
+    leaf = _leaf(bundle.certificates, asked or keys, names)
     if leaf is None:
         return Found(faults=(*bundle.faults, *_no_leaf(bundle, files, names, say)))
     covered = covered_names(leaf)
@@ -251,17 +254,20 @@ def examine(
     )
 
 
-def requested_key(request: bytes) -> object:
-    """The public key of a certificate request.
+def requested_keys(requests: bytes) -> list[object]:
+    """The public keys of certificate requests, PEM one behind the other.
 
     Raises:
-        CertificateError: it is none.
+        CertificateError: one is none, or there is none.
     """
     try:
-        return x509.load_pem_x509_csr(request).public_key()
-    except (ValueError, UnsupportedAlgorithm) as fault:
+        found = [x509.load_pem_x509_csr(one).public_key() for one in _REQUEST.findall(requests)]
+    except (ValueError, UnsupportedAlgorithm):
+        found = []
+    if not found:
         hint = "run 'encaja certificate request' again"
-        raise CertificateError("is no PEM certificate request", "the request", hint) from fault
+        raise CertificateError("is no PEM certificate request", "the request", hint)
+    return list(found)
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
@@ -273,13 +279,13 @@ def _is_authority(certificate: x509.Certificate) -> bool:
 
 def _leaf(given: Sequence[x509.Certificate], keys: Sequence[object], names: Sequence[str]) -> x509.Certificate | None:
     """The server's own certificate: that of the key, else one that covers the names, else one that signed no other."""
-    known = {_spki(key) for key in keys}
+    known = [_spki(key) for key in keys]
     own = [
         one
         for one in given
         if not _is_authority(one) and not any(signed_by(other, one) for other in given if other != one)
     ]
-    fits = [one for one in own if _spki(one.public_key()) in known]
+    fits = [one for key in known for one in own if _spki(one.public_key()) == key]
     named = [one for one in own if names and not _missing(covered_names(one), names)]
     return next(iter([*fits, *named, *own]), None)
 
@@ -294,12 +300,12 @@ def _no_leaf(bundle: Bundle, files: Mapping[str, bytes], names: Sequence[str], s
 
 
 def _key_faults(
-    leaf: x509.Certificate, bundle: Bundle, asked: object | None, *, needs_key: bool, say: Callable[..., str]
+    leaf: x509.Certificate, bundle: Bundle, asked: Sequence[object], *, needs_key: bool, say: Callable[..., str]
 ) -> list[str]:
     own = leaf.public_key()
     faults = []
-    if asked is not None:
-        faults = [] if _spki(asked) == _spki(own) else [say("other_request")]
+    if asked:
+        faults = [] if _spki(own) in map(_spki, asked) else [say("other_request")]
     elif bundle.keys and all(_spki(one.key.public_key()) != _spki(own) for one in bundle.keys):
         faults = [say("other_key")]
     elif needs_key and not bundle.keys and not bundle.faults:

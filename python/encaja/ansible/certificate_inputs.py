@@ -6,6 +6,7 @@ and stays there, ``acme``, or the ``private`` authority. Without a word it is fi
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,14 +158,16 @@ def judge(
 def _judge_request(judged: Judged, item: dict[str, Any], requests: Path, *, may_wait: bool) -> None:
     """A bought certificate: given as soon as its request is there, and something came back."""
     name = item["name"]
-    request, returned = requests / f"{name}.csr", requests / name
+    returned = requests / name
+    # The newest first; behind it those that it replaced, of which one may be in use until the new one came back.
+    found = sorted(requests.glob(f"{glob.escape(name)}.csr*"), key=lambda path: path.name != f"{name}.csr")
     item["certificate"] = item.get("certificate") or str(returned)
-    if not request.is_file():
+    if not found:
         missing = "is to be bought, but was not requested yet: run 'encaja certificate request'"
     elif item["certificate"] == str(returned) and not (returned.is_dir() and any(returned.iterdir())):
         missing = f"is requested, but nothing came back yet: put what the authority sent into {returned}"
     else:
-        judged.given.append({**item, "request": request.read_bytes()})
+        judged.given.append({**item, "request": b"\n".join(path.read_bytes() for path in found)})
         return
     (judged.warnings if may_wait else judged.faults).append(f"the certificate {name} {missing}")
 
