@@ -95,9 +95,7 @@ class TestTrust:
 
 
 SHOP = "shop.example.org"
-SHOWN = (
-    f"openssl s_client -connect 127.0.0.1:443 -servername {SHOP} </dev/null 2>/dev/null | openssl x509 -noout -serial"
-)
+SHOWN = "openssl s_client -connect 127.0.0.1:443 -servername {} </dev/null 2>/dev/null | openssl x509 -noout -serial"
 
 
 def installed(*more: str) -> subprocess.CompletedProcess[str]:
