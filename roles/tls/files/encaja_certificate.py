@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """A host's certificates: issued and renewed by ACME, and watched, so that none ends unseen.
 
     encaja-certificate issue [--new]   issue those of ACME that are due (--new: all)
