@@ -34,7 +34,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             }
         )
         variables = task_vars or {}
-        listed = self._call("find", {"paths": [asked["folder"]], "patterns": ["*.crt"]}, variables)
+        listed = self._call("find", {"paths": [asked["folder"]], "patterns": ["*.crt"], "file_type": "any"}, variables)
         try:
             roots = known_roots(self, asked["trusted"])
         except (EncajaError, ValueError) as fault:

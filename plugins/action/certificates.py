@@ -8,9 +8,15 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.encaja.portal.plugins.plugin_utils import python_package  # noqa: F401
-from encaja.ansible.certificate_inputs import given_authority, given_pem, judge
+from encaja.ansible.certificate_inputs import given_authority, judge, source_of
 from encaja.certificates import Authority, Found, examine
 from encaja.errors import EncajaError
+
+
+def _item(item: dict[str, Any]) -> dict[str, Any]:
+    """A certificate as the host has to know it: by a name that a client asks for, not by a pattern."""
+    names = [str(name) for name in item["names"] if not str(name).startswith("*")]
+    return {"name": item["name"], "server_name": names[0] if names else item["name"]}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -30,6 +36,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "trusted": {"type": "list", "elements": "str", "default": []},
                 "days": {"type": "int", "default": 365},
                 "renew_days": {"type": "int", "default": 30},
+                "requests": {"type": "path", "default": ""},
+                "may_wait": {"type": "bool", "default": True},
+                "services": {"type": "dict", "default": {}},
                 "folder": {"type": "path", "default": "/etc/encaja/tls"},
                 "group": {"type": "str", "default": "ssl-cert"},
             }
@@ -37,7 +46,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self._asked = asked
         self._variables = task_vars or {}
         try:
-            judged = judge(self, asked["certificates"], asked["authority"], asked["trusted"], int(asked["renew_days"]))
+            judged = judge(
+                self,
+                asked["certificates"],
+                asked["authority"],
+                asked["trusted"],
+                int(asked["renew_days"]),
+                requests=asked["requests"] or "",
+                may_wait=asked["may_wait"],
+            )
             if judged.faults:
                 faults = "; ".join(judged.faults)
                 raise AnsibleActionFail(f"nothing was installed, the certificates have faults: {faults}")
@@ -48,21 +65,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._display.warning(warning)
         given, signed, found = judged.given, judged.signed, judged.found
         items = [
-            {"name": item["name"], "certificate": found[item["name"]].full_chain, "key": self._key(item)}
+            {
+                **_item(item),
+                "certificate": found[item["name"]].full_chain,
+                "key": found[item["name"]].key,
+                "requested": source_of(item) == "bought",
+            }
             for item in given
         ]
-        result = self._place(items + [{"name": item["name"]} for item in signed])
+        result = self._place(items + [_item(item) for item in signed])
         if result.get("failed"):
             return result
         if authority is not None:
             result = self._sign(authority, signed, result)
         return self._report(result, found)
 
-    def _key(self, item: dict[str, Any]) -> str:
-        return given_pem(self, item["key"]).decode("ascii", errors="replace").strip() + "\n"
-
     def _place(self, items: list[dict[str, Any]]) -> dict[str, Any]:
-        arguments = {"items": items, "folder": self._asked["folder"], "group": self._asked["group"]}
+        arguments = {"items": items, **{key: self._asked[key] for key in ("folder", "group", "services")}}
         placed: dict[str, Any] = self._execute_module(
             module_name="encaja.portal.certificates",
             module_args=arguments,
@@ -85,7 +104,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._display.vv(f"{item['name']} is signed: {reason}")
             if now["public_key"]:
                 pem = authority.issue(now["public_key"].encode(), names, self._asked["days"])
-                fresh.append({"name": item["name"], "certificate": pem})
+                fresh.append({**_item(item), "certificate": pem})
             else:  # check mode, in which the host generates no key
                 before["changed"] = True
         if not fresh:
@@ -96,6 +115,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         renewed = {item["name"]: item for item in after["seen"]}
         after["seen"] = [renewed.get(item["name"], item) for item in before["seen"]]
         after["files_changed"] = before["files_changed"] + after["files_changed"]
+        after["served"] = before["served"] + after["served"]
         after["changed"] = True
         return after
 

@@ -18,7 +18,9 @@ description:
   - Returns the problems that would make it fail; an empty list if everything can be installed.
 options:
   _terms:
-    description: A dictionary of C(certificates), C(authority), C(trusted) and C(renew_days), as for the action.
+    description: >-
+      A dictionary of C(certificates), C(authority), C(trusted), C(renew_days), C(requests) and C(may_wait), as for the
+      action.
     required: true
   warnings:
     description: Whether to return warnings instead of problems.
@@ -38,7 +40,13 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         found: list[str] = []
         for wanted in terms:
             judged = judge(
-                self, wanted["certificates"], wanted["authority"], wanted["trusted"], int(wanted["renew_days"])
+                self,
+                wanted["certificates"],
+                wanted["authority"],
+                wanted["trusted"],
+                int(wanted["renew_days"]),
+                requests=wanted.get("requests", ""),
+                may_wait=bool(wanted.get("may_wait", True)),
             )
             found += judged.warnings if self.get_option("warnings") else judged.faults
         return found

@@ -7,12 +7,13 @@ the host, the dates hold, and the chain leads to an authority that clients know.
 from __future__ import annotations
 
 import datetime
+import functools
 import ipaddress
 import re
 import ssl
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -22,8 +23,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
+from encaja.certificate_bundle import Bundle, read_bundle
+from encaja.certificate_faults import told
 from encaja.errors import ConfigurationError
 
 SIGNERS = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
@@ -33,6 +36,9 @@ KIND: Final = "certificates"
 MINIMUM_RSA_BITS = 2048
 WEAK_HASHES = ("md5", "sha1")
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
+_REQUEST = re.compile(
+    rb"-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----.+?-----END (?:NEW )?CERTIFICATE REQUEST-----", re.S
+)
 CLOCK_SLACK = datetime.timedelta(minutes=5)
 
 
@@ -46,6 +52,7 @@ class Found:
 
     Attributes:
         full_chain: PEM of the certificate and its intermediates in order, without the root; empty if there is none.
+        key: its private key, PEM without a passphrase; empty where it was not given.
         faults: what has to be fixed before it can be installed, a clause each.
         warnings: what will become a fault.
         names: host names and addresses that the certificate covers.
@@ -54,6 +61,7 @@ class Found:
     """
 
     full_chain: str = ""
+    key: str = field(default="", repr=False)
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -77,18 +85,31 @@ class Found:
 
 
 def read_pem(given: str) -> bytes:
-    """Return PEM data that is given either as itself or as the path of a file.
+    """Return what is given either as PEM text or as the path of a file in any form.
 
     Raises:
         CertificateError: the file cannot be read.
     """
+    return b"\n".join(read_files(given).values())
+
+
+def read_files(given: str) -> dict[str, bytes]:
+    """Return what is given as PEM text, as the path of a file, or as a folder of files: name to content.
+
+    Raises:
+        CertificateError: a file cannot be read.
+    """
     if "-----BEGIN" in given:
-        return given.encode()
+        return {"the certificate": given.encode()}
     path = Path(given).expanduser()
     try:
-        return path.read_bytes()
+        if not path.is_dir():
+            return {path.name: path.read_bytes()}
+        listed = sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith("."))
+        return {one.name: one.read_bytes() for one in listed}
     except OSError as fault:
-        raise CertificateError(f"cannot be read: {fault.strerror}", str(path), "give the path of a PEM file") from fault
+        where = str(fault.filename or path)
+        raise CertificateError(f"cannot be read: {fault.strerror}", where, "give the path of a file") from fault
 
 
 def common_name(name: x509.Name) -> str:
@@ -168,43 +189,63 @@ def authorities(pem: bytes, where: str) -> dict[str, str]:
 
 
 def examine(
-    certificate_pem: bytes,
-    key_pem: bytes | None,
-    chain_pem: bytes,
+    certificate: bytes | Mapping[str, bytes],
+    key: bytes | None,
+    chain: bytes,
     *,
     names: Sequence[str],
     roots: Iterable[x509.Certificate],
     renew_days: int = 30,
     now: datetime.datetime | None = None,
+    passphrase: str = "",
+    request: bytes = b"",
+    needs_key: bool = False,
+    language: str = "en",
 ) -> Found:
     """Check a certificate with its key and chain as a client would, and report everything that is wrong.
 
     Args:
-        certificate_pem: the certificate, with or without its chain behind it.
-        key_pem: its private key; None leaves the key out of the checks.
-        chain_pem: intermediate certificates, in any order; may be empty.
+        certificate: the certificate in any usual form, with or without its chain; or several files, name to content.
+        key: its private key; None where it is in ``certificate``, stays on the host, or is left out of the checks.
+        chain: intermediate certificates, in any order; may be empty.
         names: host names that have to be covered.
         roots: authorities that clients trust.
         renew_days: a certificate that ends within as many days is warned about.
         now: the moment to check for, in place of the present one.
+        passphrase: of the key or of a PKCS#12 file.
+        request: the certificate requests of a host that keeps the key, PEM, the newest first.
+        needs_key: whether a key has to be given, be it in ``key`` or in ``certificate``.
+        language: of faults and warnings.
+
+    Raises:
+        CertificateError: ``request`` is no request.
     """
     now = now or datetime.datetime.now(datetime.UTC)
-    try:
-        leaf, *rest = x509.load_pem_x509_certificates(certificate_pem)
-        rest += x509.load_pem_x509_certificates(chain_pem) if chain_pem.strip() else []
-    except ValueError as fault:
-        return Found(faults=(f"not a PEM certificate ({str(fault).split('.')[0]})",))
+    say = functools.partial(told, language)
+    files = {"the certificate": certificate} if isinstance(certificate, bytes) else dict(certificate)
+    more = {"the key": key or b"", "the chain": chain}
+    files |= {name: content for name, content in more.items() if content.strip()}
+    bundle = read_bundle(files, passphrase, language)
+    asked = requested_keys(request) if request else []
+    keys = [one.key.public_key() for one in bundle.keys]
+    leaf = _leaf(bundle.certificates, asked or keys, names)
+    if leaf is None:
+        return Found(faults=(*bundle.faults, *_no_leaf(bundle, files, names, say)))
     covered = covered_names(leaf)
+    own_key = next((one for one in bundle.keys if _spki(one.key.public_key()) == _spki(leaf.public_key())), None)
     faults = [
-        *_key_faults(leaf, key_pem),
-        *_name_faults(covered, names),
-        *_use_faults(leaf),
+        *bundle.faults,
+        *_key_faults(leaf, bundle, asked, needs_key=needs_key, say=say),
+        *_name_faults(covered, names, say),
+        *_use_faults(leaf, say),
     ]
-    chain, chain_faults = _chain(leaf, rest, list(roots), now)
-    date_faults, warnings = _dates(leaf, renew_days, now)
-    full_chain = b"".join(item.public_bytes(Encoding.PEM) for item in chain).decode()
+    rest = [one for one in bundle.certificates if one != leaf]
+    above, chain_faults = _chain(leaf, rest, list(roots), now, say)
+    date_faults, warnings = _dates(leaf, renew_days, now, say)
+    full_chain = b"".join(item.public_bytes(Encoding.PEM) for item in above).decode()
     return Found(
         full_chain=full_chain,
+        key=own_key.pem if own_key else "",
         faults=(*faults, *date_faults, *chain_faults),
         warnings=tuple(warnings),
         names=covered,
@@ -213,55 +254,106 @@ def examine(
     )
 
 
-def _key_faults(leaf: x509.Certificate, key_pem: bytes | None) -> list[str]:
-    if key_pem is None:
-        return []
+def requested_keys(requests: bytes) -> list[object]:
+    """The public keys of certificate requests, PEM one behind the other.
+
+    Raises:
+        CertificateError: one is none, or there is none.
+    """
     try:
-        key = serialization.load_pem_private_key(key_pem, password=None)
-    except TypeError:
-        return ["the key has a passphrase, a service could not start with it: write it without one"]
+        found = [x509.load_pem_x509_csr(one).public_key() for one in _REQUEST.findall(requests)]
     except (ValueError, UnsupportedAlgorithm):
-        return ["the key is not a PEM private key"]
-    if _spki(key.public_key()) != _spki(leaf.public_key()):
-        return ["the key belongs to another certificate"]
-    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < MINIMUM_RSA_BITS:
-        return [f"the key has {key.key_size} bits, clients ask for {MINIMUM_RSA_BITS}"]
-    return []
+        found = []
+    if not found:
+        hint = "run 'encaja certificate request' again"
+        raise CertificateError("is no PEM certificate request", "the request", hint)
+    return list(found)
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _leaf(given: Sequence[x509.Certificate], keys: Sequence[object], names: Sequence[str]) -> x509.Certificate | None:
+    """The server's own certificate: that of the key, else one that covers the names, else one that signed no other."""
+    known = [_spki(key) for key in keys]
+    own = [
+        one
+        for one in given
+        if not _is_authority(one) and not any(signed_by(other, one) for other in given if other != one)
+    ]
+    fits = [one for key in known for one in own if _spki(one.public_key()) == key]
+    named = [one for one in own if names and not _missing(covered_names(one), names)]
+    return next(iter([*fits, *named, *own]), None)
+
+
+def _no_leaf(bundle: Bundle, files: Mapping[str, bytes], names: Sequence[str], say: Callable[..., str]) -> list[str]:
+    if bundle.certificates:
+        wanted = ", ".join(names) or "the host"
+        return [say("authority_given", name=common_name(bundle.certificates[0].subject), wanted=wanted)]
+    if bundle.requests:
+        return [say("only_request", files=", ".join(bundle.requests))]
+    return [] if bundle.faults else [say("no_certificate", files=", ".join(files))]
+
+
+def _key_faults(
+    leaf: x509.Certificate, bundle: Bundle, asked: Sequence[object], *, needs_key: bool, say: Callable[..., str]
+) -> list[str]:
+    own = leaf.public_key()
+    faults = []
+    if asked:
+        faults = [] if _spki(own) in map(_spki, asked) else [say("other_request")]
+    elif bundle.keys and all(_spki(one.key.public_key()) != _spki(own) for one in bundle.keys):
+        faults = [say("other_key")]
+    elif needs_key and not bundle.keys and not bundle.faults:
+        faults = [say("no_key")]
+    if not faults and isinstance(own, rsa.RSAPublicKey) and own.key_size < MINIMUM_RSA_BITS:
+        faults = [say("key_short", bits=own.key_size, minimum=MINIMUM_RSA_BITS)]
+    return faults
 
 
 def _spki(key: object) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined,no-any-return]
 
 
-def _name_faults(covered: Sequence[str], names: Sequence[str]) -> list[str]:
-    missing = [name for name in names if not any(covers(pattern, name) for pattern in covered)]
+def _missing(covered: Sequence[str], names: Sequence[str]) -> list[str]:
+    return [name for name in names if not any(covers(pattern, name) for pattern in covered)]
+
+
+def _name_faults(covered: Sequence[str], names: Sequence[str], say: Callable[..., str]) -> list[str]:
+    missing = _missing(covered, names)
     if not missing:
         return []
-    return [f"does not cover {', '.join(missing)} (it covers {', '.join(covered) or 'no name at all'})"]
+    return [say("other_name", missing=", ".join(missing), covered=", ".join(covered) or say("no_name"))]
 
 
-def _use_faults(leaf: x509.Certificate) -> list[str]:
+def _use_faults(leaf: x509.Certificate, say: Callable[..., str]) -> list[str]:
     faults = []
     try:
         uses = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         if ExtendedKeyUsageOID.SERVER_AUTH not in uses:
-            faults.append("is not for servers (extended key usage)")
+            faults.append(say("not_for_servers"))
     except x509.ExtensionNotFound:
         pass
     algorithm = leaf.signature_hash_algorithm
     if algorithm is not None and algorithm.name in WEAK_HASHES:
-        faults.append(f"is signed with {algorithm.name}, which clients refuse")
+        faults.append(say("weak_signature", algorithm=algorithm.name))
     return faults
 
 
-def _dates(leaf: x509.Certificate, renew_days: int, now: datetime.datetime) -> tuple[list[str], list[str]]:
+def _dates(
+    leaf: x509.Certificate, renew_days: int, now: datetime.datetime, say: Callable[..., str]
+) -> tuple[list[str], list[str]]:
     end = leaf.not_valid_after_utc
     if end <= now:
-        return [f"expired on {end:%Y-%m-%d}"], []
+        return [say("expired", day=end.date())], []
     if leaf.not_valid_before_utc > now + CLOCK_SLACK:
-        return [f"is valid from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC only"], []
+        return [say("not_yet", day=f"{leaf.not_valid_before_utc:%Y-%m-%d %H:%M}")], []
     left = (end - now).days
-    return [], [f"expires in {left} days, on {end:%Y-%m-%d}"] if left < renew_days else []
+    return [], [say("ends_soon", days=left, day=end.date())] if left < renew_days else []
 
 
 def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -274,7 +366,11 @@ def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def _chain(
-    leaf: x509.Certificate, given: list[x509.Certificate], roots: list[x509.Certificate], now: datetime.datetime
+    leaf: x509.Certificate,
+    given: list[x509.Certificate],
+    roots: list[x509.Certificate],
+    now: datetime.datetime,
+    say: Callable[..., str],
 ) -> tuple[list[x509.Certificate], list[str]]:
     """Order the given certificates from the leaf upwards; the chain has to end below a known root."""
     by_subject: dict[x509.Name, list[x509.Certificate]] = {}
@@ -290,23 +386,33 @@ def _chain(
         if above is None:
             break
         if above.not_valid_after_utc <= now:
-            faults.append(
-                f"the intermediate '{common_name(above.subject)}' expired on {above.not_valid_after_utc:%Y-%m-%d}"
-            )
+            name = common_name(above.subject)
+            faults.append(say("intermediate_expired", name=name, day=above.not_valid_after_utc.date()))
         chain.append(above)
     top = chain[-1]
-    if top.issuer == top.subject:
-        who = (
-            "it is signed by itself"
-            if len(chain) == 1
-            else f"the root '{common_name(top.subject)}' is not in the trust store"
-        )
-        faults.append(f"{who}: name its authority in tls_trusted, or use a certificate of a public authority")
+    if top.issuer != top.subject:
+        urls = _issuer_urls(top)
+        offered = say("offered_at", url=urls[0]) if urls else ""
+        faults.append(say("intermediate_missing", name=common_name(top.issuer), offered=offered))
+    elif len(chain) == 1:
+        faults.append(say("own_signature"))
     else:
-        faults.append(
-            f"the chain is broken: the certificate of '{common_name(top.issuer)}' is missing, add it to the chain"
-        )
+        faults.append(say("root_unknown", name=common_name(top.subject)))
     return chain, faults
+
+
+def _issuer_urls(certificate: x509.Certificate) -> list[str]:
+    """Where the issuer's own certificate is offered (RFC 5280, 4.2.2.1)."""
+    try:
+        access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    except x509.ExtensionNotFound:
+        return []
+    return [
+        one.access_location.value
+        for one in access
+        if one.access_method == AuthorityInformationAccessOID.CA_ISSUERS
+        and isinstance(one.access_location, x509.UniformResourceIdentifier)
+    ]
 
 
 @dataclass(frozen=True)

@@ -71,3 +71,52 @@ def test_a_list_is_shown_in_both_languages(monkeypatch: pytest.MonkeyPatch, tmp_
     told["certificates"] = [{**row, "faults": ["expired on 2026-01-01"]}]
     assert isinstance(run("list", "production").exception, DifferencesFound)
     assert set(command.WORDS["en"]) == set(command.WORDS["es"])
+
+
+def test_what_an_authority_sent_is_checked_as_a_folder_in_the_clients_language(files: Path, tmp_path: Path) -> None:
+    (tmp_path / "sent").mkdir()
+    (tmp_path / "sent" / "crm.crt").write_bytes((files / "crm.crt").read_bytes())
+    (tmp_path / "sent" / "invoice.pdf").write_bytes(b"%PDF-1.7")
+    words = ("check", str(tmp_path / "sent"), "--trusted", str(files / "ca.crt"), "--language", "es", "--json")
+    row = json.loads(run(*words).stdout)["certificates"][0]
+    assert "invoice.pdf no es un certificado" in row["faults"][0]
+    (tmp_path / "sent" / "invoice.pdf").unlink()
+    assert json.loads(run(*words).stdout)["certificates"][0]["faults"] == []
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
+    """What playbooks publish."""
+    bodies: list[dict[str, Any]] = []
+    monkeypatch.setattr(command, "play", lambda *_, **__: [SimpleNamespace(body=body) for body in bodies])
+    monkeypatch.setattr(command, "find_project", lambda: tmp_path)
+    monkeypatch.setenv("ENCAJA_INVENTORY", str(tmp_path))
+    return bodies
+
+
+def test_a_request_comes_with_letters_of_the_exact_names(played: list[dict[str, Any]], tmp_path: Path) -> None:
+    row = {"host": "h1", "name": "crm", "names": ["crm.acme.es", "www.acme.es"], "folder": str(tmp_path)}
+    played.append({"kind": "certificate-requests", "requests": [row]})
+    result = run("request", "production", "--language", "es")
+    assert result.exit_code == 0, result.output
+    line = f"{tmp_path}/crm.csr: crm.acme.es, www.acme.es\n    -> {tmp_path}/crm/\n"
+    for language, words in (("en", "the private key was made on our server"), ("es", "no sale de él")):
+        letter = (tmp_path / f"letter.{language}.txt").read_text()
+        assert line in letter
+        assert words in " ".join(letter.split())
+    assert result.stdout == (tmp_path / "letter.es.txt").read_text()
+    played[0]["requests"] = []
+    assert isinstance(run("request", "production").exception, ConfigurationError)
+
+
+def test_an_installation_shows_what_services_served(played: list[dict[str, Any]]) -> None:
+    row = {"host": "h1", "name": "crm", "names": ["crm.acme.es"], "issuer": "CA", "expires": "2027-01-01",
+           "days_left": 30, "faults": [], "warnings": []}  # fmt: skip
+    served = {"host": "h1", "name": "crm", "unit": "nginx.service", "address": "127.0.0.1:443", "serial": "0A5F"}
+    played += [{"kind": "certificates-served", "served": [served]}, {"kind": "certificates", "certificates": [row]}]
+    said = run("install", "production").stdout
+    assert "serial number shown" in said
+    assert "0A5F" in said
+    assert json.loads(run("install", "production", "--json").stdout)["served"] == [served]
+    played[0]["served"] = []
+    assert "ningún certificado ha cambiado" in run("install", "production", "--language", "es").stdout

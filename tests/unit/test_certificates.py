@@ -107,7 +107,7 @@ def test_a_chain_behind_the_certificate_in_one_file_is_enough() -> None:
     ("found", "fault"),
     [
         (look(key=MIDDLE.key_pem), "the key belongs to another certificate"),
-        (look(key=b"nonsense"), "not a PEM private key"),
+        (look(key=b"nonsense"), "the key is neither a certificate nor a key in a known form"),
         (look(names=("crm.example.org",)), "does not cover crm.example.org"),
         (look(chain=b""), "the certificate of 'Middle' is missing"),
         (look(roots=[]), "the certificate of 'Root' is missing"),
@@ -153,7 +153,7 @@ def test_an_end_that_is_near_is_a_warning() -> None:
 
 
 def test_what_is_no_certificate_is_said_to_be_none() -> None:
-    assert "not a PEM certificate" in examine(b"x", None, b"", names=NAMES, roots=[]).faults[0]
+    assert "is neither a certificate nor a key" in examine(b"x", None, b"", names=NAMES, roots=[]).faults[0]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
-"""Makes the files of a company's own authority: root, intermediate, and certificates with and without faults."""
+"""Makes the files of a company's own authority: root, intermediate, and certificates with and without faults.
+
+With a request (``FOLDER REQUEST TO``) it is the authority that sells one: it sends the certificate back as DER, and the
+chain as PKCS#7.
+"""
 
 import datetime
 import sys
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs7
 from cryptography.x509.oid import NameOID
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -15,7 +19,7 @@ NOW = datetime.datetime.now(datetime.UTC)
 
 def certificate(
     subject: str,
-    key: ec.EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePrivateKey | x509.CertificateSigningRequest,
     issuer: str,
     issuer_key: ec.EllipticCurvePrivateKey,
     *,
@@ -55,12 +59,27 @@ def main(folder: Path) -> None:
         "expired": certificate(names[0], portal, "Example Intermediate", middle, names=names, last_day=-1),
         "portal": certificate(names[0], portal, "Example Intermediate", middle, names=names),
     }
-    for name, key in (("portal", portal), ("other", other)):
+    made["acme"] = certificate("acme", other, "Example Intermediate", middle, names=("acme.example.org",))
+    for name, key in (("portal", portal), ("other", other), ("intermediate", middle)):
         data = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         (folder / f"{name}.key").write_bytes(data)
     for name, one in made.items():
         (folder / f"{name}.crt").write_bytes(one.public_bytes(Encoding.PEM))
-    (folder / "made").touch()
 
 
-main(Path(sys.argv[1]))
+def sell(folder: Path, request: Path, to: Path) -> None:
+    asked = x509.load_pem_x509_csr(request.read_bytes())
+    names = asked.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(
+        x509.DNSName
+    )
+    issuer_key = serialization.load_pem_private_key((folder / "intermediate.key").read_bytes(), None)
+    made = certificate(names[0], asked, "Example Intermediate", issuer_key, names=tuple(names))
+    chain = [x509.load_pem_x509_certificate((folder / f"{name}.crt").read_bytes()) for name in ("root", "intermediate")]
+    (to / "certificate.cer").write_bytes(made.public_bytes(Encoding.DER))
+    (to / "chain.p7b").write_bytes(pkcs7.serialize_certificates(chain, Encoding.DER))
+
+
+if len(sys.argv) > 2:
+    sell(*map(Path, sys.argv[1:]))
+else:
+    main(Path(sys.argv[1]))

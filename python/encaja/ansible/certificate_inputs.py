@@ -1,18 +1,25 @@
-"""Certificates and keys as a task gives them: PEM text, or the path of a file on the controller."""
+"""Certificates and keys as a task gives them: PEM text, or the path of files on the controller.
+
+Where a certificate comes from (``source``): ``files`` of the controller, ``bought`` for a key that was made on the host
+and stays there, ``acme``, or the ``private`` authority. Without a word it is files where there is a certificate.
+"""
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 from ansible.errors import AnsibleError
 from cryptography import x509
 
-from encaja.certificates import Authority, Found, authorities, examine, read_pem, system_roots
+from encaja.certificates import Authority, Found, authorities, examine, read_files, read_pem, system_roots
 from encaja.errors import EncajaError
 
-KEYS = {"name", "names", "certificate", "key", "chain"}
+KEYS = {"name", "names", "certificate", "key", "chain", "passphrase", "source"}
+SOURCES: Final = ("files", "bought", "acme", "private")
 
 
 class Files(Protocol):
@@ -28,7 +35,7 @@ class Judged:
     """The result of checking a host's certificates.
 
     Attributes:
-        given: those that come with their files.
+        given: those that come with their files; of bought ones the key is on the host.
         signed: those that the private authority signs.
         found: what was seen of the given ones, by name.
         faults: what stands in the way of installing them, with the certificate's name.
@@ -40,6 +47,11 @@ class Judged:
     found: dict[str, Found] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+
+def source_of(item: Mapping[str, Any]) -> str:
+    """Where a certificate comes from."""
+    return str(item.get("source") or ("files" if item.get("certificate") else "private"))
 
 
 def given_path(files: Files, given: str) -> str:
@@ -57,6 +69,20 @@ def given_pem(files: Files, given: str) -> bytes:
         AnsibleError: there is no such file.
     """
     return read_pem(given_path(files, given))
+
+
+def given_files(files: Files, given: str) -> dict[str, bytes]:
+    """What was given as text, a file or a folder of files: name to content, decrypted.
+
+    Raises:
+        EncajaError: a file cannot be read.
+        AnsibleError: there is no such file.
+    """
+    if "-----BEGIN" in given:
+        return read_files(given)
+    path = Path(files._find_needle("files", given))
+    found = [str(path / name) for name in read_files(str(path))] if path.is_dir() else [str(path)]
+    return {Path(one).name: Path(files._loader.get_real_file(one)).read_bytes() for one in found}
 
 
 def known_roots(files: Files, trusted: Iterable[str]) -> list[x509.Certificate]:
@@ -89,6 +115,9 @@ def judge(
     authority: Mapping[str, Any],
     trusted: Sequence[str],
     renew_days: int,
+    *,
+    requests: str = "",
+    may_wait: bool = True,
 ) -> Judged:
     """Check everything that is given for a host's certificates, before anything is copied.
 
@@ -98,6 +127,8 @@ def judge(
         authority: certificate and key of the private authority, both empty where there is none.
         trusted: authorities to which a given chain may lead.
         renew_days: a certificate that ends within as many days is warned about.
+        requests: folder on the controller with the requests of bought certificates, and what came back for them.
+        may_wait: whether a bought one may still be missing; else that is a fault.
     """
     judged = Judged()
     for number, item in enumerate(certificates):
@@ -106,16 +137,39 @@ def judge(
             judged.faults.append(f"{where}: {' and '.join(sorted(missing))} missing")
         if unknown := set(item) - KEYS:
             judged.faults.append(f"{where}: unknown key {', '.join(sorted(unknown))}")
-        if bool(item.get("certificate")) != bool(item.get("key")):
+        if item.get("key") and not item.get("certificate"):
             judged.faults.append(f"{where}: give both the certificate and its key, or neither")
+        if source_of(item) not in SOURCES:
+            judged.faults.append(f"{where}: unknown source '{item['source']}', one of {', '.join(SOURCES)}")
     if judged.faults:
         return judged
-    for item in certificates:
-        (judged.given if item.get("key") else judged.signed).append(dict(item))
+    for item in map(dict, certificates):
+        source = source_of(item)
+        if source == "bought":
+            _judge_request(judged, item, Path(requests), may_wait=may_wait)
+        elif source != "acme":
+            (judged.given if source == "files" else judged.signed).append(item)
     roots = _judge_trusted(files, judged, trusted)
     _judge_given(files, judged, roots, renew_days)
     _judge_signed(files, judged, authority)
     return judged
+
+
+def _judge_request(judged: Judged, item: dict[str, Any], requests: Path, *, may_wait: bool) -> None:
+    """A bought certificate: given as soon as its request is there, and something came back."""
+    name = item["name"]
+    returned = requests / name
+    # The newest first; behind it those that it replaced, of which one may be in use until the new one came back.
+    found = sorted(requests.glob(f"{glob.escape(name)}.csr*"), key=lambda path: path.name != f"{name}.csr")
+    item["certificate"] = item.get("certificate") or str(returned)
+    if not found:
+        missing = "is to be bought, but was not requested yet: run 'encaja certificate request'"
+    elif item["certificate"] == str(returned) and not (returned.is_dir() and any(returned.iterdir())):
+        missing = f"is requested, but nothing came back yet: put what the authority sent into {returned}"
+    else:
+        judged.given.append({**item, "request": b"\n".join(path.read_bytes() for path in found)})
+        return
+    (judged.warnings if may_wait else judged.faults).append(f"the certificate {name} {missing}")
 
 
 def _judge_trusted(files: Files, judged: Judged, trusted: Sequence[str]) -> list[x509.Certificate]:
@@ -136,12 +190,15 @@ def _judge_given(files: Files, judged: Judged, trusted: Sequence[x509.Certificat
     for item in judged.given:
         try:
             looked = examine(
-                given_pem(files, item["certificate"]),
-                given_pem(files, item["key"]),
+                given_files(files, item["certificate"]),
+                given_pem(files, item["key"]) if item.get("key") else None,
                 given_pem(files, item["chain"]) if item.get("chain") else b"",
                 names=item["names"],
                 roots=roots,
                 renew_days=renew_days,
+                passphrase=item.get("passphrase") or "",
+                request=item.get("request", b""),
+                needs_key=source_of(item) == "files",
             )
         except (EncajaError, AnsibleError) as fault:
             judged.faults.append(f"{item['name']}: {_said(fault)}")

@@ -41,6 +41,8 @@ def test_notices_leave_no_blanks_but_the_date(language: str) -> None:
         "what": "w",
         "hint": "m",
         "report": "r",
+        "environment": "production",
+        "requests": "crm.csr",
     }
     for name in texts(language):
         notice = compose(name, language, values, until=datetime(2026, 11, 26, 20, 0))
