@@ -25,6 +25,8 @@ TOOLS = {
     "clone-source": "encaja.clone.source:run",
     "health": "encaja.health.commands:health",
     "health-show": "encaja.health.commands:show",
+    "recover": "encaja.recover.commands:recover",
+    "recover-rollback": "encaja.recover.commands:rollback",
     "restore": "encaja.restore.commands:restore",
     "restore-cleanup": "encaja.restore.commands:cleanup",
     "restore-rollback": "encaja.restore.commands:rollback",

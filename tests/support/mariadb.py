@@ -102,7 +102,8 @@ class KillableMariaDB:
     def start(self) -> None:
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig=KILL", "mariadbd", "--no-defaults", f"--datadir={self.folder / 'data'}",
-             f"--socket={self.socket}", "--skip-networking", "--user=root", "--skip-log-bin",
+             f"--socket={self.socket}", "--skip-networking", "--user=root",
+             *([] if any(option.startswith("--log-bin") for option in self.options) else ["--skip-log-bin"]),
              f"--innodb-buffer-pool-size={self.memory_mb}M", f"--pid-file={self.folder / 'pid'}",
              f"--tmpdir={self.folder}", "--innodb-flush-method=O_DIRECT_NO_FSYNC",
              *self.options],

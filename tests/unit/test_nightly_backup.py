@@ -78,6 +78,21 @@ def test_files_are_backed_up_retained_and_read_back(tmp_path: Path, repository: 
     assert status(tmp_path)["repository"] == "first"
 
 
+def test_nothing_is_removed_from_an_append_only_repository(tmp_path: Path, repository: Repository) -> None:
+    (tmp_path / "data").mkdir()
+    assert main(["--config", str(written(tmp_path, prune=False, keep={"daily": 3})), "run"]) == 0
+    assert repository.verbs == ["cat", "unlock", "backup", "check", "snapshots"]
+
+
+def test_the_retention_keeps_the_last_logs_of_every_day(tmp_path: Path, repository: Repository) -> None:
+    (tmp_path / "repository").write_text("/srv/r/\n")
+    assert main(["--config", str(written(tmp_path, keep={"daily": 3}, log_days=5)), "prune"]) == 0
+    kept = {words[words.index("--tag") + 1]: words for words in repository.asked if words[0] == "forget"}
+    assert kept["database"][-1:] == kept["files"][-1:] == ["--keep-daily=3"]
+    assert kept["between"][-1] == "--keep-within=5d"
+    assert kept["logs"][-5:] == ["--keep-within", "1d", "--keep-daily", "5", "--prune"]
+
+
 def test_a_backup_that_is_not_in_the_repository_is_no_success(
     tmp_path: Path, repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,12 +1,14 @@
 """Every function of the role is tried, restores above all."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
 from testinfra.host import Host
 
 STATUS = "/var/lib/encaja/backup/status.json"
+SHIPPED = "/var/lib/encaja/backup/shipped.json"
 REPOSITORY = "/var/backups/encaja"
 SETTINGS = "/srv/portal/www/bitrix/.settings.php"
 
@@ -41,6 +43,27 @@ def test_status_shows_what_was_backed_up_and_read_back(host: Host) -> None:
     assert now["last_check"]["part"] == "1/1"
 
 
+def test_what_is_logged_is_in_the_repository_soon(host: Host) -> None:
+    assert host.service("encaja-ship.service").is_running
+    assert host.service("encaja-backup-files.timer").is_running
+    before = json.loads(host.file(SHIPPED).content_string)
+    assert before["base"] == f"{before['chain']} portal"
+    host.check_output("mariadb portal -e 'INSERT INTO b_file VALUES (1001, 1)'")
+    reached = host.check_output("mariadb -BN -e 'SHOW MASTER STATUS'").split()
+    for _ in range(30):
+        now = json.loads(host.file(SHIPPED).content_string)
+        if now["sent"] == f"{reached[0]}:{reached[1]}":
+            break
+        time.sleep(1)
+    assert (now["sent"], now["chain"], now["error"]) == (f"{reached[0]}:{reached[1]}", before["chain"], "")
+    listed = host.check_output(
+        f"RESTIC_PASSWORD_FILE=/etc/encaja/backup.password restic -r {REPOSITORY}-logs snapshots"
+    )
+    assert f"to={reached[0]}:{reached[1]}" in listed
+    host.check_output("mariadb portal -e 'DELETE FROM b_file WHERE ID = 1001'")
+    host.check_output("encaja-backup files")
+
+
 def test_restored_backup_has_files_and_a_complete_dump_but_no_caches(host: Host) -> None:
     host.check_output("rm -rf /var/tmp/back; encaja-backup restore --to /var/tmp/back")
     tree = "/var/tmp/back/files/srv/portal/trees/first"
@@ -64,7 +87,8 @@ def test_weekly_restore_test_loads_the_dump_and_leaves_nothing_behind(host: Host
     assert proof["rows"] == 1000
     assert proof["files"] >= 2
     assert "restore_test" not in host.check_output("mariadb -BN -e 'SHOW DATABASES'")
-    assert host.check_output("ls /var/lib/encaja/backup") == "lock\nmanifest.json\nstatus.json"
+    kept = ["lock", "logs", "logs.lock", "manifest.json", "shipped.json", "status.json"]
+    assert host.check_output("ls /var/lib/encaja/backup").split() == kept
 
 
 def test_retention_keeps_the_configured_snapshots(host: Host) -> None:

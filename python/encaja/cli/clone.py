@@ -87,7 +87,7 @@ def _confirm(source: str, target: str, given: str, language: str) -> None:
         raise ConfigurationError(f"overwriting {target} is not confirmed", "clone", f"confirm it: --confirm {target}")
 
 
-class _Progress:
+class Progress:
     """Shows the part under way: a line per play, and the task with its amounts on the last line of a terminal."""
 
     def __init__(self, console: Console) -> None:
@@ -96,7 +96,7 @@ class _Progress:
         self._task = ""
         self._status = Status("", console=console)
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> Progress:
         if self._console.is_terminal:
             self._status.start()
         return self
@@ -105,6 +105,7 @@ class _Progress:
         self._status.stop()
 
     def __call__(self, signals: Signals) -> None:
+        """Show what the playbook reports."""
         if signals.play:
             elapsed = format_span(time.monotonic() - self._began)
             self._console.print(f"[dim]{elapsed:>10}[/dim]  {escape(signals.play)}")
@@ -132,7 +133,7 @@ def clone(
     variables = {"clone_source": source, "clone_target": target, "clone_confirm": target}
     console = Console(stderr=True, highlight=False)
     began = time.monotonic()
-    with _Progress(console) as progress:
+    with Progress(console) as progress:
         documents = play(project, inventories, "clone.yml", variables, where=f"{source} -> {target}", follow=progress)
     span = format_span(time.monotonic() - began)
     console.print(f"[green]✓[/green] {_SAID[language]['done'].format(source=source, target=target, span=span)}")

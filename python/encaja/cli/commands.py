@@ -43,6 +43,7 @@ COMMANDS: dict[str, Entry] = {
     "health": Entry("health", "Show how the hosts of an environment are, on one screen.", _PORTAL),
     "clone": Entry("clone", "Make one environment a full, neutralised copy of another.", _PORTAL),
     "compare": Entry("clone", "Compare two environments.", _PORTAL),
+    "recover": Entry("recover", "Recover an environment's portal as of any second that its backup covers.", _PORTAL),
     "carry-over": Entry("carryover", "Carry over what was made in the cloud since the backup.", _PORTAL),
     "reconcile": Entry("carryover", "Compare cloud and box, record by record and field by field.", _PORTAL),
     "playbook": Entry("ansible", "Run a playbook of the kit or of the project with ansible-playbook.", _TOOLS),

@@ -86,7 +86,7 @@ def take(portal: Portal, tree: Path, name: str) -> dict[str, Any]:
         counted = _copy_database(source, name)
     except nightly_backup.BackupError as fault:
         raise EncajaError(str(fault), f"copy of database {source.name}", "fix it and run the update again") from fault
-    _copy_tree(portal.root.resolve(), tree)
+    copy_tree(portal.root.resolve(), tree)
     _point(portal, tree, name)
     database.force_to_disk(database.Server(**{**vars(source.server), "name": name}))
     finish.sync_tree(tree)
@@ -118,7 +118,8 @@ def _of_bitrix(live: Path) -> list[Path]:
     return [path for path in sorted((live / "bitrix").iterdir()) if path.name not in LEFT_OUT]
 
 
-def _copy_tree(live: Path, tree: Path) -> None:
+def copy_tree(live: Path, tree: Path) -> None:
+    """Copy a tree; uploaded files are linked."""
     for folder in (live, live / "bitrix"):
         new = tree / folder.relative_to(live)
         new.mkdir()

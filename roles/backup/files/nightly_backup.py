@@ -4,6 +4,9 @@ Installed by role backup as ``encaja-backup``; a single file that needs only the
 work on a host where little else does. Its configuration is JSON (see :class:`Config`), its progress ``status.json``.
 
     encaja-backup run                            back up, apply retention, read a part of the repository back
+    encaja-backup files                          back up the files only
+    encaja-backup ship [--every SECONDS]         ship what the database has logged since: once, or again and again
+    encaja-backup prune                          apply retention only
     encaja-backup check [--all]                  check the repository, and read a part (or all) of it
     encaja-backup restore-test                   load the newest dump into a scratch database, restore a sample of files
     encaja-backup restore --to DIR [--id ID]     restore files and dump into an empty directory
@@ -18,17 +21,22 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import datetime
 import fcntl
+import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +50,14 @@ TLS = "ssl\nssl-ca=/etc/ssl/certs/ca-certificates.crt\nssl-verify-server-cert\n"
 OWN_VIEWS = ("/bin/sed", "-E", r"/^\/\*!5/s/ DEFINER=`[^`]*`@`[^`]*`//")
 TAG_FILES = "files"
 TAG_DATABASE = "database"
+TAG_BETWEEN = "between"
+TAG_LOGS = "logs"
+PIECE_BYTES = 32 << 20
+IDLE_SECONDS = 600
+KEPT_COPIES_SECONDS = 50 * 3600
+HOUR = "%Y%m%dT%H"
+BASE_RETRY_SECONDS = 3600
+LOGGED = re.compile(rb"MASTER_LOG_FILE='([^']+)', MASTER_LOG_POS=(\d+);")
 
 
 class BackupError(Exception):
@@ -66,6 +82,8 @@ class Config:
         settings: the portal's .settings.php, which names the live database; empty where no database is backed up.
         settings_user: the user as whom it is read.
         scratch_database: database that the test of restoring makes and removes.
+        prune: whether this host may remove snapshots; an append-only repository does not let it.
+        log_days: so long is every second kept; 0 where the database's binary logs are not shipped.
     """
 
     state: Path
@@ -81,6 +99,8 @@ class Config:
     settings: str = ""
     settings_user: str = "www-data"
     scratch_database: str = "portal_restore_test"
+    prune: bool = True
+    log_days: int = 0
 
     @classmethod
     def load(cls, path: Path) -> Config:
@@ -180,11 +200,7 @@ def replace_durably(path: Path, text: str) -> None:
         os.fchmod(stream.fileno(), 0o644)
         os.fsync(stream.fileno())
     new.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def say(text: str) -> None:
@@ -199,7 +215,11 @@ def _moment() -> str:
 class Restic:
     """The repository. Neither its address nor its password shows in the process list."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, beside: str = "") -> None:
+        """Use the configuration's repository, or the one beside it whose name ends with ``beside``.
+
+        The logs have one of their own: restic locks a repository while it prunes or checks it, which would leave a gap.
+        """
         self.config = config
         self.host = socket.gethostname()
         self.environment = {
@@ -210,6 +230,10 @@ class Restic:
             "RESTIC_CACHE_DIR": os.environ.get("CACHE_DIRECTORY", "/var/cache/encaja-backup"),
             "RESTIC_PROGRESS_FPS": "0.2",
         }
+        if beside:
+            del self.environment["RESTIC_REPOSITORY_FILE"]
+            address = config.repository_file.read_text().strip().rstrip("/")
+            self.environment["RESTIC_REPOSITORY"] = f"{address}{beside}"
 
     def command(self, *arguments: str) -> list[str]:
         """Return restic's command line."""
@@ -343,11 +367,11 @@ def client(database: Database, name: str, query: str, stream: IO[bytes] | None =
     return done.stdout.decode(errors="replace")
 
 
-def dump_command(database: Database, options: Sequence[str]) -> list[str]:
+def dump_command(database: Database, options: Sequence[str], *more: str) -> list[str]:
     """Return the command of a consistent dump. Only the server's administrator may read its routines."""
     routines = ["--routines"] if database.is_local else []
     return ["mariadb-dump", *options, "--single-transaction", "--quick", "--hex-blob", "--triggers", "--events",
-            *routines, "--default-character-set=utf8mb4", "--max-allowed-packet=1G", database.name]  # fmt: skip
+            *routines, *more, "--default-character-set=utf8mb4", "--max-allowed-packet=1G", database.name]  # fmt: skip
 
 
 def copy_database(database: Database, name: str) -> None:
@@ -367,19 +391,36 @@ def copy_database(database: Database, name: str) -> None:
             raise BackupError(f"mariadb-dump of {database.name}: {reason(errors_file.read().decode(errors='replace'))}")
 
 
-def back_up_database(restic: Restic, database: Database, stamp: str) -> dict[str, Any]:
+def back_up_database(restic: Restic, database: Database, stamp: str, chain: str = "") -> dict[str, Any]:
     """Stream a consistent dump into the repository; a dump that fails leaves no snapshot behind.
+
+    With a chain of logs, the snapshot's tags say at which of their positions the dump was made, and by when.
 
     Raises:
         BackupError: the dump or restic failed.
     """
+    more = ("--master-data=2",) if chain else ()
     with database.options() as options, tempfile.TemporaryFile() as errors_file:
-        dump = subprocess.Popen(dump_command(database, options), stdout=subprocess.PIPE, stderr=errors_file)
-        told_where = ("--stdin", "--stdin-filename", DUMP, "--tag", TAG_DATABASE, "--tag", stamp)
+        dump = subprocess.Popen(dump_command(database, options, *more), stdout=subprocess.PIPE, stderr=errors_file)
+        stream: IO[bytes] | None = dump.stdout
+        tags = [TAG_DATABASE, stamp]
+        if chain and stream:
+            head, logged = b"", None
+            while logged is None and (line := stream.readline()) and len(head) < 1 << 20:
+                head += line
+                logged = LOGGED.search(line)
+            if logged:
+                moment = client(database, "information_schema", "SELECT CEIL(UNIX_TIMESTAMP(NOW(6)))").strip()
+                position = f"{logged[1].decode()}:{int(logged[2])}"
+                tags += [f"of={database.name}", f"chain={chain}", f"from={position}", f"at={moment}"]
+            stream = prefixed(head, stream)
+        told_where = ("--stdin", "--stdin-filename", DUMP, *(word for tag in tags for word in ("--tag", tag)))
         done = subprocess.run(
             restic.command("backup", "--json", "--host", restic.host, *told_where),
-            stdin=dump.stdout, env=restic.environment, capture_output=True, text=True, check=False,
+            stdin=stream, env=restic.environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
+        if stream:
+            stream.close()
         if dump.stdout:
             dump.stdout.close()
         code = dump.wait()
@@ -389,12 +430,273 @@ def back_up_database(restic: Restic, database: Database, stamp: str) -> dict[str
         raise BackupError(f"restic backup of the database: {reason(done.stderr)}")
     told_summary = summary(done.stdout)
     if code:
-        restic.run("forget", str(told_summary["snapshot_id"]))
+        restic.run("forget", str(told_summary["snapshot_id"]), may_fail=True)
         raise BackupError(f"mariadb-dump of {database.name}: {reason(errors)}")
     return told_summary
 
 
-def back_up_files(restic: Restic, config: Config, stamp: str) -> dict[str, Any]:
+def prefixed(head: bytes, stream: IO[bytes]) -> IO[bytes]:
+    """Put what was read of a stream back before it."""
+    reading, writing = os.pipe()
+
+    def pump() -> None:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "wb") as out:
+            out.write(head)
+            shutil.copyfileobj(stream, out, 1 << 20)
+
+    threading.Thread(target=pump, daemon=True).start()
+    return os.fdopen(reading, "rb")
+
+
+@dataclass
+class Shipped:
+    """How far the database's binary logs are shipped, and what is wrong.
+
+    Attributes:
+        chain: names an unbroken run of logs; another one begins where what follows is not known to follow.
+        head: identifies the log file, since a server that is made anew uses the names again.
+        file: name of the log that was shipped last.
+        position: bytes of it that are shipped.
+        at: moment by the server's clock before which everything that was committed is in the repository.
+        base: chain that has a dump to begin from, and the database in it.
+        based: when the newest such dump was begun.
+        sent: file and position that the newest snapshot has.
+        repository: id of the logs' repository.
+        asked: when a dump was last asked for.
+        boot: start of the host in which ``at`` was.
+        error: why the last shipment failed.
+    """
+
+    chain: str = ""
+    head: str = ""
+    file: str = ""
+    position: int = 0
+    at: float = 0.0
+    base: str = ""
+    based: float = 0.0
+    sent: str = ""
+    repository: str = ""
+    asked: float = 0.0
+    boot: str = ""
+    error: str = ""
+
+    @classmethod
+    def read(cls, path: Path) -> Shipped:
+        """Read the state; without one everything begins."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            return cls()
+
+
+class LogShipping:
+    """Ships the binary logs of the server on this host: copies what was added, then makes a snapshot of the copies.
+
+    A copy is a file ``logs/CHAIN/HOUR/LOG.FROM-TO`` below the state, on the disk before its place is noted. Every
+    snapshot holds all copies since the dump before the newest one, so that one snapshot is enough for each moment.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.restic = Restic(config, "-logs")
+        self.state = config.state / "shipped.json"
+        self.folder = config.state / "logs"
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait for another shipment's end, and hold the next one up."""
+        with (self.config.state / "logs.lock").open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+    def save(self, shipped: Shipped) -> None:
+        """Note how far it got; it is on the disk afterwards."""
+        replace_durably(self.state, json.dumps(dataclasses.asdict(shipped), indent=2) + "\n")
+
+    def ship(self) -> Shipped | None:
+        """Ship what was logged since the last time. None where there is no portal yet.
+
+        Raises:
+            BackupError: the database writes no log here, or the repository does not take it.
+        """
+        with self.alone():
+            database = live_database(self.config)
+            if database is None:
+                return None
+            shipped = Shipped.read(self.state)
+            try:
+                return self._ship(database, shipped)
+            except (BackupError, OSError) as fault:
+                self.save(dataclasses.replace(Shipped.read(self.state), error=str(fault)))
+                raise
+
+    def _ship(self, database: Database, shipped: Shipped) -> Shipped:
+        if not database.is_local:
+            raise BackupError(
+                f"the database is on {database.host}: its logs are not within reach; set backup_logs: false"
+            )
+        asked = (
+            "SELECT UNIX_TIMESTAMP(NOW(6)), @@log_bin, IFNULL(@@log_bin_basename, ''), "
+            "@@sync_binlog = 1 AND @@innodb_flush_log_at_trx_commit = 1"
+        )
+        moment, logging, basename, durable = client(database, "information_schema", asked).strip("\n").split("\t")
+        if logging != "1":
+            raise BackupError("the database writes no binary log: set database_log_hours and apply role database")
+        listed = [line.split("\t") for line in client(database, "mysql", "SHOW BINARY LOGS").splitlines()]
+        sizes = {row[0]: int(row[1]) for row in listed}
+        place = Path(basename).parent
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        follows = (
+            shipped.file in sizes
+            and sizes[shipped.file] >= shipped.position
+            and shipped.head == head_of(place / shipped.file)
+        )
+        names = list(sizes)[list(sizes).index(shipped.file) :] if follows else list(sizes)[-1:]
+        if follows and shipped.boot != boot and durable != "1" and not all(ended(place / name) for name in names[:-1]):
+            say("the host went down while the database ran, and may have lost what its log has: a new dump is due")
+            follows, names = False, names[-1:]
+        if not follows:
+            shipped = Shipped(
+                chain=uuid.uuid4().hex[:12], file=names[0], repository=shipped.repository, asked=shipped.asked
+            )
+            shutil.rmtree(self.folder, ignore_errors=True)
+        for name in names:
+            shipped.file, shipped.position = name, shipped.position if name == shipped.file else 0
+            shipped.head = head_of(place / name)
+            while shipped.position < sizes[name]:
+                self._copy(place / name, shipped, min(sizes[name], shipped.position + PIECE_BYTES), float(moment))
+        shipped.boot = boot
+        self.save(shipped)
+        reached = f"{shipped.file}:{shipped.position}"
+        if shipped.sent != reached or shipped.error or float(moment) - shipped.at > IDLE_SECONDS:
+            self._snapshot(shipped, reached, int(float(moment)))
+            shipped.at, shipped.sent, shipped.error = int(float(moment)), reached, ""
+        wanted = f"{shipped.chain} {database.name}"
+        if shipped.base != wanted and float(moment) - shipped.asked > BASE_RETRY_SECONDS:
+            shipped.asked = float(moment)
+            ask_for_dump()
+        self.save(shipped)
+        return shipped
+
+    def _copy(self, log: Path, shipped: Shipped, end: int, moment: float) -> None:
+        hour = time.strftime(HOUR, time.gmtime(moment))
+        folder = self.folder / shipped.chain / hour
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        piece = folder / f"{log.name}.{shipped.position}-{end}"
+        with log.open("rb") as stream, piece.open("wb") as copy:
+            stream.seek(shipped.position)
+            data = stream.read(end - shipped.position)
+            if len(data) < end - shipped.position:
+                raise BackupError(f"{log}: is shorter than the server says")
+            copy.write(data)
+            copy.flush()
+            os.fsync(copy.fileno())
+        for parent in (folder, *list(folder.parents)[:3]):
+            sync_folder(parent)
+        shipped.position = end
+
+    def _snapshot(self, shipped: Shipped, reached: str, moment: int) -> None:
+        tags = (TAG_LOGS, f"chain={shipped.chain}", f"at={moment}", f"to={reached}")
+        words = [word for tag in tags for word in ("--tag", tag)]
+        asked = ("backup", "--json", "--host", self.restic.host, *words, str(self.folder / shipped.chain))
+        done = self.restic.run(*asked, may_fail=True)
+        if done.returncode:
+            shipped.repository = self.restic.open(shipped.repository, may_make=not shipped.repository)
+            self.restic.run("unlock")
+            done = self.restic.run(*asked)
+        if not shipped.repository:
+            shipped.repository = self.restic.open("")
+        summary(done.stdout)
+
+    def based(self, database: Database, chain: str, began: float) -> None:
+        """Note that a dump, begun then, is a base of the logs, and remove copies that no later snapshot needs.
+
+        The last snapshot of a day is to hold what that day's moments need, from the dump before them on.
+        """
+        with self.alone():
+            shipped = Shipped.read(self.state)
+            if shipped.chain != chain:
+                return
+            if shipped.base:
+                oldest = time.strftime(HOUR, time.gmtime(min(shipped.based, began - KEPT_COPIES_SECONDS)))
+                for folder in (self.folder / chain).iterdir():
+                    if folder.name < oldest:
+                        shutil.rmtree(folder)
+            shipped.base, shipped.based = f"{chain} {database.name}", began
+            self.save(shipped)
+
+    def forget(self, host: str) -> None:
+        """Remove the snapshots beyond the retention, which are small: the last of every day holds the whole day."""
+        if self.restic.run("cat", "--quiet", "config", may_fail=True).returncode:
+            return
+        with self.alone():
+            keep = ("--keep-within", "1d", "--keep-daily", str(self.config.log_days))
+            self.restic.run("forget", "--host", host, "--tag", TAG_LOGS, "--group-by", "host,paths", *keep, "--prune")
+
+
+def ask_for_dump() -> None:
+    """Start the backup that a new chain of logs begins with."""
+    subprocess.run(["systemctl", "start", "--no-block", "encaja-backup.service"], check=False)
+
+
+def begin_base(shipping: LogShipping, database: Database) -> Shipped | None:
+    """Begin a new log, in which a dump is to be made, and ship what there is. None where this fails, which is told."""
+    try:
+        client(database, "mysql", "FLUSH BINARY LOGS")
+        return shipping.ship()
+    except BackupError as fault:
+        say(f"the dump will be no base for recovering a moment: {fault}")
+        return None
+
+
+def head_of(log: Path) -> str:
+    """Identify a log file by its first event, but for the flag that its being closed changes."""
+    with log.open("rb") as stream:
+        first = stream.read(200)
+    return hashlib.sha256(first[:21] + first[23:]).hexdigest()
+
+
+def ended(log: Path) -> bool:
+    """Whether the server closed a log itself, which a flag of the log's first event says."""
+    with log.open("rb") as stream:
+        return not stream.read(22)[21] & 1
+
+
+def sync_folder(path: Path) -> None:
+    """Force a folder's entries to the disk."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def ship(config: Config, every: float) -> None:
+    """Ship the logs once, or every so many seconds; a fault is told once, and tried again.
+
+    Raises:
+        BackupError: it failed, and was asked for once.
+    """
+    shipping, told = LogShipping(config), ""
+    while True:
+        began = time.monotonic()
+        try:
+            shipped = shipping.ship()
+            if told:
+                say(f"shipping again, as far as {shipped.file}:{shipped.position}" if shipped else "no portal")
+            told = ""
+        except (BackupError, OSError) as fault:
+            if not every:
+                raise
+            if str(fault) != told:
+                told = str(fault)
+                print(f"encaja-backup ship: {fault}", file=sys.stderr, flush=True)
+        if not every:
+            return
+        time.sleep(max(1.0, every - (time.monotonic() - began)))
+
+
+def back_up_files(restic: Restic, config: Config, stamp: str, tag: str = TAG_FILES) -> dict[str, Any]:
     """Back up the paths.
 
     Raises:
@@ -405,7 +707,7 @@ def back_up_files(restic: Restic, config: Config, stamp: str) -> dict[str, Any]:
         raise BackupError(f"not on this host: {', '.join(missing)}; correct backup_paths")
     exclude = [f"--exclude={pattern}" for pattern in config.exclude]
     done = restic.run(
-        "backup", "--json", "--host", restic.host, "--tag", TAG_FILES, "--tag", stamp, *exclude, *paths, may_fail=True
+        "backup", "--json", "--host", restic.host, "--tag", tag, "--tag", stamp, *exclude, *paths, may_fail=True
     )
     if done.returncode:
         raise BackupError(f"restic backup of the files: {reason(done.stderr)}")
@@ -424,19 +726,21 @@ def run(config: Config, restic: Restic, status: Status) -> None:
     status.write(repository=restic.open(str(status.now.get("repository", "")), may_make=True))
     restic.run("unlock")
     made: dict[str, Any] = {"stamp": stamp}
+    shipping = LogShipping(config) if config.log_days and database is not None else None
+    began = time.time()
+    shipped = begin_base(shipping, database) if shipping and database else None
     if database is not None:
         status.phase("database", f"dump of database {database.name}")
         made["rows"] = table_rows(database, database.name)
         made["database"] = database.name
-        made["dump"] = back_up_database(restic, database, stamp)
+        made["dump"] = back_up_database(restic, database, stamp, shipped.chain if shipped else "")
+        if shipping and shipped:
+            shipping.based(database, shipped.chain, began)
     status.phase("files", f"files of {', '.join(config.paths)}")
     made["files"] = back_up_files(restic, config, stamp)
     replace_durably(config.state / "manifest.json", json.dumps(made, indent=2) + "\n")
-    status.phase("retention", "snapshots beyond the retention are forgotten")
-    keep = [f"--keep-{unit}={number}" for unit, number in config.keep.items() if number]
-    for tag in (TAG_DATABASE, TAG_FILES):
-        restic.run("forget", "--host", restic.host, "--tag", tag, "--group-by", "host", *keep)
-    restic.run("prune")
+    if config.prune:
+        prune(config, restic, status)
     check(config, restic, status, read_all=False)
     kept = {tag for snapshot in restic.snapshots(stamp) for tag in snapshot["tags"]}
     if missing := {TAG_FILES, *([TAG_DATABASE] if "dump" in made else [])} - kept:
@@ -445,6 +749,33 @@ def run(config: Config, restic: Restic, status: Status) -> None:
     added = sum(int(made[part]["data_added"]) for part in ("dump", "files") if part in made)
     status.write(done=size, total=size, last_success={"at": _moment(), "stamp": stamp, "bytes": size, "added": added})
     status.phase("done", f"backed up {size} bytes, {added} of them new")
+
+
+def files(config: Config, restic: Restic, status: Status) -> None:
+    """Back up the files only, between two runs."""
+    if "last_success" not in status.before:
+        say("nothing has been backed up yet: the first run does all")
+        return
+    restic.open(str(status.before.get("repository", "")))
+    made = back_up_files(restic, config, datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ"), TAG_BETWEEN)
+    say(f"backed up {made['total_bytes_processed']} bytes of files, {made['data_added']} of them new")
+
+
+def prune(config: Config, restic: Restic, status: Status) -> None:
+    """Remove what is beyond the retention.
+
+    Snapshots of the files between two runs are kept as long as every second is.
+    """
+    status.phase("retention", "snapshots beyond the retention are forgotten")
+    keep = [f"--keep-{unit}={number}" for unit, number in config.keep.items() if number]
+    kept = {TAG_DATABASE: keep, TAG_FILES: keep}
+    if config.log_days:
+        kept[TAG_BETWEEN] = [f"--keep-within={config.log_days}d"]
+    for tag, words in kept.items():
+        restic.run("forget", "--host", restic.host, "--tag", tag, "--group-by", "host", *words)
+    restic.run("prune")
+    if config.log_days:
+        LogShipping(config).forget(restic.host)
 
 
 def check(config: Config, restic: Restic, status: Status, *, read_all: bool) -> None:
@@ -686,6 +1017,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, default=CONFIG, help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="back up, apply retention, read a part back")
+    commands.add_parser("files", help="back up the files only")
+    commands.add_parser("prune", help="apply retention only")
+    shipping = commands.add_parser("ship", help="ship the database's binary logs")
+    shipping.add_argument("--every", type=float, default=0.0, metavar="SECONDS", help="again and again")
     commands.add_parser("check", help="check the repository").add_argument("--all", action="store_true")
     commands.add_parser("restore-test", help="test that the newest backup can be restored")
     handing = commands.add_parser("restic", help="restic itself, on this repository: encaja-backup restic key list")
@@ -709,25 +1044,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = Status(config.state / "status.json", asked.command)
         if asked.command == "restic":
             return subprocess.run(restic.command(*asked.words), env=restic.environment, check=False).returncode
-        if asked.command == "list":
-            show(restic, status)
+        if asked.command in ("list", "ship", "files"):
+            perform_aside(asked, config, restic, status)
             return 0
         with alone(config.state):
             perform(asked, config, restic, status)
         status.write(seconds=round(time.monotonic() - began, 1))
     except (BackupError, OSError) as fault:
         print(f"encaja-backup {asked.command}: {fault}", file=sys.stderr)
-        if status is not None and "another encaja-backup" not in str(fault):
+        if status is not None and asked.command not in ("ship", "files") and "another encaja-backup" not in str(fault):
             with contextlib.suppress(OSError):
                 status.write(phase="failed", error=str(fault), message=str(fault))
         return 1
     return 0
 
 
+def perform_aside(asked: argparse.Namespace, config: Config, restic: Restic, status: Status) -> None:
+    """Do what leaves the status alone, which tells of the last run."""
+    if asked.command == "list":
+        show(restic, status)
+    elif asked.command == "ship":
+        ship(config, asked.every)
+    else:
+        with alone(config.state):
+            files(config, restic, status)
+
+
 def perform(asked: argparse.Namespace, config: Config, restic: Restic, status: Status) -> None:
     """Do what was asked."""
     if asked.command == "run":
         run(config, restic, status)
+    elif asked.command == "prune":
+        restic.open(str(status.now.get("repository", "")))
+        prune(config, restic, status)
+        status.phase("done", "the retention is applied")
     elif asked.command == "check":
         restic.open(str(status.now.get("repository", "")))
         check(config, restic, status, read_all=asked.all)
