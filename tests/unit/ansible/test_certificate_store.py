@@ -122,6 +122,7 @@ class PowerFailedError(BaseException):
     pass
 
 
+@pytest.mark.fault("power loss: host", "provision", "at any step from one certificate to the next")
 def test_power_lost_at_any_rename_leaves_a_pair_that_fits_and_the_next_run_ends_it(
     make: Callable[..., Store], server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
     load_pem_private_key,
 )
 
 from ansible_collections.encaja.portal.plugins.action.certificates import ActionModule
+from ansible_collections.encaja.portal.plugins.module_utils import certificate_store
 from ansible_collections.encaja.portal.plugins.modules import certificates as module
 from encaja.certificates import examine
 from support.actions import made
@@ -64,28 +64,17 @@ class Host:
 
     def found(self) -> dict[str, int]:
         """Files and their modes."""
-        return {path.name: stat.S_IMODE(path.stat().st_mode) for path in sorted(self.folder.glob("*"))}
+        return {path.name: stat.S_IMODE(path.stat().st_mode) for path in sorted(self.folder.glob("*.*"))}
 
 
-def openssl(words: list[str], **_: Any) -> Any:
-    """The two things that the module asks of openssl."""
-    if words[1] == "genpkey":
-        key = ec.generate_private_key(ec.SECP256R1())
-        return SimpleNamespace(stdout=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
-    try:
-        public = load_pem_private_key(Path(words[4]).read_bytes(), None).public_key()
-    except ValueError:
-        return SimpleNamespace(stdout="")
-    return SimpleNamespace(stdout=public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
+def new_key() -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 @pytest.fixture
 def host(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr(module, "grp", SimpleNamespace(getgrnam=_group))
-    monkeypatch.setattr(module.subprocess, "run", openssl)
-    monkeypatch.setattr(module.os, "chown", lambda *_: None)
-    if os.getuid():  # the module compares with root
-        monkeypatch.setattr(module.Store, "_attributes", lambda *_: None)
+    monkeypatch.setattr(certificate_store, "grp", SimpleNamespace(getgrnam=_group))
     return Host(tmp_path / "tls", capsys)
 
 
@@ -137,12 +126,11 @@ def test_an_expired_certificate_touches_no_host_and_a_good_one_follows(host: Hos
 
 def test_all_that_is_wrong_is_told_together_before_any_host_is_asked(host: Host) -> None:
     wrong = [
-        {"names": ["a"]}, {"name": "b", "names": ["b"], "certificate": "x"},
-        {"name": "c", "names": ["c"], "colour": "red"},
+        {"names": ["a"]}, {"name": "c", "names": ["c"], "colour": "red"},
     ]  # fmt: skip
     with pytest.raises(AnsibleActionFail) as caught:
         host.converge(*wrong)
-    for part in ("certificates[0]: name missing", "b: give both the certificate and its key", "c: unknown key colour"):
+    for part in ("certificates[0]: name missing", "c: unknown key colour"):
         assert part in str(caught.value)
     foreign = Signed(NAME, Signed("Nobody"), (NAME,))
     others = {**given(), "name": "other", "names": ["other.example.org"]}
@@ -185,7 +173,7 @@ def test_a_signed_certificate_that_no_longer_fits_is_signed_again(host: Host, wh
     elif why == "another name":
         own["names"] = ["new.example.org"]
     elif why == "another key":
-        (host.folder / "own.key").write_text(openssl(["openssl", "genpkey"]).stdout)
+        (host.folder / "own.key").write_text(new_key())
     elif why == "another authority":
         (host.folder / "own.crt").write_bytes(Signed("own", Signed("Other"), ("own.example.org",), key=key).pem)  # type: ignore[arg-type]
     else:
@@ -211,24 +199,3 @@ def test_a_host_without_the_group_and_one_that_cannot_be_written_say_so(host: Ho
     host.folder.write_text("a file")
     result = host.converge(given())
     assert result["failed"] and f"cannot be installed in {host.folder}" in result["msg"]
-
-
-@pytest.mark.fault("power loss: host", "provision", "between a key and its certificate")
-def test_power_lost_before_the_names_leaves_the_old_pair(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = Signed(NAME, ROOT, (NAME,))
-    host.converge(given(old))
-    synced: list[int] = []
-
-    def cut(*_: Any) -> None:
-        assert len(synced) == 2, "both are on the disk before the first has its name"
-        raise OSError(5, "Input/output error")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module.os, "fsync", synced.append)
-        patch.setattr(module.os, "rename", cut)
-        assert host.converge(given())["failed"]
-    pair = [(host.folder / f"{NAME}.{end}").read_bytes().strip() for end in ("crt", "key")]
-    assert pair == [old.pem.strip(), old.key_pem.strip()]
-    assert host.converge(given())["changed"]
-    pair = [(host.folder / f"{NAME}.{end}").read_bytes().strip() for end in ("crt", "key")]
-    assert pair == [GOOD.pem.strip(), GOOD.key_pem.strip()]
