@@ -42,7 +42,7 @@ unit: setup  ## tests that need nothing but Python
 integration: setup  ## tests against MariaDB, Redis, PHP and Node, started by the tests themselves
 	tools/test-packages
 	@# The files that wait longest are begun first; the tests of a file share its server.
-	$(MEASURED) pytest -q -n 4 --dist loadfile --no-loadscope-reorder --durations=15 --durations-min=10 tests/integration
+	$(MEASURED) pytest -q -n 3 --dist loadfile --no-loadscope-reorder --durations=15 --durations-min=10 tests/integration
 	$(MEASURED) pytest -q -m integration tests/unit
 
 molecule: setup  ## every role on $(RELEASE): check, converge, idempotence, check, verify

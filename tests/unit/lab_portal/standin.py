@@ -31,7 +31,7 @@ def free_port() -> int:
 
 
 def until(ready: Callable[[], bool]) -> None:
-    for _ in range(300):
+    for _ in range(1200):  # a busy machine takes its time
         if ready():
             return
         time.sleep(0.1)
