@@ -46,6 +46,7 @@ PROBLEMS: Final[Mapping[str, tuple[str, str]]] = {
     "dns": ("the authority could not look up the name", "see that the name is in public DNS"),
     "caa": ("the domain's CAA record forbids this authority", "name it in the CAA record, or use another authority"),
     "rejectedIdentifier": ("the authority does not issue for this name", "use another authority, or another name"),
+    "accountDoesNotExist": ("the authority does not know this host's account", f"remove {STATE}/accounts"),
     "externalAccountRequired": ("the authority wants an account of its own", "see tls_acme_environment"),
 }
 HTTP_WAY: Final = "http://{name}/.well-known/acme-challenge/ has to reach this host from outside (DNS, port 80)"
