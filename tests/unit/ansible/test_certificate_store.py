@@ -184,6 +184,21 @@ def test_a_port_with_another_certificate_has_to_show_as_much_as_before(
         install(make(), FORMER)
 
 
+def test_a_server_that_makes_itself_a_certificate_at_each_start_is_no_fault(
+    make: Callable[..., Store], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As MariaDB does before role database names one."""
+    server.shows = Signed("own").pem.decode()
+
+    def restart(_: str) -> str:
+        server.shows = Signed("own").pem.decode()
+        return ""
+
+    monkeypatch.setattr(server, "reload", restart)
+    assert install(make(), NEW).served == []
+    assert make().file(NAME, "crt") == NEW.pem.decode()
+
+
 def test_a_bought_certificate_finds_its_requested_key(make: Callable[..., Store], tmp_path: Path) -> None:
     store = install(make(), FORMER)
     (tmp_path / "requests").mkdir()
