@@ -301,3 +301,16 @@ def test_a_host_with_another_name_finds_what_the_lost_one_had(
     assert main(["--config", config, "list", "--host", "lost"]) == 0
     listed = [words[2:4] for words in repository.asked if words[0] == "snapshots"]
     assert listed == [["--host", "lost"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("line", "held"), [("define('NO_AGENT_CHECK', true);", True), ("define('BX_CRONTAB', true);", False)]
+)
+def test_a_portal_that_waits_for_its_release_comes_back_with_its_mail_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, held: bool
+) -> None:
+    monkeypatch.setattr(nightly, "HELD_MAIL", tmp_path / "mail.held")
+    (tmp_path / "bitrix/php_interface").mkdir(parents=True)
+    (tmp_path / "bitrix/php_interface/dbconn.php").write_text(f"<?php\n{line}\n")
+    nightly.hold_mail(tmp_path / "bitrix/.settings.php")
+    assert (tmp_path / "mail.held").exists() is held
