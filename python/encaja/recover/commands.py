@@ -22,10 +22,10 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from encaja import nightly_backup
-from encaja.atomic import write_atomically
+from encaja.atomic import write_atomically, write_private
 from encaja.errors import ConfigurationError, EncajaError
 from encaja.portal import cache, php, restored
-from encaja.portal.site import Portal
+from encaja.portal.site import STATE, Portal
 from encaja.recover import binary_log, database, files, plan
 from encaja.restore import portal_setup, space, switch
 from encaja.restore.load.database import Server, force_to_disk
@@ -47,6 +47,7 @@ class RecoverJob:
     database: Mapping[str, str]
     fpm_socket: Path
     after_switch: tuple[tuple[str, ...], ...] = ()
+    state: Path = STATE
     to: str = ""
     only: str = ""
     host: str = ""
@@ -217,6 +218,7 @@ def run(job: RecoverJob, status: Status) -> None:
         status.begin("files", message=f"the tree into {journal.tree}")
         _tree(job, journal, restic)
         journal.save("files")
+    _carry_notes(job, journal)
     status.begin("switch", message="making the new tree the live one")
     switch.switch(job.link, Path(journal.tree), job.history, job.after_switch)
     portal = Portal(job.link)
@@ -382,6 +384,12 @@ def _tree(job: RecoverJob, journal: Journal, restic: nightly_backup.Restic) -> N
         _rewrite(path, portal_setup.fill_dbconn(php.decode(path.read_bytes()), server, freeze=False))
     if record := restored.read_record(tree):
         _rewrite(tree / restored.RECORD, json.dumps({**record, "database": journal.database}, indent=1) + "\n")
+
+
+def _carry_notes(job: RecoverJob, journal: Journal) -> None:
+    """Let the new database have what settling noted of the dumped one, above all that it was released."""
+    if journal.dump and (noted := job.state / f"{journal.dump['database']}.json").is_file():
+        write_private(job.state / f"{journal.database}.json", noted.read_text(encoding="utf-8"))
 
 
 def _rewrite(path: Path, text: str) -> None:

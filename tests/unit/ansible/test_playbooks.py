@@ -42,3 +42,12 @@ def test_a_host_of_another_environment_is_refused_first_with_any_tags(path: Path
         assert states == ["check"] * len(looking), "something may change before"
         if "pre_tasks" not in play:
             assert play["roles"] == ["topology"], "roles run before tasks: look in pre_tasks"
+
+
+@pytest.mark.parametrize("path", sorted(PLAYBOOKS.glob("*.yml")), ids=lambda path: path.stem)
+def test_what_only_a_tag_starts_is_started_by_it(path: Path) -> None:
+    """Tags of an ``include`` do not reach what it includes, and ``--tags`` then runs nothing, with success."""
+    plays = [play for play in yaml.safe_load(path.read_text()) if "hosts" in play]
+    for task in [task for play in plays for key in ("pre_tasks", "tasks") for task in play.get(key, [])]:
+        for kind in ("ansible.builtin.include_role", "ansible.builtin.include_tasks"):
+            assert not (kind in task and "never" in task.get("tags", ()) and "apply" not in task[kind]), task["name"]
