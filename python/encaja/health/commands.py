@@ -67,8 +67,15 @@ def watch(job: HealthJob, sleep: Callable[[float], Any] = time.sleep) -> list[Re
     memory = Memory.load(job.state, time.time())
     readings = look(job, memory, thorough=time.time() - memory.thorough >= THOROUGH_SECONDS)
     memory.save(job.state)
-    if not job.channels:
-        return readings
+    if job.channels:
+        readings = _tell(job, memory, readings, sleep)
+    if job.heartbeat:
+        telling.beat(job)
+    return readings
+
+
+def _tell(job: HealthJob, memory: Memory, readings: list[Reading], sleep: Callable[[float], Any]) -> list[Reading]:
+    """Tell what is new, once it has been looked at again; return what was seen last."""
     if memory.news(readings)[0]:
         sleep(SECOND_LOOK)
         again = look(job, memory, thorough=any(item.state in BROKEN for item in memory.last_checks))
@@ -80,8 +87,6 @@ def watch(job: HealthJob, sleep: Callable[[float], Any] = time.sleep) -> list[Re
         telling.tell(job, *telling.letter(job, begun, ended, now))
         memory.note(begun, ended, now)
     memory.save(job.state)
-    if job.heartbeat:
-        telling.beat(job)
     return readings
 
 

@@ -51,12 +51,12 @@ def look(subject: verify.Scene | None) -> list[Reading]:
 
 
 def thorough_look(subject: verify.Scene | None, job: HealthJob, last: Sequence[Reading]) -> list[Reading]:
-    """The portal's own checks; where they cannot run that is a fault, and what the last look found is unknown."""
+    """The portal's own checks; where they cannot run, or there is no portal, what the last look found is unknown."""
+    known = unknown(*sorted({item.id for item in last if item.id != "checks"}))
     try:
-        return checks(subject, job) if subject else []
+        return checks(subject, job) if subject else known
     except EncajaError as fault:
-        known = {item.id for item in last if item.id != "checks"}
-        return [Reading("checks", "fault", fault.what, fault.hint), *unknown(*sorted(known))]
+        return [Reading("checks", "fault", fault.what, fault.hint), *known]
 
 
 def page(subject: verify.Scene) -> Reading:

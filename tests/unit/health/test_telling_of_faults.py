@@ -164,6 +164,21 @@ def test_the_heartbeat_stops_when_nobody_can_be_told(
     assert len(asked) == 1
 
 
+def test_the_heart_beats_where_nobody_is_told(looks: Looks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(telling, "beat", lambda job: asked.append(job.heartbeat))
+    watch(replace(looks([NGINX]), channels="", heartbeat=str(tmp_path / "beat")))
+    assert asked == [str(tmp_path / "beat")]
+
+
+def test_a_portal_that_is_away_ends_no_fault_of_its_checks(tmp_path: Path) -> None:
+    memory = Memory(told={"licence-opens": {"since": 0.0, "evidence": "shut", "state": "fault"}})
+    memory.remember([Reading("licence-opens", "fault", "shut")], 0.0)
+    job = HealthJob("production", "crm", tmp_path, portal={})
+    memory.remember(portal.thorough_look(None, job, memory.last_checks), 1.0)
+    assert memory.news(memory.last_checks) == ([], [])
+
+
 def test_a_heartbeat_that_is_not_taken_does_not_show_its_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
